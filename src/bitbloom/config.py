@@ -1,0 +1,305 @@
+"""The configuration of a target: its types, its defaults, and how `conf/` becomes one tree.
+
+A target is one YAML file in `conf/`; Hydra composes it from the groups beside it and from `key=value`
+overrides. What the stages read is the composed tree, written to `params/<target>.yaml` by `make graph`, so that
+DVC sees every key and `dvc exp run -S` can change one.
+
+    python -m bitbloom.config petals train.epochs=3     # print the composed tree
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bitbloom.errors import BitBloomError
+
+CONF = Path("conf")
+
+
+@dataclass
+class Gate:
+    """Bounds a task's expectation suite is filled in with; `null` leaves an expectation out."""
+
+    labels: list[str] | None = None
+    """The closed set of labels, or null when the data declares them."""
+    rows: list[int] = field(default_factory=lambda: [50, 1_000_000])
+    """Fewest and most rows."""
+    class_rows: int = 10
+    """Fewest rows of a class."""
+    imbalance: float = 10.0
+    """Largest ratio of the biggest to the smallest class."""
+    side: list[int] = field(default_factory=lambda: [32, 12_000])
+    """Shortest and longest side of a photo, pixels."""
+    aspect: list[float] = field(default_factory=lambda: [0.25, 4.0])
+    """Width over height."""
+    modes: list[str] = field(default_factory=lambda: ["RGB", "L", "CMYK", "P", "RGBA", "LA", "I;16"])
+    """Colour modes a file may have before it is converted to RGB."""
+    brightness: list[float] = field(default_factory=lambda: [0.03, 0.97])
+    """Mean luma of a photo, 0 to 1."""
+    contrast: list[float] = field(default_factory=lambda: [0.01, 0.6])
+    """Standard deviation of the luma of a photo, 0 to 1."""
+    repeats: int = 0
+    """Most rows whose file bytes repeat another row's."""
+    conflicts: int = 0
+    """Most pairs of near-duplicates with different labels."""
+    undecodable: int = 0
+    """Most rows that may fail to decode (they are left out by `prepare`)."""
+
+
+@dataclass
+class Prepare:
+    """How raw samples become arrays and splits."""
+
+    image_size: int = 96
+    """Side of the stored square, pixels."""
+    split: list[int] = field(default_factory=lambda: [70, 10, 20])
+    """Percent of train, val and test."""
+    near_duplicate_bits: int = 4
+    """Largest Hamming distance of two perceptual hashes (of 64 bits) that makes a candidate pair."""
+    near_duplicate_difference: float = 6.0
+    """Largest mean absolute difference of two 16×16 grey thumbnails (0 to 255) that confirms it."""
+
+
+@dataclass
+class Model:
+    """An image classifier. `architecture` picks the builder, `weights` where it starts from."""
+
+    architecture: str = "vit"
+    """vit | cnn | dinov2 | auto (any `AutoModelForImageClassification` of `weights`)."""
+    weights: str = "none"
+    """none | locked:NAME (of weights.lock) | hub:REPOSITORY@REVISION | path:FOLDER."""
+    image_size: int = 96
+    """Side of the network's input, pixels."""
+    mean: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
+    std: list[float] = field(default_factory=lambda: [0.25, 0.25, 0.25])
+    patch_size: int = 16
+    hidden_size: int = 192
+    layers: int = 6
+    heads: int = 3
+    mlp_ratio: int = 4
+    stem: str = "conv"
+    """patch (one strided convolution) | conv (a stack of 3×3 ones; Xiao et al. 2021, arXiv:2106.14881)."""
+    dropout: float = 0.0
+
+
+@dataclass
+class Augment:
+    """Kornia augmentations of a training batch, each with its probability (0 leaves it out)."""
+
+    crop: float = 1.0
+    crop_scale: list[float] = field(default_factory=lambda: [0.6, 1.0])
+    """Smallest and largest side of the crop as a fraction of the stored square's side."""
+    flip: float = 0.5
+    vertical_flip: float = 0.0
+    colour: float = 0.8
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    erase: float = 0.0
+    erase_scale: list[float] = field(default_factory=lambda: [0.02, 0.15])
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+@dataclass
+class Train:
+    """The training loop."""
+
+    seed: int = 2026
+    epochs: int = 30
+    batch_size: int = 128
+    """Samples a step; a multiple of `numerics.micro_batches`."""
+    learning_rate: float = 1e-3
+    head_learning_rate: float | None = None
+    """Learning rate of the classifier; null is `learning_rate`."""
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    """Part of all steps in which the learning rate rises linearly; it falls linearly to zero in the rest."""
+    label_smoothing: float = 0.1
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 does not clip."""
+    ema: float = 0.0
+    """Decay a step of an exponential moving average of the weights, which is then what is kept; 0 is none."""
+    patience: int = 0
+    """Epochs without a better validation accuracy after which training stops and the best weights are kept; 0 is off."""
+    max_steps: int | None = None
+    """Stop after so many steps, whatever `epochs` says."""
+    checkpoint_every: int = 1
+    """Epochs between checkpoints."""
+
+
+@dataclass
+class Numerics:
+    """How arithmetic is pinned."""
+
+    profile: str = "portable"
+    """portable | fast | cuda."""
+    micro_batches: int = 8
+    """Micro-batches a step, each computed alone: a power of two, 8 or more, and never fewer than the workers."""
+
+
+@dataclass
+class Evaluate:
+    """What is measured on the test split."""
+
+    bootstrap: int = 1000
+    """Resamples for the confidence intervals."""
+    calibration_bins: int = 10
+    worst: int = 16
+    """Mistakes shown, the most confident first."""
+
+
+@dataclass
+class Export:
+    """The exported graph."""
+
+    opset: int = 20
+    int8: bool = True
+    calibration_samples: int = 128
+    """Training samples from which the static int8 ranges are taken."""
+    tolerance: float = 1e-4
+    """Largest difference of a probability between PyTorch and the exported graph."""
+
+
+@dataclass
+class Service:
+    """Limits and texts of the service."""
+
+    title: str = "BitBloom"
+    max_bytes: int = 10_000_000
+    max_pixels: int = 50_000_000
+    max_batch: int = 32
+    unsure_below: float = 0.5
+    """The page says that it is not sure below this probability."""
+
+
+@dataclass
+class Config:
+    """One target, whole. A stage sees only the sections it declares to read."""
+
+    task: str = MISSING
+    embedded: bool = False
+    """Builds with nothing but the package index; its `dvc.lock` entries and digests are committed."""
+    title: str = ""
+    source: Any = MISSING
+    gate: Gate = field(default_factory=Gate)
+    prepare: Prepare = field(default_factory=Prepare)
+    model: Model = field(default_factory=Model)
+    augment: Augment = field(default_factory=Augment)
+    train: Train = field(default_factory=Train)
+    numerics: Numerics = field(default_factory=Numerics)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    export: Export = field(default_factory=Export)
+    service: Service = field(default_factory=Service)
+
+
+def targets() -> list[str]:
+    """Names of all targets: the YAML files directly in `conf/`."""
+    return sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The target's configuration with overrides applied, every key typed.
+
+    Raises:
+        BitBloomError: no such target, an unknown key (with the nearest right one), or a value of a wrong type.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    if target not in targets():
+        raise BitBloomError(f"no target '{target}' in {CONF}/{_nearest(target, targets())}")
+    ConfigStore.instance().store(name="base", node=Config)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            composed = hydra_compose(target, overrides=list(overrides))
+        return typed(OmegaConf.to_container(composed), f"{CONF}/{target}.yaml")
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BitBloomError(_explain(target, overrides, error)) from error
+
+
+def load(path: Path) -> DictConfig:
+    """A composed tree read back from `params/<target>.yaml`, checked again (`dvc exp run` may have changed it)."""
+    try:
+        return typed(OmegaConf.to_container(OmegaConf.load(path)), str(path))
+    except FileNotFoundError as error:
+        raise BitBloomError(f"{path} is missing: run `make graph`") from error
+    except OmegaConfBaseException as error:
+        raise BitBloomError(f"{path}: {_first_line(error)}") from error
+
+
+def typed(tree: Any, where: str) -> DictConfig:
+    """Merge a plain tree into the typed schema. The schema of `source` is the one its module gives."""
+    kind = (tree.get("source") or {}).get("kind")
+    if not kind:
+        raise BitBloomError(f"{where}: source.kind is missing: it names a module of bitbloom.sources")
+    schema = OmegaConf.structured(Config)
+    schema.source = OmegaConf.structured(source_schema(kind))
+    merged = OmegaConf.merge(schema, tree)
+    missing = OmegaConf.missing_keys(merged)
+    if missing:
+        raise BitBloomError(f"{where}: no value for {', '.join(sorted(missing))}")
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def source_schema(kind: str) -> type[Any]:
+    """The `Config` dataclass of a source module."""
+    try:
+        schema: type[Any] = importlib.import_module(f"bitbloom.sources.{kind}").Config
+    except ModuleNotFoundError as error:
+        raise BitBloomError(f"source.kind: there is no source '{kind}' in bitbloom.sources") from error
+    return schema
+
+
+def yaml_text(config: DictConfig) -> str:
+    """The composed tree as YAML with sorted keys."""
+    return OmegaConf.to_yaml(config, sort_keys=True)
+
+
+def _explain(target: str, overrides: Sequence[str], error: Exception) -> str:
+    """What is wrong with an override or a key, and the nearest right one."""
+    known = sorted(_keys(compose(target))) if overrides else []
+    for override in overrides:
+        key = override.split("=", 1)[0].lstrip("+~")
+        if "=" not in override:
+            return f"'{override}' is not key=value (for example train.epochs=3)"
+        if key not in known and not (CONF / key).is_dir():
+            return f"unknown key '{key}'{_nearest(key, known)}"
+    return f"target '{target}': {_first_line(error)}"
+
+
+def _keys(tree: DictConfig, prefix: str = "") -> Iterable[str]:
+    for key in tree:
+        name = f"{prefix}{key}"
+        yield name
+        value = tree._get_node(key)
+        if isinstance(value, DictConfig) and not value._is_none():
+            yield from _keys(value, f"{name}.")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f": did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[:3] if line.strip())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(yaml_text(compose(sys.argv[1], sys.argv[2:])))

@@ -1,0 +1,1 @@
+"""Networks and what surrounds them: builders, pretrained weights, Kornia preprocessing and augmentation."""

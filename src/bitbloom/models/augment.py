@@ -1,0 +1,147 @@
+"""Kornia augmentations with parameters that are pure functions of each sample's seed.
+
+Kornia's own samplers use tensor `exp`, `log`, `pow` and Beta draws, which differ between CPUs. Here the parameters come
+from integers (`numerics.seeds`) and Kornia's operators apply them through `params=`. So a sample looks the same
+whichever micro-batch, worker or machine it falls to; only MixUp and CutMix look at its neighbours in the micro-batch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import kornia.augmentation as K  # noqa: N812 -- Kornia's own convention
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bitbloom.config import Augment
+from bitbloom.numerics import seeds as draw
+
+Seeds = NDArray[np.uint64]
+CROP, FLIP, VERTICAL, COLOUR, ERASE, MIX = range(6)
+"""Purposes: what a sample's seed is derived for, so that switching one augmentation off leaves the others alone."""
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A batch after augmentation: label `first` weighs 1 - share, label `second` weighs share.
+
+    Shapes: pixels float32 [n, 3, s, s], first and second int64 [n], share float32 [n].
+    """
+
+    pixels: Tensor
+    first: Tensor
+    second: Tensor
+    share: Tensor
+
+
+def augment(pixels: Tensor, labels: Tensor, seeds: Seeds, side: int, config: Augment) -> Mixed:
+    """Crop to `side`, flip, colour, erase and mix a micro-batch, float32 [n, 3, S, S] in 0..1; one seed a sample."""
+    pixels = crop(pixels, draw.derive(seeds, CROP), side, config)
+    pixels = flip(pixels, draw.derive(seeds, FLIP), config.flip, K.RandomHorizontalFlip)
+    pixels = flip(pixels, draw.derive(seeds, VERTICAL), config.vertical_flip, K.RandomVerticalFlip)
+    pixels = colour(pixels, draw.derive(seeds, COLOUR), config)
+    pixels = erase(pixels, draw.derive(seeds, ERASE), config)
+    return mix(pixels, labels, draw.derive(seeds, MIX), config)
+
+
+def crop(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:
+    """A random square of `crop_scale` of the side, cut by slicing and resized; the whole picture where it does not happen."""
+    full = pixels.shape[-1]
+    if config.crop == 0 and full == side:
+        return pixels
+    low, high = (max(1, round(full * part)) for part in config.crop_scale)
+    size = draw.integers(draw.derive(seeds, 0), low, high)
+    size = np.where(draw.happens(draw.derive(seeds, 1), config.crop), size, full)
+    boxes = _boxes(draw.derive(seeds, 2), size, size, full)
+    operator = K.RandomResizedCrop((side, side), cropping_mode="slice", align_corners=False)
+    return operator(pixels, params={"src": boxes, "dst": boxes, "batch_prob": torch.ones(len(seeds))})
+
+
+def flip(pixels: Tensor, seeds: Seeds, probability: float, operator: type[K.GeometricAugmentationBase2D]) -> Tensor:
+    """Mirror some samples."""
+    if probability == 0:
+        return pixels
+    return operator(p=0.5)(pixels, params={"batch_prob": _gate(seeds, 0, probability)})
+
+
+def colour(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
+    """Brightness, contrast and saturation of some samples, each by a factor around one (Kornia's ColorJiggle)."""
+    if config.colour == 0:
+        return pixels
+    amounts = (config.brightness, config.contrast, config.saturation)
+    factors = [torch.from_numpy(_around_one(draw.derive(seeds, purpose), amount)) for purpose, amount in enumerate(amounts, 1)]
+    names = ("brightness_factor", "contrast_factor", "saturation_factor")
+    params = dict(zip(names, factors, strict=True))
+    params |= {"hue_factor": torch.zeros(len(seeds)), "order": torch.arange(4), "batch_prob": _gate(seeds, 0, config.colour)}
+    return K.ColorJiggle(*amounts, 0.0, p=0.5)(pixels, params=params)
+
+
+def erase(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
+    """Grey squares over some samples, of `erase_scale` of the picture's area (sides from a table, no square root of tensors)."""
+    if config.erase == 0:
+        return pixels
+    side = pixels.shape[-1]
+    smallest, largest = (max(1, _root(part, side)) for part in config.erase_scale)
+    width, height = (draw.integers(draw.derive(seeds, purpose), smallest, largest) for purpose in (1, 2))
+    corner = _boxes(draw.derive(seeds, 3), width, height, side)[:, 0]
+    params = {"widths": _floats(width), "heights": _floats(height), "xs": corner[:, 0], "ys": corner[:, 1]}
+    params |= {"values": torch.full((len(seeds),), 0.5), "batch_prob": _gate(seeds, 0, config.erase)}
+    return K.RandomErasing(p=0.5)(pixels, params=params)
+
+
+def mix(pixels: Tensor, labels: Tensor, seeds: Seeds, config: Augment) -> Mixed:
+    """MixUp (Zhang et al. 2018), else CutMix (Yun et al. 2019), else neither: one draw a micro-batch, a partner a sample.
+
+    A sample's partner is its neighbour in the micro-batch; its share is uniform in [0, 0.5).
+    """
+    nothing = Mixed(pixels, labels, labels, torch.zeros(len(seeds)))
+    choice = draw.units(draw.derive(seeds[:1], 0))[0]
+    partner = torch.roll(torch.arange(len(seeds)), 1)
+    share = draw.units(draw.derive(seeds, 1)) / 2
+    if choice < config.mixup:
+        operator = K.RandomMixUpV2(data_keys=["input"])
+        params = {"mixup_pairs": partner, "mixup_lambdas": torch.from_numpy(share), "batch_prob": torch.ones(len(seeds))}
+        return Mixed(operator(pixels, params=params), labels, labels[partner], torch.from_numpy(share))
+    if choice < config.mixup + config.cutmix:
+        return _cutmix(pixels, labels, seeds, partner)
+    return nothing
+
+
+def _cutmix(pixels: Tensor, labels: Tensor, seeds: Seeds, partner: Tensor) -> Mixed:
+    side = pixels.shape[-1]
+    size = draw.integers(draw.derive(seeds, 2), side // 4, (side * 7) // 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        operator = K.RandomCutMixV2(data_keys=["input"], use_correct_lambda=True)
+    boxes = _boxes(draw.derive(seeds, 3), size, size, side)
+    params = {"mix_pairs": partner[None], "crop_src": boxes[None], "batch_prob": torch.ones(len(seeds)), "image_shape": torch.tensor([side, side])}
+    share = torch.from_numpy((size * size).astype(np.float32) / np.float32(side * side))
+    return Mixed(operator(pixels, params=params), labels, labels[partner], share)
+
+
+def _boxes(seeds: Seeds, width: NDArray[np.int64], height: NDArray[np.int64], side: int) -> Tensor:
+    """float32 [n, 4, 2] corners (x, y), clockwise from top left and inclusive as Kornia counts, somewhere in the picture."""
+    left, top = draw.below(draw.derive(seeds, 0), side - width + 1), draw.below(draw.derive(seeds, 1), side - height + 1)
+    right, bottom = left + width - 1, top + height - 1
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return _floats(np.stack([np.stack(corner, -1) for corner in corners], 1))
+
+
+def _floats(values: NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _gate(seeds: Seeds, purpose: int, probability: float) -> Tensor:
+    return torch.from_numpy(draw.happens(draw.derive(seeds, purpose), probability).astype(np.float32))
+
+
+def _around_one(seeds: Seeds, amount: float) -> NDArray[np.float32]:
+    return (1 + (2 * draw.units(seeds) - 1) * np.float32(amount)).astype(np.float32)
+
+
+def _root(part: float, side: int) -> int:
+    """The side of the largest square of at most `part` of a picture's area, by integers."""
+    return max(size for size in range(side + 1) if size * size <= part * side * side)

@@ -1,0 +1,152 @@
+"""Image classifiers: a vision transformer, a fine-tuned DINOv2, a traditional CNN, or any of transformers' by name.
+
+Every network here takes float32 [n, 3, s, s] and gives logits float32 [n, classes].
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor, nn
+
+from bitbloom.config import Model
+from bitbloom.errors import BitBloomError
+from bitbloom.models import initialise, weights
+
+EAGER = "eager"
+"""Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""
+
+
+def build(config: Model, classes: int, pretrained: bool = True) -> nn.Module:
+    """The network that a `model` section describes.
+
+    Args:
+        config: the section.
+        classes: size of the output.
+        pretrained: start from `config.weights`; False gives the same shapes for a state that is loaded next.
+
+    Raises:
+        BitBloomError: unknown architecture, or weights that do not fit it.
+    """
+    builders = {"vit": _vit, "cnn": _cnn, "dinov2": _dinov2, "auto": _auto}
+    if config.architecture not in builders:
+        raise BitBloomError(f"model.architecture '{config.architecture}' is none of {', '.join(builders)}")
+    return builders[config.architecture](config, classes, pretrained)
+
+
+class Logits(nn.Module):
+    """A transformers classifier that takes pixels and gives logits, nothing else."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 3, s, s] → float32 [n, classes]."""
+        logits: Tensor = self.model(pixel_values=pixels).logits
+        return logits
+
+    def head(self) -> nn.Module:
+        """The classifier on top."""
+        head: nn.Module = self.model.get_submodule("classifier")
+        return head
+
+
+def _vit(config: Model, classes: int, pretrained: bool) -> nn.Module:
+    """`ViTForImageClassification` from random weights."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    if config.weights != "none":
+        raise BitBloomError(f"model.weights '{config.weights}' need model.architecture=dinov2 or auto; vit starts from random weights")
+    shape = ViTConfig(
+        image_size=config.image_size,
+        patch_size=config.patch_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=config.hidden_size * config.mlp_ratio,
+        hidden_dropout_prob=config.dropout,
+        num_labels=classes,
+        attn_implementation=EAGER,
+    )
+    model = ViTForImageClassification(shape)
+    if config.stem == "conv":
+        model.vit.embeddings.patch_embeddings.projection = ConvStem(config.patch_size, config.hidden_size)
+    elif config.stem != "patch":
+        raise BitBloomError(f"model.stem '{config.stem}' is neither patch nor conv")
+    return _initialised(Logits(model), pretrained)
+
+
+class ConvStem(nn.Sequential):
+    """3×3 convolutions of stride 2 down to one vector a patch (Xiao et al. 2021, arXiv:2106.14881), without batch statistics."""
+
+    def __init__(self, patch_size: int, width: int) -> None:
+        halvings = patch_size.bit_length() - 1
+        if 1 << halvings != patch_size or halvings < 2:
+            raise BitBloomError(f"model.stem=conv needs a model.patch_size of 4, 8, 16 or 32, not {patch_size}")
+        widths = [3, *(max(24, width >> (halvings - 1 - step)) for step in range(halvings))]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(1, after), nn.ReLU()]
+        super().__init__(*layers, nn.Conv2d(widths[-1], width, 1))
+
+    @property
+    def weight(self) -> Tensor:
+        """The first kernel: transformers asks a patch projection for its dtype through it."""
+        return self.get_parameter("0.weight")
+
+
+def _cnn(config: Model, classes: int, pretrained: bool) -> nn.Module:
+    """A traditional CNN of `layers` blocks, halving the picture and widening up to `hidden_size`."""
+    if config.weights != "none":
+        raise BitBloomError("model.architecture=cnn starts from random weights: set model.weights=none")
+    widths = [3, *(min(config.hidden_size, 32 << step) for step in range(config.layers))]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(8, after), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
+    return _initialised(network, pretrained)
+
+
+def _dinov2(config: Model, classes: int, pretrained: bool) -> nn.Module:
+    """`Dinov2ForImageClassification`: class token and mean of the patches into a linear head (Oquab et al. 2023)."""
+    from transformers import Dinov2Config, Dinov2ForImageClassification
+
+    shape = Dinov2Config(
+        image_size=config.image_size,
+        patch_size=config.patch_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        mlp_ratio=config.mlp_ratio,
+        hidden_dropout_prob=config.dropout,
+        use_mask_token=False,
+        num_labels=classes,
+        attn_implementation=EAGER,
+    )
+    network = _initialised(Logits(Dinov2ForImageClassification(shape)), pretrained)
+    if pretrained and config.weights != "none":
+        state = weights.state(config.weights)
+        weights.load_backbone(network.get_submodule("model.dinov2"), state)
+    return network
+
+
+def _auto(config: Model, classes: int, pretrained: bool) -> nn.Module:
+    """Any `AutoModelForImageClassification`, from a hub repository at a pinned revision or a folder."""
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    name, revision = weights.location(config.weights)
+    common: dict[str, Any] = {"revision": revision, "num_labels": classes, "image_size": config.image_size}
+    if not pretrained:
+        return Logits(AutoModelForImageClassification.from_config(AutoConfig.from_pretrained(name, **common), attn_implementation=EAGER))
+    model = AutoModelForImageClassification.from_pretrained(name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True)
+    network = Logits(model)
+    initialise.portable(network.head())
+    return network
+
+
+def _initialised(network: nn.Module, pretrained: bool) -> nn.Module:
+    if pretrained:
+        initialise.portable(network)
+    return network

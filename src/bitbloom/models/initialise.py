@@ -1,0 +1,43 @@
+"""Random initial weights with the same bits on every CPU.
+
+`trunc_normal_` goes through `erfinv` and `normal_` through `log` and `cos` on whole tensors, which vector-math libraries
+compute differently on different CPUs. A sum of uniform integers (Irwin–Hall) is exact and as good a bell.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+TERMS = 12
+"""Uniform terms a draw: the variance of their sum is exactly one, and no draw is beyond six deviations."""
+BITS = 20
+STD = 0.02
+"""Deviation of linear layers and embeddings (ViT and BERT)."""
+
+
+def bell(shape: torch.Size) -> Tensor:
+    """Draws of mean 0 and variance 1, float32, from torch's global generator; integer until the last, exact scaling."""
+    total = torch.zeros(shape, dtype=torch.int64)
+    for _ in range(TERMS):
+        total += torch.randint(0, 1 << BITS, shape)
+    return (total - (TERMS * ((1 << BITS) - 1)) // 2).to(torch.float32) / float(1 << BITS)
+
+
+@torch.no_grad()
+def portable(network: nn.Module) -> None:
+    """Draw every parameter anew: norms to one, biases to zero, convolutions by fan-in (He et al. 2015), the rest by STD."""
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            parameter.copy_(_values(module, name, parameter))
+
+
+def _values(module: nn.Module, name: str, parameter: Tensor) -> Tensor:
+    if name == "bias":
+        return torch.zeros_like(parameter)
+    if isinstance(module, nn.LayerNorm | nn.GroupNorm) or name == "lambda1":
+        return torch.ones_like(parameter)
+    if isinstance(module, nn.Conv2d):
+        fan_in = module.weight[0].numel()
+        return bell(parameter.shape) * (2.0 / fan_in) ** 0.5
+    return bell(parameter.shape) * STD

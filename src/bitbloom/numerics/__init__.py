@@ -1,0 +1,1 @@
+"""What keeps arithmetic the same: pins, seeds, ordered reduction, the step ledger."""

@@ -1,0 +1,42 @@
+"""The step ledger: one canonical JSON line a training step, by which two runs are compared.
+
+A line holds the SHA-256 of the batch, the loss, and a checksum of the gradient and of the weights: the sum over all
+elements of (raw bits) × (2·position + 1) modulo 2^64. It is exact, so its order of summation does not matter, and
+it changes when one bit or the order of two different elements changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import torch
+
+
+def checksum(flat: torch.Tensor, chunk: int = 1 << 20) -> int:
+    """Checksum modulo 2^64 of a contiguous float32 tensor [n]."""
+    bits = flat.detach().view(torch.int32)
+    total = 0
+    for start in range(0, bits.numel(), chunk):
+        part = bits[start : start + chunk]
+        weights = torch.arange(2 * start + 1, 2 * (start + part.numel()) + 1, 2, dtype=torch.int64, device=part.device)
+        total += int((part * weights).sum())
+    return total % (1 << 64)
+
+
+def tensors_digest(tensors: Iterable[torch.Tensor]) -> bytes:
+    """SHA-256 over the raw bytes of tensors, in order (32 bytes)."""
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return sha.digest()
+
+
+def combined(digests: torch.Tensor) -> str:
+    """SHA-256 of the micro-batches' digests, uint8 [micro_batches, 32], in index order."""
+    return hashlib.sha256(digests.cpu().numpy().tobytes()).hexdigest()
+
+
+def entry(step: int, batch: str, loss: float, gradient: int, weights: int) -> dict[str, int | float | str]:
+    """A ledger line: checksums as 16 hexadecimal digits."""
+    return {"step": step, "batch": batch, "loss": loss, "gradient": f"{gradient:016x}", "weights": f"{weights:016x}"}

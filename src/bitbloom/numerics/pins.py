@@ -1,0 +1,66 @@
+"""Pins of the numerics profiles: environment variables that must stand before Python loads a numeric library.
+
+`portable` holds every library to the AVX2 code that all supported CPUs have, and one thread a process, so that a
+sum is always taken in the same order. A process started without its pins starts itself again with them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from bitbloom.errors import BitBloomError
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "AVX2,STRICT",
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+SAME_EVERYWHERE = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MPLBACKEND": "Agg"}
+
+PROFILES = {
+    "portable": SAME_EVERYWHERE | ONE_THREAD | AVX2,
+    "fast": SAME_EVERYWHERE | ONE_THREAD,
+    "cuda": SAME_EVERYWHERE | ONE_THREAD,
+}
+
+
+def environment(profile: str) -> dict[str, str]:
+    """The variables of a profile. Raises BitBloomError for an unknown one."""
+    if profile not in PROFILES:
+        raise BitBloomError(f"numerics.profile '{profile}' is none of {', '.join(PROFILES)}")
+    return PROFILES[profile]
+
+
+def require(profile: str) -> None:
+    """Return when this process has the profile's pins; else start it again, once, with them."""
+    wanted = environment(profile)
+    if profile == "portable" and "avx2" not in _cpu_flags():
+        raise BitBloomError("the portable profile needs a CPU with AVX2")
+    if any(os.environ.get(key) != value for key, value in wanted.items()):
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | wanted)
+
+
+def pin_torch() -> None:
+    """One thread, and an error instead of an op that PyTorch calls nondeterministic."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii") as stream:
+            lines = (line for line in stream if line.startswith("flags"))
+            return set(next(lines, "").split())
+    except OSError:
+        return {"avx2"}

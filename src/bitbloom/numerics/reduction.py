@@ -1,0 +1,76 @@
+"""Ordered reduction: a sum whose bits do not depend on how many workers took part.
+
+Floating-point addition is not associative, so the sum is defined by its shape: a balanced binary tree over the
+index of the micro-batch, a power of two of them. A worker holds an aligned block, which is a subtree, sums it alone,
+and workers exchange one partial sum each; the rest of the tree is the same on every worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+
+from bitbloom.errors import BitBloomError
+
+
+class TreeSum:
+    """Adds tensors in index order, pairing equal-sized subtrees as they complete: O(log n) tensors are held."""
+
+    def __init__(self) -> None:
+        self._partial: list[tuple[int, torch.Tensor]] = []
+
+    def add(self, leaf: torch.Tensor) -> None:
+        """Append the next leaf. It is taken over and may be written to."""
+        size, total = 1, leaf
+        while self._partial and self._partial[-1][0] == size:
+            _, left = self._partial.pop()
+            size, total = size * 2, left.add_(total)
+        self._partial.append((size, total))
+
+    def total(self) -> torch.Tensor:
+        """The sum. Raises ValueError unless a power of two of leaves was added."""
+        if len(self._partial) != 1:
+            raise ValueError("a balanced tree needs a power of two of leaves")
+        return self._partial[0][1]
+
+
+def tree_sum(leaves: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Balanced binary tree sum of a power of two of tensors of one shape."""
+    tree = TreeSum()
+    for leaf in leaves:
+        tree.add(leaf.clone())
+    return tree.total()
+
+
+def blocks(micro_batches: int, world: int) -> int:
+    """Micro-batches a worker computes.
+
+    Raises:
+        BitBloomError: a count is not a power of two, or there are more workers than micro-batches.
+    """
+    for name, number in (("numerics.micro_batches", micro_batches), ("the number of workers", world)):
+        if number < 1 or number & (number - 1):
+            raise BitBloomError(f"{name} is {number}: it has to be a power of two")
+    if world > micro_batches:
+        raise BitBloomError(f"{world} workers for {micro_batches} micro-batches: use {micro_batches} workers or fewer")
+    return micro_batches // world
+
+
+def all_tree_sum(partial: torch.Tensor, world: int) -> torch.Tensor:
+    """Combine the workers' partial sums (same shape) in rank order; every worker gets the same total."""
+    if world == 1:
+        return partial
+    parts = [torch.empty_like(partial) for _ in range(world)]
+    dist.all_gather(parts, partial)
+    return tree_sum(parts)
+
+
+def all_in_order(rows: torch.Tensor, world: int) -> torch.Tensor:
+    """Concatenate the workers' equally shaped tensors [n, …] in rank order to [world·n, …]."""
+    if world == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(world)]
+    dist.all_gather(parts, rows)
+    return torch.cat(parts)

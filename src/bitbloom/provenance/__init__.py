@@ -1,0 +1,1 @@
+"""Who made what from what: digests, deterministic archives, attestations."""

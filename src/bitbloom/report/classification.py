@@ -1,0 +1,137 @@
+"""Everything that is reported of a classifier of images or texts: metrics, baselines, figures and tables.
+
+A task's `evaluate` is one line:
+
+    return classification.evaluate(outputs, dataset, history, config)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom import metrics
+from bitbloom.report import photos, plots
+from bitbloom.tasks import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bitbloom.config import Evaluate
+    from bitbloom.dataset import Dataset
+
+Figures = dict[str, tuple[str, "Figure"]]
+
+
+def evaluate(
+    logits: metrics.Logits, dataset: Dataset, history: Mapping[str, Any], config: Evaluate, text: str | None = None
+) -> Evaluation:
+    """Judge the logits [n, K] of the test split, its included samples in the order of `dataset.split("test")`.
+
+    `dataset.arrays` holds `labels` [N]; with `images` uint8 [N, 3, S, S] there are sheets of photos and a colour
+    baseline. `text` names the column of `dataset.samples` to show with mistakes on texts. `meta["classes"]` names
+    the K classes.
+
+    Raises:
+        BitBloomError: no test samples, or logits and labels that do not fit each other.
+    """
+    test = dataset.split("test")
+    classes: list[str] = dataset.meta["classes"]
+    judged = metrics.judge(logits, np.asarray(dataset.arrays["labels"])[test])
+    found = metrics.classification(judged, classes, config.bootstrap, config.calibration_bins)
+    found["baselines"] = metrics.rounded(_baselines(dataset, judged))
+    wrong = worst(judged, dataset.samples["id"].to_numpy()[test], config.worst)
+    figures = charts(judged, classes, history, config)
+    if "images" in dataset.arrays:
+        figures |= _sheets(dataset, judged, wrong)
+    tables = _tables(judged, classes, config)
+    tables["mistakes"] = _mistake_rows(dataset, judged, wrong, text)
+    return Evaluation(found, figures, tables)
+
+
+def worst(judged: metrics.Judged, ids: NDArray[Any], most: int) -> list[int]:
+    """Positions of the mistakes in the test split, the most confident first and equals by id."""
+    wrong = np.flatnonzero(~judged.correct).tolist()
+    return sorted(wrong, key=lambda i: (-metrics.rounded(float(judged.confidence[i])), ids[i]))[:most]
+
+
+def charts(judged: metrics.Judged, classes: Sequence[str], history: Mapping[str, Any], config: Evaluate) -> Figures:
+    """The figures that every classifier has."""
+    counts = metrics.confusion(judged.labels, judged.predicted, len(classes))
+    rows = metrics.calibration(judged.confidence, judged.correct, config.calibration_bins)
+    error = metrics.calibration_error(judged.confidence, judged.correct, config.calibration_bins)
+    figures: Figures = {}
+    if history.get("epochs"):
+        caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
+        figures["curves"] = (caption, plots.curves(history))
+    caption = "Rows are the true classes, columns the predicted ones; colour is the share of a row. Green is right."
+    figures["confusion"] = (caption, plots.confusion(counts, classes))
+    caption = "Of the answers given with some confidence, how many are right? A well calibrated model stays on the diagonal."
+    figures["reliability"] = (caption, plots.reliability(rows, error))
+    caption = "How much of each class is found (bar), and how often its name is right when it is given (dot). Worst first."
+    figures["recall"] = (caption, plots.recall(metrics.per_class(counts, classes)))
+    return figures
+
+
+def _sheets(dataset: Dataset, judged: metrics.Judged, wrong: Sequence[int]) -> Figures:
+    classes: list[str] = dataset.meta["classes"]
+    images, labels = dataset.arrays["images"], np.asarray(dataset.arrays["labels"])
+    train, test = dataset.split("train"), dataset.split("test")
+    keys = dataset.samples["key"].to_numpy()
+    own = {name: train[labels[train] == i] for i, name in enumerate(classes)}
+    shown = {name: sorted(own[name].tolist(), key=lambda i: keys[i])[: photos.per_class(len(classes))] for name in classes}
+    strips = {name: [images[i] for i in positions] for name, positions in shown.items()}
+    found = [
+        photos.Mistake(
+            images[test[i]], classes[judged.labels[i]], classes[judged.predicted[i]], metrics.rounded(float(judged.confidence[i]))
+        )
+        for i in wrong
+    ]
+    sheet = photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()})
+    caption = "What the model learned from: samples of each class of the training split, with the number there are."
+    confident = "The mistakes made with most confidence: the true class, and what the model said and how sure it was."
+    return {"contact_sheet": (caption, sheet), "mistakes": (confident, photos.mistakes(found))}
+
+
+def _baselines(dataset: Dataset, judged: metrics.Judged) -> dict[str, dict[str, float]]:
+    """Rules that look at no shape and no word: the most frequent class, and for images the nearest mean colour."""
+    train, test, k = dataset.split("train"), dataset.split("test"), judged.classes
+    known = np.asarray(dataset.arrays["labels"])[train]
+    answers = {"majority_class": metrics.majority(known, len(test), k)}
+    if "images" in dataset.arrays and len(train):
+        colours = [metrics.mean_colours(dataset.arrays["images"], positions) for positions in (train, test)]
+        answers["nearest_mean_colour"] = metrics.nearest_mean(colours[0], known, colours[1], k)
+    return {name: metrics.baseline(judged.labels, predicted, k) for name, predicted in answers.items()}
+
+
+def _tables(judged: metrics.Judged, classes: Sequence[str], config: Evaluate) -> dict[str, list[dict[str, Any]]]:
+    """Rows for `dvc plots`: every answer, the bins of the reliability diagram, the classes, the pairs mixed up most."""
+    counts = metrics.confusion(judged.labels, judged.predicted, len(classes))
+    pairs = [(i, j) for i, j in np.argwhere(counts > 0).tolist() if i != j]
+    pairs.sort(key=lambda pair: (-counts[pair], pair))
+    return {
+        "confusion": [
+            {"actual": classes[i], "predicted": classes[j]} for i, j in zip(judged.labels, judged.predicted, strict=True)
+        ],
+        "confused_pairs": [{"actual": classes[i], "predicted": classes[j], "count": int(counts[i, j])} for i, j in pairs],
+        "per_class": metrics.rounded(metrics.per_class(counts, classes)),
+        "reliability": metrics.rounded(metrics.calibration(judged.confidence, judged.correct, config.calibration_bins)),
+    }
+
+
+def _mistake_rows(dataset: Dataset, judged: metrics.Judged, wrong: Sequence[int], text: str | None) -> list[dict[str, Any]]:
+    test, classes = dataset.split("test"), dataset.meta["classes"]
+    rows = []
+    for i in wrong:
+        sample = dataset.samples.iloc[int(test[i])]
+        row = {
+            "id": str(sample["id"]),
+            "actual": classes[judged.labels[i]],
+            "predicted": classes[judged.predicted[i]],
+            "confidence": metrics.rounded(float(judged.confidence[i])),
+        }
+        rows.append(row | ({"text": str(sample[text])} if text else {}))
+    return rows

@@ -1,0 +1,120 @@
+"""Sheets of photos. Photos are put on the figure pixel by pixel, never resampled by matplotlib, so they stay sharp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Photo = NDArray[np.uint8]
+"""[3, H, W], RGB."""
+
+MARGIN, GAP = 24, 6  # pixels
+ACROSS = 12
+"""Photos side by side on the contact sheet, whatever the number of classes."""
+THUMB, LARGE = 96, 192
+"""Side of a photo on the contact sheet and among the mistakes, pixels."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A sample whose class was not the predicted one. `confidence` is the predicted class's probability."""
+
+    photo: Photo
+    actual: str
+    predicted: str
+    confidence: float
+
+
+def per_class(classes: int) -> int:
+    """Photos of each class on the contact sheet: fewer of each, the more classes there are."""
+    return 12 if classes <= 6 else 6 if classes <= 24 else 4 if classes <= 48 else 3 if classes <= 72 else 2
+
+
+@style.applied()
+def contact_sheet(photos: Mapping[str, Sequence[Photo]], support: Mapping[str, int]) -> Figure:
+    """For each class a strip of up to `per_class` photos under its name and its number of samples."""
+    strip = per_class(len(photos))
+    columns = min(len(photos), ACROSS // strip)
+    rows = -(-len(photos) // columns)
+    header, between = 30, 20
+    width = ACROSS * (THUMB + GAP) - GAP + (ACROSS // strip - 1) * (between - GAP)
+    sheet = _Sheet(width + 2 * MARGIN, rows * (header + THUMB + 12) + 2 * MARGIN - 12)
+    strip_width = strip * (THUMB + GAP) - GAP + between
+    for place, (name, own) in enumerate(photos.items()):
+        left = MARGIN + place % columns * strip_width
+        top = MARGIN + place // columns * (header + THUMB + 12)
+        letters = 21 if strip > 2 else 17
+        room = int((strip_width - between) / (letters * 0.68)) - 5
+        sheet.text(left, top + 14, style.short(name, room), letters, weight="bold")
+        sheet.text(left + strip_width - between, top + 14, str(support[name]), letters * 0.8, color=style.MUTED, ha="right")
+        for number, photo in enumerate(own[:strip]):
+            sheet.photo(left + number * (THUMB + GAP), top + header, square(photo, THUMB))
+    return sheet.figure
+
+
+@style.applied()
+def mistakes(found: Sequence[Mistake]) -> Figure:
+    """Photos with their true class, the predicted one, and a bar of how sure the model was. Says so when there are none."""
+    if not found:
+        sheet = _Sheet(900, 160)
+        sheet.text(450, 80, "No mistakes on the test split", 26, color=style.LEAF, weight="bold", ha="center")
+        return sheet.figure
+    columns = min(len(found), 6)
+    rows = -(-len(found) // columns)
+    below, between = 84, 18
+    height = LARGE + below
+    sheet = _Sheet(max(columns, 4) * (LARGE + between) - between + 2 * MARGIN, rows * height + 2 * MARGIN - 16)
+    for place, mistake in enumerate(found):
+        left = MARGIN + place % columns * (LARGE + between)
+        top = MARGIN + place // columns * height
+        sheet.photo(left, top, square(mistake.photo, LARGE))
+        sheet.bar(left, top + LARGE + 5, LARGE, mistake.confidence)
+        sheet.text(left, top + LARGE + 27, style.short(mistake.actual, 16), 18, weight="bold")
+        sheet.text(left, top + LARGE + 51, "→ " + style.short(mistake.predicted, 13), 18, color=style.BLOOM)
+        percent = f"{100 * mistake.confidence:.0f} %"
+        sheet.text(left + LARGE, top + LARGE + 51, percent, 16, color=style.MUTED, ha="right")
+    return sheet.figure
+
+
+def square(photo: Photo, side: int) -> NDArray[np.uint8]:
+    """[side, side, 3] of a photo [3, H, W]. Pillow resizes in fixed point: the same pixels on every machine."""
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(photo.transpose(1, 2, 0)))
+    if image.size == (side, side):
+        return np.asarray(image)
+    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+
+
+class _Sheet:
+    """A figure addressed in pixels from its upper left corner."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.figure = style.figure(width / style.DPI, height / style.DPI, style.PHOTOS)
+
+    def photo(self, left: int, top: int, pixels: NDArray[np.uint8]) -> None:
+        self.figure.figimage(pixels, left, self.height - top - len(pixels), origin="upper")
+
+    def text(self, x: float, y: float, text: str, size: float, **options: Any) -> None:
+        """Text centred on height y; `size` in pixels."""
+        points = size * 72 / style.DPI
+        self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=points, va="center", **options)
+
+    def bar(self, left: int, top: int, width: int, part: float) -> None:
+        """A bar of `width` pixels, filled to `part` of it."""
+        from matplotlib.patches import Rectangle
+
+        for length, colour in ((width, style.GRID), (part * width, style.BLOOM)):
+            corner = (left / self.width, 1 - (top + 5) / self.height)
+            patch = Rectangle(corner, length / self.width, 5 / self.height, color=colour, linewidth=0, transform=self.figure.transFigure)
+            self.figure.add_artist(patch)

@@ -1,0 +1,163 @@
+"""Charts of a training and of a classifier's answers. Every function returns a new figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FEW = 24
+"""Up to so many classes, cells are large enough to hold a number."""
+
+
+@style.applied()
+def curves(history: Mapping[str, Any]) -> Figure:
+    """Loss, validation scores and learning rate by epoch, from `training.json`."""
+    epochs = history["epochs"]
+    xs = [row["epoch"] for row in epochs]
+    scores = [key for key in sorted(epochs[0]) if key.startswith("val_") and key != "val_loss"]
+    made = style.figure(11, 3.4, layout="constrained")
+    losses, score, rate = made.subplots(1, 3)
+    for key, name, colour in (("train_loss", "training", style.SKY), ("val_loss", "validation", style.BLOOM)):
+        _line(losses, xs, [row.get(key) for row in epochs], name, colour)
+    for key, colour in zip(scores, (style.LEAF, style.SUN, style.SKY, style.BLOOM), strict=False):
+        _line(score, xs, [row.get(key) for row in epochs], key.removeprefix("val_").replace("_", " "), colour)
+    _line(rate, xs, [row.get("learning_rate") for row in epochs], "learning rate", style.SUN)
+    for axes, title in ((losses, "Loss"), (score, "Validation"), (rate, "Learning rate")):
+        _epoch_axis(axes, xs, title, history.get("best_epoch"))
+    losses.legend()
+    score.legend(loc="lower right")
+    rate.set_ylim(bottom=0)
+    rate.ticklabel_format(axis="y", scilimits=(-2, 3))
+    return made
+
+
+def _line(axes: Axes, xs: Sequence[int], ys: Sequence[float | None], name: str, colour: str) -> None:
+    values = [float("nan") if y is None else y for y in ys]
+    axes.plot(xs, values, label=name, color=colour, marker="o" if len(xs) <= 40 else "", markersize=3.5)
+
+
+def _epoch_axis(axes: Axes, xs: Sequence[int], title: str, best: int | None) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.set_xlim(xs[0] - 0.5, xs[-1] + 0.5)
+    if best in xs:
+        axes.axvline(best, color=style.MUTED, linewidth=1, linestyle=(0, (2, 3)), zorder=0)
+
+
+@style.applied()
+def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> Figure:
+    """The confusion matrix [K, K] as a heat map of row shares: hits in one colour, mistakes in another."""
+    size = len(classes)
+    cell = min(0.85, max(0.145, 7.4 / size))  # inches
+    letters = min(9.5, max(6.0, cell * 15))
+    made = style.figure(cell * size + 2.6, cell * size + 2.4, layout="constrained")
+    axes = made.subplots()
+    axes.imshow(_confusion_colours(counts), interpolation="nearest", aspect="equal")
+    style.bare(axes)
+    _cell_lines(axes, size)
+    names = [style.short(name) for name in classes]
+    axes.set_xticks(range(size), names, rotation=90 if size > 6 else 35, ha="center" if size > 6 else "right", fontsize=letters)
+    axes.set_yticks(range(size), names, fontsize=letters)
+    axes.tick_params(length=0, pad=4, labelcolor=style.INK)
+    axes.set_xlabel("predicted", labelpad=8)
+    axes.set_ylabel("actual", labelpad=8)
+    if size <= FEW:
+        _cell_numbers(axes, counts, min(11.0, cell * 20))
+    return made
+
+
+def _confusion_colours(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[K, K, 4] Colours by the share of a row; a single mistake among many samples still has to be seen."""
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    right, wrong = style.shades(style.LEAF), style.shades(style.BLOOM)
+    visible = np.where(counts > 0, np.minimum(1.0, 0.18 + 1.6 * share), 0.0)
+    return np.where(np.eye(len(counts), dtype=bool)[:, :, None], right(0.08 + 0.92 * share), wrong(visible))
+
+
+def _cell_lines(axes: Axes, size: int) -> None:
+    """White lines between the cells."""
+    edges = np.arange(size + 1) - 0.5
+    width = 1.6 if size <= FEW else 0.4
+    axes.hlines(edges, -0.5, size - 0.5, color=style.PAPER, linewidth=width)
+    axes.vlines(edges, -0.5, size - 0.5, color=style.PAPER, linewidth=width)
+
+
+def _cell_numbers(axes: Axes, counts: NDArray[np.int64], letters: float) -> None:
+    totals = np.maximum(counts.sum(axis=1), 1)
+    for i, j in np.argwhere(counts > 0).tolist():
+        share = counts[i, j] / totals[i]
+        light = share > (0.55 if i == j else 0.3)
+        colour = style.PAPER if light else style.INK
+        axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=letters)
+
+
+@style.applied()
+def reliability(rows: Sequence[Mapping[str, Any]], error: float) -> Figure:
+    """Accuracy by confidence against the diagonal, over a histogram of the confidences. Rows as `metrics.calibration` gives."""
+    made = style.figure(6.4, 6.2, layout="constrained")
+    upper, lower = made.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    width = 1 / len(rows)
+    middles = [(row["low"] + row["high"]) / 2 for row in rows]
+    for middle, row in zip(middles, rows, strict=True):
+        if row["count"]:
+            gap = row["confidence"] - row["accuracy"]
+            upper.bar(middle, row["accuracy"], width * 0.92, color=style.LEAF, alpha=0.85)
+            upper.bar(middle, gap, width * 0.92, bottom=row["accuracy"], color=style.BLOOM, alpha=0.28)
+            upper.plot([middle - width * 0.46, middle + width * 0.46], [row["confidence"]] * 2, color=style.BLOOM, linewidth=1.6)
+    upper.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
+    upper.set_title(f"Expected calibration error {error:.3f}")
+    upper.set_ylabel("accuracy")
+    upper.set_ylim(0, 1.02)
+    lower.bar(middles, [row["count"] for row in rows], width * 0.92, color=style.SKY, alpha=0.85)
+    lower.set_ylabel("samples")
+    lower.set_xlabel("confidence")
+    lower.set_xlim(0, 1)
+    upper.legend(handles=_reliability_keys(), loc="upper left")
+    return made
+
+
+def _reliability_keys() -> list[Any]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return [
+        Line2D([], [], color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label="as sure as right"),
+        Patch(facecolor=style.LEAF, alpha=0.85, label="accuracy in the bin"),
+        Patch(facecolor=style.BLOOM, alpha=0.28, label="gap to the mean confidence"),
+    ]
+
+
+@style.applied()
+def recall(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Recall of each class as a bar, worst first, with its precision as a dot. Rows as `metrics.per_class` gives."""
+    ordered = sorted(rows, key=lambda row: (row["recall"], row["class"]))
+    step = 0.32 if len(rows) <= FEW else 0.185
+    letters = 9 if len(rows) <= FEW else 7
+    made = style.figure(8.4, step * len(rows) + 1.3, layout="constrained")
+    axes = made.subplots()
+    places = range(len(ordered))
+    values = [row["recall"] for row in ordered]
+    axes.barh(places, values, height=0.66, color=[style.LEAF if value >= 0.8 else style.BLOOM for value in values], alpha=0.85)
+    axes.scatter([row["precision"] for row in ordered], list(places), s=letters * 3, color=style.SUN, edgecolor=style.PAPER, zorder=3)
+    for place, row in enumerate(ordered):
+        axes.text(1.02, place, f"{row['recall']:.2f}   n = {row['support']}", va="center", fontsize=letters, color=style.MUTED)
+    axes.set_yticks(list(places), [style.short(row["class"]) for row in ordered], fontsize=letters)
+    axes.tick_params(axis="y", length=0, labelcolor=style.INK)
+    axes.grid(visible=False, axis="y")
+    axes.set_ylim(len(ordered) - 0.4, -0.6)
+    axes.set_xlim(0, 1.16)
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    axes.set_xlabel("recall (bar) and precision (dot)")
+    return made

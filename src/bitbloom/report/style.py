@@ -1,0 +1,111 @@
+"""The look of all figures, and the one way in which a figure becomes a file.
+
+Figures are made and written inside `applied()`, which starts from matplotlib's own defaults: no `matplotlibrc`, no
+system font, no clock reaches a pixel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID, PAPER = "#22262e", "#6b7280", "#e6e8ec", "#ffffff"
+BLOOM, LEAF, SKY, SUN = "#c2367a", "#2b8a62", "#3a6fb7", "#d18a1b"
+"""Accents: BLOOM for what went wrong or stands out, LEAF for what is right, SKY and SUN for further lines."""
+DPI = 144
+
+CHART, PHOTOS = "chart", "photos"
+"""What a figure shows; the report inverts charts, and only them, on a dark page."""
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],  # bundled with matplotlib, and searched before the system's fonts
+    "font.size": 10,
+    "text.color": INK,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "axes.edgecolor": "#c5c9d1",
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": "#c5c9d1",
+    "ytick.color": "#c5c9d1",
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "lines.linewidth": 2.0,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+@contextlib.contextmanager
+def applied() -> Iterator[None]:
+    """This style and nothing of the user's, for as long as the block runs. Also a decorator."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def figure(width: float, height: float, kind: str = CHART, **options: Any) -> Figure:
+    """An empty figure of that many inches, drawn by Agg and known to no global state. `kind` is CHART or PHOTOS."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), **options)
+    FigureCanvasAgg(made)
+    made.set_label(kind)
+    return made
+
+
+def png(made: Figure) -> bytes:
+    """The figure as a PNG that says nothing of the software or the time."""
+    stream = io.BytesIO()
+    with applied():
+        made.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def shades(colour: str) -> LinearSegmentedColormap:
+    """From nearly white to a colour."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shades", ["#f7f8fa", colour])
+
+
+def bare(axes: Axes) -> None:
+    """Take away ticks, spines and grid."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def short(text: str, longest: int = 22) -> str:
+    """A name for a label: plain text (`$` starts no formula), cut with an ellipsis."""
+    cut = text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+    return cut.replace("$", r"\$")

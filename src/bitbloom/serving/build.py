@@ -1,0 +1,92 @@
+"""Build a Bento whose bytes depend on its content only.
+
+BentoML builds it, in a process of its own and from a folder that holds exactly what the service needs; then what
+BentoML knows of the moment is taken out, and the Bento is named after its digest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from bitbloom import canonical
+from bitbloom.errors import BitBloomError
+from bitbloom.imports import ROOT, closure
+from bitbloom.provenance import bento
+from bitbloom.provenance.digests import folder_files
+
+LOCK = "requirements-serve.lock"
+SERVICE = "service.py"
+CLEARED = ("BENTO", "PYTHON", "YATAI", "UV_", "PIP_")
+"""Prefixes of environment variables that could change what BentoML writes, or where it looks for modules."""
+
+
+def assemble(context: Path, service: Path, files: Mapping[str, Path], texts: Mapping[str, object]) -> None:
+    """Fill an empty folder with a service and all it needs.
+
+    Args:
+        context: the folder.
+        service: the service's own folder (`bentos/<task>`), with `service.py`.
+        files: more files by the path they get.
+        texts: values written as canonical JSON by the path they get.
+
+    Raises:
+        BitBloomError: a file is missing.
+    """
+    if not (service / SERVICE).is_file():
+        raise BitBloomError(f"{service / SERVICE} is missing: a task that is packaged needs a service")
+    ours = {path.relative_to(ROOT).as_posix(): path for path in closure([service / SERVICE])}
+    own = {name: path for name, path in folder_files(service).items() if not bento.DERIVED.search(name)}
+    for name, path in {**own, **ours, **files}.items():
+        if not path.is_file():
+            raise BitBloomError(f"{path} is missing: build the stage that writes it")
+        (context / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, context / name)
+    for name, value in texts.items():
+        canonical.write_json(context / name, value)
+
+
+@contextmanager
+def built(context: Path, name: str, labels: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Build the Bento `name` from an assembled folder. Gives the unpacked Bento and its digest, while the block lasts.
+
+    Raises:
+        BitBloomError: BentoML refuses; its last words are in the message.
+    """
+    options = {"service": SERVICE.removesuffix(".py"), "name": name, "labels": dict(labels)}
+    canonical.write_text(context / "bentofile.yaml", yaml.safe_dump(options))
+    with tempfile.TemporaryDirectory(prefix="bitbloom-bento-") as home:
+        _bentoml_build(context, Path(home))
+        folder = Path(home) / "bentos" / name / "unnamed"
+        _use_lock(folder, (context / LOCK).read_text(encoding="utf-8"))
+        yield folder, bento.name_after_content(folder)
+
+
+def _bentoml_build(context: Path, home: Path) -> None:
+    """`bentoml build`, with a store of its own, no tracking, and no modules but the installed and the assembled ones."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(CLEARED)}
+    ours = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-m", "bentoml", "build", "--version", "unnamed", str(context)]
+    done = subprocess.run(command, cwd=context, env=kept | ours, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise BitBloomError(f"BentoML cannot build the service in {context}:\n{words}")
+
+
+def _use_lock(folder: Path, lock: str) -> None:
+    """Let the requirements be the lock, whole: BentoML adds itself a second time, without a hash."""
+    python = folder / "env" / "python"
+    (python / "requirements.in").unlink(missing_ok=True)
+    canonical.write_text(python / "requirements.txt", lock)
+    manifest = folder / bento.MANIFEST
+    tree = yaml.safe_load(manifest.read_bytes())
+    tree["image"]["python_requirements"] = lock
+    canonical.write_text(manifest, yaml.safe_dump(tree, sort_keys=True, allow_unicode=True))

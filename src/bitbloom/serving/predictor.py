@@ -1,0 +1,137 @@
+"""The exported model, ready to answer: bytes of a photo in, label and probabilities out.
+
+`bitbloom predict` and the service both answer with it. It needs NumPy, Pillow and ONNX Runtime only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import TypedDict
+
+from bitbloom import imaging
+from bitbloom.errors import BitBloomError, UnreadableImage
+from bitbloom.provenance.digests import file_digest
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+MODEL = "model.onnx"
+TOP = 5
+
+
+class Choice(TypedDict):
+    """A label and its probability, 0 to 1."""
+
+    label: str
+    probability: float
+
+
+class Answer(TypedDict):
+    """What the model says of a photo: the likeliest label, the five likeliest, and the SHA-256 of the model asked."""
+
+    label: str
+    probability: float
+    top5: list[Choice]
+    model_digest: str
+
+
+class Failure(TypedDict):
+    """Why a photo has no answer, and what to do."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model of the export stage in an ONNX Runtime session.
+
+    Attributes:
+        session: input `images` uint8 [n, 3, side, side], output `probabilities` float32 [n, classes].
+        classes: names in the order of the outputs.
+        image_size: side of the square that the graph takes, pixels.
+        digest: SHA-256 of the model file.
+        max_pixels: larger photos are refused.
+    """
+
+    session: InferenceSession
+    classes: tuple[str, ...]
+    image_size: int
+    digest: str
+    max_pixels: int
+
+    @classmethod
+    def open(cls, path: Path, digest: str | None = None, max_pixels: int = imaging.MAX_PIXELS) -> Predictor:
+        """Open a model file, or the `model.onnx` of a folder.
+
+        Raises:
+            BitBloomError: there is no model, it is not the one of this `digest`, or it is not of the export stage.
+        """
+        file = path / MODEL if path.is_dir() else path
+        if not file.is_file():
+            raise BitBloomError(f"{file} is missing: build it with `make export`")
+        found = file_digest(file)
+        if digest is not None and found != digest:
+            raise BitBloomError(f"{file} has the digest {found}, not {digest}: build it again, or fetch it again")
+        session = _session(file)
+        metadata = session.get_modelmeta().custom_metadata_map
+        try:
+            classes, side = tuple(json.loads(metadata["classes"])), int(metadata["image_size"])
+        except (KeyError, ValueError) as error:
+            raise BitBloomError(f"{file} lacks the metadata of the export stage ({error}): export it again") from error
+        return cls(session, classes, side, found, max_pixels)
+
+    def answer(self, photo: bytes) -> Answer:
+        """The answer for an image file. Raises UnreadableImage with the reason."""
+        image = imaging.square(imaging.decode(photo, self.max_pixels), self.image_size)
+        probabilities = self.probabilities(image)
+        order = np.argsort(-probabilities, kind="stable")[:TOP]  # equal ones in the order of the classes
+        top = [Choice(label=self.classes[at], probability=_shortest(probabilities[at])) for at in order]
+        return Answer(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
+
+    def predict(self, photos: Iterable[bytes]) -> list[Answer | Failure]:
+        """Answers in the order of the photos; one that cannot be read has its error in its place."""
+        return [self._answer_or_failure(photo) for photo in photos]
+
+    def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities [classes] of an image [3, side, side].
+
+        One image a run, always: then an answer cannot depend on which photos it came with, whatever code the
+        runtime would choose for a batch of another size. With one thread a batch would save next to nothing.
+        """
+        (outputs,) = self.session.run(["probabilities"], {"images": image[None]})
+        result: NDArray[np.float32] = outputs[0]
+        return result
+
+    def _answer_or_failure(self, photo: bytes) -> Answer | Failure:
+        try:
+            return self.answer(photo)
+        except UnreadableImage as error:
+            return Failure(error=str(error))
+
+
+def _session(file: Path) -> InferenceSession:
+    """A session with one thread and the deterministic kernels: the same bits in every run on one kind of CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's errors share no public base class
+        raise BitBloomError(f"{file} cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
+
+
+def _shortest(value: np.float32) -> float:
+    """The float with the shortest text that still names this float32: 0.9, not 0.8999999761581421."""
+    return float(str(value))

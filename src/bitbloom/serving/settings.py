@@ -1,0 +1,83 @@
+"""What a service knows of itself: `service.json` and `provenance.json`, written into the Bento by the package stage."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from typing_extensions import TypedDict
+
+from bitbloom import canonical
+from bitbloom.provenance import bento
+
+SETTINGS = "service.json"
+PROVENANCE = "provenance.json"
+COMMIT = re.compile(r"[0-9a-f]{7,64}")
+COMMIT_VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION")
+"""Who starts the service sets the first; an image sets the second to its label org.opencontainers.image.revision."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Names and limits of a service; the target's `service` section."""
+
+    target: str
+    task: str
+    title: str
+    max_bytes: int
+    max_pixels: int
+    max_batch: int
+    unsure_below: float
+
+    @classmethod
+    def read(cls, folder: Path) -> Settings:
+        """Read the folder's `service.json`."""
+        return cls(**canonical.read_json(folder / SETTINGS))
+
+
+class Digests(TypedDict):
+    """SHA-256 of the processed data, the lock the stages ran on, the served model, and the Bento this runs from."""
+
+    data: str
+    lock: str
+    model: str
+    bento: str | None
+
+
+class Provenance(TypedDict):
+    """Where the answers come from, and how to build the same bytes again."""
+
+    target: str
+    task: str
+    commit: str | None
+    digests: Digests
+    bento: str | None
+    rebuild: str
+
+
+def provenance(folder: Path) -> Provenance:
+    """The provenance of the service in `folder`, the `src` of its Bento.
+
+    The Bento's digest is computed from the files as they are now; it is null outside of a Bento. The commit is what
+    the environment says (`BITBLOOM_COMMIT`, or the image's revision), else null.
+    """
+    facts = canonical.read_json(folder / PROVENANCE)
+    digest = bento.digest(folder.parent) if (folder.parent / bento.MANIFEST).is_file() else None
+    commit = _commit()
+    build = f"make all TARGET={facts['target']}"
+    return Provenance(
+        target=facts["target"],
+        task=facts["task"],
+        commit=commit,
+        digests=Digests(data=facts["data_digest"], lock=facts["lock_digest"], model=facts["model_digest"], bento=digest),
+        bento=f"{facts['target']}:{bento.version(digest)}" if digest else None,
+        rebuild=f"git checkout {commit} && {build}" if commit else build,
+    )
+
+
+def _commit() -> str | None:
+    """The first variable that holds a commit; anything else is no part of a command that people will paste."""
+    values = (os.environ.get(name, "") for name in COMMIT_VARIABLES)
+    return next((value for value in values if COMMIT.fullmatch(value)), None)

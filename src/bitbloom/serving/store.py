@@ -1,0 +1,56 @@
+"""BentoML's local store of Bentos, from which `bentoml serve petals:latest` takes them."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+from bitbloom import canonical
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance import archive, bento
+
+
+def folder() -> Path:
+    """Where the Bentos are: `bentos/` in BENTOML_HOME."""
+    home = os.environ.get("BENTOML_HOME", "")
+    return (Path(home) if home else Path.home() / "bentoml") / "bentos"
+
+
+def install(path: Path) -> str:
+    """Put the Bento of an archive into the store, and let `<name>:latest` mean it. Returns its tag.
+
+    One that is there already is left alone, unless its files were changed.
+
+    Raises:
+        BitBloomError: no archive, not an archive of a Bento, or its content is not what its version says.
+    """
+    import yaml
+
+    if not path.is_file():
+        raise BitBloomError(f"{path} is missing: build it with `make package`")
+    try:
+        manifest = yaml.safe_load(archive.read(path, bento.MANIFEST))
+        name, version = str(manifest["name"]), str(manifest["version"])
+    except (KeyError, TypeError, tarfile.TarError, yaml.YAMLError) as error:
+        raise BitBloomError(f"{path} is not an archive of a Bento ({error}): build it again with `make package`") from error
+    place = folder() / name / version
+    if not _is_whole(place):
+        _replace(path, place)
+    canonical.write_text(place.parent / "latest", version)
+    return f"{name}:{version}"
+
+
+def _is_whole(place: Path) -> bool:
+    return place.is_dir() and bento.version(bento.digest(place)) == place.name
+
+
+def _replace(path: Path, place: Path) -> None:
+    """Unpack beside the place, check, then move: a broken archive leaves the store as it was."""
+    with canonical.replacing_folder(place) as temporary:
+        with tarfile.open(path, "r:xz") as packed:
+            packed.extractall(temporary, filter="data")
+        if bento.version(bento.digest(temporary)) != place.name:
+            raise BitBloomError(
+                f"{path} holds other files than its version {place.name} says: build it again with `make package`"
+            )

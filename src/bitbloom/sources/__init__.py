@@ -1,0 +1,44 @@
+"""Where raw data comes from: one module a source, each with a typed `Config` and one function `fetch`.
+
+A source writes files and says what they are called; it never opens them as images or text. What a file
+holds is the task's business, so a source serves any task whose files it can bring.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One raw file that a source brought.
+
+    Attributes:
+        path: POSIX path relative to the destination folder; the sample's id.
+        label: the class it is declared to have.
+        attributes: what else the source knows of it, JSON-able.
+    """
+
+    path: str
+    label: str
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """What a module of this package offers."""
+
+    Config: type[Any]
+
+    def fetch(self, config: Any, destination: Path, workers: int = 1) -> list[SourceFile]:
+        """Write the raw files below `destination` and return them sorted by path."""
+        ...
+
+
+def load(kind: str) -> Source:
+    """The source module of that name (`garden`, `folder`, `download`, …)."""
+    module: Any = importlib.import_module(f"{__name__}.{kind}")
+    return module  # type: ignore[no-any-return]

@@ -1,0 +1,25 @@
+"""The stages of a build, in order. Each module has `READS`, the config sections it reads, and `run(target)`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from bitbloom.errors import BitBloomError
+from bitbloom.numerics import pins
+from bitbloom.target import Target
+
+STAGES = ("ingest", "validate", "prepare", "train", "evaluate", "export", "package")
+
+
+def main(run: Callable[[Target], None], reads: Sequence[str]) -> None:
+    """Entry point of `python -m bitbloom.stages.<stage> TARGET`: pins, then the stage; exit code 1 on a clear error."""
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} TARGET")
+    try:
+        name = sys.argv[1]
+        pins.require(Target.load(name, ["numerics"]).numerics.profile)
+        run(Target.load(name, reads))
+    except BitBloomError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,65 @@
+"""ingest: bring the raw files of the target's source and write one manifest row a sample.
+
+    python -m bitbloom.stages.ingest petals      # → data/raw/petals/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bitbloom import canonical, sources, tasks
+from bitbloom.progress import track
+from bitbloom.sources import SourceFile
+from bitbloom.stages import main
+from bitbloom.target import Target, workers
+
+READS = ("task", "source")
+
+
+def run(target: Target) -> None:
+    """Write data/raw/<target>/: the files and `manifest.parquet`, whole or not at all."""
+    source = target.source
+    with canonical.replacing_folder(target.raw) as folder:
+        files = sources.load(source.kind).fetch(source, folder, workers())
+        manifest = describe_files(files, folder, target.task, source.kind)
+        manifest.to_parquet(folder / target.manifest.name, index=False)
+    print(f"{len(manifest)} samples of {manifest['label'].nunique()} labels in {target.raw}")
+
+
+def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: str) -> pd.DataFrame:
+    """One row a file, sorted by id: what the source said, the file's digest, and the task's own columns."""
+    ordered = sorted(files, key=lambda file: file.path)
+    describe = partial(_row, folder=folder, task=task, kind=kind)
+    if workers() == 1:
+        rows = [describe(file) for file in track(ordered, "describe")]
+    else:
+        with ProcessPoolExecutor(workers(), mp_context=get_context("spawn")) as pool:
+            rows = list(track(pool.map(describe, ordered, chunksize=64), "describe", len(ordered)))
+    return pd.DataFrame(rows)
+
+
+def _row(file: SourceFile, folder: Path, task: str, kind: str) -> dict[str, Any]:
+    data = (folder / file.path).read_bytes()
+    return {
+        "id": file.path,
+        "path": file.path,
+        "label": file.label,
+        "attributes": json.dumps(dict(file.attributes), sort_keys=True, ensure_ascii=False),
+        "source": kind,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **tasks.load(task).describe(data),
+    }
+
+
+if __name__ == "__main__":
+    main(run, READS)

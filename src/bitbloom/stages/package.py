@@ -1,0 +1,75 @@
+"""Package: the exported model, its service and the lock, as a Bento whose version is its digest.
+
+    python -m bitbloom.stages.package petals      # dist/petals.bento, reports/petals/bento.json
+
+The Bento carries what serving needs and nothing else: the modules in the import closure of the service, the model,
+the page, and `requirements-serve.lock`. No byte of it knows when, where, or from which commit it was built.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from bitbloom import canonical
+from bitbloom.provenance import archive, bento
+from bitbloom.provenance.digests import digest, file_digest, folder_files
+from bitbloom.serving import build
+from bitbloom.serving.predictor import MODEL
+from bitbloom.serving.settings import PROVENANCE, SETTINGS
+from bitbloom.stages import main
+from bitbloom.target import Target
+
+READS = ("task", "service")
+BENTOS = Path("bentos")
+STAGES_LOCK = Path("requirements.lock")
+SERVE_LOCK = Path(build.LOCK)
+
+
+def run(target: Target) -> None:
+    """Write dist/<target>.bento and reports/<target>/bento.json.
+
+    Raises:
+        BitBloomError: an input is missing, or BentoML cannot build the service.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
+        context = Path(temporary)
+        texts = {SETTINGS: settings(target), PROVENANCE: provenance(target)}
+        build.assemble(context, BENTOS / target.task, {MODEL: target.models / MODEL, build.LOCK: SERVE_LOCK}, texts)
+        with build.built(context, target.name, {"task": target.task}) as (folder, whole):
+            archive.write(folder, target.bento)
+            canonical.write_json(target.reports / "bento.json", report(target, folder, whole))
+
+
+def settings(target: Target) -> dict[str, object]:
+    """`service.json`: the target's names, and its `service` section."""
+    return {"target": target.name, "task": target.task, **asdict(target.service)}
+
+
+def provenance(target: Target) -> dict[str, object]:
+    """`provenance.json`: what the model was made from. Never the Bento's own digest, which covers this file."""
+    return {
+        "target": target.name,
+        "task": target.task,
+        "data_digest": canonical.read_json(target.models / "config.json")["data_digest"],
+        "lock_digest": file_digest(STAGES_LOCK),
+        "model_digest": file_digest(target.models / MODEL),
+    }
+
+
+def report(target: Target, folder: Path, whole: str) -> dict[str, object]:
+    """`bento.json`: name, version, digest and files of the Bento, and digest and size of its archive."""
+    sizes = {name: file.stat().st_size for name, file in folder_files(folder).items()}
+    files = bento.files(folder)
+    return {
+        "name": target.name,
+        "version": bento.version(whole),
+        "digest": whole,
+        "files": {name: {"sha256": files[name], "bytes": sizes[name]} for name in files},
+        "archive": {"sha256": digest(target.bento), "bytes": target.bento.stat().st_size},
+    }
+
+
+if __name__ == "__main__":
+    main(run, READS)

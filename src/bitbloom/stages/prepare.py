@@ -1,0 +1,44 @@
+"""prepare: decode and pack the samples that passed the gate, and give each its split.
+
+    python -m bitbloom.stages.prepare petals     # → data/processed/petals/
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bitbloom import splits, tasks
+from bitbloom.dataset import SPLITS, Dataset
+from bitbloom.errors import BitBloomError
+from bitbloom.stages import main
+from bitbloom.target import Target
+
+READS = ("task", "prepare")
+KEPT = ["id", "label", "key", "attributes"]
+
+
+def run(target: Target) -> None:
+    """Write data/processed/<target>/: arrays, `samples.parquet` and `meta.json` (see `Dataset`)."""
+    task = tasks.load(target.task)
+    manifest = pd.read_parquet(target.manifest)
+    rows = manifest[manifest["decodable"]].reset_index(drop=True)
+    raw = [(target.raw / path).read_bytes() for path in rows["path"]]
+    arrays, meta = task.pack(rows, raw, target.prepare)
+    pairs = task.near_duplicates(rows, raw, target.prepare)
+    samples = pd.concat([rows[KEPT], splits.assign(list(rows["id"]), list(rows["key"]), pairs, target.prepare.split)], axis=1)
+    dataset = Dataset(arrays, samples, meta)
+    check(dataset, target.name)
+    dataset.save(target.processed)
+    counts = ", ".join(f"{len(dataset.split(name))} {name}" for name in SPLITS)
+    print(f"{counts}, {int(samples['excluded'].sum())} excluded of {len(samples)} samples")
+
+
+def check(dataset: Dataset, name: str) -> None:
+    """Every split has samples. Raises BitBloomError."""
+    empty = [split for split in SPLITS if not len(dataset.split(split))]
+    if empty:
+        raise BitBloomError(f"{name}: no sample falls in {', '.join(empty)}: add data or change prepare.split")
+
+
+if __name__ == "__main__":
+    main(run, READS)

@@ -1,0 +1,75 @@
+"""train: fit the target's model on its train split.
+
+    python -m bitbloom.stages.train petals                                    # a worker a core
+    torchrun --nproc-per-node 2 -m bitbloom.stages.train petals               # the same bytes
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from bitbloom import canonical, imports, tasks
+from bitbloom.dataset import Dataset
+from bitbloom.errors import BitBloomError
+from bitbloom.numerics import pins
+from bitbloom.provenance.digests import digest, file_digest
+from bitbloom.stages import main
+from bitbloom.target import Target
+from bitbloom.training import loop, workers
+from bitbloom.training.checkpoint import Checkpoints
+
+READS = ("task", "model", "augment", "train", "numerics")
+
+
+def run(target: Target) -> None:
+    """Write models/<target>/: `model.safetensors`, `config.json`, `training.json`, `ledger.jsonl`."""
+    workers.launch(fit, target.numerics.micro_batches, target, inputs_digest(target))
+
+
+def fit(worker: workers.Worker, target: Target, inputs: str) -> None:
+    """One worker's part; the first writes the outputs and then forgets the checkpoints."""
+    pins.pin_torch()
+    dataset = Dataset.open(target.processed)
+    sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
+    run = loop.Run(worker, tasks.load(target.task), dataset, sections)
+    checkpoints = Checkpoints(inputs)
+    report = loop.Report(shown=worker.first)
+    try:
+        run.fit(checkpoints, report)
+    except FloatingPointError as error:
+        raise BitBloomError(str(error)) from error
+    finally:
+        report.close()
+    if worker.first:
+        write(run, target)
+        checkpoints.remove()
+
+
+def write(run: loop.Run, target: Target) -> None:
+    """The weights, what is needed to use them, the curves and the ledger."""
+    folder = target.models
+    with canonical.replacing(folder / "model.safetensors") as temporary:
+        save_file(run.finish(), temporary)
+    config = {"task": target.task, "model": asdict(target.model), "meta": run.dataset.meta, "data_digest": digest(target.processed)}
+    canonical.write_json(folder / "config.json", config)
+    canonical.write_json(folder / "training.json", run.summary())
+    canonical.write_text(folder / "ledger.jsonl", "".join(canonical.json_line(line) for line in run.history.ledger))
+
+
+def inputs_digest(target: Target) -> str:
+    """SHA-256 of everything the weights depend on: config, data, code and lock. Checkpoints are filed under it."""
+    sections = {key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in target.sections.items()}
+    code = imports.closure([__spec__.name, f"{tasks.__name__}.{target.task}"])
+    files = {path.relative_to(imports.ROOT).as_posix(): file_digest(path) for path in code}
+    locks = {name: file_digest(Path(name)) for name in ("requirements.lock", "weights.lock")}
+    state = {"config": sections, "data": digest(target.processed), "code": files, "locks": locks, "isa": os.environ.get("ATEN_CPU_CAPABILITY")}
+    return hashlib.sha256(canonical.json_text(state).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main(run, READS)

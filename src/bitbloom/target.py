@@ -1,0 +1,140 @@
+"""A target as a stage sees it: its name, its paths, and the config sections the stage declared to read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from bitbloom import config
+from bitbloom.errors import BitBloomError
+
+ALL = tuple(config.Config.__dataclass_fields__)
+
+
+def params_path(name: str) -> Path:
+    """The composed configuration of a target, relative to the workspace."""
+    return Path("params") / f"{name}.yaml"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target's paths, relative to the workspace, and its declared config sections.
+
+    Reading a section that was not declared is an error: what a stage reads is what DVC compares.
+    """
+
+    name: str
+    sections: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, name: str, reads: Iterable[str] = ALL) -> Target:
+        """Read `params/<name>.yaml` and keep the sections in `reads`, as instances of the types in `config`."""
+        tree = config.load(params_path(name))
+        unknown = set(reads) - set(tree)
+        if unknown:
+            raise BitBloomError(f"sections {sorted(unknown)} are not in bitbloom.config.Config")
+        return cls(name, {key: OmegaConf.to_object(tree[key]) if OmegaConf.is_config(tree[key]) else tree[key] for key in reads})
+
+    def section(self, key: str) -> Any:
+        """One section. Raises KeyError when the stage did not declare it."""
+        if key not in self.sections:
+            raise KeyError(f"the stage reads config section '{key}' but does not declare it in READS")
+        return self.sections[key]
+
+    @property
+    def raw(self) -> Path:
+        """data/raw/<target>: the files of the source and `manifest.parquet`."""
+        return Path("data/raw") / self.name
+
+    @property
+    def manifest(self) -> Path:
+        """data/raw/<target>/manifest.parquet, one row a sample."""
+        return self.raw / "manifest.parquet"
+
+    @property
+    def processed(self) -> Path:
+        """data/processed/<target>: memory-mapped arrays and `samples.parquet`."""
+        return Path("data/processed") / self.name
+
+    @property
+    def models(self) -> Path:
+        """models/<target>: weights, ledger, exported graphs."""
+        return Path("models") / self.name
+
+    @property
+    def reports(self) -> Path:
+        """reports/<target>: validation, metrics, figures, the report."""
+        return Path("reports") / self.name
+
+    @property
+    def external(self) -> Path:
+        """data/external/<target>: the user's own data, imported once by content."""
+        return Path("data/external") / self.name
+
+    @property
+    def bento(self) -> Path:
+        """dist/<target>.bento: the canonical archive of the Bento."""
+        return Path("dist") / f"{self.name}.bento"
+
+    @property
+    def task(self) -> str:
+        return cast(str, self.section("task"))
+
+    @property
+    def source(self) -> Any:
+        return self.section("source")
+
+    @property
+    def gate(self) -> config.Gate:
+        return cast(config.Gate, self.section("gate"))
+
+    @property
+    def prepare(self) -> config.Prepare:
+        return cast(config.Prepare, self.section("prepare"))
+
+    @property
+    def model(self) -> config.Model:
+        return cast(config.Model, self.section("model"))
+
+    @property
+    def augment(self) -> config.Augment:
+        return cast(config.Augment, self.section("augment"))
+
+    @property
+    def train(self) -> config.Train:
+        return cast(config.Train, self.section("train"))
+
+    @property
+    def numerics(self) -> config.Numerics:
+        return cast(config.Numerics, self.section("numerics"))
+
+    @property
+    def evaluate(self) -> config.Evaluate:
+        return cast(config.Evaluate, self.section("evaluate"))
+
+    @property
+    def export(self) -> config.Export:
+        return cast(config.Export, self.section("export"))
+
+    @property
+    def service(self) -> config.Service:
+        return cast(config.Service, self.section("service"))
+
+
+def workers() -> int:
+    """Worker processes: `WORKERS`, or one a core this process may use. It never changes a byte.
+
+    Raises:
+        BitBloomError: `WORKERS` is not a positive integer.
+    """
+    value = os.environ.get("WORKERS", "")
+    if not value:
+        return len(os.sched_getaffinity(0))
+    if not value.isdigit() or int(value) < 1:
+        raise BitBloomError(f"WORKERS={value!r} is not a positive integer")
+    return int(value)

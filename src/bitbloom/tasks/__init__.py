@@ -1,0 +1,83 @@
+"""What is learned: one module a task. Stages know the task's protocol and never its name.
+
+A task never reads a path of the build: stages hand it bytes, rows, arrays and modules, and write what it returns.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from matplotlib.figure import Figure
+
+    from bitbloom.config import Augment, Evaluate, Model, Prepare, Train
+    from bitbloom.dataset import Dataset
+
+Arrays = dict[str, NDArray[Any]]
+"""Named arrays whose first axis is the sample."""
+Batch = dict[str, "torch.Tensor"]
+"""A micro-batch: the same names, as tensors."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found: numbers, pictures, and the samples worth looking at."""
+
+    metrics: dict[str, Any]
+    figures: dict[str, tuple[str, Figure]]
+    """File stem → (caption, figure), in the order of the report."""
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """File stem → rows, written as JSON for `dvc plots`."""
+
+
+class Task(Protocol):
+    """What a module of this package offers."""
+
+    def describe(self, data: bytes) -> dict[str, object]:
+        """Manifest columns of one raw file. Never raises on bad bytes: `decodable` is False and `error` says why."""
+        ...
+
+    def near_duplicates(self, rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
+        """Pairs of row positions (i < j) that show nearly the same thing."""
+        ...
+
+    def pack(self, rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
+        """Decode all samples into arrays, and say what the model has to know of them (`meta.json`)."""
+        ...
+
+    def build(self, model: Model, meta: Mapping[str, Any], pretrained: bool = True) -> torch.nn.Module:
+        """The network, its weights drawn from the global generator or loaded as `model.weights` says; not if not `pretrained`."""
+        ...
+
+    def parameter_groups(self, network: torch.nn.Module, train: Train) -> list[dict[str, Any]]:
+        """Optimiser groups (`params`, `lr`, `weight_decay`)."""
+        ...
+
+    def batch(self, arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: Model) -> Batch:
+        """Tensors of some samples; `seeds` [n] augments each with its own, None leaves them as they are."""
+        ...
+
+    def loss(self, network: torch.nn.Module, batch: Batch, train: Train) -> torch.Tensor:
+        """Mean loss of a micro-batch, a scalar."""
+        ...
+
+    def score(self, outputs: torch.Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        """Validation numbers from the outputs [n, …] of all validation samples; `accuracy`-like key `score` is maximised."""
+        ...
+
+    def evaluate(self, outputs: torch.Tensor, dataset: Dataset, history: dict[str, Any], config: Evaluate) -> Evaluation:
+        """Metrics, figures and tables from the outputs [n, …] of the test split."""
+        ...
+
+
+def load(name: str) -> Task:
+    """The task module of that name."""
+    return cast(Task, importlib.import_module(f"{__name__}.{name}"))

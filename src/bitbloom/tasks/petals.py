@@ -1,0 +1,107 @@
+"""Task `petals`: a flower photo → its species, or any photo → the name of its class.
+
+Arrays: `images` uint8 [N, 3, S, S] RGB, `labels` int64 [N] (positions in `meta["classes"]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom import imaging
+from bitbloom.tasks import Arrays, Batch, Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor, nn
+
+    from bitbloom.config import Augment, Evaluate, Model, Prepare, Train
+    from bitbloom.dataset import Dataset
+
+
+def describe(data: bytes) -> dict[str, object]:
+    """Size, mode, light, key and perceptual hash of a photo."""
+    return imaging.facts(data)
+
+
+def near_duplicates(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
+    """Pairs of photos that look alike: close perceptual hashes, confirmed on 16×16 grey thumbnails."""
+    hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
+    thumbnails = np.stack([imaging.thumbnail(imaging.decode(data)) for data in raw])
+    return imaging.near_duplicates(hashes, thumbnails, prepare.near_duplicate_bits, prepare.near_duplicate_difference)
+
+
+def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
+    """Decode and square every photo; number the labels in sorted order."""
+    classes = sorted(set(rows["label"]))
+    numbers = {name: number for number, name in enumerate(classes)}
+    images = np.stack([imaging.square(imaging.decode(data), prepare.image_size) for data in raw])
+    labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
+    return {"images": images, "labels": labels}, {"classes": classes, "image_size": prepare.image_size}
+
+
+def build(model: Model, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
+    """The classifier, float32 [n, 3, s, s] → logits [n, classes]."""
+    from bitbloom.models import classifier
+
+    return classifier.build(model, len(meta["classes"]), pretrained)
+
+
+def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
+    """Matrices decay, biases and norms do not; the head may learn at a rate of its own."""
+    from bitbloom.models import classifier
+
+    head = {id(p) for p in network.head().parameters()} if isinstance(network, classifier.Logits) else set()
+    groups: dict[tuple[bool, bool], list[Any]] = {}
+    for parameter in network.parameters():
+        groups.setdefault((id(parameter) in head, parameter.ndim > 1), []).append(parameter)
+    rates = {True: train.head_learning_rate or train.learning_rate, False: train.learning_rate}
+    return [
+        {"params": members, "lr": rates[of_head], "weight_decay": train.weight_decay if decays else 0.0}
+        for (of_head, decays), members in groups.items()
+    ]
+
+
+def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: Model) -> Batch:
+    """Network inputs `pixels` float32 [n, 3, s, s], and for training `first`, `second` int64 [n] and `share` float32 [n]."""
+    import torch
+
+    from bitbloom.models.preprocess import Preprocess, scale
+
+    preprocess = Preprocess(model.image_size, model.mean, model.std)
+    images, labels = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+    if seeds is None:
+        return {"pixels": preprocess(images), "first": labels}
+    from bitbloom.models.augment import augment as augmented
+
+    mixed = augmented(scale(images), labels, seeds, model.image_size, augment)
+    return {"pixels": preprocess.normalise(mixed.pixels), "first": mixed.first, "second": mixed.second, "share": mixed.share}
+
+
+def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
+    """Mean cross-entropy with label smoothing; a mixed sample counts for both its labels."""
+    from torch.nn.functional import cross_entropy
+
+    logits = network(batch["pixels"])
+    first, second = (cross_entropy(logits, batch[name], reduction="none", label_smoothing=train.label_smoothing) for name in ("first", "second"))
+    return (first + (second - first) * batch["share"]).mean()
+
+
+def score(outputs: Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Loss and accuracy on the validation split."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    labels = torch.from_numpy(arrays["labels"])
+    accuracy = int((outputs.argmax(1) == labels).sum()) / len(labels)
+    return {"loss": float(cross_entropy(outputs, labels)), "accuracy": accuracy, "score": accuracy}
+
+
+def evaluate(outputs: Tensor, dataset: Dataset, history: dict[str, Any], config: Evaluate) -> Evaluation:
+    """Metrics, figures and tables of the test split."""
+    from bitbloom.report import classification
+
+    return classification.evaluate(outputs, dataset, history, config)

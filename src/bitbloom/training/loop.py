@@ -1,0 +1,240 @@
+"""The training loop, from top to bottom.
+
+A step is a fixed number of micro-batches. Each is computed alone, by one thread, with its own seed; their gradients are
+added as a balanced binary tree. So the same bytes come out of any number of workers, and a resumed run goes on as if it
+had never stopped: nothing is carried from one step to the next but what a checkpoint holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from bitbloom import progress
+from bitbloom.config import Augment, Model, Numerics, Train
+from bitbloom.dataset import Dataset
+from bitbloom.errors import BitBloomError
+from bitbloom.inference import outputs
+from bitbloom.numerics import ledger, reduction, seeds
+from bitbloom.tasks import Task
+from bitbloom.training.checkpoint import Checkpoints
+from bitbloom.training.optimiser import Optimiser
+from bitbloom.training.sampler import Stream
+from bitbloom.training.workers import Worker
+
+PRECISION = {"portable": "32-true", "fast": "bf16-mixed", "cuda": "bf16-mixed"}
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The config sections that training reads."""
+
+    model: Model
+    augment: Augment
+    train: Train
+    numerics: Numerics
+
+
+@dataclass
+class History:
+    """What is remembered beside tensors: one row an epoch, one line a step, and the best epoch so far."""
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+    best_score: float = -1.0
+    best_epoch: int = 0
+    losses: list[float] = field(default_factory=list)
+
+
+class Run:
+    """One worker's side of a training run."""
+
+    def __init__(self, worker: Worker, task: Task, dataset: Dataset, sections: Sections) -> None:
+        self.worker, self.task, self.dataset, self.sections = worker, task, dataset, sections
+        train, numerics = sections.train, sections.numerics
+        self.fabric = Fabric(accelerator="cuda" if numerics.profile == "cuda" else "cpu", devices=1, precision=PRECISION[numerics.profile])
+        self.micro_batches = numerics.micro_batches
+        self.mine = reduction.blocks(self.micro_batches, worker.world)
+        self.micro_size = micro_batch_size(train.batch_size, self.micro_batches)
+        positions = dataset.split("train")
+        self.stream = Stream(positions, dataset.sample_seeds()[positions], train.seed, train.batch_size)
+        self.steps = min(self.stream.steps(train.epochs), train.max_steps or 1 << 62)
+        torch.manual_seed(train.seed)
+        self.network: nn.Module = self.fabric.to_device(task.build(sections.model, dataset.meta))
+        self.optimiser = Optimiser(self.network, task.parameter_groups(self.network, train), train)
+        self.history = History()
+        self.best: Tensor | None = None
+
+    def fit(self, checkpoints: Checkpoints, report: Report) -> None:
+        """Train to the end, from the newest checkpoint if there is one."""
+        step = self.resume(checkpoints)
+        report.start(step, self.steps)
+        while step < self.steps and not self.stale():
+            self.step(step)
+            step += 1
+            report.step()
+            done, before = self.stream.epochs_done(step), self.stream.epochs_done(step - 1)
+            if done > before or step == self.steps:
+                self.validate(step)
+                report.epoch(self.history.epochs[-1])
+                if done % self.sections.train.checkpoint_every == 0 and step < self.steps:
+                    self.save(checkpoints, step)
+
+    def step(self, step: int) -> None:
+        """One optimiser step: my micro-batches, the sum over all workers, the update, the ledger line."""
+        tree, notes = reduction.TreeSum(), []
+        for number in range(self.worker.rank * self.mine, (self.worker.rank + 1) * self.mine):
+            loss, digest = self.micro_batch(step, number)
+            tree.add(self.optimiser.take_gradient())
+            notes.append((loss, digest))
+        gradient = reduction.all_tree_sum(tree.total(), self.worker.world).div_(self.micro_batches)
+        losses = reduction.all_in_order(torch.stack([loss for loss, _ in notes]), self.worker.world)
+        digests = reduction.all_in_order(torch.stack([digest for _, digest in notes]), self.worker.world)
+        checksum = ledger.checksum(gradient) if self.worker.first else 0
+        self.optimiser.step(gradient, step, self.steps)
+        mean = float(reduction.tree_sum(losses)) / self.micro_batches
+        if not np.isfinite(mean):
+            raise FloatingPointError(f"the loss of step {step} is {mean}: lower train.learning_rate")
+        self.history.losses.append(mean)
+        if self.worker.first:
+            line = ledger.entry(step, ledger.combined(digests), mean, checksum, ledger.checksum(self.optimiser.weights))
+            self.history.ledger.append(line)
+
+    def micro_batch(self, step: int, number: int) -> tuple[Tensor, Tensor]:
+        """Forward and backward of one micro-batch: its loss (a scalar on the CPU) and the digest of its inputs (uint8 [32])."""
+        train = self.sections.train
+        positions, sample_seeds = self.stream.batch(step, number * self.micro_size, self.micro_size)
+        batch = self.task.batch(self.dataset.take(positions), sample_seeds, self.sections.augment, self.sections.model)
+        digest = torch.frombuffer(bytearray(ledger.tensors_digest(batch.values())), dtype=torch.uint8)
+        torch.manual_seed(int(seeds.derive(train.seed, step, number)) >> 1)
+        self.network.train()
+        with self.fabric.autocast():
+            loss = self.task.loss(self.network, {name: self.fabric.to_device(tensor) for name, tensor in batch.items()}, train)
+        self.fabric.backward(loss)
+        return loss.detach().float().cpu(), digest
+
+    def validate(self, step: int) -> None:
+        """Score the weights that would be kept now, and add a row to the history."""
+        positions = self.dataset.split("val")
+        with self.kept_weights():
+            logits = outputs(self.task, self.network, self.dataset, positions, self.sections.model, self.worker)
+        scores = self.task.score(logits, self.dataset.take(positions))
+        row = {
+            "epoch": len(self.history.epochs) + 1,
+            "step": step,
+            "learning_rate": self.optimiser.adamw.param_groups[0]["lr"],
+            "train_loss": sum(self.history.losses) / len(self.history.losses),
+        }
+        row |= {f"val_{name}": value for name, value in scores.items() if name != "score"}
+        self.history.epochs.append(row)
+        self.history.losses = []
+        if scores["score"] > self.history.best_score:
+            self.history.best_score, self.history.best_epoch = scores["score"], len(self.history.epochs)
+            if self.sections.train.patience:
+                self.best = self.kept().clone()
+
+    def stale(self) -> bool:
+        """Whether early stopping is on and its patience spent."""
+        patience = self.sections.train.patience
+        return bool(patience) and len(self.history.epochs) - self.history.best_epoch >= patience
+
+    def kept(self) -> Tensor:
+        """The weights that count, float32 [p]: the moving average where there is one."""
+        return self.optimiser.weights if self.optimiser.average is None else self.optimiser.average
+
+    @contextmanager
+    def kept_weights(self) -> Iterator[None]:
+        """The network holds the weights that count while the block runs."""
+        if self.optimiser.average is None:
+            yield
+            return
+        training = self.optimiser.weights.clone()
+        self.optimiser.weights.copy_(self.optimiser.average)
+        yield
+        self.optimiser.weights.copy_(training)
+
+    def save(self, checkpoints: Checkpoints, step: int) -> None:
+        """Write a checkpoint (the first worker does)."""
+        if not self.worker.first:
+            return
+        tensors = {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
+        if self.best is not None:
+            tensors["best"] = self.best
+        checkpoints.save(step, tensors, asdict(self.history))
+
+    def resume(self, checkpoints: Checkpoints) -> int:
+        """Take up the newest checkpoint on every worker; the step to go on with."""
+        found = checkpoints.load()
+        if self.worker.world > 1:
+            dist.barrier()  # nobody may write the next checkpoint while another worker still reads this one
+        if found is None:
+            return 0
+        tensors, state = found
+        self.best = tensors.pop("best", None)
+        self.optimiser.restore({name.removeprefix("optimiser."): tensor for name, tensor in tensors.items()})
+        step = int(state.pop("step"))
+        self.history = History(**state)
+        return step
+
+    def finish(self) -> dict[str, Tensor]:
+        """The network's tensors with the weights that are kept: the best epoch's under early stopping, else the last."""
+        self.optimiser.weights.copy_(self.best if self.best is not None else self.kept())
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+
+    def summary(self) -> dict[str, Any]:
+        """training.json: the curves and what they were measured on."""
+        return {
+            "epochs": self.history.epochs,
+            "best_epoch": self.history.best_epoch,
+            "kept": "last" if self.best is None else "best",
+            "steps": len(self.history.ledger),
+            "parameters": self.optimiser.weights.numel(),
+            "train_samples": len(self.dataset.split("train")),
+            "val_samples": len(self.dataset.split("val")),
+        }
+
+
+class Report:
+    """What a person sees of a run: a bar on a terminal, a line an epoch."""
+
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
+        self.stack = ExitStack()
+        self.advance: Callable[[int], None] = lambda _: None
+
+    def start(self, step: int, steps: int) -> None:
+        """Training begins, or goes on, with `step` of `steps`."""
+        if not self.shown:
+            return
+        if step:
+            print(f"resuming at step {step} of {steps}")
+        self.advance = self.stack.enter_context(progress.advancing("train", steps, step))
+
+    def step(self) -> None:
+        """A step is done."""
+        self.advance(1)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """An epoch is done and validated."""
+        if self.shown:
+            shown = (f"{name} {value:.4g}" for name, value in row.items() if name not in ("epoch", "step"))
+            print(f"epoch {row['epoch']}: {', '.join(shown)}", flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.stack.close()
+
+
+def micro_batch_size(batch_size: int, micro_batches: int) -> int:
+    """Samples a micro-batch. Raises BitBloomError when the batch does not divide evenly."""
+    if batch_size % micro_batches:
+        raise BitBloomError(f"train.batch_size {batch_size} is not a multiple of numerics.micro_batches {micro_batches}")
+    return batch_size // micro_batches

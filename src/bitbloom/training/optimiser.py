@@ -1,0 +1,92 @@
+"""AdamW over one flat buffer of weights, with a piecewise linear schedule, clipping and an optional moving average.
+
+All parameters are views of one float32 buffer and their gradients of another: a micro-batch's gradient is one tensor
+to add, a checksum is one pass, an exchange between workers one message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitbloom.config import Train
+
+
+def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Part of the full learning rate in step 0 … steps - 1: up linearly over `warmup` of them, then down to zero."""
+    rising = max(1, round(steps * warmup))
+    if step < rising:
+        return (step + 1) / rising
+    return (steps - step) / max(1, steps - rising + 1)
+
+
+class Optimiser:
+    """Weights, gradients and AdamW state of a network.
+
+    Attributes:
+        weights, gradient: float32 [p], the network's parameters and their gradients in order.
+        average: float32 [p], the moving average of the weights, or None.
+    """
+
+    def __init__(self, network: nn.Module, groups: list[dict[str, Any]], config: Train) -> None:
+        self.config = config
+        parameters = list(network.parameters())
+        self.weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+        self.gradient = torch.zeros_like(self.weights)
+        start = 0
+        for parameter in parameters:
+            end = start + parameter.numel()
+            parameter.data = self.weights[start:end].view_as(parameter)
+            parameter.grad = self.gradient[start:end].view_as(parameter)
+            start = end
+        self.average = self.weights.clone() if config.ema else None
+        self.rates = [group["lr"] for group in groups]
+        # The fused kernel stays inside one pass of plain arithmetic; the unfused one takes square roots through MKL.
+        self.adamw = torch.optim.AdamW(groups, fused=True)
+
+    def take_gradient(self) -> Tensor:
+        """The gradient of the last backward pass, float32 [p]; the buffer is zero again."""
+        taken = self.gradient.clone()
+        self.gradient.zero_()
+        return taken
+
+    def step(self, gradient: Tensor, step: int, steps: int) -> None:
+        """Update the weights with a mean gradient, float32 [p], in step `step` of `steps`."""
+        self.gradient.copy_(gradient)
+        if self.config.clip:
+            norm = float(torch.linalg.vector_norm(gradient))
+            if norm > self.config.clip:
+                self.gradient.mul_(self.config.clip / norm)
+        factor = learning_rate_factor(step, steps, self.config.warmup)
+        for group, rate in zip(self.adamw.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        self.adamw.step()
+        self.gradient.zero_()
+        if self.average is not None:
+            # A young average would remember the random start: its decay grows with the number of steps (Polyak averaging first).
+            decay = min(self.config.ema, (1 + step) / (10 + step))
+            self.average.lerp_(self.weights, 1 - decay)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, as named tensors."""
+        tensors = {"weights": self.weights}
+        if self.average is not None:
+            tensors["average"] = self.average
+        for number, state in self.adamw.state_dict()["state"].items():
+            tensors |= {f"adamw.{number}.{name}": value for name, value in state.items()}
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        self.weights.copy_(tensors["weights"])
+        if self.average is not None:
+            self.average.copy_(tensors["average"])
+        saved = self.adamw.state_dict()
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("adamw."):
+                _, number, key = name.split(".")
+                states.setdefault(int(number), {})[key] = value
+        self.adamw.load_state_dict({"state": states, "param_groups": saved["param_groups"]})

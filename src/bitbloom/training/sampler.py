@@ -1,0 +1,49 @@
+"""Which samples a step sees: a stream of shuffled epochs, cut into batches, a pure function of the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.numerics import seeds
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Epoch after epoch of `positions`, each in an order of its own; a batch may span two epochs.
+
+    Attributes:
+        positions: int64 [n] of the training samples in the data set.
+        keys: uint64 [n], one a sample, the same whatever else the data holds.
+        seed: `train.seed`.
+        batch_size: samples a step.
+    """
+
+    positions: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    seed: int
+    batch_size: int
+
+    def steps(self, epochs: int) -> int:
+        """Steps that see every sample `epochs` times, rounded up."""
+        return -(-epochs * len(self.positions) // self.batch_size)
+
+    def epochs_done(self, steps: int) -> int:
+        """Whole epochs that so many steps have seen."""
+        return steps * self.batch_size // len(self.positions)
+
+    def batch(self, step: int, first: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Positions and augmentation seeds, [count] each, of samples first … first + count - 1 of a step (from 0)."""
+        places = np.arange(count) + step * self.batch_size + first
+        epochs, offsets = np.divmod(places, len(self.positions))
+        chosen = np.empty(count, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            chosen[here] = self._order(int(epoch))[offsets[here]]
+        return self.positions[chosen], seeds.derive(self.keys[chosen], self.seed, epochs.astype(np.uint64))
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """A permutation of an epoch: samples sorted by a hash of (key, seed, epoch)."""
+        return np.argsort(seeds.derive(self.keys, self.seed, epoch, 1), kind="stable")

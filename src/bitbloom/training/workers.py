@@ -1,0 +1,68 @@
+"""Worker processes of one training: this process is the first, the others are spawned, or `torchrun` started them all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from bitbloom.target import workers
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Where this process stands among the workers."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this worker writes the outputs."""
+        return self.rank == 0
+
+
+def launch(function: Callable[..., None], micro_batches: int, *arguments: Any) -> None:
+    """Call `function(worker, *arguments)` in every worker and wait.
+
+    Under `torchrun` the workers are its processes, on as many machines as it was told of; else `WORKERS`, or the largest
+    power of two within the number of cores and of micro-batches.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) as worker:
+            function(worker, *arguments)
+        return
+    world = workers() if os.environ.get("WORKERS") else min(1 << (workers().bit_length() - 1), micro_batches)
+    if world == 1:
+        function(Worker(), *arguments)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = f"file://{Path(folder) / 'rendezvous'}"
+        context = get_context("spawn")
+        others = [context.Process(target=_join, args=(meeting, rank, world, function, arguments), daemon=True) for rank in range(1, world)]
+        for process in others:
+            process.start()
+        _join(meeting, 0, world, function, arguments)
+        for process in others:
+            process.join()
+
+
+def _join(meeting: str, rank: int, world: int, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    with _group(meeting, rank, world) as worker:
+        function(worker, *arguments)
+
+
+@contextmanager
+def _group(meeting: str, rank: int, world: int) -> Iterator[Worker]:
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
+    try:
+        yield Worker(rank, world)
+    finally:
+        dist.destroy_process_group()

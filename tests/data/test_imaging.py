@@ -1,0 +1,299 @@
+"""Decoding: what a photo means, whatever its file looks like, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bitbloom import imaging
+from bitbloom.errors import UnreadableImage
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def photo(seed: int = 0, height: int = 60, width: int = 80) -> np.ndarray:
+    """A smooth picture with some texture: what JPEG is made for."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def corners(image: np.ndarray) -> list[tuple[int, ...]]:
+    """Colours at the top left, top right, bottom left and bottom right."""
+    return [tuple(int(v) for v in image[y, x]) for y in (0, -1) for x in (0, -1)]
+
+
+def test_a_lossless_file_decodes_to_its_pixels() -> None:
+    pixels = photo()
+    assert np.array_equal(imaging.decode(encoded(Image.fromarray(pixels))), pixels)
+    assert imaging.decode(encoded(Image.fromarray(pixels))).dtype == np.uint8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_turned_upright(orientation: int) -> None:
+    # What viewers show is upright; the file stores it turned by the inverse and says how to turn it back.
+    upright = Image.fromarray(np.array([[RED, GREEN, GREEN], [BLUE, WHITE, WHITE]], dtype=np.uint8))
+    stored_as = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    stored = upright if stored_as is None else upright.transpose(stored_as)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = imaging.decode(encoded(stored, exif=exif.tobytes()))
+    assert decoded.shape == (2, 3, 3)
+    assert corners(decoded) == [RED, GREEN, BLUE, WHITE]
+
+
+def test_a_tiff_is_not_turned_twice() -> None:
+    stored = Image.fromarray(np.array([[BLUE, RED], [WHITE, GREEN], [WHITE, GREEN]], dtype=np.uint8))
+    assert corners(imaging.decode(encoded(stored, "TIFF", tiffinfo={0x0112: 6}))) == [WHITE, BLUE, GREEN, RED]
+
+
+def test_damaged_exif_data_does_not_make_a_photo_unreadable() -> None:
+    data = encoded(Image.fromarray(photo()), "JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\xff\xff\xff\xff")
+    assert imaging.decode(data).shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("L", 128, (128, 128, 128)),
+        ("1", 1, WHITE),
+        ("LA", (10, 255), (10, 10, 10)),
+        ("LA", (10, 0), WHITE),
+        ("RGBA", (255, 0, 0, 255), RED),
+        ("RGBA", (255, 0, 0, 0), WHITE),
+        ("RGBA", (255, 0, 0, 128), (255, 127, 127)),
+        ("I;16", 65535, WHITE),
+        ("I;16", 32896, (128, 128, 128)),
+        ("I;16", 256, (1, 1, 1)),
+    ],
+)
+def test_every_colour_mode_of_png_becomes_rgb(mode: str, colour: int | tuple[int, ...], expected: tuple[int, ...]) -> None:
+    data = encoded(Image.new(mode, (3, 2), colour))
+    assert np.array_equal(imaging.decode(data), np.full((2, 3, 3), expected))
+    assert imaging.facts(data)["mode"] == mode
+
+
+def test_a_palette_gives_its_colours_and_its_transparent_entry_white() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    assert imaging.decode(encoded(image)).tolist() == [[list(RED), list(BLUE)]]
+    assert imaging.decode(encoded(image, transparency=1)).tolist() == [[list(RED), list(WHITE)]]
+
+
+def test_cmyk_photos_keep_their_colours() -> None:
+    pixels = photo()
+    decoded = imaging.decode(encoded(Image.fromarray(pixels).convert("CMYK"), "JPEG", quality=95))
+    assert np.abs(decoded.astype(int) - pixels).mean() < 4
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "PNG"])
+def test_each_supported_format_is_recognised_and_read(kind: str) -> None:
+    pixels = photo()
+    data = encoded(Image.fromarray(pixels), kind)
+    assert imaging.is_image(data[:65_536])
+    assert np.abs(imaging.decode(data).astype(int) - pixels).mean() < 12
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert corners(imaging.decode(data))[0] == RED
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"BMW and other cars", b"P3 is a file format", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"PK\x03\x04"]
+)
+def test_what_is_no_image_is_not_taken_for_one(data: bytes) -> None:
+    assert not imaging.is_image(data)
+    with pytest.raises(UnreadableImage, match=r"empty|not an image"):
+        imaging.decode(data)
+
+
+def test_an_image_cut_right_after_its_signature_still_counts_as_an_image() -> None:
+    assert imaging.is_image(encoded(Image.fromarray(photo()), "JPEG")[:12])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]), st.floats(0, 0.95))
+def test_a_truncated_photo_is_never_decoded(kind: str, part: float) -> None:
+    data = encoded(Image.fromarray(photo()), kind)
+    with pytest.raises(UnreadableImage):
+        imaging.decode(data[: int(part * len(data))])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "AVIF"]), st.data())
+def test_facts_never_raise_on_damaged_bytes_and_do_not_change_between_calls(kind: str, draw: st.DataObject) -> None:
+    data = bytearray(encoded(Image.fromarray(photo(height=20, width=30)), kind))
+    for _ in range(draw.draw(st.integers(1, 8))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    first, second = imaging.facts(bytes(data)), imaging.facts(bytes(data))
+    assert first == second
+    assert first["decodable"] is (first["error"] is None)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that declares a size and holds next to no data."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [8_000, 12_000, 60_000])
+def test_a_bomb_is_refused_from_its_header(side: int) -> None:
+    data = png_header(side, side)
+    with pytest.raises(UnreadableImage, match="limit of 50,000,000 pixels"):
+        imaging.decode(data)
+    assert imaging.is_image(data)
+    assert imaging.facts(data)["decodable"] is False
+
+
+def test_the_pixel_limit_is_inclusive() -> None:
+    data = encoded(Image.new("RGB", (10, 10)))
+    assert imaging.decode(data, max_pixels=100).shape == (10, 10, 3)
+    with pytest.raises(UnreadableImage, match="10 × 10"):
+        imaging.decode(data, max_pixels=99)
+
+
+def test_square_takes_the_centre() -> None:
+    image = np.zeros((4, 8, 3), dtype=np.uint8)
+    image[:, 2:6] = RED
+    squared = imaging.square(image, 4)
+    assert squared.shape == (3, 4, 4)
+    assert squared.flags.c_contiguous
+    assert (squared[0] == 255).all()
+
+
+def test_a_square_of_the_right_side_is_left_as_it_is() -> None:
+    pixels = photo(height=32, width=32)
+    assert np.array_equal(imaging.square(pixels, 32), pixels.transpose(2, 0, 1))
+
+
+def test_pixels_and_hashes_are_the_committed_ones() -> None:
+    # A change here changes the data of every target: it must be meant.
+    pixels = np.arange(40 * 50 * 3, dtype=np.uint64).reshape(40, 50, 3) * 2654435761 >> 7
+    image = (pixels % 251).astype(np.uint8)
+    assert hashlib.sha256(imaging.square(image, 24).tobytes()).hexdigest() == SQUARE_DIGEST
+    assert imaging.facts(encoded(Image.fromarray(image)))["perceptual_hash"] == HASH
+
+
+SQUARE_DIGEST = "4cd11b4fe5636928e44487eb1858e07580c524425c65cf19b06b6f561e43db12"
+
+
+
+def test_facts_of_a_known_picture() -> None:
+    image = np.zeros((2, 4, 3), dtype=np.uint8)
+    image[:, 2:] = 255
+    facts = imaging.facts(encoded(Image.fromarray(image)))
+    assert facts == {
+        "width": 4,
+        "height": 2,
+        "mode": "RGB",
+        "aspect": 2.0,
+        "brightness": 0.5,
+        "contrast": 0.5,
+        "decodable": True,
+        "error": None,
+        "key": hashlib.sha256(b"2x4x3\n" + image.tobytes()).hexdigest(),
+        "perceptual_hash": facts["perceptual_hash"],
+    }
+
+
+def test_facts_of_an_undecodable_file_keep_the_columns_and_name_the_bytes() -> None:
+    good, bad = imaging.facts(encoded(Image.new("RGB", (2, 2)))), imaging.facts(b"\xff\xd8\xff broken")
+    assert good.keys() == bad.keys()
+    assert (bad["width"], bad["mode"], bad["brightness"], bad["perceptual_hash"]) == (0, "", 0.0, "")
+    assert bad["key"] == hashlib.sha256(b"\xff\xd8\xff broken").hexdigest()
+
+
+def test_width_and_height_are_those_after_turning() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    facts = imaging.facts(encoded(Image.new("RGB", (4, 2)), "JPEG", exif=exif.tobytes()))
+    assert (facts["width"], facts["height"]) == (2, 4)
+
+
+def test_the_same_pixels_in_another_file_have_the_same_key() -> None:
+    image = Image.fromarray(photo())
+    keys = {
+        imaging.facts(encoded(image, kind, **options))["key"]
+        for kind, options in (("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True}))
+    }
+    assert len(keys) == 1
+
+
+def test_the_same_bytes_in_another_shape_have_another_key() -> None:
+    keys = {imaging.facts(encoded(Image.new("RGB", size)))["key"] for size in ((2, 6), (6, 2), (3, 4))}
+    assert len(keys) == 3
+
+
+def test_difference_hash_bits_say_where_it_gets_brighter() -> None:
+    ramp = np.repeat(np.linspace(0, 255, 90).astype(np.uint8)[None, :, None], 80, axis=0).repeat(3, axis=2)
+    assert imaging.difference_hash(ramp) == 2**64 - 1
+    assert imaging.difference_hash(ramp[:, ::-1]) == 0
+
+
+def test_saving_a_photo_again_smaller_and_worse_keeps_it_a_near_duplicate() -> None:
+    photos = [photo(seed) for seed in range(5)]
+    again = Image.fromarray(photos[3]).resize((64, 48))
+    photos.append(imaging.decode(encoded(again, "JPEG", quality=60)))
+    hashes = np.array([imaging.difference_hash(image) for image in photos], dtype=np.uint64)
+    thumbnails = np.stack([imaging.thumbnail(image) for image in photos])
+    assert imaging.near_duplicates(hashes, thumbnails, bits=4, difference=6.0) == [(3, 5)]
+
+
+def test_equal_hashes_of_different_pictures_are_no_near_duplicates() -> None:
+    thumbnails = np.stack([np.zeros((16, 16), np.uint8), np.full((16, 16), 7, np.uint8)])
+    hashes = np.zeros(2, np.uint64)
+    assert imaging.near_duplicates(hashes, thumbnails, bits=0, difference=6.0) == []
+    assert imaging.near_duplicates(hashes, thumbnails, bits=0, difference=7.0) == [(0, 1)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 64), st.floats(0, 255), st.integers(0, 1000))
+def test_near_duplicates_are_those_of_the_plain_definition(n: int, bits: int, difference: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hashes = rng.integers(0, 2**64, n, dtype=np.uint64)
+    thumbnails = rng.integers(0, 256, (n, 16, 16), dtype=np.uint8)
+    expected = [
+        (i, j)
+        for i in range(n)
+        for j in range(i + 1, n)
+        if int(hashes[i] ^ hashes[j]).bit_count() <= bits
+        and np.abs(thumbnails[i].astype(int) - thumbnails[j].astype(int)).mean() <= difference
+    ]
+    assert imaging.near_duplicates(hashes, thumbnails, bits, difference) == expected
+
+
+def test_near_duplicates_across_blocks_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imaging, "HASH_BLOCK", 3)
+    monkeypatch.setattr(imaging, "PAIR_BLOCK", 2)
+    hashes, thumbnails = np.zeros(8, np.uint64), np.zeros((8, 16, 16), np.uint8)
+    assert imaging.near_duplicates(hashes, thumbnails, 4, 6.0) == [(i, j) for i in range(8) for j in range(i + 1, 8)]
