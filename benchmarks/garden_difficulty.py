@@ -73,14 +73,16 @@ def load(images: int, workers: int) -> tuple[Pictures, NDArray[np.str_]]:
 
 
 def accuracy(features: Features, labels: NDArray[np.str_]) -> float:
-    """Accuracy of the best of a few strengths of logistic regression, on the held-out fifth."""
+    """Accuracy on the held-out fifth of the luckiest of several logistic regressions.
+
+    Choosing by the held-out fifth itself flatters the baseline; that is the safe side here.
+    """
     order = np.random.default_rng(0).permutation(len(labels))
     test, train = np.split(order, [len(labels) // 5])
-    scores = []
-    for strength in (0.001, 0.01, 0.1):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
-        scores.append(model.fit(features[train], labels[train]).score(features[test], labels[test]))
-    return float(max(scores))
+    scaled = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=300)) for c in (0.01, 0.1, 1)]
+    plain = [LogisticRegression(C=c, max_iter=300) for c in (0.1, 10, 100)]
+    fitted = (model.fit(features[train], labels[train]) for model in (*scaled, *plain))
+    return float(max(model.score(features[test], labels[test]) for model in fitted))
 
 
 def measure(images: int, workers: int) -> dict[str, float]:

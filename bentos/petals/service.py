@@ -15,7 +15,6 @@ import bentoml
 from bitbloom.serving.app import Application
 
 HERE = Path(__file__).resolve().parent
-LOCK = HERE / "requirements-serve.lock"
 
 application = Application(HERE)
 image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="none", lock_python_packages=False)
@@ -23,7 +22,7 @@ image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="non
 
 @bentoml.service(
     name="petals",
-    image=image.requirements_file(str(LOCK)),
+    image=image.requirements_file("requirements-serve.lock"),  # relative: BentoML enters this folder first
     resources={"cpu": "1"},
     workers=1,
     traffic={"timeout": 60},

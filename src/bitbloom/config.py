@@ -10,7 +10,6 @@ DVC sees every key and `dvc exp run -S` can change one.
 from __future__ import annotations
 
 import difflib
-import importlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bitbloom import sources
 from bitbloom.errors import BitBloomError
 
 CONF = Path("conf")
@@ -41,16 +41,18 @@ class Gate:
     """Shortest and longest side of a photo, pixels."""
     aspect: list[float] = field(default_factory=lambda: [0.25, 4.0])
     """Width over height."""
-    modes: list[str] = field(default_factory=lambda: ["RGB", "L", "CMYK", "P", "RGBA", "LA", "I;16"])
+    modes: list[str] = field(default_factory=lambda: ["RGB", "L", "1", "CMYK", "YCbCr", "P", "PA", "RGBA", "LA", "I", "I;16", "I;16B"])
     """Colour modes a file may have before it is converted to RGB."""
-    brightness: list[float] = field(default_factory=lambda: [0.03, 0.97])
+    brightness: list[float] = field(default_factory=lambda: [0.01, 0.99])
     """Mean luma of a photo, 0 to 1."""
     contrast: list[float] = field(default_factory=lambda: [0.01, 0.6])
     """Standard deviation of the luma of a photo, 0 to 1."""
     repeats: int = 0
     """Most rows whose file bytes repeat another row's."""
     conflicts: int = 0
-    """Most pairs of near-duplicates with different labels."""
+    """Most rows that are near-duplicates of a row with another label."""
+    conflict_bits: int = 0
+    """Largest Hamming distance of two perceptual hashes (of 64 bits) that makes near-duplicates."""
     undecodable: int = 0
     """Most rows that may fail to decode (they are left out by `prepare`)."""
 
@@ -65,7 +67,7 @@ class Prepare:
     """Percent of train, val and test."""
     near_duplicate_bits: int = 4
     """Largest Hamming distance of two perceptual hashes (of 64 bits) that makes a candidate pair."""
-    near_duplicate_difference: float = 6.0
+    near_duplicate_difference: float = 10.0
     """Largest mean absolute difference of two 16×16 grey thumbnails (0 to 255) that confirms it."""
 
 
@@ -88,6 +90,8 @@ class Model:
     mlp_ratio: int = 4
     stem: str = "conv"
     """patch (one strided convolution) | conv (a stack of 3×3 ones; Xiao et al. 2021, arXiv:2106.14881)."""
+    pooling: str = "class"
+    """What the head of a `vit` reads: class (its class token) | mean (of its patches)."""
     dropout: float = 0.0
 
 
@@ -168,6 +172,8 @@ class Export:
     """Training samples from which the static int8 ranges are taken."""
     tolerance: float = 1e-4
     """Largest difference of a probability between PyTorch and the exported graph."""
+    int8_cost: float = 0.02
+    """Accuracy that the int8 variant may cost before `parity.json` says that it is too much."""
 
 
 @dataclass
@@ -222,6 +228,8 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     if target not in targets():
         raise BitBloomError(f"no target '{target}' in {CONF}/{_nearest(target, targets())}")
     ConfigStore.instance().store(name="base", node=Config)
+    for kind in sources.KINDS:
+        ConfigStore.instance().store(group="source", name=kind, node=sources.load(kind).Config)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
@@ -247,22 +255,13 @@ def typed(tree: Any, where: str) -> DictConfig:
     if not kind:
         raise BitBloomError(f"{where}: source.kind is missing: it names a module of bitbloom.sources")
     schema = OmegaConf.structured(Config)
-    schema.source = OmegaConf.structured(source_schema(kind))
+    schema.source = OmegaConf.structured(sources.load(kind).Config)
     merged = OmegaConf.merge(schema, tree)
     missing = OmegaConf.missing_keys(merged)
     if missing:
         raise BitBloomError(f"{where}: no value for {', '.join(sorted(missing))}")
     assert isinstance(merged, DictConfig)
     return merged
-
-
-def source_schema(kind: str) -> type[Any]:
-    """The `Config` dataclass of a source module."""
-    try:
-        schema: type[Any] = importlib.import_module(f"bitbloom.sources.{kind}").Config
-    except ModuleNotFoundError as error:
-        raise BitBloomError(f"source.kind: there is no source '{kind}' in bitbloom.sources") from error
-    return schema
 
 
 def yaml_text(config: DictConfig) -> str:
@@ -297,8 +296,11 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f": did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[:3] if line.strip())
+def _first_line(error: BaseException) -> str:
+    """The innermost reason: Hydra wraps what OmegaConf says."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).splitlines()[0]
 
 
 if __name__ == "__main__":

@@ -142,12 +142,12 @@ def near_duplicates(hashes: NDArray[np.uint64], thumbnails: Pixels, bits: int, d
         bits: largest Hamming distance of two hashes that makes a candidate.
         difference: largest mean absolute difference (0 to 255) of two thumbnails that confirms it.
     """
-    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.int16)
-    most = difference * flat.shape[1] if len(flat) else 0.0
+    cells = THUMBNAIL * THUMBNAIL
+    flat = thumbnails.reshape(-1, cells).astype(np.int16)
     pairs: list[tuple[int, int]] = []
     for first, second in _candidates(hashes, bits):
         distance = np.abs(flat[first] - flat[second]).sum(axis=1, dtype=np.int64)
-        close = distance <= most
+        close = distance <= difference * cells
         pairs.extend(zip(first[close].tolist(), second[close].tolist(), strict=True))
     return pairs
 
@@ -228,11 +228,11 @@ def _rgb(image: Image.Image) -> Pixels:
         grey = ((deep + 128) // 257).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     try:
-        if image.mode == "F":
-            raise ValueError("floating-point pixels have no agreed white")
+        if image.mode in ("F", "LAB"):
+            raise ValueError("no integer arithmetic leads to RGB")
         if image.has_transparency_data:
             layer = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
         return np.array(image.convert("RGB"))
-    except Exception as error:  # LAB and the like, or palette data that is damaged
+    except Exception as error:  # or palette data that is damaged
         raise UnreadableImage(f"colours of mode {image.mode} cannot be converted{_detail(error)}: save it as RGB") from error

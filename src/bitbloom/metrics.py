@@ -60,7 +60,7 @@ class Judged:
     @property
     def correct(self) -> NDArray[np.bool_]:
         """[n] whether the prediction is the label."""
-        return self.predicted == self.labels
+        return np.equal(self.predicted, self.labels)
 
 
 def judge(logits: Logits, labels: NDArray[Any]) -> Judged:
@@ -74,7 +74,9 @@ def judge(logits: Logits, labels: NDArray[Any]) -> Judged:
     scores = torch.as_tensor(logits).detach().cpu()
     truth = np.asarray(labels, dtype=np.int64)
     if scores.ndim != 2 or truth.shape != (len(scores),) or len(scores) == 0:
-        raise BitBloomError(f"evaluation needs logits [n, classes] and labels [n], n > 0: got {tuple(scores.shape)} and {truth.shape}")
+        raise BitBloomError(
+            f"evaluation needs logits [n, classes] and labels [n], n > 0: got {tuple(scores.shape)} and {truth.shape}"
+        )
     if truth.min() < 0 or truth.max() >= scores.shape[1]:
         raise BitBloomError(f"a label is outside 0…{scores.shape[1] - 1}: the model and the data do not have the same classes")
     if not bool(torch.isfinite(scores).all()):
@@ -155,7 +157,7 @@ def calibration(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> li
 
 
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> float:
-    """Expected calibration error (Guo et al. 2017, arXiv:1706.04599): mean over samples of |accuracy - confidence| of their bin."""
+    """Expected calibration error (Guo et al. 2017, arXiv:1706.04599): |accuracy - confidence| of a sample's bin, on average."""
     rows = [row for row in calibration(confidence, correct, bins) if row["count"]]
     return math.fsum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(confidence)
 
@@ -195,7 +197,8 @@ def majority(train_labels: Integers, n: int, classes: int) -> Integers:
 def mean_colours(images: NDArray[np.uint8], positions: Integers) -> Floats:
     """[n, 3] The mean of each channel (0…255) of some of the images [N, 3, H, W]: integer sums, one division."""
     sums = [images[position].reshape(3, -1).sum(axis=1, dtype=np.int64) for position in positions]
-    return np.array(sums, dtype=np.float64).reshape(-1, 3) / (images.shape[2] * images.shape[3])
+    means: Floats = np.array(sums, dtype=np.int64).reshape(-1, 3) / (images.shape[2] * images.shape[3])
+    return means
 
 
 def nearest_mean(train: Floats, train_labels: Integers, test: Floats, classes: int) -> Integers:
@@ -204,8 +207,9 @@ def nearest_mean(train: Floats, train_labels: Integers, test: Floats, classes: i
     for label in np.unique(train_labels):
         own = train[train_labels == label]
         mean = [math.fsum(column) / len(own) for column in own.T]
-        distances[:, label] = sum((test[:, i] - mean[i]) ** 2 for i in range(len(mean)))
-    return distances.argmin(axis=1).astype(np.int64)
+        distances[:, label] = sum(np.square(test[:, i] - mean[i]) for i in range(len(mean)))
+    nearest: Integers = distances.argmin(axis=1).astype(np.int64)
+    return nearest
 
 
 def rounded(value: Any) -> Any:

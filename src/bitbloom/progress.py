@@ -25,15 +25,10 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
             advance(1)
 
 
-def advancing(description: str, total: int, done: int = 0) -> contextlib.AbstractContextManager[Advance]:
-    """A function to call with the number of items that were just finished; `done` of `total` were before."""
-    return _display(description, total, in_bytes=False, done=done)
-
-
 @contextlib.contextmanager
-def bytes_done(description: str, total: int | None = None, done: int = 0) -> Iterator[Advance]:
-    """A function to call with the number of bytes that just arrived; `done` of `total` were there before."""
-    with _display(description, total, in_bytes=True) as advance:
+def advancing(description: str, total: int | None = None, done: int = 0, in_bytes: bool = False) -> Iterator[Advance]:
+    """A function to call with the number of items (or bytes) just finished; `done` of `total` were before."""
+    with _display(description, total, in_bytes) as advance:
         if done:
             advance(done)
         yield advance

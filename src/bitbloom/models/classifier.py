@@ -35,6 +35,20 @@ def build(config: Model, classes: int, pretrained: bool = True) -> nn.Module:
     return builders[config.architecture](config, classes, pretrained)
 
 
+class PatchMean(nn.Module):
+    """A `ViTForImageClassification` read by the mean of its patches, which needs fewer photos than a class token to learn."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 3, s, s] → float32 [n, classes]."""
+        hidden = self.model.get_submodule("vit")(pixels).last_hidden_state
+        logits: Tensor = self.model.get_submodule("classifier")(hidden[:, 1:].mean(dim=1))
+        return logits
+
+
 class Logits(nn.Module):
     """A transformers classifier that takes pixels and gives logits, nothing else."""
 
@@ -75,7 +89,10 @@ def _vit(config: Model, classes: int, pretrained: bool) -> nn.Module:
         model.vit.embeddings.patch_embeddings.projection = ConvStem(config.patch_size, config.hidden_size)
     elif config.stem != "patch":
         raise BitBloomError(f"model.stem '{config.stem}' is neither patch nor conv")
-    return _initialised(Logits(model), pretrained)
+    if config.pooling not in ("class", "mean"):
+        raise BitBloomError(f"model.pooling '{config.pooling}' is neither class nor mean")
+    network = PatchMean(model) if config.pooling == "mean" else Logits(model)
+    return _initialised(network, pretrained)
 
 
 class ConvStem(nn.Sequential):

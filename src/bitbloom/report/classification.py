@@ -46,7 +46,7 @@ def evaluate(
     wrong = worst(judged, dataset.samples["id"].to_numpy()[test], config.worst)
     figures = charts(judged, classes, history, config)
     if "images" in dataset.arrays:
-        figures |= _sheets(dataset, judged, wrong)
+        figures = {"contact_sheet": _contact_sheet(dataset)} | figures | {"mistakes": _mistakes(dataset, judged, wrong)}
     tables = _tables(judged, classes, config)
     tables["mistakes"] = _mistake_rows(dataset, judged, wrong, text)
     return Evaluation(found, figures, tables)
@@ -69,31 +69,33 @@ def charts(judged: metrics.Judged, classes: Sequence[str], history: Mapping[str,
         figures["curves"] = (caption, plots.curves(history))
     caption = "Rows are the true classes, columns the predicted ones; colour is the share of a row. Green is right."
     figures["confusion"] = (caption, plots.confusion(counts, classes))
-    caption = "Of the answers given with some confidence, how many are right? A well calibrated model stays on the diagonal."
-    figures["reliability"] = (caption, plots.reliability(rows, error))
     caption = "How much of each class is found (bar), and how often its name is right when it is given (dot). Worst first."
     figures["recall"] = (caption, plots.recall(metrics.per_class(counts, classes)))
+    caption = "Of the answers given with some confidence, how many are right? A well calibrated model stays on the diagonal."
+    figures["reliability"] = (caption, plots.reliability(rows, error))
     return figures
 
 
-def _sheets(dataset: Dataset, judged: metrics.Judged, wrong: Sequence[int]) -> Figures:
+def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
+    """Some training photos of each class, chosen by their key: it is a hash, so the choice is blind and stays the same."""
     classes: list[str] = dataset.meta["classes"]
-    images, labels = dataset.arrays["images"], np.asarray(dataset.arrays["labels"])
-    train, test = dataset.split("train"), dataset.split("test")
-    keys = dataset.samples["key"].to_numpy()
-    own = {name: train[labels[train] == i] for i, name in enumerate(classes)}
-    shown = {name: sorted(own[name].tolist(), key=lambda i: keys[i])[: photos.per_class(len(classes))] for name in classes}
-    strips = {name: [images[i] for i in positions] for name, positions in shown.items()}
+    train, images, keys = dataset.split("train"), dataset.arrays["images"], dataset.samples["key"].to_numpy()
+    labels = np.asarray(dataset.arrays["labels"])[train]
+    own = {name: sorted(train[labels == i].tolist(), key=lambda position: keys[position]) for i, name in enumerate(classes)}
+    most = photos.per_class(len(classes))
+    strips = {name: [images[position] for position in positions[:most]] for name, positions in own.items()}
+    caption = "What the model learned from: samples of each class of the training split, with the number there are."
+    return caption, photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()})
+
+
+def _mistakes(dataset: Dataset, judged: metrics.Judged, wrong: Sequence[int]) -> tuple[str, Figure]:
+    classes, images, test = dataset.meta["classes"], dataset.arrays["images"], dataset.split("test")
     found = [
-        photos.Mistake(
-            images[test[i]], classes[judged.labels[i]], classes[judged.predicted[i]], metrics.rounded(float(judged.confidence[i]))
-        )
+        photos.Mistake(images[test[i]], classes[judged.labels[i]], classes[judged.predicted[i]], float(judged.confidence[i]))
         for i in wrong
     ]
-    sheet = photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()})
-    caption = "What the model learned from: samples of each class of the training split, with the number there are."
-    confident = "The mistakes made with most confidence: the true class, and what the model said and how sure it was."
-    return {"contact_sheet": (caption, sheet), "mistakes": (confident, photos.mistakes(found))}
+    caption = "The mistakes made with most confidence: the true class, then what the model said, and how sure it was."
+    return caption, photos.mistakes(found)
 
 
 def _baselines(dataset: Dataset, judged: metrics.Judged) -> dict[str, dict[str, float]]:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 Photo = NDArray[np.uint8]
 """[3, H, W], RGB."""
 
-MARGIN, GAP = 24, 6  # pixels
+MARGIN, GAP = 12, 6  # pixels
 ACROSS = 12
 """Photos side by side on the contact sheet, whatever the number of classes."""
-THUMB, LARGE = 96, 192
+THUMB, LARGE = 96, 144
 """Side of a photo on the contact sheet and among the mistakes, pixels."""
 
 
@@ -52,8 +52,8 @@ def contact_sheet(photos: Mapping[str, Sequence[Photo]], support: Mapping[str, i
     for place, (name, own) in enumerate(photos.items()):
         left = MARGIN + place % columns * strip_width
         top = MARGIN + place // columns * (header + THUMB + 12)
-        letters = 21 if strip > 2 else 17
-        room = int((strip_width - between) / (letters * 0.68)) - 5
+        letters = 21 if strip > 2 else 15
+        room = int((strip_width - between) / (letters * 0.66)) - 4
         sheet.text(left, top + 14, style.short(name, room), letters, weight="bold")
         sheet.text(left + strip_width - between, top + 14, str(support[name]), letters * 0.8, color=style.MUTED, ha="right")
         for number, photo in enumerate(own[:strip]):
@@ -68,20 +68,19 @@ def mistakes(found: Sequence[Mistake]) -> Figure:
         sheet = _Sheet(900, 160)
         sheet.text(450, 80, "No mistakes on the test split", 26, color=style.LEAF, weight="bold", ha="center")
         return sheet.figure
-    columns = min(len(found), 6)
+    columns = min(len(found), 8)
     rows = -(-len(found) // columns)
     below, between = 84, 18
     height = LARGE + below
-    sheet = _Sheet(max(columns, 4) * (LARGE + between) - between + 2 * MARGIN, rows * height + 2 * MARGIN - 16)
+    sheet = _Sheet(max(columns, 6) * (LARGE + between) - between + 2 * MARGIN, rows * height + 2 * MARGIN - 16)
     for place, mistake in enumerate(found):
         left = MARGIN + place % columns * (LARGE + between)
         top = MARGIN + place // columns * height
         sheet.photo(left, top, square(mistake.photo, LARGE))
         sheet.bar(left, top + LARGE + 5, LARGE, mistake.confidence)
-        sheet.text(left, top + LARGE + 27, style.short(mistake.actual, 16), 18, weight="bold")
-        sheet.text(left, top + LARGE + 51, "→ " + style.short(mistake.predicted, 13), 18, color=style.BLOOM)
-        percent = f"{100 * mistake.confidence:.0f} %"
-        sheet.text(left + LARGE, top + LARGE + 51, percent, 16, color=style.MUTED, ha="right")
+        sheet.text(left, top + LARGE + 27, style.short(mistake.actual, 11), 15, weight="bold")
+        sheet.text(left + LARGE, top + LARGE + 27, f"{100 * mistake.confidence:.0f} %", 14, color=style.MUTED, ha="right")
+        sheet.text(left, top + LARGE + 50, "→ " + style.short(mistake.predicted, 14), 15, color=style.BLOOM)
     return sheet.figure
 
 
@@ -116,5 +115,7 @@ class _Sheet:
 
         for length, colour in ((width, style.GRID), (part * width, style.BLOOM)):
             corner = (left / self.width, 1 - (top + 5) / self.height)
-            patch = Rectangle(corner, length / self.width, 5 / self.height, color=colour, linewidth=0, transform=self.figure.transFigure)
+            patch = Rectangle(
+                corner, length / self.width, 5 / self.height, color=colour, linewidth=0, transform=self.figure.transFigure
+            )
             self.figure.add_artist(patch)

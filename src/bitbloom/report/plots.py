@@ -36,7 +36,7 @@ def curves(history: Mapping[str, Any]) -> Figure:
     losses.legend()
     score.legend(loc="lower right")
     rate.set_ylim(bottom=0)
-    rate.ticklabel_format(axis="y", scilimits=(-2, 3))
+    rate.yaxis.set_major_formatter("{x:g}")
     return made
 
 
@@ -52,7 +52,7 @@ def _epoch_axis(axes: Axes, xs: Sequence[int], title: str, best: int | None) -> 
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axes.set_xlim(xs[0] - 0.5, xs[-1] + 0.5)
-    if best in xs:
+    if best is not None:
         axes.axvline(best, color=style.MUTED, linewidth=1, linestyle=(0, (2, 3)), zorder=0)
 
 
@@ -112,15 +112,15 @@ def reliability(rows: Sequence[Mapping[str, Any]], error: float) -> Figure:
     middles = [(row["low"] + row["high"]) / 2 for row in rows]
     for middle, row in zip(middles, rows, strict=True):
         if row["count"]:
-            gap = row["confidence"] - row["accuracy"]
-            upper.bar(middle, row["accuracy"], width * 0.92, color=style.LEAF, alpha=0.85)
-            upper.bar(middle, gap, width * 0.92, bottom=row["accuracy"], color=style.BLOOM, alpha=0.28)
-            upper.plot([middle - width * 0.46, middle + width * 0.46], [row["confidence"]] * 2, color=style.BLOOM, linewidth=1.6)
+            low, high = sorted((row["accuracy"], row["confidence"]))
+            gap = style.BLOOM if row["confidence"] > row["accuracy"] else style.SUN
+            upper.bar(middle, low, width * 0.92, color=style.LEAF)
+            upper.bar(middle, high - low, width * 0.92, bottom=low, color=gap, alpha=0.35)
     upper.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
     upper.set_title(f"Expected calibration error {error:.3f}")
     upper.set_ylabel("accuracy")
     upper.set_ylim(0, 1.02)
-    lower.bar(middles, [row["count"] for row in rows], width * 0.92, color=style.SKY, alpha=0.85)
+    lower.bar(middles, [row["count"] for row in rows], width * 0.92, color=style.SKY)
     lower.set_ylabel("samples")
     lower.set_xlabel("confidence")
     lower.set_xlim(0, 1)
@@ -134,8 +134,9 @@ def _reliability_keys() -> list[Any]:
 
     return [
         Line2D([], [], color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label="as sure as right"),
-        Patch(facecolor=style.LEAF, alpha=0.85, label="accuracy in the bin"),
-        Patch(facecolor=style.BLOOM, alpha=0.28, label="gap to the mean confidence"),
+        Patch(facecolor=style.LEAF, label="confident and right"),
+        Patch(facecolor=style.BLOOM, alpha=0.35, label="more confident than right"),
+        Patch(facecolor=style.SUN, alpha=0.35, label="more right than confident"),
     ]
 
 
@@ -149,8 +150,10 @@ def recall(rows: Sequence[Mapping[str, Any]]) -> Figure:
     axes = made.subplots()
     places = range(len(ordered))
     values = [row["recall"] for row in ordered]
-    axes.barh(places, values, height=0.66, color=[style.LEAF if value >= 0.8 else style.BLOOM for value in values], alpha=0.85)
-    axes.scatter([row["precision"] for row in ordered], list(places), s=letters * 3, color=style.SUN, edgecolor=style.PAPER, zorder=3)
+    axes.barh(places, values, height=0.66, color=style.LEAF)
+    axes.scatter(
+        [row["precision"] for row in ordered], list(places), s=letters * 3, color=style.SUN, edgecolor=style.PAPER, zorder=3
+    )
     for place, row in enumerate(ordered):
         axes.text(1.02, place, f"{row['recall']:.2f}   n = {row['support']}", va="center", fontsize=letters, color=style.MUTED)
     axes.set_yticks(list(places), [style.short(row["class"]) for row in ordered], fontsize=letters)

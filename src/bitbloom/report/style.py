@@ -24,10 +24,11 @@ DPI = 144
 CHART, PHOTOS = "chart", "photos"
 """What a figure shows; the report inverts charts, and only them, on a dark page."""
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # bundled with matplotlib, and searched before the system's fonts
     "font.size": 10,
     "text.color": INK,
+    "text.parse_math": False,  # a `$` in a class name is a dollar
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
     "figure.facecolor": PAPER,
@@ -106,6 +107,5 @@ def bare(axes: Axes) -> None:
 
 
 def short(text: str, longest: int = 22) -> str:
-    """A name for a label: plain text (`$` starts no formula), cut with an ellipsis."""
-    cut = text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
-    return cut.replace("$", r"\$")
+    """A name for a label, cut with an ellipsis where it is longer."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

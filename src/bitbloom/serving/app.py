@@ -59,8 +59,9 @@ class Application:
         app.add_exception_handler(uploads.Refused, _refuse)
         app.add_exception_handler(HTTPException, _refuse_http)
         refusals: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 413, 415, 422)}
+        batch = refusals | {200: {"model": list[Answer | Failure]}}
         app.post("/predict", summary="Label a photo", responses=refusals, openapi_extra=_takes(ONE, raw=True))(self.predict)
-        app.post("/predict_batch", summary="Label several photos", responses=refusals, openapi_extra=_takes(MANY))(
+        app.post("/predict_batch", summary="Label several photos", responses=batch, openapi_extra=_takes(MANY))(
             self.predict_batch
         )
         app.get("/provenance", summary="Where the answers come from")(self.show_provenance)

@@ -45,7 +45,7 @@ async def photo(request: Request, max_bytes: int) -> bytes:
         Refused: too big (413; known while reading, not after), or a form without exactly one photo (400).
     """
     if not _is_form(request):
-        limited = Request(request.scope, _limited(request.receive, max_bytes, max_bytes))
+        limited = Request(request.scope, _limited(request.receive, max_bytes, too_big(max_bytes)))
         return await limited.body()
     async with photos(request, max_bytes, 1) as uploads:
         return await content(uploads[0], max_bytes)
@@ -60,7 +60,9 @@ async def photos(request: Request, max_bytes: int, most: int) -> AsyncIterator[l
     """
     if not _is_form(request):
         raise Refused(415, f"send the photos as multipart/form-data, each in a field '{FIELD}'")
-    limited = Request(request.scope, _limited(request.receive, most * (max_bytes + FRAMING), max_bytes))
+    whole = most * (max_bytes + FRAMING)
+    refusal = too_big(max_bytes) if most == 1 else Refused(413, f"the photos have more than {whole:,} bytes together: send fewer")
+    limited = Request(request.scope, _limited(request.receive, whole, refusal))
     try:
         form = await limited.form(max_files=most, max_fields=most)
     except HTTPException as error:
@@ -91,8 +93,8 @@ def _is_form(request: Request) -> bool:
     return request.headers.get("content-type", "").startswith("multipart/form-data")
 
 
-def _limited(receive: Receive, most: int, max_bytes: int) -> Receive:
-    """`receive`, which refuses the request as soon as more than `most` bytes of its body have come."""
+def _limited(receive: Receive, most: int, refusal: Refused) -> Receive:
+    """`receive`, which raises the refusal as soon as more than `most` bytes of a body have come."""
     left = most
 
     async def limited() -> Message:
@@ -101,7 +103,7 @@ def _limited(receive: Receive, most: int, max_bytes: int) -> Receive:
         left -= len(message.get("body", b""))
         if left < 0:
             await _discard(receive, message)
-            raise too_big(max_bytes)
+            raise refusal
         return message
 
     return limited

@@ -10,7 +10,9 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+from bitbloom.errors import BitBloomError
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,11 @@ class Source(Protocol):
         ...
 
 
+KINDS = ("garden", "folder", "download")
+
+
 def load(kind: str) -> Source:
-    """The source module of that name (`garden`, `folder`, `download`, …)."""
-    module: Any = importlib.import_module(f"{__name__}.{kind}")
-    return module  # type: ignore[no-any-return]
+    """The source module of that name. Raises BitBloomError when there is none."""
+    if kind not in KINDS:
+        raise BitBloomError(f"source.kind '{kind}' is none of {', '.join(KINDS)}")
+    return cast(Source, importlib.import_module(f"{__name__}.{kind}"))

@@ -150,6 +150,8 @@ def _tar_members(path: Path) -> Iterator[_Member]:
         stream.seek(archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("it ends early")
+        while stream.read(LARGEST_HEADER):  # on to the checksum at the end of a compressed stream
+            pass
 
 
 def _decompressed(path: Path) -> IO[bytes]:

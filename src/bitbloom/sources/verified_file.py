@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bitbloom.errors import BitBloomError
-from bitbloom.progress import bytes_done
+from bitbloom.progress import advancing
 from bitbloom.provenance.digests import file_digest
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DOWNLOADS = Path(".bitbloom/downloads")
 MIRROR = "BITBLOOM_MIRROR"
 ATTEMPTS = 5
-"""Failures in a row, none of which got further than before, after which a download gives up."""
+"""Failures after which a download gives up; one that got further than all before it counts as the first."""
 PAUSE = 1.0
 """Seconds before the second attempt, doubled before each further one."""
 TIMEOUT = (15.0, 60.0)
@@ -122,7 +122,7 @@ def _download(file: PublishedFile, path: Path) -> None:
 def _transfer(file: PublishedFile, part: Path) -> None:
     """Fill `part` up to the expected size, in as many requests as it takes."""
     failures, furthest = 0, _size(part)
-    with bytes_done(f"download {file.name}", file.size, furthest) as advance:
+    with advancing(f"download {file.name}", file.size, furthest, in_bytes=True) as advance:
         while _size(part) < file.size:
             try:
                 for count in _pieces(file, part):

@@ -1,0 +1,153 @@
+# BitBloom: one commit, one set of bytes. `make help` lists what there is.
+
+TARGET ?= petals
+ACCEL ?= cpu
+PORT ?= 3000
+SET ?=
+PHOTOS ?=
+PYTHON ?= python3.11
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+BIN := .venv/bin
+STATE := .bitbloom
+LOCK := $(if $(filter cuda,$(ACCEL)),requirements-cuda.lock,requirements.lock)
+export PYTHON ACCEL
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Every tool keeps its files in the project, and none of them calls home.
+export BENTOML_HOME := $(CURDIR)/$(STATE)/bentoml
+export DVC_SITE_CACHE_DIR := $(CURDIR)/$(STATE)/dvc
+export WANDB_DIR := $(CURDIR)/$(STATE)
+export WANDB_CACHE_DIR := $(CURDIR)/$(STATE)/wandb-cache
+export WANDB_DATA_DIR := $(CURDIR)/$(STATE)/wandb-data
+export WANDB_CONFIG_DIR := $(CURDIR)/$(STATE)/wandb-config
+export MPLCONFIGDIR := $(CURDIR)/$(STATE)/matplotlib
+export BENTOML_DO_NOT_TRACK := True
+export DVC_NO_ANALYTICS := 1
+export GX_ANALYTICS_ENABLED := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+export WANDB_SILENT := true
+
+# A build is up to date when its stamp is newer than everything it read and its outputs are there. Asking costs make a few
+# milliseconds and no Python. The stamp's name holds the target, the last stage, the accelerator and the overrides.
+-include graph.mk
+overrides_id = $(if $(strip $(SET)),-$(shell printf '%s' '$(SET)' | sha256sum | cut -c1-12))
+stamp = $(STATE)/stamps/$(TARGET)-$(1)-$(ACCEL)$(overrides_id)
+missing = $(if $(strip $(SET)),,$(filter-out $(wildcard $(OUTPUTS.$(TARGET).$(1))),$(OUTPUTS.$(TARGET).$(1))))
+inputs = $(INPUTS.$(TARGET).$(1)) $(if $(PHOTOS),IMPORT)
+
+define build_rule
+$(call stamp,$(1)): $(STATE)/venv-$(ACCEL) $(call inputs,$(1)) $(if $(call missing,$(1)),FORCE)
+	@bitbloom build $(TARGET) --until $(1) $(SET)
+	@mkdir -p $$(@D) && touch $$@
+endef
+
+BUILDS := all ingest validate prepare train evaluate export package
+$(foreach build,$(BUILDS),$(eval $(call build_rule,$(build))))
+$(sort $(foreach build,$(BUILDS),$(INPUTS.$(TARGET).$(build)))): ;
+
+##@ Build (TARGET=petals, SET='train.epochs=3', PHOTOS=path, WORKERS=n, ACCEL=cpu|cuda)
+
+.PHONY: all
+all: $(call stamp,all) ## Build a target from raw data to a packaged model, and sum up
+
+.PHONY: data
+data: $(call stamp,ingest) ## Get or draw the raw data
+
+.PHONY: validate prepare train evaluate export package
+validate: $(call stamp,validate) ## … and hold it against its expectations
+prepare: $(call stamp,prepare) ## … and decode, pack and split it
+train: $(call stamp,train) ## … and fit the model
+evaluate: $(call stamp,evaluate) ## … and measure it: report, figures, model card
+export: $(call stamp,export) ## … and write it as ONNX, fp32 and int8
+package: $(call stamp,package) ## … and pack the Bento
+
+.PHONY: IMPORT
+IMPORT: $(STATE)/venv-$(ACCEL)
+	@bitbloom import $(TARGET) '$(PHOTOS)'
+
+##@ Use
+
+.PHONY: serve
+serve: $(call stamp,package) ## Serve the target's Bento on PORT (3000), in the foreground
+	@bitbloom install $(TARGET) >/dev/null
+	@echo "http://127.0.0.1:$(PORT)"
+	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$(git rev-parse HEAD 2>/dev/null)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
+
+.PHONY: data-docs
+data-docs: $(call stamp,ingest) ## Render Great Expectations' Data Docs of the manifest
+	@bitbloom data-docs $(TARGET)
+
+.PHONY: weights
+weights: $(STATE)/venv-$(ACCEL) ## Get the locked pretrained weights and check them
+	@bitbloom weights
+
+.PHONY: targets
+targets: $(STATE)/venv-$(ACCEL) ## List the targets
+	@bitbloom targets
+
+##@ Check
+
+.PHONY: test
+test: $(STATE)/venv-dev ## Run the tests (PYTEST='-m slow' for others)
+	@pytest $(if $(PYTEST),$(PYTEST),-m 'not realdata and not container and not emulated_cpu and not gpu') --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+.PHONY: lint
+lint: $(STATE)/venv-dev ## Style, types, and generated files being current
+	@ruff format --check . && ruff check . && mypy && bitbloom graph --check
+
+.PHONY: bench
+bench: $(STATE)/venv-dev ## How hard the garden is, and what a CNN makes of it
+	@python benchmarks/garden_difficulty.py
+	@python benchmarks/architectures.py
+
+.PHONY: bench-real
+bench-real: $(STATE)/venv-dev ## Accuracy on real photos (FLOWERS=flowers.tar), from locked and from random weights
+	@python benchmarks/real_photos.py '$(FLOWERS)'
+
+##@ Maintain
+
+.PHONY: setup
+setup: $(STATE)/venv-$(ACCEL) ## Make .venv from the lock, hashes required
+
+.PHONY: lock
+lock: $(STATE)/venv-dev ## Resolve requirements*.in into the four locks
+	@sh scripts/lock.sh
+
+.PHONY: graph
+graph: $(STATE)/venv-$(ACCEL) ## Generate dvc.yaml, params/ and graph.mk from conf/ and the code
+	@bitbloom graph
+
+.PHONY: format
+format: $(STATE)/venv-dev ## Format the code
+	@ruff format . && ruff check --fix .
+
+.PHONY: clean
+clean: ## Remove what a build makes; your own data in data/external stays
+	rm -rf data/raw data/processed models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints $(STATE)/bentoml
+	find reports -mindepth 1 -maxdepth 1 -type d ! -name figures -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## … and the venv, downloads and caches
+	rm -rf .venv $(STATE) .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/tmp
+	@if [ -z "$$(ls data/external/*.dvc 2>/dev/null)" ]; then rm -rf .dvc/cache; else echo "kept .dvc/cache: it holds your imported data"; fi
+
+$(STATE)/venv-cpu $(STATE)/venv-cuda: $(LOCK) pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh $(LOCK)
+	@mkdir -p $(STATE) && rm -f $(STATE)/venv-* && touch $@
+
+$(STATE)/venv-dev: requirements-dev.lock pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh requirements-dev.lock
+	@mkdir -p $(STATE) && rm -f $(STATE)/venv-* && touch $(STATE)/venv-cpu $@
+
+.PHONY: FORCE
+FORCE:
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Resolve once, write four locks from that resolution: versions and hashes, no address.
+set -eu
+uv=.venv/bin/uv
+python=.venv/bin/python
+. scripts/torch_source.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+for lock in requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock; do # uv keeps what a lock already has
+    [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
+done
+
+compile() { # compile OUTPUT INPUT [OPTION …]
+    output=$1 input=$2
+    shift 2
+    "$uv" pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate \
+        --no-strip-extras --generate-hashes "$@" "$input" -o "$work/$output"
+}
+only_locked_torch() { # the wheel for CPython 3.11 on x86_64, wherever it was found
+    sed -i "/^torch==/,/[^\\\\]\$/c torch==2.13.0+cpu \\\\\n    --hash=sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b" "$work/$1"
+}
+
+echo 'torch==2.13.0+cpu' > "$work/cpu.txt"
+# shellcheck disable=SC2086 -- the option and its value are two words
+compile requirements-dev.lock requirements-dev.in --override "$work/cpu.txt" $torch_source
+sed '/--hash/d; s/ \\$//; /^torch==/d' "$work/requirements-dev.lock" > "$work/resolution.txt"
+# shellcheck disable=SC2086
+compile requirements.lock requirements.in --override "$work/cpu.txt" -c "$work/resolution.txt" $torch_source
+compile requirements-serve.lock requirements-serve.in -c "$work/resolution.txt"
+(unset UV_FIND_LINKS; compile requirements-cuda.lock requirements.in -c "$work/resolution.txt")
+only_locked_torch requirements-dev.lock
+only_locked_torch requirements.lock
+for lock in requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock; do
+    cmp -s "$work/$lock" "$lock" || { mv "$work/$lock" "$lock"; echo "$lock"; }
+done

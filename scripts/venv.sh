@@ -1,0 +1,28 @@
+#!/bin/sh
+# Make .venv hold exactly what a lock names: sh scripts/venv.sh requirements.lock
+# uv comes first, by the hash that the lock gives it; then uv installs the rest, hashes required.
+set -eu
+lock=$1
+python=${PYTHON:-python3.11}
+
+command -v "$python" >/dev/null || { echo "error: $python is not here: install Python 3.11, or set PYTHON=path" >&2; exit 1; }
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+
+bootstrap=$(mktemp)
+trap 'rm -f "$bootstrap"' EXIT
+sed -n '/^uv==/,/[^\\]$/p' requirements.lock > "$bootstrap"
+if [ "$(.venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$bootstrap")" ]; then
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$bootstrap"
+fi
+
+. scripts/torch_source.sh
+echo "installing $(grep -c '==' "$lock") packages from $lock"
+# shellcheck disable=SC2086 -- the option and its value are two words
+.venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode $torch_source --python .venv/bin/python "$lock"
+.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .
+
+# `bentoml serve petals:latest` in this venv finds the Bentos of this project, activated or not.
+site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+cat > "$site/bitbloom_store.pth" <<'PTH'
+import os, sys; os.environ.setdefault("BENTOML_HOME", os.path.join(os.path.dirname(sys.prefix), ".bitbloom", "bentoml"))
+PTH

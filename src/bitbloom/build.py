@@ -1,0 +1,149 @@
+"""The front door: build a target with DVC, in this workspace or, with overrides, in one of its own.
+
+    bitbloom build petals                       # what `make all` calls
+    bitbloom build petals --until train train.epochs=3
+
+One build at a time holds a kernel lock, so what a killed build left behind (DVC's own locks, half a `dvc.lock`) is
+known to be dead and is cleared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from bitbloom import canonical, config, graph
+from bitbloom.errors import BitBloomError
+from bitbloom.numerics import pins
+from bitbloom.target import params_path
+
+STATE = Path(".bitbloom")
+LOCK = Path("dvc.lock")
+LAST_LOCK = STATE / "dvc.lock.complete"
+SHARED = ("src", "conf", "expectations", "bentos", "requirements.lock", "requirements-serve.lock", "weights.lock")
+"""What a variant's workspace takes from the repository, as links."""
+
+
+def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Path:
+    """Build a target up to a stage; the workspace that holds the outputs (`.` without overrides).
+
+    Raises:
+        BitBloomError: an unknown target, key or stage, or a stage that failed (its own message is already printed).
+    """
+    if until not in (*graph.WRITES, "all"):
+        raise BitBloomError(f"no stage '{until}'; there are: {', '.join(graph.WRITES)}, all")
+    tree = config.compose(target, overrides)
+    with only_one():
+        for path in graph.write():
+            print(f"{path} brought up to date")
+        workspace = variant(target, overrides) if overrides else Path()
+        needs_external(tree, target)
+        heal(workspace)
+        stages = graph.ENDS if until == "all" else (until,)
+        repro(workspace, [graph.stage_name(stage, target) for stage in stages], tree.numerics.profile)
+    return workspace
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Hold the build lock. The kernel lets go of it when this process ends, however it ends."""
+    STATE.mkdir(exist_ok=True)
+    with (STATE / "build.lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another build is running in this checkout: waiting for it", file=sys.stderr)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def needs_external(tree: config.DictConfig, target: str) -> None:
+    """The user's own data has been imported. Raises BitBloomError that says how."""
+    for path in graph.external(tree):
+        if not Path(path).exists() and not Path(f"{path}.dvc").exists():
+            raise BitBloomError(f"target '{target}' is built on your own data: make all TARGET={target} PHOTOS=path/to/photos")
+
+
+def heal(workspace: Path) -> None:
+    """Clear what a killed build left: DVC's lock files, and a `dvc.lock` that does not parse."""
+    for name in ("rwlock", "rwlock.lock", "lock"):
+        (workspace / ".dvc/tmp" / name).unlink(missing_ok=True)
+    lock, complete = workspace / LOCK, workspace / LAST_LOCK
+    try:
+        parsed = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.exists() else {"stages": {}}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        parsed = None
+    if not isinstance(parsed, dict) or "stages" not in parsed:
+        print("dvc.lock was cut off by a killed build: restored from its last complete copy", file=sys.stderr)
+        lock.unlink()
+        if complete.exists():
+            shutil.copyfile(complete, lock)
+
+
+def repro(workspace: Path, stages: Sequence[str], profile: str) -> None:
+    """`dvc repro` of some stages, from the remote's run-cache where there is a remote.
+
+    Raises:
+        BitBloomError: a stage failed.
+    """
+    environment = environ(profile)
+    command = ["dvc", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
+    done = subprocess.run(command, cwd=workspace, env=environment)
+    if done.returncode:
+        raise BitBloomError(f"the build stopped (dvc repro: exit code {done.returncode}); what to do is said above")
+    with contextlib.suppress(FileNotFoundError):
+        (workspace / STATE).mkdir(exist_ok=True)
+        canonical.write_bytes(workspace / LAST_LOCK, (workspace / LOCK).read_bytes())
+
+
+def environ(profile: str) -> dict[str, str]:
+    """This process's environment with the pins of a profile and this interpreter's commands first on the path."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return os.environ | pins.environment(profile) | {"PATH": path}
+
+
+def has_remote(workspace: Path) -> bool:
+    """Whether DVC has a default remote, in the committed or the local configuration."""
+    files = (workspace / ".dvc" / name for name in ("config", "config.local"))
+    lines = (line.split("=") for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines())
+    return any(parts[0].strip() == "remote" and len(parts) == 2 and parts[1].strip() for parts in lines)
+
+
+def variant(target: str, overrides: Sequence[str]) -> Path:
+    """The workspace of a build with overrides: a DVC repository of its own, ignored by git, sharing code and cache.
+
+    Paths inside are the same as in the main workspace, so stages that the overrides leave alone come from the cache.
+    """
+    tree = config.compose(target, overrides)
+    name = f"{target}-{hashlib.sha256(config.yaml_text(tree).encode()).hexdigest()[:12]}"
+    workspace = STATE / "variants" / name
+    for shared in SHARED:
+        link = workspace / shared
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(Path(os.path.relpath(shared, workspace)))
+    for external in graph.external(tree):
+        (workspace / external).parent.mkdir(parents=True, exist_ok=True)
+        if not (workspace / external).is_symlink():
+            (workspace / external).symlink_to(os.path.relpath(external, (workspace / external).parent))
+    stores = workspace / STATE
+    stores.mkdir(exist_ok=True)
+    for store in ("weights", "downloads"):
+        (STATE / store).mkdir(exist_ok=True)
+        if not (stores / store).is_symlink():
+            (stores / store).symlink_to(os.path.relpath(STATE / store, stores))
+    cache = os.path.relpath(".dvc/cache", workspace / ".dvc")
+    canonical.write_text(workspace / ".dvc/config", f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {cache}\n")
+    canonical.write_text(workspace / params_path(target), graph.HEADER + config.yaml_text(tree))
+    canonical.write_text(workspace / graph.DVC, graph.dvc_text(graph.stages(target, tree)))
+    canonical.write_text(workspace / "overrides.txt", "\n".join(overrides) + "\n")
+    return workspace

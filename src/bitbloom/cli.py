@@ -1,0 +1,152 @@
+"""`bitbloom`: build, predict, and everything else a person does by hand.
+
+    bitbloom --help
+    bitbloom train petals train.epochs=3       # a stage, with overrides: a variant of its own
+    bitbloom predict petals photo.jpg
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bitbloom import stages
+from bitbloom.errors import BitBloomError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="One commit, one set of bytes.")
+
+TargetName = Annotated[str, typer.Argument(help="A target: the name of a file in conf/.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value: any key of the configuration.")]
+
+
+def main() -> None:
+    """Entry point: a clear error becomes one line on stderr and exit code 1."""
+    try:
+        app()
+    except BitBloomError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command()
+def build(
+    target: TargetName,
+    overrides: Overrides = None,
+    until: Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")] = "all",
+) -> None:
+    """Build a target with DVC, then install its Bento, record its digests, track it, and sum up."""
+    from bitbloom import build as front_door
+    from bitbloom import claim, summary, tracking
+    from bitbloom.serving import store
+
+    workspace = front_door.build(target, until, overrides or ())
+    if until in ("all", "package"):
+        store.install(workspace / "dist" / f"{target}.bento")
+    if until == "all" and not overrides:
+        claim.write(target)
+    tracking.start(target, workspace)
+    summary.show(target, workspace, until)
+
+
+def _stage_command(stage: str) -> Callable[[str, list[str] | None], None]:
+    def command(target: TargetName, overrides: Overrides = None) -> None:
+        build(target, overrides, until=stage)
+
+    command.__doc__ = f"Build a target up to `{stage}`."
+    return command
+
+
+for _stage in stages.STAGES:
+    app.command(_stage)(_stage_command(_stage))
+
+
+@app.command()
+def predict(target: TargetName, photos: Annotated[list[Path], typer.Argument(help="Photos to name.")]) -> None:
+    """Print one JSON object a photo, in order; exit code 1 when one of them cannot be read."""
+    from bitbloom.serving.files import print_predictions
+
+    sys.exit(print_predictions(Path("models") / target, photos, sys.stdout))
+
+
+@app.command("import")
+def import_(target: TargetName, source: Annotated[Path, typer.Argument(help="A folder, tar or zip.")]) -> None:
+    """Take your own data, once and by content, to data/external/<target>, and put it under DVC."""
+    from bitbloom import external
+
+    external.take(target, source)
+
+
+@app.command()
+def graph(check: Annotated[bool, typer.Option("--check", help="Only say what is not current.")] = False) -> None:
+    """Write dvc.yaml, params/ and graph.mk from conf/ and the imports of the stages."""
+    from bitbloom import graph as build_graph
+
+    if check:
+        stale = build_graph.stale()
+        if stale:
+            raise BitBloomError(f"not current: {', '.join(map(str, stale))}: run `make graph`")
+        return
+    for path in build_graph.write():
+        print(path)
+
+
+@app.command()
+def config(target: TargetName, overrides: Overrides = None) -> None:
+    """Print a target's composed configuration."""
+    from bitbloom import config as configuration
+
+    sys.stdout.write(configuration.yaml_text(configuration.compose(target, overrides or ())))
+
+
+@app.command()
+def weights() -> None:
+    """Get every locked pretrained weight and check it."""
+    from bitbloom.models import weights as pretrained
+
+    for name in pretrained.names():
+        entry = pretrained.locked(name)
+        print(f"{name}: {entry.package} {entry.version}, {pretrained.ensure(name)} ({entry.terms})")
+
+
+@app.command("data-docs")
+def data_docs(target: TargetName) -> None:
+    """Render Great Expectations' Data Docs of a target's manifest."""
+    from bitbloom.gate import data_docs as docs
+
+    print(docs.render(_target(target)))
+
+
+@app.command()
+def install(target: TargetName) -> None:
+    """Put the Bento of a target into BentoML's store of this project."""
+    from bitbloom.serving import store
+
+    print(store.install(Path("dist") / f"{target}.bento"))
+
+
+@app.command()
+def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path()) -> None:
+    """Log a finished build to Weights & Biases (offline unless WANDB_API_KEY is set)."""
+    from bitbloom import tracking
+
+    tracking.log(target, workspace)
+
+
+@app.command()
+def targets() -> None:
+    """List the targets."""
+    from bitbloom import config as configuration
+
+    for name in configuration.targets():
+        tree = configuration.compose(name)
+        print(f"{name:16} {tree.task:10} {tree.title}")
+
+
+def _target(name: str) -> Any:
+    from bitbloom.target import Target
+
+    return Target.load(name)

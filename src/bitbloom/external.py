@@ -1,0 +1,31 @@
+"""The user's own data: imported by content, then kept by DVC (`data/external/<target>.dvc`)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from bitbloom import build, config, graph
+from bitbloom.errors import BitBloomError
+from bitbloom.sources.importing import import_data
+
+
+def take(target: str, source: Path) -> None:
+    """Import a folder, tar or zip for a target whose source is the user's own data.
+
+    Raises:
+        BitBloomError: the target does not read such data, the data is not as it expects, or DVC cannot add it.
+    """
+    tree = config.compose(target)
+    places = graph.external(tree)
+    if not places:
+        raise BitBloomError(f"target '{target}' takes no data of yours (its source is '{tree.source.kind}'); use petals-folder")
+    with build.only_one():
+        found = import_data(source, Path(places[0]))
+        files, classes = found["files"], found["classes"]
+        print(f"{places[0]}: {files:,} files of {len(classes)} classes" + ("" if found["changed"] else ", nothing new"))
+        if found["changed"] or not Path(f"{places[0]}.dvc").exists():
+            build.heal(Path())
+            done = subprocess.run(["dvc", "add", "--quiet", places[0]], env=build.environ(tree.numerics.profile))
+            if done.returncode:
+                raise BitBloomError(f"dvc add {places[0]} failed; the reason is said above")

@@ -1,0 +1,43 @@
+"""Data Docs: the gate's findings as a local web site. A rendering for people, with times and random ids in it.
+
+It is written beside the reports and is no output of the build: nothing hashes it and nothing depends on it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from bitbloom import canonical
+from bitbloom.errors import BitBloomError
+from bitbloom.gate import checkpoint
+from bitbloom.gate.check import check, suite_path
+from bitbloom.target import Target
+
+READS = ("task", "gate")
+
+REMOTE_LOGO = re.compile(r"<img\s[^>]*src=\"https?://[^\"]*data_context_id[^\"]*\"[^>]*>", re.DOTALL | re.IGNORECASE)
+"""The logo in every page's head: its address carries an id of this run to another host whenever a page is opened."""
+
+
+def render(target: Target) -> Path:
+    """Check the manifest again and write the site to `reports/<target>/data_docs/`, whether or not it passes.
+
+    Returns:
+        The site's `index.html`.
+
+    Raises:
+        BitBloomError: there is no manifest, or the suite cannot be used.
+    """
+    if not target.manifest.exists():
+        raise BitBloomError(f"{target.manifest} is missing: run `make data TARGET={target.name}` first")
+    folder = target.reports / "data_docs"
+    with canonical.replacing_folder(folder) as temporary:
+        context = checkpoint.new_context(site=temporary)
+        check(pd.read_parquet(target.manifest), suite_path(target.task), target.gate, context)
+        context.build_data_docs(site_names=[checkpoint.SITE])
+        for page in sorted(temporary.rglob("*.html")):
+            page.write_text(REMOTE_LOGO.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+    return folder / "index.html"

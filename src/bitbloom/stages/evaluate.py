@@ -1,0 +1,103 @@
+"""evaluate: measure the trained model on the test split and write the report.
+
+python -m bitbloom.stages.evaluate petals
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitbloom import canonical, inference
+from bitbloom.config import Model
+from bitbloom.dataset import SPLITS, Dataset
+from bitbloom.errors import BitBloomError
+from bitbloom.numerics import pins
+from bitbloom.provenance.digests import file_digest
+from bitbloom.report import card, html, style
+from bitbloom.report.content import Content, Picture
+from bitbloom.stages import main
+from bitbloom.target import Target
+from bitbloom.tasks import Evaluation
+
+READS = ("task", "title", "source", "numerics", "evaluate")
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+def run(target: Target) -> None:
+    """Write reports/<target>/: `metrics.json`, `tables/`, `figures/`, `model_card.md`, `index.html`.
+
+    Raises:
+        BitBloomError: the model, its data or its training curves are missing, or the test split is empty.
+    """
+    pins.pin_torch()
+    _require(target)
+    dataset = Dataset.open(target.processed)
+    test = dataset.split("test")
+    if len(test) == 0:
+        raise BitBloomError(f"{target.processed} has no test samples: add data, or give `prepare.split` a larger third number")
+    task, network, trained = inference.load_network(target)
+    outputs = inference.outputs(task, network, dataset, test, Model(**trained["model"]))
+    history = canonical.read_json(target.models / "training.json")
+    found = task.evaluate(outputs, dataset, history, target.evaluate)
+    content = _content(target, dataset, trained, history, found)
+    _write(target.reports, found, content)
+    print("evaluate: " + ", ".join(f"{line.name} {line.text}" for line in content.headlines))
+
+
+def _require(target: Target) -> None:
+    """Say which stage has to run first when its output is not there."""
+    needed = {target.processed / "meta.json": "data", target.models / "model.safetensors": "train"}
+    for path, goal in needed.items():
+        if not path.exists():
+            raise BitBloomError(f"{path} is missing: run `make {goal} TARGET={target.name}` first")
+
+
+def _content(target: Target, dataset: Dataset, trained: dict[str, Any], history: dict[str, Any], found: Evaluation) -> Content:
+    """Everything the report and the card tell."""
+    validation = target.reports / "validation.json"
+    pictures = [
+        Picture(stem, caption, str(figure.get_label()), style.png(figure)) for stem, (caption, figure) in found.figures.items()
+    ]
+    splits = {SPLIT_NAMES[name]: len(dataset.split(name)) for name in SPLITS}
+    excluded = int(np.count_nonzero(dataset.samples["excluded"]))
+    return Content(
+        target=target.name,
+        task=target.task,
+        title=target.section("title"),
+        source=target.source.kind,
+        profile=target.numerics.profile,
+        metrics=found.metrics,
+        pictures=pictures,
+        tables=found.tables,
+        history=history,
+        model=trained["model"],
+        splits=splits | ({"excluded": excluded} if excluded else {}),
+        gate=canonical.read_json(validation) if validation.exists() else None,
+        digests=_digests(target, trained),
+    )
+
+
+def _digests(target: Target, trained: dict[str, Any]) -> dict[str, str]:
+    """Of the data, as training recorded it, and of the model's files."""
+    files = [target.models / name for name in ("model.safetensors", "config.json", "training.json")]
+    return {target.processed.as_posix(): trained["data_digest"]} | {path.as_posix(): file_digest(path) for path in files}
+
+
+def _write(folder: Path, found: Evaluation, content: Content) -> None:
+    """All outputs; folders are replaced whole, so that nothing of an earlier run stays."""
+    with canonical.replacing_folder(folder / "figures") as figures:
+        for picture in content.pictures:
+            (figures / f"{picture.stem}.png").write_bytes(picture.png)
+    with canonical.replacing_folder(folder / "tables") as tables:
+        for stem, rows in found.tables.items():
+            canonical.write_json(tables / f"{stem}.json", rows)
+    canonical.write_text(folder / "model_card.md", card.render(content))
+    canonical.write_text(folder / "index.html", html.render(content))
+    canonical.write_json(folder / "metrics.json", found.metrics)
+
+
+if __name__ == "__main__":
+    main(run, READS)

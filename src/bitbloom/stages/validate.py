@@ -1,0 +1,37 @@
+"""Check the manifest of a target against the expectations of its task; data that fails stops the build.
+
+python -m bitbloom.stages.validate petals
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bitbloom import canonical
+from bitbloom.errors import BitBloomError, GateFailed
+from bitbloom.gate.check import check, suite_path
+from bitbloom.stages import main
+from bitbloom.target import Target
+
+READS = ("task", "gate")
+
+
+def run(target: Target) -> None:
+    """Write `reports/<target>/validation.json`.
+
+    Raises:
+        GateFailed: an expectation fails; the message names each, the rows at fault and what to do.
+        BitBloomError: there is no manifest, or the suite cannot be used.
+    """
+    if not target.manifest.exists():
+        raise BitBloomError(f"{target.manifest} is missing: run `make data TARGET={target.name}` first")
+    verdict = check(pd.read_parquet(target.manifest), suite_path(target.task), target.gate)
+    report = target.reports / "validation.json"
+    canonical.write_json(report, verdict.as_json())
+    if not verdict.passed:
+        raise GateFailed(f"{target.manifest} does not pass the gate: {verdict.in_words()}\nThe whole report: {report}", report)
+    print(f"validate: all {len(verdict.findings)} expectations hold for {verdict.rows} rows")
+
+
+if __name__ == "__main__":
+    main(run, READS)

@@ -1,0 +1,56 @@
+"""What a build ends with: how good the model is, which bytes it is, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bitbloom import canonical
+from bitbloom.provenance.digests import digest
+
+NEXT = {
+    "ingest": "make validate",
+    "validate": "make train",
+    "prepare": "make train",
+    "train": "make evaluate",
+    "evaluate": "make package",
+    "export": "make package",
+}
+
+
+def show(target: str, workspace: Path, until: str) -> None:
+    """Print the summary of a target's build."""
+    console = Console()
+    table = Table(title=f"{target}: built up to {until}" if until != "all" else f"{target}: built", show_header=False)
+    for name, value in rows(target, workspace):
+        table.add_row(name, value, style=None)
+    console.print(table)
+    suffix = "" if target == "petals" else f" TARGET={target}"
+    if until == "all" and workspace == Path():
+        console.print(f"next: make serve{suffix}   ·   bitbloom predict {target} photo.jpg   ·   open reports/{target}/index.html")
+    elif until in NEXT:
+        console.print(f"next: {NEXT[until]}{suffix}")
+
+
+def rows(target: str, workspace: Path) -> list[tuple[str, str]]:
+    """Name and value of what is there."""
+    found: list[tuple[str, str]] = []
+    metrics = workspace / "reports" / target / "metrics.json"
+    if metrics.exists():
+        numbers = canonical.read_json(metrics)
+        found += [(name.replace("_", " "), f"{numbers[name]:.4f}") for name in ("accuracy", "macro_f1") if name in numbers]
+    for name, path in (
+        ("data", workspace / "data/processed" / target),
+        ("model", workspace / "models" / target / "model.safetensors"),
+        ("Bento", workspace / "dist" / f"{target}.bento"),
+    ):
+        if path.exists():
+            found.append((name, f"sha256:{digest(path)}"))
+    report = workspace / "reports" / target / "index.html"
+    if report.exists():
+        found.append(("report", str(report)))
+    if workspace != Path():
+        found.append(("workspace", str(workspace)))
+    return found

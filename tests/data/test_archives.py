@@ -1,0 +1,230 @@
+"""Archives that strangers made: what comes out, and what is refused as a whole."""
+
+from __future__ import annotations
+
+import io
+import random
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance.digests import folder_files
+from bitbloom.sources import archives
+from bitbloom.sources.archives import Limits, extract, is_archive
+
+FILES = {"a/one.txt": b"one", "a/b/two.bin": bytes(range(256)) * 4, "c.txt": b""}
+
+
+def make_tar(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def make_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def special_tar(path: Path, member: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("before.txt"), io.BytesIO(b""))
+        archive.addfile(member, io.BytesIO(b"x" * member.size))
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in folder_files(folder).items()}
+
+
+def refused(archive: Path, match: str, limits: Limits | None = None) -> None:
+    """The archive is refused with these words, and leaves nothing behind."""
+    destination = archive.parent / "out"
+    with pytest.raises(BitBloomError, match=match):
+        extract(archive, destination, limits)
+    assert sorted(path.name for path in archive.parent.iterdir()) == [archive.name]
+
+
+@pytest.mark.parametrize(("name", "mode"), [("x.tar", "w"), ("x.tgz", "w:gz"), ("x.tar.bz2", "w:bz2"), ("x.tar.xz", "w:xz")])
+def test_a_tar_of_any_compression_comes_out_as_it_went_in(tmp_path: Path, name: str, mode: str) -> None:
+    archive = make_tar(tmp_path / name, FILES, mode)
+    assert is_archive(archive)
+    extract(archive, tmp_path / "out")
+    assert contents(tmp_path / "out") == FILES
+
+
+def test_a_zip_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "x.zip", FILES)
+    assert is_archive(archive)
+    extract(archive, tmp_path / "out")
+    assert contents(tmp_path / "out") == FILES
+
+
+def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
+    extract(make_zip(tmp_path / "x.tar.gz", FILES), tmp_path / "out")
+    assert contents(tmp_path / "out") == FILES
+
+
+def test_a_tar_that_ends_in_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = make_zip(tmp_path / "inner.zip", {"x": b"y"}).read_bytes()
+    extract(make_tar(tmp_path / "x.tar", {"inner.zip": inner}), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"inner.zip": inner}
+
+
+def test_backslashes_in_a_zip_are_folders(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        info = zipfile.ZipInfo("x")
+        info.filename = "daisy\\one.jpg"
+        archive.writestr(info, b"1")
+    extract(tmp_path / "x.zip", tmp_path / "out")
+    assert contents(tmp_path / "out") == {"daisy/one.jpg": b"1"}
+
+
+def test_extraction_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/old").write_text("old")
+    extract(make_zip(tmp_path / "x.zip", FILES), tmp_path / "out")
+    assert contents(tmp_path / "out") == FILES
+
+
+def test_a_refused_archive_leaves_the_destination_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/old").write_text("old")
+    with pytest.raises(BitBloomError):
+        extract(make_zip(tmp_path / "x.zip", {"good": b"", "../bad": b""}), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"old": b"old"}
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "a/../../b", "/etc/motd", "a/..", "C:/windows", "a\nb", "..", "\x7f"])
+def test_a_path_that_leaves_the_folder_or_is_odd_is_refused(tmp_path: Path, name: str) -> None:
+    refused(make_tar(tmp_path / "x.tar", {"good.txt": b"1", name: b"2"}), "no plain path|has no name")
+    (tmp_path / "x.tar").unlink()
+    refused(make_zip(tmp_path / "x.zip", {"good.txt": b"1", name: b"2"}), "no plain path|has no name")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE],
+    ids=["symlink", "hardlink", "char", "block", "fifo"],
+)
+def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("trick")
+    member.type, member.linkname = kind, "before.txt"
+    refused(special_tar(tmp_path / "x.tar", member), "'trick' is a link or a device")
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        info = zipfile.ZipInfo("trick")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+    refused(tmp_path / "x.zip", "'trick' is a link or a device")
+
+
+def test_a_sparse_file_is_refused(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("sparse")
+    member.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.realsize": "1000000000000",
+        "GNU.sparse.name": "s",
+    }
+    member.size = 512
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member, io.BytesIO(b"0\n".ljust(512, b"\0")))
+    refused(tmp_path / "x.tar", "sparse")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("again", ["a.txt", "./a.txt"])
+def test_the_same_name_twice_is_refused(tmp_path: Path, again: str) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for name in ("a.txt", again):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO(b""))
+    refused(tmp_path / "x.tar", "is in it twice")
+
+
+def test_a_file_where_a_folder_is_needed_is_refused(tmp_path: Path) -> None:
+    refused(make_tar(tmp_path / "x.tar", {"a": b"1", "a/b": b"2"}), "'a/b' cannot be unpacked")
+
+
+def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
+    limits = Limits(ratio=20, free_bytes=1000)
+    refused(make_zip(tmp_path / "x.zip", {"zeros": bytes(1_000_000)}), "unpacks to more than", limits)
+    (tmp_path / "x.zip").unlink()
+    refused(make_tar(tmp_path / "x.tgz", {"zeros": bytes(1_000_000)}, "w:gz"), "unpacks to more than", limits)
+
+
+def test_little_data_may_compress_as_well_as_it_likes(tmp_path: Path) -> None:
+    extract(make_zip(tmp_path / "x.zip", {"zeros": bytes(1_000_000)}), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"zeros": bytes(1_000_000)}
+
+
+def test_limits_on_files_and_bytes_hold_to_the_last_one(tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "x.tar", {"a": bytes(60), "b": bytes(40)})
+    refused(archive, "more than 99 bytes", Limits(total_bytes=99))
+    refused(archive, "more than 1 files", Limits(files=1))
+    extract(archive, tmp_path / "out", Limits(files=2, total_bytes=100))
+    assert len(contents(tmp_path / "out")) == 2
+
+
+def test_a_header_that_claims_megabytes_is_refused(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("x")
+    member.pax_headers = {"comment": "x" * (archives.LARGEST_HEADER + 1)}
+    with tarfile.open(tmp_path / "x.tgz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member, io.BytesIO(b""))
+    refused(tmp_path / "x.tgz", "header of")
+
+
+@settings(max_examples=60, deadline=None)
+@example("w:xz", 0.9999)
+@example("w:gz", 0.9999)
+@given(st.sampled_from(["w", "w:gz", "w:bz2", "w:xz", "zip"]), st.floats(0, 0.9999))
+def test_a_truncated_archive_is_never_taken_for_a_whole_one(
+    tmp_path_factory: pytest.TempPathFactory, mode: str, part: float
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    noise = {f"{n}.bin": random.Random(n).randbytes(3000) for n in range(4)}
+    whole = make_zip(folder / "x", noise) if mode == "zip" else make_tar(folder / "x", noise, mode)
+    data = whole.read_bytes()
+    # A plain tar is padded with zeros to 10,240 bytes: a cut there loses nothing.
+    end = sum(512 + 3072 for _ in noise) if mode == "w" else len(data)
+    whole.write_bytes(data[: int(part * end)])
+    refused(whole, "not a readable|cannot be unpacked")
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"PK\x03\x04 not really", b"\x1f\x8b not really"])
+def test_what_is_no_archive_is_said_to_be_none(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x").write_bytes(data)
+    refused(tmp_path / "x", "not a readable tar or zip")
+
+
+def test_a_missing_archive_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BitBloomError, match=r"gone\.tar: there is no such file"):
+        extract(tmp_path / "gone.tar", tmp_path / "out")
+
+
+def test_an_encrypted_zip_says_what_to_do(tmp_path: Path) -> None:
+    data = bytearray(make_zip(tmp_path / "x.zip", {"a": b"1"}).read_bytes())
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "x.zip").write_bytes(data)
+    refused(tmp_path / "x.zip", "encrypted: unpack it yourself")
+
+
+def test_nothing_comes_out_executable(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("run.sh")
+    member.mode = 0o4777
+    extract(special_tar(tmp_path / "x.tar", member), tmp_path / "out")
+    assert (tmp_path / "out/run.sh").stat().st_mode & 0o7111 == 0

@@ -1,0 +1,166 @@
+"""`PHOTOS=`: a user's photos are taken once, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance.digests import digest, folder_files
+from bitbloom.sources.folder import Config, fetch
+from bitbloom.sources.importing import import_data
+
+FLOWERS = Path(__file__).parents[3] / "shared/data/flowers.tar"
+
+
+def write_photo(path: Path, seed: int) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(stream, "JPEG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(stream.getvalue())
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for seed, name in enumerate(("daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg")):
+        write_photo(tmp_path / "mine/flowers" / name, seed)
+    (tmp_path / "mine/flowers/readme.txt").write_text("words")
+    return tmp_path / "mine"
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    return tmp_path / "data/external/petals-folder"
+
+
+def names(folder: Path) -> list[str]:
+    return list(folder_files(folder))
+
+
+def leftovers(destination: Path) -> list[str]:
+    return sorted(path.name for path in destination.parent.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "gztar", "zip"])
+def test_class_folders_are_taken_from_a_folder_a_tar_or_a_zip(photos: Path, destination: Path, kind: str) -> None:
+    source = photos if kind == "folder" else Path(shutil.make_archive(str(photos) + "-packed", kind, photos))
+    summary = import_data(source, destination)
+    assert names(destination) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg"]
+    assert summary == {
+        "changed": True,
+        "digest": digest(destination),
+        "files": 3,
+        "classes": {"daisy": 2, "rose": 1},
+        "added": 3,
+        "removed": 0,
+        "modified": 0,
+    }
+    assert leftovers(destination) == [".petals-folder.import.json", "petals-folder"]
+
+
+def test_what_was_imported_is_what_the_source_folder_brings(photos: Path, destination: Path, tmp_path: Path) -> None:
+    import_data(photos, destination)
+    files = fetch(Config(path=str(destination)), tmp_path / "raw")
+    assert [file.path for file in files] == names(destination)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_same_photos_again_change_nothing(photos: Path, destination: Path, packed: bool) -> None:
+    source = Path(shutil.make_archive(str(photos), "tar", photos)) if packed else photos
+    import_data(source, destination)
+    before = {path: path.stat().st_ino for path in folder_files(destination).values()}
+    summary = import_data(source, destination)
+    assert (summary["changed"], summary["files"], summary["added"]) == (False, 3, 0)
+    if packed:
+        assert {path: path.stat().st_ino for path in folder_files(destination).values()} == before
+
+
+def test_the_same_photos_from_elsewhere_are_no_change(photos: Path, destination: Path) -> None:
+    import_data(photos, destination)
+    archive = Path(shutil.make_archive(str(photos), "zip", photos))
+    assert import_data(archive, destination)["changed"] is False
+
+
+def test_other_photos_replace_what_was_imported_before(photos: Path, destination: Path) -> None:
+    import_data(photos, destination)
+    (photos / "flowers/daisy/2.jpg").unlink()
+    write_photo(photos / "flowers/rose/1.jpg", 99)
+    write_photo(photos / "flowers/tulip/1.jpg", 5)
+    summary = import_data(photos, destination)
+    assert (summary["changed"], summary["added"], summary["removed"], summary["modified"]) == (True, 1, 1, 1)
+    assert names(destination) == ["daisy/1.jpg", "rose/1.jpg", "tulip/1.jpg"]
+
+
+@pytest.mark.parametrize("imported_before", [False, True])
+def test_data_that_no_import_put_there_is_never_overwritten(photos: Path, destination: Path, imported_before: bool) -> None:
+    if imported_before:
+        import_data(photos, destination)
+    write_photo(destination / "daisy/by-hand.jpg", 7)
+    before = digest(destination)
+    with pytest.raises(BitBloomError, match="holds other data that no import put there"):
+        import_data(photos, destination)
+    assert digest(destination) == before
+
+
+def test_photos_that_are_there_without_a_record_are_recognised(photos: Path, destination: Path) -> None:
+    import_data(photos, destination)
+    destination.with_name(".petals-folder.import.json").unlink()
+    assert import_data(photos, destination)["changed"] is False
+    write_photo(photos / "flowers/rose/2.jpg", 9)
+    assert import_data(photos, destination)["added"] == 1
+
+
+def test_the_destination_itself_may_be_given(photos: Path, destination: Path) -> None:
+    import_data(photos, destination)
+    assert import_data(destination, destination)["changed"] is False
+
+
+def test_a_bad_source_leaves_what_was_there(photos: Path, destination: Path, tmp_path: Path) -> None:
+    import_data(photos, destination)
+    before = digest(destination)
+    bad = tmp_path / "bad.tar"
+    with tarfile.open(bad, "w") as archive:
+        archive.add(photos, "photos")
+        archive.addfile(tarfile.TarInfo("../escape.jpg"))
+    with pytest.raises(BitBloomError, match="no plain path"):
+        import_data(bad, destination)
+    assert digest(destination) == before
+    assert leftovers(destination) == [".petals-folder.import.json", "petals-folder"]
+
+
+def test_a_source_that_is_no_data_set_leaves_nothing(destination: Path, tmp_path: Path) -> None:
+    write_photo(tmp_path / "one/rose/1.jpg", 0)
+    with pytest.raises(BitBloomError, match="only one class"):
+        import_data(tmp_path / "one", destination)
+    assert leftovers(destination) == []
+
+
+def test_a_missing_source_is_named(destination: Path) -> None:
+    with pytest.raises(BitBloomError, match="gone: there is no such file or folder"):
+        import_data(Path("gone"), destination)
+
+
+def test_a_file_that_is_no_archive_is_named(destination: Path, tmp_path: Path) -> None:
+    write_photo(tmp_path / "one.jpg", 0)
+    with pytest.raises(BitBloomError, match="not a tar or zip archive"):
+        import_data(tmp_path / "one.jpg", destination)
+
+
+@pytest.mark.parametrize(("source", "destination"), [("x", "x/y/z"), ("x/y", "x")])
+def test_a_source_around_or_inside_the_destination_is_refused(tmp_path: Path, source: str, destination: str) -> None:
+    (tmp_path / source).mkdir(parents=True)
+    with pytest.raises(BitBloomError, match="inside each other"):
+        import_data(tmp_path / source, tmp_path / destination)
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not FLOWERS.is_file(), reason="the photos of flower_photos are not beside this checkout")
+def test_three_thousand_real_photos_are_imported(destination: Path) -> None:
+    summary = import_data(FLOWERS, destination)
+    assert summary["classes"] == {"daisy": 528, "dandelion": 765, "roses": 535, "sunflowers": 596, "tulips": 693}

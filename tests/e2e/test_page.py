@@ -1,0 +1,204 @@
+"""The page of the service in a real browser: what a person sees and does.
+
+Headless Chromium is driven over the WebDriver protocol (https://www.w3.org/TR/webdriver2/), spoken with plain HTTP.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from standin import Served, free_port, photo
+
+pytestmark = pytest.mark.browser
+
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+]
+RED, GREY = (210, 40, 40), (150, 130, 120)
+
+
+class Browser:
+    """One window of Chromium, through a WebDriver session."""
+
+    def __init__(self, driver: str, profile: Path) -> None:
+        options = {"binary": shutil.which("chromium"), "args": [*FLAGS, f"--user-data-dir={profile}"]}
+        capabilities = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        self.client = httpx.Client(base_url=driver, timeout=30)
+        created = self.client.post("/session", json={"capabilities": {"alwaysMatch": capabilities}})
+        assert created.status_code == 200, created.text
+        self.session = f"/session/{created.json()['value']['sessionId']}"
+
+    def post(self, command: str, **arguments: Any) -> Any:
+        answer = self.client.post(self.session + command, json=arguments)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["value"]
+
+    def get(self, command: str) -> Any:
+        return self.client.get(self.session + command).json()["value"]
+
+    def open(self, url: str, width: int = 1200, height: int = 900) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.post("/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+        self.post("/url", url=url)
+
+    def find(self, selector: str) -> str:
+        return self.post("/element", using="css selector", value=selector)[ELEMENT]
+
+    def choose(self, file: Path) -> None:
+        """Choose a file as a person does, in the page's file input."""
+        self.post(f"/element/{self.find('#photo')}/value", text=str(file))
+
+    def script(self, code: str) -> Any:
+        return self.post("/execute/sync", script=f"return {code}", args=[])
+
+    def visible(self, selector: str) -> bool:
+        return bool(self.script(f"document.querySelector('{selector}').checkVisibility()"))
+
+    def text(self, selector: str) -> str:
+        return str(self.get(f"/element/{self.find(selector)}/text"))
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 15) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"not seen in {seconds} s; the page says: {self.text('body')}"
+            time.sleep(0.05)
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.get("/screenshot")))
+
+    def log(self) -> list[dict[str, Any]]:
+        """What the page wrote to the console since the last call; broken scripts and blocked resources are there."""
+        return list(self.post("/se/log", type="browser"))
+
+    def close(self) -> None:
+        self.client.delete(self.session)
+        self.client.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("needs headless Chromium: apt-get install chromium chromium-driver")
+    port = free_port()
+    process = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_up(url)
+        browser = Browser(url, tmp_path_factory.mktemp("profile"))
+        yield browser
+        browser.close()
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def _wait_until_up(url: str) -> None:
+    for _ in range(200):
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/status").json()["value"]["ready"]:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("chromedriver did not start")
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Browser:
+    browser.open(served.url)
+    browser.log()
+    return browser
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_a_chosen_photo_gets_its_label_five_bars_and_the_digest_of_the_model(page, served, tmp_path):
+    page.choose(write(tmp_path / "red.jpg", photo(RED)))
+    page.wait_for(lambda: page.visible("#answer"))
+    assert page.text("#label") == "poppy"
+    assert not page.visible("#doubt")
+    names = page.script("[...document.querySelectorAll('#bars .name')].map(each => each.textContent)")
+    widths = page.script("[...document.querySelectorAll('#bars .fill')].map(each => each.getBoundingClientRect().width)")
+    assert names[0] == "poppy"
+    assert len(names) == 5
+    assert widths == sorted(widths, reverse=True)
+    assert page.visible("#preview")
+    digest = httpx.get(f"{served.url}/provenance").json()["digests"]["model"]
+    assert page.text("#digest") == digest
+
+
+def test_below_the_threshold_the_page_says_that_it_is_not_sure(page, tmp_path):
+    page.choose(write(tmp_path / "grey.png", photo(GREY, kind="PNG")))
+    page.wait_for(lambda: page.visible("#answer"))
+    assert "not sure" in page.text("#doubt")
+
+
+def test_a_file_that_is_no_photo_is_answered_with_what_to_do(page, tmp_path):
+    page.choose(write(tmp_path / "notes.txt", b"these are words"))
+    page.wait_for(lambda: page.visible("#problem"))
+    assert page.text("#problem").startswith("Not an image")
+    assert not page.visible("#answer")
+
+
+def test_a_photo_over_the_limit_is_refused_before_it_is_sent(page, tmp_path):
+    page.choose(write(tmp_path / "big.jpg", photo(RED) + bytes(400_000)))
+    page.wait_for(lambda: page.visible("#problem"))
+    assert "limit is 0.3 MB" in page.text("#problem")
+
+
+def test_a_second_photo_takes_the_place_of_the_first(page, tmp_path):
+    page.choose(write(tmp_path / "red.jpg", photo(RED)))
+    page.wait_for(lambda: page.visible("#answer"))
+    page.choose(write(tmp_path / "blue.jpg", photo((40, 60, 220))))
+    page.wait_for(lambda: page.visible("#answer") and page.text("#label") == "cornflower")
+
+
+def test_the_page_shows_where_the_answers_come_from(page, served):
+    page.post(f"/element/{page.find('summary')}/click")
+    page.wait_for(lambda: str(served.report["digest"]) in page.text("#provenance"))
+
+
+def test_everything_can_be_reached_by_keyboard_and_has_a_name(page):
+    assert page.script("document.querySelector('#photo').labels.length") == 1
+    assert page.script("document.documentElement.lang") == "en"
+    page.script("document.querySelector('#photo').focus()")
+    assert page.script("getComputedStyle(document.querySelector('#drop')).outlineStyle") == "solid"
+
+
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_nothing_is_cut_off_at_any_width(browser, served, tmp_path, width):
+    browser.open(served.url, width, 800)
+    browser.choose(write(tmp_path / "red.jpg", photo(RED)))
+    browser.wait_for(lambda: browser.visible("#answer"))
+    browser.post(f"/element/{browser.find('summary')}/click")
+    assert browser.script("document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_asks_nobody_but_the_service_and_logs_no_error(page, served, tmp_path):
+    page.choose(write(tmp_path / "red.jpg", photo(RED)))
+    page.wait_for(lambda: page.visible("#answer"))
+    loaded = page.script("performance.getEntriesByType('resource').map(each => each.name)")
+    assert loaded
+    assert all(name.startswith((served.url, "blob:")) for name in loaded)
+    assert [entry for entry in page.log() if entry["level"] == "SEVERE"] == []

@@ -1,0 +1,189 @@
+"""Laws of the numbers in metrics.json."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitbloom import canonical, metrics
+from bitbloom.errors import BitBloomError
+
+
+@st.composite
+def answers(draw, most=40):
+    """Logits [n, K] on a coarse grid, so that ties happen, and labels [n]."""
+    classes = draw(st.integers(2, 9))
+    n = draw(st.integers(1, most))
+    seed = draw(st.integers(0, 2**32 - 1))
+    spread = draw(st.sampled_from([1, 4, 40]))
+    generator = np.random.default_rng(seed)
+    logits = generator.integers(-spread, spread + 1, size=(n, classes)).astype(np.float32) / 2
+    return torch.from_numpy(logits), generator.integers(0, classes, size=n)
+
+
+def report(logits, labels, bootstrap=20, bins=10):
+    names = [f"class {i}" for i in range(logits.shape[1])]
+    return metrics.classification(metrics.judge(logits, labels), names, bootstrap, bins)
+
+
+@given(answers(), st.randoms(use_true_random=False))
+def test_the_order_of_the_samples_changes_no_byte(case, random):
+    logits, labels = case
+    order = list(range(len(labels)))
+    random.shuffle(order)
+    assert canonical.json_text(report(logits, labels)) == canonical.json_text(report(logits[order], labels[order]))
+
+
+@given(answers())
+def test_metrics_stay_within_their_bounds(case):
+    found = report(*case)
+    for key in ("accuracy", "top5_accuracy", "macro_f1", "expected_calibration_error"):
+        assert 0 <= found[key] <= 1
+    assert found["log_loss"] >= 0
+    assert found["top5_accuracy"] >= found["accuracy"]
+    for low, high in found["confidence_intervals"].values():
+        assert 0 <= low <= high <= 1
+    assert sum(map(sum, found["confusion"])) == found["samples"] == len(case[1])
+
+
+@given(answers())
+def test_perfect_predictions_get_perfect_scores(case):
+    logits, labels = case
+    perfect = torch.full_like(logits, -50.0)
+    perfect[torch.arange(len(labels)), torch.from_numpy(labels)] = 50.0
+    found = report(perfect, labels)
+    assert found["accuracy"] == found["top5_accuracy"] == found["macro_f1"] == 1
+    assert found["log_loss"] == found["expected_calibration_error"] == 0
+    assert found["confidence_intervals"] == {"accuracy": [1, 1], "macro_f1": [1, 1]}
+
+
+@settings(deadline=None, max_examples=50)
+@given(answers())
+def test_numbers_agree_with_scikit_learn(case):
+    import sklearn.metrics as reference
+
+    logits, labels = case
+    every = list(range(logits.shape[1]))
+    predicted = logits.numpy().argmax(axis=1)
+    probabilities = torch.softmax(logits.double(), dim=1).numpy()
+    found = report(logits, labels)
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(labels, predicted), rel=1e-5)
+    assert found["macro_f1"] == pytest.approx(reference.f1_score(labels, predicted, average="macro"), rel=1e-5)
+    assert found["confusion"] == reference.confusion_matrix(labels, predicted, labels=every).tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert found["log_loss"] == pytest.approx(reference.log_loss(labels, probabilities, labels=every), rel=1e-4, abs=1e-6)
+    rows = reference.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
+    for i, row in enumerate(found["per_class"].values()):
+        assert [row["precision"], row["recall"], row["f1"], row["support"]] == pytest.approx(
+            [column[i] for column in rows], rel=1e-5
+        )
+
+
+@given(st.integers(1, 20), st.lists(st.integers(1, 20), min_size=1, max_size=6))
+def test_calibrated_bins_have_no_calibration_error(bins, tops):
+    confidence, correct = [], []
+    for top in tops:  # 20 answers with confidence top / 20, of which top are right
+        confidence += [top / 20] * 20
+        correct += [True] * top + [False] * (20 - top)
+    error = metrics.calibration_error(np.array(confidence), np.array(correct), bins)
+    assert error == pytest.approx(0, abs=1e-12)
+
+
+def test_certain_and_wrong_is_the_largest_calibration_error():
+    assert metrics.calibration_error(np.ones(7), np.zeros(7, dtype=bool), 10) == 1
+
+
+def test_confidence_on_an_edge_counts_once():
+    rows = metrics.calibration(np.array([0.0, 0.1, 0.5, 1.0]), np.array([True] * 4), 10)
+    assert [row["count"] for row in rows] == [1, 1, 0, 0, 0, 1, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 5])
+def test_top5_of_at_most_five_classes_is_always_right(classes):
+    logits = torch.zeros(classes, classes)
+    assert report(logits, np.arange(classes))["top5_accuracy"] == 1
+
+
+def test_equal_logits_go_to_the_first_class():
+    judged = metrics.judge(torch.zeros(3, 7), np.array([0, 4, 6]))
+    assert judged.predicted.tolist() == [0, 0, 0]
+    assert judged.rank.tolist() == [0, 4, 6]
+
+
+def test_huge_logits_do_not_overflow():
+    judged = metrics.judge(torch.tensor([[3e38, -3e38]]), np.array([0]))
+    assert judged.loss.tolist() == [0.0]
+    assert judged.confidence.tolist() == [1.0]
+
+
+def test_interval_surrounds_the_accuracy_and_narrows_with_more_samples():
+    def width(n):
+        labels = np.zeros(n, dtype=np.int64)
+        predicted = (np.arange(n) % 4 == 0).astype(np.int64)  # three of four are right
+        judged = metrics.Judged(2, labels, predicted, predicted, np.ones(n), np.zeros(n))
+        low, high = metrics.intervals(judged, 400)["accuracy"]
+        assert low < 0.75 < high
+        return high - low
+
+    assert width(1000) < width(40) / 3
+
+
+def test_bootstrap_does_not_depend_on_how_many_draws_fit_in_memory(monkeypatch):
+    labels = np.arange(30) % 3
+    judged = metrics.Judged(3, labels, (labels * 2) % 3, labels, np.ones(30), np.ones(30))
+    whole = metrics.intervals(judged, 50)
+    monkeypatch.setattr(metrics, "CHUNK", 70)
+    assert metrics.intervals(judged, 50) == whole
+
+
+def test_no_resamples_give_no_intervals():
+    assert report(torch.zeros(4, 2), np.array([0, 1, 0, 1]), bootstrap=0)["confidence_intervals"] == {}
+
+
+def test_majority_is_the_commonest_training_class():
+    assert metrics.majority(np.array([2, 1, 1, 0]), 3, classes=4).tolist() == [1, 1, 1]
+
+
+def test_nearest_mean_colour_tells_red_from_blue_and_never_names_an_unseen_class():
+    images = np.zeros((4, 3, 5, 5), dtype=np.uint8)
+    images[[0, 2], 0] = 200
+    images[[1, 3], 2] = [[[180]], [[220]]]
+    train, test = (metrics.mean_colours(images, np.array(positions)) for positions in ([0, 1], [2, 3]))
+    assert test[1].tolist() == [0, 0, 220]
+    assert metrics.nearest_mean(train, np.array([0, 2]), test, classes=3).tolist() == [0, 2]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_rounding_hides_the_last_bit_and_is_stable(value):
+    once = metrics.rounded(value)
+    assert metrics.rounded(once) == once
+    assert math.isclose(once, value, rel_tol=1e-5, abs_tol=1e-300)
+    assert math.copysign(1, metrics.rounded(-0.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "words"),
+    [
+        (torch.zeros(2, 3), [0], "got"),
+        (torch.zeros(0, 3), [], "n > 0"),
+        (torch.zeros(2), [0, 1], "got"),
+        (torch.zeros(2, 3), [0, 3], "same classes"),
+        (torch.zeros(2, 3), [0, -1], "same classes"),
+        (torch.tensor([[0.0, math.nan]]), [0], "diverged"),
+    ],
+)
+def test_unusable_outputs_are_explained(logits, labels, words):
+    with pytest.raises(BitBloomError, match=words):
+        metrics.judge(logits, np.array(labels, dtype=np.int64))
+
+
+def test_names_that_do_not_fit_the_outputs_are_explained():
+    with pytest.raises(BitBloomError, match="3 outputs"):
+        metrics.classification(metrics.judge(torch.zeros(1, 3), np.array([0])), ["a", "b"], 10, 10)

@@ -1,0 +1,363 @@
+"""The report a person reads: complete, self-contained, safe with any name, and the same bytes everywhere.
+
+Run as a program, `python test_report.py FOLDER`, it writes a report of made-up data: what two processes are compared by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bitbloom import canonical, inference
+from bitbloom.config import Evaluate, Model, Numerics
+from bitbloom.dataset import Dataset
+from bitbloom.errors import BitBloomError
+from bitbloom.report import card, classification, html, photos, plots, style
+from bitbloom.report.content import Content, Picture
+from bitbloom.stages import evaluate
+from bitbloom.target import Target
+
+NASTY = ["<script>alert(1)</script>", "a | b", "**bold** $x$", "daisy & Co", "großblütige Königskerze mit sehr langem Namen"]
+FIGURES = ["contact_sheet", "curves", "confusion", "recall", "reliability", "mistakes"]
+GATE = {
+    "suite": "petals",
+    "success": True,
+    "rows": 60,
+    "expectations": [
+        {"name": "ids-unique", "notes": "Every <id> occurs once", "outcome": "passed", "success": True},
+        {"name": "enough-rows", "notes": "There are enough rows", "outcome": "passed", "success": True},
+    ],
+    "left_out": [],
+}
+
+
+def fake_dataset(classes=NASTY, n=60, side=12, images=True):
+    generator = np.random.default_rng(7)
+    labels = np.arange(n) % len(classes)
+    split = np.array(["train", "train", "test", "val", "test", "train"])[np.arange(n) // len(classes) % 6]
+    pixels = generator.integers(0, 256, size=(n, 3, side, side)).astype(np.uint8)
+    ids = [f"{i:03d}" for i in range(n)]
+    samples = pd.DataFrame(
+        {
+            "id": ids,
+            "label": [classes[i] for i in labels],
+            "key": [hashlib.sha256(name.encode()).hexdigest() for name in ids],
+            "split": split,
+            "excluded": np.arange(n) == 0,
+            "reason": "",
+            "text": [f"tweet <b>{name}</b>" for name in ids],
+        }
+    )
+    return Dataset({"labels": labels} | ({"images": pixels} if images else {}), samples, {"classes": list(classes)})
+
+
+def fake_logits(dataset):
+    """Right for most samples, sure and wrong for every seventh."""
+    test = dataset.split("test")
+    labels = dataset.arrays["labels"][test]
+    said = np.where(np.arange(len(test)) % 7 == 0, labels + 1, labels) % len(dataset.meta["classes"])
+    logits = torch.zeros(len(test), len(dataset.meta["classes"]))
+    logits[torch.arange(len(test)), torch.from_numpy(said)] = torch.linspace(1, 5, len(test))
+    return logits
+
+
+def fake_history(epochs=3):
+    keys = ("learning_rate", "train_loss", "val_loss", "val_accuracy")
+    rows = [{"epoch": e, "step": 4 * e} | dict.fromkeys(keys, 1 / e) for e in range(1, epochs + 1)]
+    return {"epochs": rows, "best_epoch": epochs, "kept": "last", "steps": 4 * epochs, "parameters": 1234}
+
+
+def fake_target():
+    sections = {
+        "task": "petals",
+        "title": "Flowers <of> the test",
+        "source": Source(),
+        "numerics": Numerics(),
+        "evaluate": Evaluate(bootstrap=50),
+    }
+    return Target("fake", sections)
+
+
+class Source:
+    kind = "folder"
+
+
+class StandInTask:
+    """A task whose answers are known."""
+
+    evaluate = staticmethod(classification.evaluate)
+
+
+def write_report(folder):
+    """Run the whole stage in `folder` with a stand-in for the network; returns reports/fake."""
+    os.chdir(folder)
+    target, dataset = fake_target(), fake_dataset()
+    dataset.save(target.processed)
+    target.models.mkdir(parents=True, exist_ok=True)
+    canonical.write_json(target.models / "training.json", fake_history())
+    canonical.write_json(target.models / "config.json", {})
+    canonical.write_bytes(target.models / "model.safetensors", b"weights")
+    canonical.write_json(target.reports / "validation.json", GATE)
+    trained = {"model": vars(Model()), "data_digest": "0" * 64}
+    inference.load_network = lambda target: (StandInTask(), None, trained)
+    inference.outputs = lambda task, network, dataset, positions, model: fake_logits(dataset)
+    evaluate.run(target)
+    return target.reports
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """The same report from two processes that agree on nothing but the inputs."""
+    folders = []
+    environments = [
+        {"TZ": "UTC", "LANG": "C", "PYTHONHASHSEED": "1"},
+        {"TZ": "Asia/Tokyo", "LANG": "de_DE.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2", "SOURCE_DATE_EPOCH": "99"},
+    ]
+    running = []
+    for number, environment in enumerate(environments):
+        folder = tmp_path_factory.mktemp(f"workspace-{number}")
+        if number:
+            (folder / "matplotlibrc").write_text("font.family: serif\nfigure.facecolor: black\nsavefig.dpi: 50\n")
+        command = [sys.executable, str(Path(__file__).resolve()), str(folder)]
+        running.append(subprocess.Popen(command, cwd=folder, env=os.environ | environment, stderr=subprocess.PIPE, text=True))
+        folders.append(folder / "reports" / "fake")
+    for process in running:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    return folders
+
+
+@pytest.fixture(scope="module")
+def page(reports):
+    return (reports[0] / "index.html").read_text()
+
+
+def test_time_zone_locale_folder_and_user_style_change_no_byte(reports):
+    first, second = map(contents, reports)
+    assert sorted(first) == sorted(second)
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_everything_the_contract_names_is_written(reports):
+    names = set(contents(reports[0]))
+    assert {"metrics.json", "index.html", "model_card.md"} <= names
+    assert {f"figures/{stem}.png" for stem in FIGURES} == {name for name in names if name.startswith("figures/")}
+    assert {"tables/confusion.json", "tables/reliability.json"} <= names
+
+
+def test_metrics_have_the_keys_of_the_contract_at_their_top_level(reports):
+    found = canonical.read_json(reports[0] / "metrics.json")
+    keys = {"accuracy", "top5_accuracy", "macro_f1", "log_loss", "expected_calibration_error"}
+    assert all(isinstance(found[key], float) for key in keys)
+    assert {"per_class", "confidence_intervals", "baselines", "confusion", "samples"} <= set(found)
+    assert set(found["baselines"]) == {"majority_class", "nearest_mean_colour"}
+
+
+def test_confusion_table_is_one_row_a_test_sample(reports):
+    rows = canonical.read_json(reports[0] / "tables" / "confusion.json")
+    found = canonical.read_json(reports[0] / "metrics.json")
+    assert len(rows) == found["samples"]
+    assert sum(row["actual"] == row["predicted"] for row in rows) / len(rows) == pytest.approx(found["accuracy"], rel=1e-5)
+
+
+def test_figures_hold_no_software_time_or_host(reports):
+    for name, data in contents(reports[0] / "figures").items():
+        assert data.startswith(b"\x89PNG"), name
+        for word in (b"Software", b"matplotlib", b"tIME", b"Creation"):
+            assert word not in data, name
+
+
+def test_page_holds_every_figure_and_no_external_address(page):
+    assert page.count("data:image/png;base64,") == len(FIGURES)
+    assert all(f'<section id="{stem}">' in page for stem in FIGURES)
+    assert not re.search(r"https?:|//[a-z]|<script|@import|url\(", re.sub(r"base64,[^\"]*", "", page))
+
+
+def test_page_is_well_formed(page):
+    open_tags = []
+    parser = HTMLParser()
+    empty = {"meta", "link", "img", "br"}
+    parser.handle_starttag = lambda tag, _: open_tags.append(tag) if tag not in empty else None
+
+    def close(tag):
+        assert open_tags.pop() == tag
+
+    parser.handle_endtag = close
+    parser.feed(page)
+    assert open_tags == []
+
+
+def test_names_are_escaped_on_the_page(page):
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "Flowers &lt;of&gt; the test" in page
+    assert "Every &lt;id&gt; occurs once" in page
+
+
+def test_page_tells_of_gate_numbers_and_provenance(page):
+    assert "all hold" in page
+    assert "(95 %)" in page
+    assert hashlib.sha256(b"weights").hexdigest() in page
+    assert "make verify TARGET=fake" in page
+
+
+def test_card_escapes_names_and_keeps_its_tables_whole(reports):
+    text = (reports[0] / "model_card.md").read_text()
+    assert "<script>" not in text
+    assert "a \\| b" in text
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(widths) == 1, table
+
+
+def test_card_has_the_sections_of_a_model_card(reports):
+    text = (reports[0] / "model_card.md").read_text()
+    sections = ["Model details", "Intended use", "Data", "Metrics", "Limitations", "How to reproduce"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == sections
+
+
+def test_a_second_run_leaves_nothing_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(inference, "outputs", None)
+    monkeypatch.setattr(inference, "load_network", None)
+    stale = tmp_path / "reports" / "fake" / "figures" / "stale.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"")
+    write_report(tmp_path)
+    assert not stale.exists()
+    assert (tmp_path / "reports" / "fake" / "validation.json").exists()
+
+
+def test_a_missing_model_says_what_to_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fake_dataset().save(fake_target().processed)
+    with pytest.raises(BitBloomError, match="make train TARGET=fake"):
+        evaluate.run(fake_target())
+
+
+def test_an_empty_test_split_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset, target = fake_dataset(), fake_target()
+    dataset.samples["split"] = "train"
+    dataset.save(target.processed)
+    canonical.write_bytes(target.models / "model.safetensors", b"")
+    with pytest.raises(BitBloomError, match="no test samples"):
+        evaluate.run(target)
+
+
+def test_texts_are_reported_without_photos():
+    dataset = fake_dataset(classes=["real", "not"], images=False)
+    found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=20), text="text")
+    assert list(found.figures) == ["curves", "confusion", "recall", "reliability"]
+    assert set(found.metrics["baselines"]) == {"majority_class"}
+    page = html.render(content(found))
+    assert "tweet &lt;b&gt;" in page
+    assert "<b>0" not in page
+
+
+def test_a_task_without_classes_gets_its_numbers_shown():
+    found = classification.Evaluation({"recall_at_1": 0.25, "recall_at_5_images": 0.5}, {})
+    for text in (html.render(content(found)), card.render(content(found))):
+        assert "Recall at 1" in text
+        assert "0.250" in text
+
+
+def content(found):
+    pictures = [
+        Picture(stem, caption, figure.get_label(), style.png(figure)) for stem, (caption, figure) in found.figures.items()
+    ]
+    return Content(
+        "fake",
+        "tweets",
+        "",
+        "csv",
+        "portable",
+        found.metrics,
+        pictures,
+        found.tables,
+        fake_history(),
+        {"architecture": "x", "weights": "none"},
+        {},
+    )
+
+
+def test_mistakes_come_most_confident_first():
+    dataset = fake_dataset()
+    found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=0, worst=2))
+    rows = found.tables["mistakes"]
+    assert len(rows) == 2
+    assert rows[0]["confidence"] > rows[1]["confidence"]
+    assert all(row["actual"] != row["predicted"] for row in rows)
+
+
+def test_a_model_without_mistakes_gets_a_figure_that_says_so():
+    assert "No mistakes" in photos.mistakes([]).texts[0].get_text()
+
+
+def test_contact_sheet_shows_the_stored_pixels_unchanged():
+    photo = np.random.default_rng(3).integers(0, 256, size=(3, photos.THUMB, photos.THUMB)).astype(np.uint8)
+    drawn = pixels(photos.contact_sheet({"daisy": [photo]}, {"daisy": 1}))
+    top = next(y for y in range(drawn.shape[0]) if (drawn[y, photos.MARGIN] == photo[:, 0, 0]).all())
+    found = drawn[top : top + photos.THUMB, photos.MARGIN : photos.MARGIN + photos.THUMB]
+    assert np.array_equal(found, photo.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("classes", [2, 5, 12, 25, 60, 104])
+def test_figures_can_be_read_for_any_number_of_classes(classes):
+    counts = np.eye(classes, dtype=np.int64) * 9
+    counts[0, 1] = 1
+    names = [f"species {i}" for i in range(classes)]
+    drawn = plots.confusion(counts, names)
+    smallest = min(label.get_fontsize() for label in drawn.axes[0].get_yticklabels())
+    assert smallest >= 6
+    height = drawn.get_figheight() * style.DPI
+    assert height / classes >= smallest / 72 * style.DPI  # a row is no lower than its letters
+    sheet = photos.contact_sheet({name: [np.zeros((3, 8, 8), np.uint8)] * 12 for name in names}, dict.fromkeys(names, 12))
+    assert sheet.get_figheight() * style.DPI < 3000
+
+
+def test_a_single_mistake_is_visible_among_many_samples():
+    counts = np.array([[999, 1], [0, 1000]])
+    colours = plots._confusion_colours(counts)
+    assert np.abs(colours[0, 1] - colours[1, 0]).max() > 0.05
+
+
+def test_one_epoch_and_missing_values_still_make_curves():
+    history = fake_history(1)
+    history["epochs"][0]["val_loss"] = None
+    assert pixels(plots.curves(history)).std() > 1
+
+
+def pixels(figure):
+    import io
+
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(style.png(figure))).convert("RGB"))
+
+
+def test_drawing_leaves_the_global_style_alone():
+    import matplotlib
+
+    before = json.dumps({key: str(value) for key, value in matplotlib.rcParams.items()})
+    style.png(plots.curves(fake_history()))
+    assert json.dumps({key: str(value) for key, value in matplotlib.rcParams.items()}) == before
+
+
+if __name__ == "__main__":
+    write_report(Path(sys.argv[1]))

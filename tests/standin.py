@@ -1,0 +1,177 @@
+"""A stand-in for a trained model, packaged and served for real: fixtures of the service and page tests.
+
+The model names a photo by its mean colour, which makes every answer known beforehand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from bitbloom.config import Service
+from bitbloom.stages import package
+from bitbloom.target import Target
+
+REPOSITORY = Path(__file__).parents[1]
+SIDE = 24
+COLOURS = {
+    "poppy": (220, 30, 30),
+    "fern": (40, 170, 50),
+    "cornflower": (40, 60, 220),
+    "sunflower": (235, 200, 20),
+    "orchid": (200, 40, 190),
+    "daisy": (250, 250, 250),
+}
+LIMITS = Service(title="Petals", max_bytes=300_000, max_pixels=1_000_000, max_batch=4, unsure_below=0.5)
+SECONDS_TO_START = 60
+
+
+def write_model(path: Path) -> Path:
+    """An ONNX file by the export contract: the nearer the mean colour is to a class's, the likelier the class."""
+    colours = np.array(list(COLOURS.values()), np.float32) / 255
+    sharpness = 12.0
+    # softmax(-s |x - c|²) = softmax(2 s x·c - s |c|²): linear in the mean colour x.
+    constants = {
+        "scale": np.float32(1 / 255),
+        "weights": 2 * sharpness * colours.T,
+        "bias": -sharpness * (colours**2).sum(axis=1),
+        "axes": np.array([2, 3]),
+    }
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
+        helper.make_node("Mul", ["means", "scale"], ["colour"]),
+        helper.make_node("MatMul", ["colour", "weights"], ["products"]),
+        helper.make_node("Add", ["products", "bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "standin",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(COLOURS)])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {"classes": json.dumps(list(COLOURS)), "image_size": str(SIDE), "task": "petals"})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+    return path
+
+
+def photo(colour: tuple[int, int, int], width: int = 64, height: int = 48, kind: str = "JPEG") -> bytes:
+    """An image file of one colour."""
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(stream, kind)
+    return stream.getvalue()
+
+
+def write_workspace(folder: Path) -> Path:
+    """What the package stage reads, with the stand-in model."""
+    write_model(folder / "models/petals/model.onnx")
+    (folder / "models/petals/config.json").write_text(json.dumps({"data_digest": "d" * 64}))
+    shutil.copytree(REPOSITORY / "bentos", folder / "bentos", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "requirements.lock").write_text("torch==0.0.0\n")
+    (folder / "requirements-serve.lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
+    return folder
+
+
+def make_target() -> Target:
+    return Target("petals", {"task": "petals", "service": LIMITS})
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service that answers at `url`, the workspace its Bento was packaged in, and its BENTOML_HOME."""
+
+    url: str
+    workspace: Path
+    home: Path
+
+    @property
+    def model(self) -> Path:
+        return self.workspace / "models/petals/model.onnx"
+
+    @property
+    def report(self) -> dict[str, object]:
+        return json.loads((self.workspace / "reports/petals/bento.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the package stage has run."""
+    folder = write_workspace(tmp_path_factory.mktemp("workspace"))
+    with contextlib.chdir(folder):
+        package.run(make_target())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The packaged service, installed and started by BentoML on a free port of the loopback interface."""
+    from bitbloom.serving.store import install
+
+    home = tmp_path_factory.mktemp("bentoml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(home))
+        install(workspace / "dist/petals.bento")
+    with serving("petals:latest", home, tmp_path_factory.mktemp("elsewhere")) as url:
+        yield Served(url, workspace, home)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def serving(bento: str, home: Path, elsewhere: Path, **variables: str) -> Iterator[str]:
+    """`bentoml serve`, away from the repository and without its modules: the Bento has to bring its own."""
+    port = free_port()
+    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "BITBLOOM_COMMIT")}
+    environment = kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
+    command = [sys.executable, "-m", "bentoml", "serve", bento, "--host", "127.0.0.1", "--port", str(port)]
+    log = elsewhere / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, cwd=elsewhere, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"the service did not start:\n{log.read_text(errors='replace')[-3000:]}")
