@@ -20,7 +20,8 @@ export PYTHON ACCEL
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # Every tool keeps its files in the project, and none of them calls home.
-export BENTOML_HOME := $(CURDIR)/$(STATE)/bentoml
+# Not below a hidden folder: BentoML reads no file there.
+export BENTOML_HOME := $(CURDIR)/dist/bentoml
 export DVC_SITE_CACHE_DIR := $(CURDIR)/$(STATE)/dvc
 export WANDB_DIR := $(CURDIR)/$(STATE)
 export WANDB_CACHE_DIR := $(CURDIR)/$(STATE)/wandb-cache
@@ -97,6 +98,10 @@ targets: $(STATE)/venv-$(ACCEL) ## List the targets
 test: $(STATE)/venv-dev ## Run the tests (PYTEST='-m slow' for others)
 	@pytest $(if $(PYTEST),$(PYTEST),-m 'not realdata and not container and not emulated_cpu and not gpu') --cov --cov-report=term:skip-covered --cov-fail-under=90
 
+.PHONY: test-real
+test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA, default ../shared/data)
+	@pytest -m realdata -rs
+
 .PHONY: lint
 lint: $(STATE)/venv-dev ## Style, types, and generated files being current
 	@ruff format --check . && ruff check . && mypy && bitbloom graph --check
@@ -129,7 +134,7 @@ format: $(STATE)/venv-dev ## Format the code
 
 .PHONY: clean
 clean: ## Remove what a build makes; your own data in data/external stays
-	rm -rf data/raw data/processed models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints $(STATE)/bentoml
+	rm -rf data/raw data/processed models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints
 	find reports -mindepth 1 -maxdepth 1 -type d ! -name figures -exec rm -rf {} +
 
 .PHONY: distclean

@@ -24,5 +24,5 @@ echo "installing $(grep -c '==' "$lock") packages from $lock"
 # `bentoml serve petals:latest` in this venv finds the Bentos of this project, activated or not.
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cat > "$site/bitbloom_store.pth" <<'PTH'
-import os, sys; os.environ.setdefault("BENTOML_HOME", os.path.join(os.path.dirname(sys.prefix), ".bitbloom", "bentoml"))
+import os, sys; os.environ.setdefault("BENTOML_HOME", os.path.join(os.path.dirname(sys.prefix), "dist", "bentoml"))
 PTH

@@ -135,8 +135,9 @@ def modules(stage: str, tree: Any) -> set[str]:
     if "source" in declared_reads(stage):
         start.append(f"bitbloom.sources.{tree.source.kind}")
     found = imports.closure(start)
-    if imports.ROOT / "bitbloom/tasks/__init__.py" in found:
-        found |= imports.closure([f"bitbloom.tasks.{tree.task}"])
+    for package in ("tasks", "evaluation"):  # their modules are loaded by the task's name
+        if imports.ROOT / "bitbloom" / package / "__init__.py" in found:
+            found |= imports.closure([f"bitbloom.{package}.{tree.task}"])
     if stage == "package":
         found |= imports.closure([Path("bentos") / tree.task / "service.py"])
     templates = {folder for file in found for folder in file.parent.glob("templates")}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bitbloom import canonical, tasks
 from bitbloom.config import Augment, Model
 from bitbloom.dataset import Dataset
+from bitbloom.errors import BitBloomError
 from bitbloom.target import Target
 from bitbloom.tasks import Task
 
@@ -53,5 +54,8 @@ def load_network(target: Target) -> tuple[Task, nn.Module, dict[str, Any]]:
     task = tasks.load(target.task)
     config = canonical.read_json(target.models / "config.json")
     network = task.build(Model(**config["model"]), config["meta"], pretrained=False)
-    network.load_state_dict(load_file(target.models / "model.safetensors"))
+    try:
+        network.load_state_dict(load_file(target.models / "model.safetensors"))
+    except RuntimeError as error:
+        raise BitBloomError(f"{target.models}/model.safetensors is not of this code: run `make train TARGET={target.name}`") from error
     return task, network.eval(), config

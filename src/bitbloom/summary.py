@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from bitbloom import canonical
 from bitbloom.provenance.digests import digest
@@ -22,16 +21,16 @@ NEXT = {
 
 def show(target: str, workspace: Path, until: str) -> None:
     """Print the summary of a target's build."""
-    console = Console()
-    table = Table(title=f"{target}: built up to {until}" if until != "all" else f"{target}: built", show_header=False)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]{target}[/bold]: built" + ("" if until == "all" else f" up to {until}"))
     for name, value in rows(target, workspace):
-        table.add_row(name, value, style=None)
-    console.print(table)
+        console.print(f"  {name:9} {value}")
     suffix = "" if target == "petals" else f" TARGET={target}"
     if until == "all" and workspace == Path():
-        console.print(f"next: make serve{suffix}   ·   bitbloom predict {target} photo.jpg   ·   open reports/{target}/index.html")
+        for command in (f"make serve{suffix}", f".venv/bin/bitbloom predict {target} photo.jpg"):
+            console.print(f"  {'next':9} {command}")
     elif until in NEXT:
-        console.print(f"next: {NEXT[until]}{suffix}")
+        console.print(f"  {'next':9} {NEXT[until]}{suffix}")
 
 
 def rows(target: str, workspace: Path) -> list[tuple[str, str]]:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from bitbloom import canonical, metrics
 from bitbloom.errors import BitBloomError
 
+LAW = settings(deadline=None, max_examples=40)
+
 
 @st.composite
 def answers(draw, most=40):
@@ -21,7 +23,7 @@ def answers(draw, most=40):
     classes = draw(st.integers(2, 9))
     n = draw(st.integers(1, most))
     seed = draw(st.integers(0, 2**32 - 1))
-    spread = draw(st.sampled_from([1, 4, 40]))
+    spread = draw(st.sampled_from([1, 4, 24]))  # further apart, scikit-learn would clip the probabilities
     generator = np.random.default_rng(seed)
     logits = generator.integers(-spread, spread + 1, size=(n, classes)).astype(np.float32) / 2
     return torch.from_numpy(logits), generator.integers(0, classes, size=n)
@@ -32,6 +34,7 @@ def report(logits, labels, bootstrap=20, bins=10):
     return metrics.classification(metrics.judge(logits, labels), names, bootstrap, bins)
 
 
+@LAW
 @given(answers(), st.randoms(use_true_random=False))
 def test_the_order_of_the_samples_changes_no_byte(case, random):
     logits, labels = case
@@ -40,6 +43,7 @@ def test_the_order_of_the_samples_changes_no_byte(case, random):
     assert canonical.json_text(report(logits, labels)) == canonical.json_text(report(logits[order], labels[order]))
 
 
+@LAW
 @given(answers())
 def test_metrics_stay_within_their_bounds(case):
     found = report(*case)
@@ -52,6 +56,7 @@ def test_metrics_stay_within_their_bounds(case):
     assert sum(map(sum, found["confusion"])) == found["samples"] == len(case[1])
 
 
+@LAW
 @given(answers())
 def test_perfect_predictions_get_perfect_scores(case):
     logits, labels = case
@@ -63,7 +68,7 @@ def test_perfect_predictions_get_perfect_scores(case):
     assert found["confidence_intervals"] == {"accuracy": [1, 1], "macro_f1": [1, 1]}
 
 
-@settings(deadline=None, max_examples=50)
+@LAW
 @given(answers())
 def test_numbers_agree_with_scikit_learn(case):
     import sklearn.metrics as reference
@@ -86,6 +91,7 @@ def test_numbers_agree_with_scikit_learn(case):
         )
 
 
+@LAW
 @given(st.integers(1, 20), st.lists(st.integers(1, 20), min_size=1, max_size=6))
 def test_calibrated_bins_have_no_calibration_error(bins, tops):
     confidence, correct = [], []
@@ -160,6 +166,7 @@ def test_nearest_mean_colour_tells_red_from_blue_and_never_names_an_unseen_class
     assert metrics.nearest_mean(train, np.array([0, 2]), test, classes=3).tolist() == [0, 2]
 
 
+@LAW
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_rounding_hides_the_last_bit_and_is_stable(value):
     once = metrics.rounded(value)

@@ -29,15 +29,22 @@ def new_context(site: Path | None = None) -> AbstractDataContext:
     """A context in memory: no project folder, no analytics. With `site`, its Data Docs are written to that folder."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    sites = {}
     if site is not None:
         store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site.resolve())}
-        builder = {"class_name": "DefaultSiteIndexBuilder"}
-        context.add_data_docs_site(SITE, {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": builder})
-    return context
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        sites[SITE] = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
+    # Without these defaults each context would leave a temporary folder for a site of its own behind.
+    defaults = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    config = DataContextConfig(
+        store_backend_defaults=defaults,
+        data_docs_sites=sites,
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
 
 
 def run(

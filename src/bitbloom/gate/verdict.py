@@ -137,7 +137,7 @@ def finding(expectation: Expectation, result: Result | None) -> Finding:
 def _rows(result: Result, column: str | None) -> list[dict[str, Any]]:
     """Rows at fault, sorted by id: Great Expectations lists each as `{"id": …, column: value}`."""
     listed = result["result"].get("unexpected_index_list") or []
-    rows = [{"id": str(row["id"]), "value": _finite(row.get(column))} for row in listed if isinstance(row, dict)]
+    rows = [{"id": str(row["id"] or "(no id)"), "value": _finite(row.get(column))} for row in listed if isinstance(row, dict)]
     return sorted(rows, key=lambda row: (row["id"], str(row["value"])))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bitbloom import metrics
 from bitbloom.report import photos, plots
-from bitbloom.tasks import Evaluation
+from bitbloom.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bitbloom import canonical, inference
+from bitbloom import canonical, evaluation, inference
 from bitbloom.config import Model
 from bitbloom.dataset import SPLITS, Dataset
 from bitbloom.errors import BitBloomError
@@ -20,7 +20,7 @@ from bitbloom.report import card, html, style
 from bitbloom.report.content import Content, Picture
 from bitbloom.stages import main
 from bitbloom.target import Target
-from bitbloom.tasks import Evaluation
+from bitbloom.evaluation import Evaluation
 
 READS = ("task", "title", "source", "numerics", "evaluate")
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
@@ -41,7 +41,7 @@ def run(target: Target) -> None:
     task, network, trained = inference.load_network(target)
     outputs = inference.outputs(task, network, dataset, test, Model(**trained["model"]))
     history = canonical.read_json(target.models / "training.json")
-    found = task.evaluate(outputs, dataset, history, target.evaluate)
+    found = evaluation.load(target.task).evaluate(outputs, dataset, history, target.evaluate)
     content = _content(target, dataset, trained, history, found)
     _write(target.reports, found, content)
     print("evaluate: " + ", ".join(f"{line.name} {line.text}" for line in content.headlines))

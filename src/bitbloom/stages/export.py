@@ -9,6 +9,8 @@ compared with PyTorch here, and only counts and verdicts are kept: its last bits
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,8 @@ def to_onnx(served: Served, side: int, opset: int) -> tuple[torch.export.Exporte
     """The exported program and its ONNX graph, any number of images at a time."""
     example = torch.zeros(2, 3, side, side, dtype=torch.uint8)
     batch = {"images": {0: torch.export.Dim("n", min=1, max=1 << 16)}}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here uses
+    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
     exported = torch.onnx.export(
         served,
         (example,),

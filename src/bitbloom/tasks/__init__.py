@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -16,26 +15,12 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from matplotlib.figure import Figure
-
-    from bitbloom.config import Augment, Evaluate, Model, Prepare, Train
-    from bitbloom.dataset import Dataset
+    from bitbloom.config import Augment, Model, Prepare, Train
 
 Arrays = dict[str, NDArray[Any]]
 """Named arrays whose first axis is the sample."""
 Batch = dict[str, "torch.Tensor"]
 """A micro-batch: the same names, as tensors."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found: numbers, pictures, and the samples worth looking at."""
-
-    metrics: dict[str, Any]
-    figures: dict[str, tuple[str, Figure]]
-    """File stem → (caption, figure), in the order of the report."""
-    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """File stem → rows, written as JSON for `dvc plots`."""
 
 
 class Task(Protocol):
@@ -71,10 +56,6 @@ class Task(Protocol):
 
     def score(self, outputs: torch.Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
         """Validation numbers from the outputs [n, …] of all validation samples; `accuracy`-like key `score` is maximised."""
-        ...
-
-    def evaluate(self, outputs: torch.Tensor, dataset: Dataset, history: dict[str, Any], config: Evaluate) -> Evaluation:
-        """Metrics, figures and tables from the outputs [n, …] of the test split."""
         ...
 
 

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitbloom import imaging
-from bitbloom.tasks import Arrays, Batch, Evaluation
+from bitbloom.tasks import Arrays, Batch
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor, nn
 
-    from bitbloom.config import Augment, Evaluate, Model, Prepare, Train
-    from bitbloom.dataset import Dataset
+    from bitbloom.config import Augment, Model, Prepare, Train
 
 
 def describe(data: bytes) -> dict[str, object]:
@@ -98,10 +97,3 @@ def score(outputs: Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, floa
     labels = torch.from_numpy(arrays["labels"])
     accuracy = int((outputs.argmax(1) == labels).sum()) / len(labels)
     return {"loss": float(cross_entropy(outputs, labels)), "accuracy": accuracy, "score": accuracy}
-
-
-def evaluate(outputs: Tensor, dataset: Dataset, history: dict[str, Any], config: Evaluate) -> Evaluation:
-    """Metrics, figures and tables of the test split."""
-    from bitbloom.report import classification
-
-    return classification.evaluate(outputs, dataset, history, config)

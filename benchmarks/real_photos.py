@@ -1,0 +1,63 @@
+"""How good `petals-folder` is on real photos: from the locked ViT-S, and from random weights.
+
+    python benchmarks/real_photos.py flowers.tar [--only locked|random] [--json results.json]
+
+Each row is a whole build up to `evaluate` through the front door, the second as a variant of its own; minutes are wall-clock time of
+the build, training and everything before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bitbloom import build, canonical, external
+
+TARGET = "petals-folder"
+RANDOM = ("model=vit-conv", "augment=strong", "train=scratch-long", "prepare.image_size=112")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: what it starts from, and the overrides that say so."""
+
+    name: str
+    overrides: tuple[str, ...]
+
+
+CASES = {"locked": Case("locked ViT-S, fine-tuned", ()), "random": Case("ViT from random weights", RANDOM)}
+
+
+def measure(case: Case) -> dict[str, float | str]:
+    """Build one case and read its metrics."""
+    start = time.monotonic()
+    workspace = build.build(TARGET, "evaluate", case.overrides)
+    minutes = (time.monotonic() - start) / 60
+    metrics = canonical.read_json(workspace / "reports" / TARGET / "metrics.json")
+    return {"case": case.name, "accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"], "minutes": minutes}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="a folder, tar or zip with one folder a class")
+    parser.add_argument("--only", choices=CASES, help="one row")
+    parser.add_argument("--json", type=Path, help="write the rows there")
+    options = parser.parse_args()
+    external.take(TARGET, options.photos)
+    rows = [measure(case) for name, case in CASES.items() if options.only in (None, name)]
+    table = Table("start", "accuracy", "macro F1", "minutes", title=f"{TARGET} on {options.photos.name}")
+    for row in rows:
+        table.add_row(str(row["case"]), f"{row['accuracy']:.4f}", f"{row['macro_f1']:.4f}", f"{row['minutes']:.1f}")
+    Console().print(table)
+    if options.json:
+        canonical.write_json(options.json, rows)
+
+
+if __name__ == "__main__":
+    main()

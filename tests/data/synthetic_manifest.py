@@ -1,0 +1,40 @@
+"""A manifest of photos as `ingest` writes it, without the photos."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+LABELS = ["daisy", "rose", "tulip"]
+
+
+def manifest(labels: list[str] = LABELS, each: int = 12) -> pd.DataFrame:
+    """Rows sorted by id, `each` a label, none of which any expectation of `petals` objects to."""
+    generator = np.random.default_rng(7)
+    rows = []
+    for label in labels:
+        for number in range(each):
+            path = f"{label}/{number:03}.jpg"
+            digest = hashlib.sha256(path.encode()).hexdigest()
+            rows.append(
+                {
+                    "id": path,
+                    "path": path,
+                    "label": label,
+                    "attributes": "{}",
+                    "source": "garden",
+                    "bytes": 3000 + number,
+                    "sha256": digest,
+                    "width": 96,
+                    "height": 72,
+                    "mode": "RGB",
+                    "aspect": 96 / 72,
+                    "brightness": float(generator.uniform(0.3, 0.7)),
+                    "contrast": float(generator.uniform(0.1, 0.3)),
+                    "decodable": True,
+                    "error": None,
+                    "key": hashlib.sha256(digest.encode()).hexdigest(),
+                    "perceptual_hash": digest[:16],
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,194 @@
+"""The corruption matrix: every expectation of `petals` is broken alone, and says so with the rows at fault."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pandas as pd
+import pytest
+from synthetic_manifest import LABELS, manifest
+
+from bitbloom import canonical
+from bitbloom.config import Gate
+from bitbloom.gate.check import check, suite_path
+from bitbloom.gate.verdict import FAILED, NOT_CHECKED
+
+SUITE = suite_path("petals")
+EXPECTATIONS = {one["meta"]["name"]: one for one in canonical.read_json(SUITE)["expectations"]}
+GATE = {"labels": LABELS, "rows": [30, 40], "class_rows": 5, "imbalance": 3.0}
+
+Corruption = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A corruption of the valid manifest that fails one expectation.
+
+    Attributes:
+        fails: the expectation's name.
+        corrupt: the corruption.
+        rows: ids at fault; empty where the fault is the table's.
+        says: text that the explanation must hold.
+        gate: bounds that differ from `GATE`.
+        unchecked: expectations that cannot be checked any more.
+    """
+
+    fails: str
+    corrupt: Corruption
+    rows: set[str] = field(default_factory=set)
+    says: str = ""
+    gate: dict[str, object] = field(default_factory=dict)
+    unchecked: set[str] = field(default_factory=set)
+
+
+def put(row: int, **values: object) -> Corruption:
+    """Other values in one row (0 to 11 daisies, then roses, then tulips)."""
+
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        for column, value in values.items():
+            old = table[column]
+            new = pd.Series([value if position == row else kept for position, kept in enumerate(old)], dtype=object)
+            table[column] = new if old.dtype == object or isinstance(value, str) else new.infer_objects()
+        return table
+
+    return corrupt
+
+
+def copy(column: str, source: int, to: int) -> Corruption:
+    """The value of one row in another."""
+    return lambda table: put(to, **{column: table.loc[source, column]})(table)
+
+
+def cast(column: str, dtype: str) -> Corruption:
+    return lambda table: table.astype({column: dtype})
+
+
+def keep(**numbers: int) -> Corruption:
+    """Only so many rows of some labels."""
+    return lambda table: table[table.groupby("label").cumcount() < table["label"].map(numbers).fillna(len(table))]
+
+
+def relabel(old: str, new: str) -> Corruption:
+    return lambda table: table.assign(label=table["label"].replace(old, new))
+
+
+def ids(label: str, number: int = 12) -> set[str]:
+    return {f"{label}/{position:03}.jpg" for position in range(number)}
+
+
+def undecodable(row: int) -> Corruption:
+    """What `ingest` writes of a file that does not decode."""
+    nothing = {"width": 0, "height": 0, "mode": "", "aspect": 0.0, "brightness": 0.0, "contrast": 0.0, "perceptual_hash": ""}
+    return put(row, decodable=False, error="truncated after 812 bytes", **nothing)
+
+
+def wrong_type(column: str, corrupt: Corruption, rows: set[str], says: str) -> Case:
+    unchecked = {name for name in READERS[column] if not name.startswith("type-")}
+    return Case(f"type-{column}", corrupt, rows, says, unchecked=unchecked)
+
+
+DERIVED_FROM = {
+    "class-rows": {"label"},
+    "class-balance": {"label"},
+    "shortest-side": {"width", "height", "decodable"},
+    "longest-side": {"width", "height", "decodable"},
+    "decodable": {"decodable", "error"},
+    "repeated-files": {"id", "sha256"},
+    "label-conflicts": {"id", "label", "key", "perceptual_hash"},
+}
+READERS = {
+    column: {
+        name
+        for name, one in EXPECTATIONS.items()
+        if column in DERIVED_FROM.get(name, {one["kwargs"].get("column")})
+        or (column == "decodable" and "row_condition" in one["kwargs"])
+    }
+    for column in manifest().columns
+}
+TEXT = ("id", "path", "label", "attributes", "source", "sha256", "mode", "key", "perceptual_hash")
+REAL = ("aspect", "brightness", "contrast")
+FIRST = {"daisy/000.jpg"}
+EVERY_ID = set(manifest()["id"])
+
+CASES = {
+    "a column is missing": Case(
+        "columns",
+        lambda table: table.drop(columns="contrast"),
+        says="missing columns contrast",
+        unchecked={"type-contrast", "not-null-contrast", "contrast"},
+    ),
+    "a column too many": Case("columns", lambda table: table.assign(colour="red"), says="unexpected columns colour"),
+    **{f"{column} is a number": wrong_type(column, put(0, **{column: 7}), FIRST, "(7)") for column in TEXT if column != "id"},
+    "id is a number": wrong_type("id", put(0, id=7), {"7"}, "type str"),
+    "error is a number": wrong_type("error", put(0, error=7.5), FIRST, "(7.5)"),
+    **{f"{column} is text": wrong_type(column, cast(column, "str"), EVERY_ID, "type int64") for column in ("width", "height")},
+    "bytes is real": wrong_type("bytes", cast("bytes", "float64"), set(), "value float64"),
+    **{f"{column} is narrow": wrong_type(column, cast(column, "float32"), set(), "value float32") for column in REAL},
+    "decodable is a number": wrong_type("decodable", cast("decodable", "int64"), set(), "value int64"),
+    **{
+        f"{column} is null": Case(f"not-null-{column}", put(0, **{column: None}), FIRST)
+        for column in (*TEXT, *REAL)
+        if column not in ("id", "perceptual_hash")
+    },
+    "perceptual_hash is null": Case("not-null-perceptual_hash", put(0, perceptual_hash=None), FIRST),
+    "id is null": Case("not-null-id", put(0, id=None), {"(no id)"}),
+    "decodable is null": Case("not-null-decodable", put(0, decodable=None), FIRST, gate={"undecodable": 1}),
+    "an id twice": Case("unique-id", copy("id", 0, 1), FIRST, "rows at fault: 2 of 36"),
+    "a digest cut short": Case("form-sha256", put(0, sha256="abc"), FIRST, "(abc)"),
+    "a key in capitals": Case("form-key", put(0, key="A" * 64), FIRST),
+    "a hash of another size": Case("form-perceptual-hash", put(0, perceptual_hash="0" * 32), FIRST),
+    "the same file twice": Case("repeated-files", copy("sha256", 3, 8), {"daisy/008.jpg"}, "(daisy/003.jpg)"),
+    "more repeats than tolerated": Case(
+        "repeated-files",
+        lambda table: copy("sha256", 3, 8)(copy("sha256", 3, 9)(table)),
+        {"daisy/008.jpg", "daisy/009.jpg"},
+        gate={"repeats": 1},
+    ),
+    "a misspelt label": Case("labels-declared", put(0, label="dasiy"), FIRST, "(dasiy)"),
+    "a declared class without photos": Case(
+        "labels-present", lambda table: table, says="missing lily", gate={"labels": ["lily", *LABELS]}
+    ),
+    "a rare class": Case("class-rows", keep(rose=4), ids("rose", 4), "(4.0)", gate={"rows": [28, 40]}),
+    "one class much bigger": Case("class-balance", keep(rose=7), ids("rose", 7), "at most 1.5", gate={"imbalance": 1.5}),
+    "a thumbnail": Case("shortest-side", put(0, width=96, height=31), FIRST, "(31)"),
+    "a panorama file": Case("longest-side", put(0, width=12001), FIRST, "(12001)"),
+    "a tall strip": Case("aspect", put(0, aspect=0.1), FIRST, "(0.1)"),
+    "a wide strip": Case("aspect", put(0, aspect=9.5), FIRST, "(9.5)"),
+    "a strange colour mode": Case("colour-mode", put(0, mode="LAB"), FIRST, "(LAB)"),
+    "a broken file": Case("decodable", undecodable(0), FIRST, "(truncated after 812 bytes)"),
+    "a black photo": Case("brightness", put(0, brightness=0.001), FIRST, "(0.001)"),
+    "a white photo": Case("brightness", put(0, brightness=0.999), FIRST, "(0.999)"),
+    "one flat colour": Case("contrast", put(0, contrast=0.0), FIRST, "(0.0)"),
+    "noise": Case("contrast", put(0, contrast=0.7), FIRST, "(0.7)"),
+    "the same look under two labels": Case(
+        "label-conflicts", copy("perceptual_hash", 0, 14), {"daisy/000.jpg", "rose/002.jpg"}, "(rose/002.jpg)"
+    ),
+    "the same pixels under two labels": Case(
+        "label-conflicts", copy("key", 0, 14), {"daisy/000.jpg", "rose/002.jpg"}, "(daisy/000.jpg)"
+    ),
+    "nearly the same look under two labels": Case(
+        "label-conflicts",
+        lambda table: put(14, perceptual_hash="00ff00ff00ff00f1")(put(0, perceptual_hash="00ff00ff00ff00ff")(table)),
+        {"daisy/000.jpg", "rose/002.jpg"},
+        gate={"conflict_bits": 3},
+    ),
+    "too few rows": Case("row-count", keep(daisy=9, rose=9, tulip=9), says="value 27"),
+    "too many rows": Case("row-count", lambda table: table, says="at most 35", gate={"rows": [30, 35]}),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
+    verdict = check(case.corrupt(manifest()), SUITE, Gate(**GATE | case.gate))
+    [finding] = verdict.with_outcome(FAILED)
+    assert finding.name == case.fails
+    assert {row["id"] for row in finding.rows} == case.rows
+    assert {one.name for one in verdict.with_outcome(NOT_CHECKED)} == case.unchecked
+    assert finding.count == len(finding.rows)
+    text = verdict.in_words()
+    assert EXPECTATIONS[case.fails]["meta"]["advice"] in text
+    assert case.says in text
+    assert all(row in text for row in sorted(case.rows)[:5])
+
+
+def test_every_expectation_is_broken_by_some_corruption() -> None:
+    assert {case.fails for case in CASES.values()} == set(EXPECTATIONS)

@@ -1,0 +1,247 @@
+"""The gate: what it lets through, what it stops, and how it says so."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_manifest import LABELS, manifest
+
+from bitbloom import canonical, config
+from bitbloom.config import Gate
+from bitbloom.errors import BitBloomError, GateFailed
+from bitbloom.gate import data_docs, derived, suite
+from bitbloom.gate.check import check, suite_path
+from bitbloom.gate.verdict import NOT_CHECKED, ROWS_NAMED
+from bitbloom.stages import validate
+from bitbloom.target import Target
+
+SUITE = suite_path("petals").resolve()
+BOUNDS: dict[str, Any] = {"labels": LABELS, "rows": [30, 40]}
+
+
+def faulty() -> pd.DataFrame:
+    """A manifest with many faults: a repeated file, conflicts, dark photos, a stray label, one broken file."""
+    table = manifest()
+    table.loc[8, "sha256"] = table.loc[3, "sha256"]
+    table.loc[[0, 14, 30], "perceptual_hash"] = "0123456789abcdef"
+    table.loc[20:28, "brightness"] = 0.0
+    table.loc[1, "label"] = "dasiy"
+    table.loc[5, "decodable"] = False
+    table.loc[6, "id"] = table.loc[7, "id"]
+    return table
+
+
+def write_suite(path: Path, *expectations: dict[str, Any]) -> Path:
+    path.write_text(json.dumps({"name": path.stem, "expectations": list(expectations)}))
+    return path
+
+
+def expectation(kind: str = "expect_column_values_to_not_be_null", name: str = "one", **kwargs: Any) -> dict[str, Any]:
+    return {"type": kind, "kwargs": kwargs, "notes": "Why.", "meta": {"name": name, "advice": "Do this."}}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with a target `mine`, its suite, and no data yet."""
+    (tmp_path / "expectations").mkdir()
+    (tmp_path / "expectations/petals.json").write_bytes(SUITE.read_bytes())
+    tree = config.typed({"task": "petals", "source": {"kind": "folder", "path": "photos"}, "gate": BOUNDS}, "test")
+    canonical.write_text(tmp_path / "params/mine.yaml", config.yaml_text(tree))
+    (tmp_path / "data/raw/mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def target(table: pd.DataFrame) -> Target:
+    """The workspace's target with that manifest."""
+    table.to_parquet("data/raw/mine/manifest.parquet", index=False)
+    return Target.load("mine", validate.READS)
+
+
+def test_a_valid_manifest_passes_every_expectation() -> None:
+    verdict = check(manifest(), SUITE, Gate(**BOUNDS))
+    assert verdict.passed
+    assert len(verdict.findings) == len(canonical.read_json(SUITE)["expectations"])
+
+
+def test_a_bound_that_is_null_leaves_its_expectations_out() -> None:
+    verdict = check(manifest(["any", "name"], each=20), SUITE, Gate(rows=[30, 40]))
+    assert verdict.passed
+    assert verdict.left_out == ["labels-declared", "labels-present"]
+
+
+def test_as_many_rows_at_fault_as_the_target_tolerates_pass_and_are_reported() -> None:
+    table = manifest()
+    table.loc[8, "sha256"] = table.loc[3, "sha256"]
+    verdict = check(table, SUITE, Gate(**BOUNDS, repeats=1, undecodable=1000))
+    assert verdict.passed
+    [finding] = [one for one in verdict.findings if one.name == "repeated-files"]
+    assert finding.rows == [{"id": "daisy/008.jpg", "value": "daisy/003.jpg"}]
+
+
+def test_the_report_counts_all_rows_at_fault_and_names_the_first() -> None:
+    table = manifest(each=30).assign(brightness=0.0)
+    verdict = check(table, SUITE, Gate(labels=LABELS))
+    [finding] = [one for one in verdict.findings if one.name == "brightness"]
+    assert finding.count == 90
+    assert [row["id"] for row in finding.rows] == sorted(table["id"])[:ROWS_NAMED]
+    assert "rows at fault: 90 of 90" in verdict.in_words()
+    assert "and 85 more" in verdict.in_words()
+
+
+@pytest.fixture(scope="module")
+def report_in_order() -> str:
+    return canonical.json_text(check(faulty(), SUITE, Gate(**BOUNDS)).as_json())
+
+
+@settings(max_examples=4, deadline=None)
+@given(order=st.permutations(range(36)))
+def test_the_order_of_rows_changes_no_byte_of_the_report(report_in_order: str, order: list[int]) -> None:
+    assert canonical.json_text(check(faulty().iloc[order], SUITE, Gate(**BOUNDS)).as_json()) == report_in_order
+
+
+def test_another_task_has_its_own_suite_and_columns(tmp_path: Path) -> None:
+    path = write_suite(
+        tmp_path / "tweets.json",
+        expectation("expect_column_values_to_be_of_type", "type-text", column="text", type_="str"),
+        expectation(
+            "expect_column_values_to_be_between", "class-rows", column="class_rows", min_value={"$PARAMETER": "class_rows"}
+        ),
+        expectation("expect_column_value_lengths_to_be_between", "length", column="text", max_value=280),
+    )
+    tweets = pd.DataFrame({"id": ["1", "2", "3"], "text": ["fire", "sunny", "x" * 281], "label": ["real", "not", "not"]})
+    verdict = check(tweets, path, Gate(class_rows=1))
+    assert [(one.name, one.outcome) for one in verdict.findings] == [
+        ("type-text", "passed"),
+        ("class-rows", "passed"),
+        ("length", "failed"),
+    ]
+
+
+def test_an_expectation_that_cannot_be_checked_does_not_pass(tmp_path: Path) -> None:
+    path = write_suite(tmp_path / "petals.json", expectation(name="forgotten", column="scent"))
+    verdict = check(manifest(), path, Gate())
+    assert not verdict.passed
+    assert [one.name for one in verdict.with_outcome(NOT_CHECKED)] == ["forgotten"]
+    assert "not checked" in verdict.in_words()
+
+
+@pytest.mark.parametrize(
+    ("expectations", "says"),
+    [
+        ([expectation() | {"meta": {"name": "one"}}], "lacks advice"),
+        ([expectation() | {"meta": {"advice": "Do this."}}], "lacks name"),
+        ([expectation() | {"notes": ""}], "lacks notes"),
+        ([expectation(column="id"), expectation(column="path")], "two expectations are named 'one'"),
+        ([expectation(column="id", mostly={"$PARAMETER": "all_but_repeat"})], "all_but_repeats"),
+        ([expectation("expect_column_values_to_match_regex", column="id", regex="(")], "'one' .* cannot be evaluated"),
+    ],
+)
+def test_a_mistake_in_a_suite_is_told_apart_from_bad_data(tmp_path: Path, expectations: list[dict[str, Any]], says: str) -> None:
+    path = write_suite(tmp_path / "petals.json", *expectations)
+    with pytest.raises(BitBloomError, match=says):
+        check(manifest(), path, Gate())
+
+
+def test_a_missing_suite_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BitBloomError, match=r"poems\.json is missing"):
+        suite.load(tmp_path / "poems.json", {})
+
+
+def test_a_suite_that_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "poems.json").write_text("{")
+    with pytest.raises(BitBloomError, match=r"poems\.json is no JSON"):
+        suite.load(tmp_path / "poems.json", {})
+
+
+def test_the_suite_holds_no_bound_of_one_data_set() -> None:
+    numbers = {
+        one["meta"]["name"]: value
+        for one in canonical.read_json(SUITE)["expectations"]
+        for key, value in one["kwargs"].items()
+        if key in ("min_value", "max_value", "mostly") and not isinstance(value, dict)
+    }
+    assert numbers == {}
+
+
+def test_the_stage_writes_the_same_canonical_report_twice(workspace: Path) -> None:
+    validate.run(target(manifest()))
+    first = (workspace / "reports/mine/validation.json").read_text()
+    validate.run(target(manifest()))
+    assert (workspace / "reports/mine/validation.json").read_text() == first == canonical.json_text(json.loads(first))
+
+
+def test_the_report_of_a_failure_is_written_and_holds_no_id_time_or_path_of_a_run(workspace: Path) -> None:
+    with pytest.raises(GateFailed) as caught:
+        validate.run(target(faulty()))
+    text = (workspace / caught.value.report).read_text()
+    assert json.loads(text)["success"] is False
+    assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-|\d\d:\d\d:\d\d|batch_id|great_expectations_version", text)
+    assert str(workspace) not in text
+
+
+def test_a_stage_without_a_manifest_says_what_to_run(workspace: Path) -> None:
+    with pytest.raises(BitBloomError, match="make data TARGET=mine"):
+        validate.run(Target.load("mine", validate.READS))
+    with pytest.raises(BitBloomError, match="make data TARGET=mine"):
+        data_docs.render(Target.load("mine", data_docs.READS))
+
+
+def test_a_failed_gate_stops_the_process_and_prints_the_rows_and_the_advice(workspace: Path) -> None:
+    target(faulty())
+    source = str(Path(validate.__file__).parents[2])
+    command = [sys.executable, "-m", "bitbloom.stages.validate", "mine"]
+    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": source}, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "daisy/008.jpg (daisy/003.jpg)" in ended.stderr
+    assert "what to do: Correct the spelling of the label" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_data_docs_are_a_site_that_tells_no_other_host_of_the_run(workspace: Path) -> None:
+    index = data_docs.render(target(faulty()))
+    pages = {page.name: page.read_text(encoding="utf-8") for page in index.parent.rglob("*.html")}
+    assert index == Path("reports/mine/data_docs/index.html")
+    assert index.exists()
+    assert "daisy/008.jpg" in pages["content-manifest.html"]
+    assert not any("data_context_id" in page or "<img" in page for page in pages.values())
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2)), min_size=1, max_size=12), st.integers(0, 3))
+def test_conflicts_are_the_rows_that_comparing_every_pair_finds(rows: list[tuple[int, int]], bits: int) -> None:
+    spread = [0b0, 0b1, 0b11, 0b111, 1 << 40, 1 << 63, (1 << 63) + 1, (1 << 64) - 1]
+    hashes = [spread[kind] for kind, _ in rows]
+    table = pd.DataFrame(
+        {
+            "id": [f"{position:02}" for position in range(len(rows))],
+            "label": [LABELS[label] for _, label in rows],
+            "key": [f"{position:064x}" for position in range(0, len(rows) << 192, 1 << 192)],
+            "perceptual_hash": [f"{value:016x}" for value in hashes],
+        }
+    )
+    expected: dict[int, set[str]] = {}
+    for i, j in combinations(range(len(rows)), 2):
+        if rows[i][1] != rows[j][1] and (hashes[i] ^ hashes[j]).bit_count() <= bits:
+            expected.setdefault(i, set()).add(f"{j:02}")
+            expected.setdefault(j, set()).add(f"{i:02}")
+    found = derived.conflicts_with(table, Gate(conflict_bits=bits))
+    assert set(found[found.notna()].index) == set(expected)
+    assert all(found[position] in others for position, others in expected.items())
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12))
+def test_all_copies_but_the_first_repeat_it(contents: list[int]) -> None:
+    table = pd.DataFrame(
+        {"id": [f"{position:02}" for position in range(len(contents))], "sha256": [str(one) for one in contents]}
+    )
+    expected = [f"{contents.index(one):02}" if contents.index(one) < position else None for position, one in enumerate(contents)]
+    assert derived.repeat_of(table, Gate()).tolist() == expected
