@@ -1,0 +1,63 @@
+"""Real photos through the stages before training: what the garden cannot show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from bitbloom import canonical, config
+from bitbloom.dataset import Dataset
+from bitbloom.sources.importing import import_data
+from bitbloom.stages import ingest, prepare, validate
+from bitbloom.target import Target, params_path
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("BITBLOOM_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+pytestmark = [
+    pytest.mark.realdata,
+    pytest.mark.skipif(not (DATA / "flowers.tar").exists(), reason=f"no flowers.tar in BITBLOOM_REAL_DATA ({DATA.name})"),
+]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """petals-folder on flowers.tar, ingested, in a workspace of its own."""
+    folder = tmp_path_factory.mktemp("real")
+    composed = OmegaConf.to_container(config.compose("petals-folder"))
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        (folder / "expectations").symlink_to(ROOT / "expectations")
+        canonical.write_text(params_path("petals-folder"), OmegaConf.to_yaml(OmegaConf.create(composed)))
+        import_data(DATA / "flowers.tar", Path("data/external/petals-folder"))
+        loaded = Target.load("petals-folder")
+        ingest.run(loaded)
+        yield loaded
+    finally:
+        os.chdir(before)
+
+
+def test_every_photo_has_a_row(target: Target) -> None:
+    manifest = pd.read_parquet(target.manifest)
+    assert manifest["label"].value_counts().to_dict() == {"dandelion": 765, "tulips": 693, "sunflowers": 596, "roses": 535, "daisy": 528}
+    assert manifest["decodable"].all()
+
+
+def test_the_photos_pass_the_gate(target: Target) -> None:
+    validate.run(target)
+    assert canonical.read_json(target.reports / "validation.json")["success"]
+
+
+def test_recoloured_copies_never_straddle_splits(target: Target) -> None:
+    prepare.run(target)
+    dataset = Dataset.open(target.processed)
+    assert len(dataset.samples) == 3117
+    assert dataset.arrays["images"].shape == (3117, 3, 128, 128)
+    shares = dataset.samples["split"].value_counts(normalize=True)
+    assert shares["train"] == pytest.approx(0.7, abs=0.03)
