@@ -26,7 +26,13 @@ def measure(target: str, name: str, overrides: tuple[str, ...]) -> dict[str, flo
     minutes = (time.monotonic() - start) / 60
     metrics = canonical.read_json(workspace / "reports" / target / "metrics.json")
     history = canonical.read_json(workspace / "models" / target / "training.json")
-    return {"model": name, "accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"], "parameters": history["parameters"], "minutes": minutes}
+    return {
+        "model": name,
+        "accuracy": metrics["accuracy"],
+        "macro_f1": metrics["macro_f1"],
+        "parameters": history["parameters"],
+        "minutes": minutes,
+    }
 
 
 def main() -> None:
@@ -39,7 +45,11 @@ def main() -> None:
     table = Table("model", "accuracy", "macro F1", "parameters", "minutes", title=options.target)
     for row in rows:
         table.add_row(
-            str(row["model"]), f"{row['accuracy']:.4f}", f"{row['macro_f1']:.4f}", f"{row['parameters']:,}", f"{row['minutes']:.1f}"
+            str(row["model"]),
+            f"{row['accuracy']:.4f}",
+            f"{row['macro_f1']:.4f}",
+            f"{row['parameters']:,}",
+            f"{row['minutes']:.1f}",
         )
     Console().print(table)
     if options.json:

@@ -2,8 +2,8 @@
 
     python benchmarks/real_photos.py flowers.tar [--only locked|random] [--json results.json]
 
-Each row is a whole build up to `evaluate` through the front door, the second as a variant of its own; minutes are wall-clock time of
-the build, training and everything before it.
+Each row is a whole build up to `evaluate` through the front door, the second as a variant of its own. Minutes are the wall-clock
+time of the build: training and everything before it.
 """
 
 from __future__ import annotations

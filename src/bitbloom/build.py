@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
+from omegaconf import DictConfig
 
 from bitbloom import canonical, config, graph
 from bitbloom.errors import BitBloomError
@@ -66,7 +67,7 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def needs_external(tree: config.DictConfig, target: str) -> None:
+def needs_external(tree: DictConfig, target: str) -> None:
     """The user's own data has been imported. Raises BitBloomError that says how."""
     for path in graph.external(tree):
         if not Path(path).exists() and not Path(f"{path}.dvc").exists():
@@ -142,7 +143,9 @@ def variant(target: str, overrides: Sequence[str]) -> Path:
         if not (stores / store).is_symlink():
             (stores / store).symlink_to(os.path.relpath(STATE / store, stores))
     cache = os.path.relpath(".dvc/cache", workspace / ".dvc")
-    canonical.write_text(workspace / ".dvc/config", f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {cache}\n")
+    canonical.write_text(
+        workspace / ".dvc/config", f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {cache}\n"
+    )
     canonical.write_text(workspace / params_path(target), graph.HEADER + config.yaml_text(tree))
     canonical.write_text(workspace / graph.DVC, graph.dvc_text(graph.stages(target, tree)))
     canonical.write_text(workspace / "overrides.txt", "\n".join(overrides) + "\n")

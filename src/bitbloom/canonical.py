@@ -71,7 +71,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o644)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -86,8 +86,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         if path.exists():
-            os.rename(path, aside)
-        os.rename(temporary, path)
+            path.rename(aside)
+        temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,8 +1,8 @@
 """`bitbloom`: build, predict, and everything else a person does by hand.
 
-    bitbloom --help
-    bitbloom train petals train.epochs=3       # a stage, with overrides: a variant of its own
-    bitbloom predict petals photo.jpg
+bitbloom --help
+bitbloom train petals train.epochs=3       # a stage, with overrides: a variant of its own
+bitbloom predict petals photo.jpg
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import typer
 from bitbloom import stages
 from bitbloom.errors import BitBloomError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="One commit, one set of bytes.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="One commit, one set of bytes."
+)
 
 TargetName = Annotated[str, typer.Argument(help="A target: the name of a file in conf/.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value: any key of the configuration.")]

@@ -41,7 +41,9 @@ class Gate:
     """Shortest and longest side of a photo, pixels."""
     aspect: list[float] = field(default_factory=lambda: [0.25, 4.0])
     """Width over height."""
-    modes: list[str] = field(default_factory=lambda: ["RGB", "L", "1", "CMYK", "YCbCr", "P", "PA", "RGBA", "LA", "I", "I;16", "I;16B"])
+    modes: list[str] = field(
+        default_factory=lambda: ["RGB", "L", "1", "CMYK", "YCbCr", "P", "PA", "RGBA", "LA", "I", "I;16", "I;16B"]
+    )
     """Colour modes a file may have before it is converted to RGB."""
     brightness: list[float] = field(default_factory=lambda: [0.01, 0.99])
     """Mean luma of a photo, 0 to 1."""
@@ -282,7 +284,7 @@ def _explain(target: str, overrides: Sequence[str], error: Exception) -> str:
 
 
 def _keys(tree: DictConfig, prefix: str = "") -> Iterable[str]:
-    for key in tree:
+    for key in map(str, tree):
         name = f"{prefix}{key}"
         yield name
         value = tree._get_node(key)

@@ -157,7 +157,13 @@ def _plots(target: str) -> list[Any]:
     curves = {f"models/{target}/training.json": ["train_loss", "val_loss"]}
     return [
         {f"{target}: loss": {"x": "epoch", "y": curves, "title": f"{target}: loss"}},
-        {f"{target}: accuracy": {"x": "epoch", "y": {f"models/{target}/training.json": "val_accuracy"}, "title": f"{target}: accuracy"}},
+        {
+            f"{target}: accuracy": {
+                "x": "epoch",
+                "y": {f"models/{target}/training.json": "val_accuracy"},
+                "title": f"{target}: accuracy",
+            }
+        },
         {
             f"{target}: confusion": {
                 "x": "actual",

@@ -57,5 +57,7 @@ def load_network(target: Target) -> tuple[Task, nn.Module, dict[str, Any]]:
     try:
         network.load_state_dict(load_file(target.models / "model.safetensors"))
     except RuntimeError as error:
-        raise BitBloomError(f"{target.models}/model.safetensors is not of this code: run `make train TARGET={target.name}`") from error
+        raise BitBloomError(
+            f"{target.models}/model.safetensors is not of this code: run `make train TARGET={target.name}`"
+        ) from error
     return task, network.eval(), config

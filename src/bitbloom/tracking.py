@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -28,7 +28,11 @@ SAMPLES = 32
 
 def start(target: str, workspace: Path) -> None:
     """Log a build in a process of its own, detached from this one."""
-    if os.environ.get("BITBLOOM_TRACK") == "0" or os.environ.get("CI") or not (workspace / "models" / target / "training.json").exists():
+    if (
+        os.environ.get("BITBLOOM_TRACK") == "0"
+        or os.environ.get("CI")
+        or not (workspace / "models" / target / "training.json").exists()
+    ):
         return
     command = [sys.executable, "-m", "bitbloom.tracking", target, str(workspace)]
     with LOG.open("ab") as log:
@@ -45,7 +49,7 @@ def log(target: str, workspace: Path) -> str:
     models, reports = workspace / "models" / target, workspace / "reports" / target
     config = yaml.safe_load((workspace / params_path(target)).read_text(encoding="utf-8"))
     identity = run_id(target, workspace)
-    mode = "online" if os.environ.get("WANDB_API_KEY") else "offline"
+    mode: Literal["online", "offline"] = "online" if os.environ.get("WANDB_API_KEY") else "offline"
     with wandb.init(project="bitbloom", name=target, id=identity, resume="allow", config=config, mode=mode) as run:
         run.define_metric("*", step_metric="epoch")
         for row in canonical.read_json(models / "training.json")["epochs"]:
@@ -71,9 +75,9 @@ def _log_evaluation(run: Any, reports: Path) -> None:
     run.summary.update({f"test/{name}": value for name, value in metrics.items() if isinstance(value, int | float)})
     confusion = reports / "tables" / "confusion.json"
     if confusion.exists():
-        rows = canonical.read_json(confusion)
-        table = wandb.Table(columns=["actual", "predicted"], data=[[row["actual"], row["predicted"]] for row in rows])
-        run.log({"confusion": table, "sample predictions": wandb.Table(columns=["actual", "predicted"], data=table.data[:SAMPLES])})
+        rows: list[Any] = [[row["actual"], row["predicted"]] for row in canonical.read_json(confusion)]
+        columns: list[str | int] = ["actual", "predicted"]
+        run.log({"confusion": wandb.Table(columns, rows), "sample predictions": wandb.Table(columns, rows[:SAMPLES])})
     for picture in sorted((reports / "figures").glob("*.png")):
         run.log({f"figures/{picture.stem}": wandb.Image(str(picture))})
 
@@ -90,8 +94,6 @@ def _log_model(run: Any, target: str, workspace: Path) -> None:
     for name in ("model.safetensors", "config.json", "ledger.jsonl"):
         model.add_file(str(workspace / "models" / target / name))
     run.log_artifact(model)
-
-
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from synthetic_manifest import LABELS, manifest
 from bitbloom import canonical
 from bitbloom.config import Gate
 from bitbloom.gate.check import check, suite_path
-from bitbloom.gate.verdict import FAILED, NOT_CHECKED
+from bitbloom.gate.verdict import FAILED, NOT_CHECKED, PASSED, Verdict
 
-SUITE = suite_path("petals")
+SUITE = suite_path("petals").resolve()
 EXPECTATIONS = {one["meta"]["name"]: one for one in canonical.read_json(SUITE)["expectations"]}
 GATE = {"labels": LABELS, "rows": [30, 40], "class_rows": 5, "imbalance": 3.0}
 
@@ -81,33 +81,9 @@ def undecodable(row: int) -> Corruption:
     return put(row, decodable=False, error="truncated after 812 bytes", **nothing)
 
 
-def wrong_type(column: str, corrupt: Corruption, rows: set[str], says: str) -> Case:
-    unchecked = {name for name in READERS[column] if not name.startswith("type-")}
-    return Case(f"type-{column}", corrupt, rows, says, unchecked=unchecked)
-
-
-DERIVED_FROM = {
-    "class-rows": {"label"},
-    "class-balance": {"label"},
-    "shortest-side": {"width", "height", "decodable"},
-    "longest-side": {"width", "height", "decodable"},
-    "decodable": {"decodable", "error"},
-    "repeated-files": {"id", "sha256"},
-    "label-conflicts": {"id", "label", "key", "perceptual_hash"},
-}
-READERS = {
-    column: {
-        name
-        for name, one in EXPECTATIONS.items()
-        if column in DERIVED_FROM.get(name, {one["kwargs"].get("column")})
-        or (column == "decodable" and "row_condition" in one["kwargs"])
-    }
-    for column in manifest().columns
-}
-TEXT = ("id", "path", "label", "attributes", "source", "sha256", "mode", "key", "perceptual_hash")
-REAL = ("aspect", "brightness", "contrast")
 FIRST = {"daisy/000.jpg"}
 EVERY_ID = set(manifest()["id"])
+READS_LABEL = {"not-null-label", "labels-declared", "labels-present", "class-rows", "class-balance", "label-conflicts"}
 
 CASES = {
     "a column is missing": Case(
@@ -117,21 +93,8 @@ CASES = {
         unchecked={"type-contrast", "not-null-contrast", "contrast"},
     ),
     "a column too many": Case("columns", lambda table: table.assign(colour="red"), says="unexpected columns colour"),
-    **{f"{column} is a number": wrong_type(column, put(0, **{column: 7}), FIRST, "(7)") for column in TEXT if column != "id"},
-    "id is a number": wrong_type("id", put(0, id=7), {"7"}, "type str"),
-    "error is a number": wrong_type("error", put(0, error=7.5), FIRST, "(7.5)"),
-    **{f"{column} is text": wrong_type(column, cast(column, "str"), EVERY_ID, "type int64") for column in ("width", "height")},
-    "bytes is real": wrong_type("bytes", cast("bytes", "float64"), set(), "value float64"),
-    **{f"{column} is narrow": wrong_type(column, cast(column, "float32"), set(), "value float32") for column in REAL},
-    "decodable is a number": wrong_type("decodable", cast("decodable", "int64"), set(), "value int64"),
-    **{
-        f"{column} is null": Case(f"not-null-{column}", put(0, **{column: None}), FIRST)
-        for column in (*TEXT, *REAL)
-        if column not in ("id", "perceptual_hash")
-    },
-    "perceptual_hash is null": Case("not-null-perceptual_hash", put(0, perceptual_hash=None), FIRST),
-    "id is null": Case("not-null-id", put(0, id=None), {"(no id)"}),
-    "decodable is null": Case("not-null-decodable", put(0, decodable=None), FIRST, gate={"undecodable": 1}),
+    "a label is a number": Case("type-label", put(0, label=7), FIRST, "(7)", unchecked=READS_LABEL),
+    "a label is null": Case("not-null-label", put(0, label=None), FIRST),
     "an id twice": Case("unique-id", copy("id", 0, 1), FIRST, "rows at fault: 2 of 36"),
     "a digest cut short": Case("form-sha256", put(0, sha256="abc"), FIRST, "(abc)"),
     "a key in capitals": Case("form-key", put(0, key="A" * 64), FIRST),
@@ -190,5 +153,46 @@ def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
     assert all(row in text for row in sorted(case.rows)[:5])
 
 
+TEXT = ("path", "label", "attributes", "source", "sha256", "mode", "error", "key", "perceptual_hash")
+OTHER_TYPES = {
+    **{column: (put(1, **{column: 7}), {"daisy/001.jpg"}) for column in TEXT},
+    "id": (put(0, id=7), {"7"}),
+    **{column: (cast(column, "str"), EVERY_ID - FIRST | {"7"}) for column in ("width", "height")},
+    "bytes": (cast("bytes", "float64"), set()),
+    **{column: (cast(column, "float32"), set()) for column in ("aspect", "brightness", "contrast")},
+    "decodable": (cast("decodable", "int64"), set()),
+}
+
+
+def test_each_column_of_a_wrong_type_fails_its_own_expectation_and_nothing_else() -> None:
+    table = manifest()
+    for corrupt, _ in OTHER_TYPES.values():
+        table = corrupt(table)
+    verdict = check(table, SUITE, Gate(**GATE))
+    assert rows_by_name(verdict) == {f"type-{column}": rows for column, (_, rows) in OTHER_TYPES.items()}
+    assert [one.name for one in verdict.findings if one.outcome == PASSED] == ["columns", "row-count"]
+
+
+MAY_BE_NULL = {"error"}
+NO_NULL_EXISTS = {"bytes", "width", "height"}  # A null would make them real: that is a wrong type.
+
+
+def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> None:
+    table = manifest()
+    rows = {column: position for position, column in enumerate(table) if column not in MAY_BE_NULL | NO_NULL_EXISTS}
+    ids = {f"not-null-{column}": {table.loc[row, "id"] if column != "id" else "(no id)"} for column, row in rows.items()}
+    for column, row in rows.items():
+        table = put(row, **{column: None})(table)
+    verdict = check(table, SUITE, Gate(**GATE, undecodable=1))
+    assert rows_by_name(verdict) == ids
+    assert verdict.with_outcome(NOT_CHECKED) == []
+
+
+def rows_by_name(verdict: Verdict) -> dict[str, set[str]]:
+    return {finding.name: {row["id"] for row in finding.rows} for finding in verdict.with_outcome(FAILED)}
+
+
 def test_every_expectation_is_broken_by_some_corruption() -> None:
-    assert {case.fails for case in CASES.values()} == set(EXPECTATIONS)
+    nulls = {f"not-null-{column}" for column in manifest() if column not in MAY_BE_NULL | NO_NULL_EXISTS}
+    types = {f"type-{column}" for column in OTHER_TYPES}
+    assert {case.fails for case in CASES.values()} | nulls | types == set(EXPECTATIONS)

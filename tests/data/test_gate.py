@@ -213,7 +213,7 @@ def test_data_docs_are_a_site_that_tells_no_other_host_of_the_run(workspace: Pat
     assert index == Path("reports/mine/data_docs/index.html")
     assert index.exists()
     assert "daisy/008.jpg" in pages["content-manifest.html"]
-    assert not any("data_context_id" in page or "<img" in page for page in pages.values())
+    assert not any("dataContextId" in page or "<img" in page for page in pages.values())
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2)), min_size=1, max_size=12), st.integers(0, 3))

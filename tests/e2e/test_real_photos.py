@@ -45,7 +45,13 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 def test_every_photo_has_a_row(target: Target) -> None:
     manifest = pd.read_parquet(target.manifest)
-    assert manifest["label"].value_counts().to_dict() == {"dandelion": 765, "tulips": 693, "sunflowers": 596, "roses": 535, "daisy": 528}
+    assert manifest["label"].value_counts().to_dict() == {
+        "dandelion": 765,
+        "tulips": 693,
+        "sunflowers": 596,
+        "roses": 535,
+        "daisy": 528,
+    }
     assert manifest["decodable"].all()
 
 

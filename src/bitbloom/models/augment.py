@@ -57,14 +57,16 @@ def crop(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:
     size = np.where(draw.happens(draw.derive(seeds, 1), config.crop), size, full)
     boxes = _boxes(draw.derive(seeds, 2), size, size, full)
     operator = K.RandomResizedCrop((side, side), cropping_mode="slice", align_corners=False)
-    return operator(pixels, params={"src": boxes, "dst": boxes, "batch_prob": torch.ones(len(seeds))})
+    cropped: Tensor = operator(pixels, params={"src": boxes, "dst": boxes, "batch_prob": torch.ones(len(seeds))})
+    return cropped
 
 
 def flip(pixels: Tensor, seeds: Seeds, probability: float, operator: type[K.GeometricAugmentationBase2D]) -> Tensor:
     """Mirror some samples."""
     if probability == 0:
         return pixels
-    return operator(p=0.5)(pixels, params={"batch_prob": _gate(seeds, 0, probability)})
+    flipped: Tensor = operator(p=0.5)(pixels, params={"batch_prob": _gate(seeds, 0, probability)})
+    return flipped
 
 
 def colour(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
@@ -76,7 +78,8 @@ def colour(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
     names = ("brightness_factor", "contrast_factor", "saturation_factor")
     params = dict(zip(names, factors, strict=True))
     params |= {"hue_factor": torch.zeros(len(seeds)), "order": torch.arange(4), "batch_prob": _gate(seeds, 0, config.colour)}
-    return K.ColorJiggle(*amounts, 0.0, p=0.5)(pixels, params=params)
+    coloured: Tensor = K.ColorJiggle(*amounts, 0.0, p=0.5)(pixels, params=params)
+    return coloured
 
 
 def erase(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
@@ -89,7 +92,8 @@ def erase(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
     corner = _boxes(draw.derive(seeds, 3), width, height, side)[:, 0]
     params = {"widths": _floats(width), "heights": _floats(height), "xs": corner[:, 0], "ys": corner[:, 1]}
     params |= {"values": torch.full((len(seeds),), 0.5), "batch_prob": _gate(seeds, 0, config.erase)}
-    return K.RandomErasing(p=0.5)(pixels, params=params)
+    erased: Tensor = K.RandomErasing(p=0.5)(pixels, params=params)
+    return erased
 
 
 def mix(pixels: Tensor, labels: Tensor, seeds: Seeds, config: Augment) -> Mixed:
@@ -117,7 +121,12 @@ def _cutmix(pixels: Tensor, labels: Tensor, seeds: Seeds, partner: Tensor) -> Mi
         warnings.simplefilter("ignore")
         operator = K.RandomCutMixV2(data_keys=["input"], use_correct_lambda=True)
     boxes = _boxes(draw.derive(seeds, 3), size, size, side)
-    params = {"mix_pairs": partner[None], "crop_src": boxes[None], "batch_prob": torch.ones(len(seeds)), "image_shape": torch.tensor([side, side])}
+    params = {
+        "mix_pairs": partner[None],
+        "crop_src": boxes[None],
+        "batch_prob": torch.ones(len(seeds)),
+        "image_shape": torch.tensor([side, side]),
+    }
     share = torch.from_numpy((size * size).astype(np.float32) / np.float32(side * side))
     return Mixed(operator(pixels, params=params), labels, labels[partner], share)
 

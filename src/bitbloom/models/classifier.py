@@ -72,19 +72,21 @@ def _vit(config: Model, classes: int, pretrained: bool) -> nn.Module:
     from transformers import ViTConfig, ViTForImageClassification
 
     if config.weights != "none":
-        raise BitBloomError(f"model.weights '{config.weights}' need model.architecture=dinov2 or auto; vit starts from random weights")
-    shape = ViTConfig(
-        image_size=config.image_size,
-        patch_size=config.patch_size,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        intermediate_size=config.hidden_size * config.mlp_ratio,
-        hidden_dropout_prob=config.dropout,
-        num_labels=classes,
-        attn_implementation=EAGER,
-    )
-    model = ViTForImageClassification(shape)
+        raise BitBloomError(
+            f"model.weights '{config.weights}' need model.architecture=dinov2 or auto; vit starts from random weights"
+        )
+    shape: dict[str, Any] = {
+        "image_size": config.image_size,
+        "patch_size": config.patch_size,
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.hidden_size * config.mlp_ratio,
+        "hidden_dropout_prob": config.dropout,
+        "num_labels": classes,
+        "attn_implementation": EAGER,
+    }
+    model: Any = ViTForImageClassification(ViTConfig(**shape))
     if config.stem == "conv":
         model.vit.embeddings.patch_embeddings.projection = ConvStem(config.patch_size, config.hidden_size)
     elif config.stem != "patch":
@@ -130,19 +132,19 @@ def _dinov2(config: Model, classes: int, pretrained: bool) -> nn.Module:
     """`Dinov2ForImageClassification`: class token and mean of the patches into a linear head (Oquab et al. 2023)."""
     from transformers import Dinov2Config, Dinov2ForImageClassification
 
-    shape = Dinov2Config(
-        image_size=config.image_size,
-        patch_size=config.patch_size,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        mlp_ratio=config.mlp_ratio,
-        hidden_dropout_prob=config.dropout,
-        use_mask_token=False,
-        num_labels=classes,
-        attn_implementation=EAGER,
-    )
-    network = _initialised(Logits(Dinov2ForImageClassification(shape)), pretrained)
+    shape: dict[str, Any] = {
+        "image_size": config.image_size,
+        "patch_size": config.patch_size,
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "mlp_ratio": config.mlp_ratio,
+        "hidden_dropout_prob": config.dropout,
+        "use_mask_token": False,
+        "num_labels": classes,
+        "attn_implementation": EAGER,
+    }
+    network = _initialised(Logits(Dinov2ForImageClassification(Dinov2Config(**shape))), pretrained)
     if pretrained and config.weights != "none":
         state = weights.state(config.weights)
         weights.load_backbone(network.get_submodule("model.dinov2"), state)
@@ -156,8 +158,14 @@ def _auto(config: Model, classes: int, pretrained: bool) -> nn.Module:
     name, revision = weights.location(config.weights)
     common: dict[str, Any] = {"revision": revision, "num_labels": classes, "image_size": config.image_size}
     if not pretrained:
-        return Logits(AutoModelForImageClassification.from_config(AutoConfig.from_pretrained(name, **common), attn_implementation=EAGER))
-    model = AutoModelForImageClassification.from_pretrained(name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True)
+        return Logits(
+            AutoModelForImageClassification.from_config(  # type: ignore[no-untyped-call]
+                AutoConfig.from_pretrained(name, **common), attn_implementation=EAGER
+            )
+        )
+    model = AutoModelForImageClassification.from_pretrained(
+        name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True
+    )
     network = Logits(model)
     initialise.portable(network.head())
     return network

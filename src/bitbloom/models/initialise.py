@@ -6,6 +6,8 @@ compute differently on different CPUs. A sum of uniform integers (Irwin–Hall) 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +44,6 @@ def _values(module: nn.Module, name: str, parameter: Tensor) -> Tensor:
     if isinstance(module, nn.LayerNorm | nn.GroupNorm) or name == "lambda1":
         return torch.ones_like(parameter)
     if isinstance(module, nn.Conv2d | nn.Linear):
-        gain = 2.0 if isinstance(module, nn.Conv2d) else 1.0
-        return bell(parameter.shape) * (gain / parameter[0].numel()) ** 0.5
+        gain, fan_in = (2.0 if isinstance(module, nn.Conv2d) else 1.0), parameter[0].numel()
+        return bell(parameter.shape) * math.sqrt(gain / fan_in)
     return bell(parameter.shape) * EMBEDDING_STD

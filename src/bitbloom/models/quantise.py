@@ -55,10 +55,7 @@ def static_int8(model: onnx.ModelProto, ranges: dict[str, Range]) -> onnx.ModelP
     quantised = onnx.ModelProto()
     quantised.CopyFrom(model)
     del quantised.graph.value_info[:]  # the quantiser takes the exporter's symbolic shapes for errors
-    data = {
-        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
-        for name, (low, high) in ranges.items()
-    }
+    data = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
     quantizer = QDQQuantizer(
         quantised,
         per_channel=True,

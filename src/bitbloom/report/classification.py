@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitbloom import metrics
-from bitbloom.report import photos, plots
 from bitbloom.evaluation import Evaluation
+from bitbloom.report import photos, plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,7 +20,7 @@ DISCARDED = 64_000_000
 """Bytes of a refused body that are read and thrown away, so that the sender hears the answer and no broken pipe."""
 
 
-class Refused(Exception):  # noqa: N818 - what the client hears is a refusal
+class Refused(Exception):
     """A request that gets a 4xx status and a message."""
 
     def __init__(self, status: int, message: str) -> None:

@@ -14,13 +14,13 @@ from bitbloom import canonical, evaluation, inference
 from bitbloom.config import Model
 from bitbloom.dataset import SPLITS, Dataset
 from bitbloom.errors import BitBloomError
+from bitbloom.evaluation import Evaluation
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import file_digest
 from bitbloom.report import card, html, style
 from bitbloom.report.content import Content, Picture
 from bitbloom.stages import main
 from bitbloom.target import Target
-from bitbloom.evaluation import Evaluation
 
 READS = ("task", "title", "source", "numerics", "evaluate")
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}

@@ -125,7 +125,9 @@ def compare(target: Target, served: Served, dataset: Dataset) -> dict[str, Any]:
     return parity
 
 
-def int8_cost(target: Target, right: NDArray[np.bool_], images: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
+def int8_cost(
+    target: Target, right: NDArray[np.bool_], images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The verdict that is hashed, and the measured accuracies that are not: ONNX Runtime's last bits depend on the CPU."""
     kept = by_onnx(target.models / "model.int8.onnx", images).argmax(1) == labels
     cost = float(right.mean() - kept.mean())

@@ -1,6 +1,6 @@
 """ingest: bring the raw files of the target's source and write one manifest row a sample.
 
-    python -m bitbloom.stages.ingest petals      # → data/raw/petals/
+python -m bitbloom.stages.ingest petals      # → data/raw/petals/
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """prepare: decode and pack the samples that passed the gate, and give each its split.
 
-    python -m bitbloom.stages.prepare petals     # → data/processed/petals/
+python -m bitbloom.stages.prepare petals     # → data/processed/petals/
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """train: fit the target's model on its train split.
 
-    python -m bitbloom.stages.train petals                                    # a worker a core
-    torchrun --nproc-per-node 2 -m bitbloom.stages.train petals               # the same bytes
+python -m bitbloom.stages.train petals                                    # a worker a core
+torchrun --nproc-per-node 2 -m bitbloom.stages.train petals               # the same bytes
 """
 
 from __future__ import annotations
@@ -55,7 +55,12 @@ def write(run: loop.Run, target: Target) -> None:
     folder = target.models
     with canonical.replacing(folder / "model.safetensors") as temporary:
         save_file(run.finish(), temporary)
-    config = {"task": target.task, "model": asdict(target.model), "meta": run.dataset.meta, "data_digest": digest(target.processed)}
+    config = {
+        "task": target.task,
+        "model": asdict(target.model),
+        "meta": run.dataset.meta,
+        "data_digest": digest(target.processed),
+    }
     canonical.write_json(folder / "config.json", config)
     canonical.write_json(folder / "training.json", run.summary())
     canonical.write_text(folder / "ledger.jsonl", "".join(canonical.json_line(line) for line in run.history.ledger))
@@ -67,7 +72,13 @@ def inputs_digest(target: Target) -> str:
     code = imports.closure([__spec__.name, f"{tasks.__name__}.{target.task}"])
     files = {path.relative_to(imports.ROOT).as_posix(): file_digest(path) for path in code}
     locks = {name: file_digest(Path(name)) for name in ("requirements.lock", "weights.lock")}
-    state = {"config": sections, "data": digest(target.processed), "code": files, "locks": locks, "isa": os.environ.get("ATEN_CPU_CAPABILITY")}
+    state = {
+        "config": sections,
+        "data": digest(target.processed),
+        "code": files,
+        "locks": locks,
+        "isa": os.environ.get("ATEN_CPU_CAPABILITY"),
+    }
     return hashlib.sha256(canonical.json_text(state).encode()).hexdigest()
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+
     from bitbloom.config import Augment, Model, Prepare, Train
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,7 +47,9 @@ class Task(Protocol):
         """Optimiser groups (`params`, `lr`, `weight_decay`)."""
         ...
 
-    def batch(self, arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: Model) -> Batch:
+    def batch(
+        self, arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: Model
+    ) -> Batch:
         """Tensors of some samples; `seeds` [n] augments each with its own, None leaves them as they are."""
         ...
 

@@ -85,7 +85,10 @@ def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
     from torch.nn.functional import cross_entropy
 
     logits = network(batch["pixels"])
-    first, second = (cross_entropy(logits, batch[name], reduction="none", label_smoothing=train.label_smoothing) for name in ("first", "second"))
+    first, second = (
+        cross_entropy(logits, batch[name], reduction="none", label_smoothing=train.label_smoothing)
+        for name in ("first", "second")
+    )
     return (first + (second - first) * batch["share"]).mean()
 
 

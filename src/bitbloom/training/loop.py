@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from bitbloom.training.optimiser import Optimiser
 from bitbloom.training.sampler import Stream
 from bitbloom.training.workers import Worker
 
-PRECISION = {"portable": "32-true", "fast": "bf16-mixed", "cuda": "bf16-mixed"}
+PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"portable": "32-true", "fast": "bf16-mixed", "cuda": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class Run:
     def __init__(self, worker: Worker, task: Task, dataset: Dataset, sections: Sections) -> None:
         self.worker, self.task, self.dataset, self.sections = worker, task, dataset, sections
         train, numerics = sections.train, sections.numerics
-        self.fabric = Fabric(accelerator="cuda" if numerics.profile == "cuda" else "cpu", devices=1, precision=PRECISION[numerics.profile])
+        self.fabric = Fabric(
+            accelerator="cuda" if numerics.profile == "cuda" else "cpu", devices=1, precision=PRECISION[numerics.profile]
+        )
         self.micro_batches = numerics.micro_batches
         self.mine = reduction.blocks(self.micro_batches, worker.world)
         self.micro_size = micro_batch_size(train.batch_size, self.micro_batches)

@@ -46,7 +46,10 @@ def launch(function: Callable[..., None], micro_batches: int, *arguments: Any) -
     with tempfile.TemporaryDirectory() as folder:
         meeting = f"file://{Path(folder) / 'rendezvous'}"
         context = get_context("spawn")
-        others = [context.Process(target=_join, args=(meeting, rank, world, function, arguments), daemon=True) for rank in range(1, world)]
+        others = [
+            context.Process(target=_join, args=(meeting, rank, world, function, arguments), daemon=True)
+            for rank in range(1, world)
+        ]
         for process in others:
             process.start()
         _join(meeting, 0, world, function, arguments)

@@ -1,0 +1,251 @@
+"""Networks: their shapes, their initial weights, and weights that come from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bitbloom.config import Model
+from bitbloom.errors import BitBloomError
+from bitbloom.models import classifier, initialise, weights
+from tiny import REPOSITORY
+
+SMALL = Model(image_size=32, patch_size=8, hidden_size=32, layers=2, heads=2, stem="patch")
+VARIANTS = {
+    "vit with a convolutional stem": replace(SMALL, stem="conv"),
+    "vit with patches": SMALL,
+    "vit read by the mean": replace(SMALL, pooling="mean"),
+    "cnn": replace(SMALL, architecture="cnn"),
+    "dinov2": replace(SMALL, architecture="dinov2"),
+}
+every_variant = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
+
+
+def seeded(config: Model, seed: int = 0, classes: int = 5) -> nn.Module:
+    torch.manual_seed(seed)
+    return classifier.build(config, classes)
+
+
+@every_variant
+def test_every_architecture_gives_one_logit_a_class(config):
+    logits = seeded(config).eval()(torch.zeros(3, 3, 32, 32))
+    assert logits.shape == (3, 5)
+    assert logits.dtype == torch.float32
+
+
+@every_variant
+def test_initial_weights_are_the_same_bits_for_a_seed_and_others_for_another(config):
+    one, again, other = (seeded(config, seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in one.items())
+    assert not all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@every_variant
+def test_a_network_for_a_state_that_is_loaded_next_has_the_same_shapes(config):
+    trained, empty = seeded(config), classifier.build(config, 5, pretrained=False)
+    empty.load_state_dict(trained.state_dict())
+    pixels = torch.rand(2, 3, 32, 32)
+    assert torch.equal(trained.eval()(pixels), empty.eval()(pixels))
+
+
+@every_variant
+def test_a_picture_gets_the_same_logits_alone_and_in_a_batch(config):
+    network, pixels = seeded(config).eval(), torch.rand(4, 3, 32, 32)
+    assert torch.allclose(network(pixels)[1:2], network(pixels[1:2]), atol=1e-5)
+
+
+def test_attention_is_the_one_that_is_written_out():
+    for config in (SMALL, replace(SMALL, architecture="dinov2")):
+        assert seeded(config).get_submodule("model").config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "resnet"}, "'resnet' is none of vit, cnn, dinov2, auto"),
+        ({"stem": "wavelet"}, "'wavelet' is neither patch nor conv"),
+        ({"pooling": "max"}, "'max' is neither class nor mean"),
+        ({"stem": "conv", "patch_size": 12}, "4, 8, 16 or 32, not 12"),
+        ({"stem": "conv", "patch_size": 2}, "4, 8, 16 or 32, not 2"),
+        ({"weights": "locked:vit-s-dinov2"}, "vit starts from random weights"),
+        ({"architecture": "cnn", "weights": "locked:vit-s-dinov2"}, "set model.weights=none"),
+        ({"architecture": "auto", "weights": "none"}, "none of none, locked:NAME"),
+        ({"architecture": "auto", "weights": "path:/there/is/none"}, "there is no folder"),
+    ],
+)
+def test_what_cannot_be_built_is_a_clear_error(change, message):
+    with pytest.raises(BitBloomError, match=message):
+        classifier.build(replace(SMALL, **change), 5)
+
+
+def test_initial_deviations_follow_the_fan_in():
+    network = nn.Sequential(nn.Linear(400, 300), nn.Conv2d(16, 64, 3), nn.LayerNorm(8), nn.GroupNorm(2, 8))
+    torch.manual_seed(0)
+    initialise.portable(network)
+    linear, convolution, *norms = network
+    assert float(linear.weight.std()) == pytest.approx((1 / 400) ** 0.5, rel=0.02)
+    assert float(convolution.weight.std()) == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.05)
+    assert all(torch.all(norm.weight == 1) and torch.all(norm.bias == 0) for norm in norms)
+    assert torch.all(linear.bias == 0)
+
+
+def test_embeddings_start_small():
+    state = seeded(SMALL).state_dict()
+    assert float(state["model.vit.embeddings.position_embeddings"].std()) == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_bell_has_mean_zero_and_variance_one():
+    torch.manual_seed(0)
+    draws = initialise.bell(torch.Size([200_000]))
+    assert float(draws.mean()) == pytest.approx(0, abs=0.01)
+    assert float(draws.std()) == pytest.approx(1, abs=0.01)
+    assert float((draws.abs() < 1).float().mean()) == pytest.approx(0.683, abs=0.01)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A tiny model of transformers, saved to a folder."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.manual_seed(0)
+    shape = ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8)
+    ViTForImageClassification(shape).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_any_model_of_a_folder_can_be_fine_tuned_with_a_new_head(saved):
+    config = Model(architecture="auto", weights=f"path:{saved}", image_size=32)
+    network = seeded(config, classes=7)
+    assert network.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    assert float(network.head().weight.std()) == pytest.approx((1 / 32) ** 0.5, rel=0.2)
+    backbone = weights.state(f"path:{saved}")
+    assert torch.equal(network.state_dict()["model.vit.layernorm.weight"], backbone["layernorm.weight"])
+    same_shapes = classifier.build(config, 7, pretrained=False)
+    same_shapes.load_state_dict(network.state_dict())
+
+
+def test_a_hub_model_needs_a_whole_commit():
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    assert weights.location(f"hub:some/model@{commit}") == ("some/model", commit)
+
+
+@pytest.mark.parametrize("spec", ["hub:some/model", "hub:some/model@main", "hub:some/model@0123456", "path:", "elsewhere:x", ""])
+def test_weights_of_no_known_place_are_an_error_that_lists_the_places(spec):
+    with pytest.raises(BitBloomError, match=r"none of none, locked:NAME, path:FOLDER and hub:REPOSITORY@<40-digit commit>"):
+        weights.location(spec)
+
+
+def test_a_folder_of_weights_has_no_revision(tmp_path):
+    assert weights.location(f"path:{tmp_path}") == (str(tmp_path), None)
+
+
+LOCKED = {
+    "package": "some-weights",
+    "version": "1.0",
+    "wheel_sha256": "0" * 64,
+    "member": "weights.bin",
+    "member_sha256": "1" * 64,
+    "format": "onnx-dinov2",
+    "terms": "MIT",
+}
+
+
+@pytest.fixture
+def locked_store(tmp_path, monkeypatch):
+    """A project that locks one file of weights, and has another one of that name in its store."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.lock").write_text(json.dumps({"small": LOCKED}))
+    (tmp_path / ".bitbloom/weights/small").mkdir(parents=True)
+    (tmp_path / ".bitbloom/weights/small/weights.bin").write_bytes(b"something else")
+
+
+@pytest.mark.usefixtures("locked_store")
+def test_a_file_that_is_not_the_locked_one_is_refused():
+    with pytest.raises(BitBloomError, match="not what weights.lock names"):
+        weights.ensure("small")
+
+
+@pytest.mark.usefixtures("locked_store")
+def test_a_name_that_is_not_locked_is_an_error_that_lists_the_names():
+    assert weights.names() == ["small"]
+    with pytest.raises(BitBloomError, match="no weights 'large'; it has: small"):
+        weights.ensure("large")
+
+
+@pytest.mark.usefixtures("locked_store")
+def test_a_wheel_that_cannot_be_had_is_an_error_that_names_it(tmp_path, monkeypatch):
+    (tmp_path / ".bitbloom/weights/small/weights.bin").unlink()
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    with pytest.raises(BitBloomError, match=r"some-weights 1\.0 cannot be had"):
+        weights.ensure("small")
+
+
+def test_a_backbone_takes_weights_of_its_shape_and_positions_of_any_grid():
+    small, large = (seeded(replace(SMALL, architecture="dinov2", image_size=size), size) for size in (32, 48))
+    state = large.get_submodule("model.dinov2").state_dict()
+    weights.load_backbone(small.get_submodule("model.dinov2"), state)
+    loaded = small.get_submodule("model.dinov2").state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items() if "position" not in name)
+    assert loaded["embeddings.position_embeddings"].shape == (1, 17, 32)
+
+
+def test_a_missing_tensor_is_named():
+    backbone = seeded(replace(SMALL, architecture="dinov2")).get_submodule("model.dinov2")
+    state = {name: tensor for name, tensor in backbone.state_dict().items() if name != "layernorm.bias"}
+    with pytest.raises(BitBloomError, match="lack 1 tensors of this architecture, the first is layernorm.bias"):
+        weights.load_backbone(backbone, state)
+
+
+def test_a_tensor_of_another_shape_is_named():
+    backbone = seeded(replace(SMALL, architecture="dinov2")).get_submodule("model.dinov2")
+    with pytest.raises(BitBloomError, match=r"layernorm.bias is \(3,\), the config needs \(32,\)"):
+        weights.load_backbone(backbone, backbone.state_dict() | {"layernorm.bias": torch.zeros(3)})
+
+
+def test_resized_positions_keep_the_class_token_a_flat_field_and_the_corners():
+    positions = torch.cat([torch.full((1, 1, 4), 9.0), torch.full((1, 25, 4), 2.0)], dim=1)
+    positions[0, 1], positions[0, -1] = 1.0, 5.0
+    resized = weights.resize_positions(positions, 16)
+    assert resized.shape == (1, 17, 4)
+    assert torch.all(resized[:, 0] == 9)
+    assert resized[0, 1, 0] < 2 < resized[0, -1, 0]
+    assert torch.allclose(resized[0, 6:8], torch.tensor(2.0), atol=0.05)
+    assert weights.resize_positions(positions, 25) is positions
+
+
+@pytest.fixture(scope="module")
+def locked_file():
+    """The ViT-S of weights.lock."""
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(REPOSITORY)
+            return weights.ensure("vit-s-dinov2").resolve()
+    except BitBloomError as error:
+        if "cannot be had" not in str(error):
+            raise
+        pytest.skip(f"the locked weights are not here and the package index does not give them: {error}")
+
+
+@pytest.mark.slow
+def test_the_locked_vit_computes_what_the_graph_in_its_wheel_computes(locked_file, monkeypatch, tmp_path):
+    import onnx
+    import onnxruntime
+
+    monkeypatch.chdir(REPOSITORY)
+    config = Model("dinov2", "locked:vit-s-dinov2", image_size=518, patch_size=14, hidden_size=384, layers=12, heads=6)
+    backbone = classifier.build(config, 2).eval().get_submodule("model.dinov2")
+    pixels = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
+    last = "/backbone/layernorm/Add_1_output_0"
+    graph = onnx.load(locked_file)
+    graph.graph.output.append(onnx.helper.make_tensor_value_info(last, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = session.run([last], {session.get_inputs()[0].name: pixels})[0]
+    with torch.no_grad():
+        found = backbone(torch.from_numpy(pixels)).last_hidden_state.numpy()
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 2e-5 * max(1, np.abs(expected).max())

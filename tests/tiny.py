@@ -1,0 +1,79 @@
+"""A tiny data set, its network's configuration and a workspace around them: what tests of training and builds run on."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bitbloom import config, tasks
+from bitbloom.config import Augment, Model, Numerics, Train
+from bitbloom.dataset import Dataset
+from bitbloom.training import loop, workers
+
+REPOSITORY = Path(__file__).parents[1]
+CLASSES = ["fern", "poppy", "sky"]
+SIDE = 16
+MODEL = Model(image_size=SIDE, patch_size=8, hidden_size=32, layers=1, heads=2, stem="patch", pooling="mean")
+SPLITS = ("train", "train", "train", "train", "val", "test")
+"""The splits of the first six samples, and again from there."""
+
+
+def dataset(samples: int = 72, side: int = SIDE) -> Dataset:
+    """Photos of one colour each, noisy: green ferns, red poppies, blue skies."""
+    dice = np.random.default_rng(1)
+    labels = np.arange(samples) % len(CLASSES)
+    images = dice.integers(0, 120, (samples, 3, side, side))
+    for number, channel in enumerate((1, 0, 2)):
+        images[labels == number, channel] += 110
+    ids = [f"{CLASSES[label]}/{number:03}.jpg" for number, label in enumerate(labels)]
+    columns = {
+        "id": ids,
+        "label": [CLASSES[label] for label in labels],
+        "key": [hashlib.sha256(name.encode()).hexdigest() for name in ids],
+        "attributes": ["{}"] * samples,
+        "split": [SPLITS[number // len(CLASSES) % len(SPLITS)] for number in range(samples)],
+        "excluded": [False] * samples,
+        "reason": [""] * samples,
+    }
+    arrays = {"images": images.astype(np.uint8), "labels": labels.astype(np.int64)}
+    return Dataset(arrays, pd.DataFrame(columns), {"classes": CLASSES, "image_size": side})
+
+
+def sections(train: dict[str, object] | None = None, model: Model = MODEL) -> loop.Sections:
+    """What training reads: a few short steps, unless `train` says otherwise."""
+    settings: dict[str, object] = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01, "label_smoothing": 0.0}
+    return loop.Sections(model, Augment(colour=0.0, crop=0.0), Train(**(settings | (train or {}))), Numerics())
+
+
+def start(chosen: loop.Sections, data: Dataset | None = None) -> loop.Run:
+    """A run of one worker that has not taken a step."""
+    return loop.Run(workers.Worker(), tasks.load("petals"), data or dataset(), chosen)
+
+
+OVERRIDES = (
+    "model.image_size=16",
+    "model.patch_size=8",
+    "model.hidden_size=32",
+    "model.layers=1",
+    "model.heads=2",
+    "model.stem=patch",
+    "train.batch_size=16",
+    "train.epochs=12",
+    "train.max_steps=null",
+    "augment.mixup=0.3",
+)
+
+
+def write_workspace(folder: Path) -> Path:
+    """Where the train stage of target `petals-tiny` can run: its parameters, its processed data and the locks."""
+    tree = config.compose("petals-tiny", OVERRIDES)
+    (folder / "params").mkdir(parents=True)
+    (folder / "params/petals-tiny.yaml").write_text(config.yaml_text(tree), encoding="utf-8")
+    for lock in ("requirements.lock", "weights.lock"):
+        shutil.copyfile(REPOSITORY / lock, folder / lock)
+    dataset(side=20).save(folder / "data/processed/petals-tiny")
+    return folder
