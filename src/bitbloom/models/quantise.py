@@ -69,6 +69,7 @@ def static_int8(model: onnx.ModelProto, ranges: dict[str, Range]) -> onnx.ModelP
         extra_options={"OpTypesToExcludeOutputQuantization": list(QUANTISED), "DedicatedQDQPair": False},
     )
     quantizer.quantize_model()
+    quantizer.model.topological_sort()  # the quantiser appends its nodes; ONNX wants every value before its use
     result: onnx.ModelProto = quantizer.model.model
     return result
 

@@ -6,6 +6,7 @@ changed input never resumes from another run's state.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ class Checkpoints:
         name = f"step-{step:08d}"
         with canonical.replacing_folder(self.folder / name) as temporary:
             save_file({key: value.contiguous() for key, value in tensors.items()}, temporary / "state.safetensors")
-            canonical.write_json(temporary / "state.json", state | {"step": step})
+            # Not canonical JSON, which rounds: a resumed run has to compare the very same scores.
+            canonical.write_text(temporary / "state.json", json.dumps(state | {"step": step}))
         for old in self._complete():
             if old.name != name:
                 shutil.rmtree(old)

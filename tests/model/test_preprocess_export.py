@@ -1,0 +1,168 @@
+"""Preprocessing and the exported graphs: the network and nothing of the machine, the same bytes every time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import tiny
+from bitbloom import canonical
+from bitbloom.config import Export
+from bitbloom.errors import BitBloomError
+from bitbloom.models import classifier
+from bitbloom.models.preprocess import Preprocess, scale
+from bitbloom.stages import export
+from bitbloom.target import Target
+
+SIDE = 20
+"""Of the stored squares: the graph has to resize them to the network's input."""
+TARGET = Target("petals", {"task": "petals", "export": Export(calibration_samples=16, int8_cost=0.3)})
+MODEL = tiny.MODEL
+MACHINE = re.compile(rb"/(home|root|tmp|usr|work|opt)/|site-packages|\.py\b|Traceback|File \"")
+
+
+def write_workspace(folder):
+    """What the export stage reads: processed data, and a network with sharp answers."""
+    data = tiny.dataset(side=SIDE)
+    data.save(folder / "data/processed/petals")
+    torch.manual_seed(0)
+    network = classifier.build(MODEL, len(tiny.CLASSES))
+    with torch.no_grad():
+        network.get_submodule("model.classifier").weight *= 5
+    (folder / "models/petals").mkdir(parents=True)
+    save_file(network.state_dict(), folder / "models/petals/model.safetensors")
+    config = {"task": "petals", "model": vars(MODEL), "meta": data.meta, "data_digest": "0" * 64}
+    canonical.write_json(folder / "models/petals/config.json", config)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A workspace in which the export stage has run."""
+    folder = write_workspace(tmp_path_factory.mktemp("exported"))
+    with contextlib.chdir(folder):
+        export.run(TARGET)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(7).integers(0, 256, (33, 3, SIDE, SIDE), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def by_torch(exported, images):
+    with contextlib.chdir(exported):
+        network = export.load_network(TARGET)[1]
+    return export.by_torch(export.Served(network, MODEL).eval(), images)
+
+
+def test_pixels_are_scaled_to_the_unit_interval():
+    scaled = scale(torch.tensor([[0, 51, 255]], dtype=torch.uint8))
+    assert scaled.dtype == torch.float32
+    assert scaled.tolist() == [[0.0, pytest.approx(0.2), 1.0]]
+
+
+def test_preprocessing_resizes_and_normalises_a_channel_at_a_time():
+    images = torch.tensor([0, 128, 255], dtype=torch.uint8).reshape(1, 3, 1, 1).expand(2, 3, 30, 30)
+    pixels = Preprocess(15, [0.5, 0.4, 0.3], [0.5, 0.25, 0.1])(images)
+    assert pixels.shape == (2, 3, 15, 15)
+    for channel, value in enumerate([-1.0, (128 / 255 - 0.4) / 0.25, 7.0]):
+        assert torch.allclose(pixels[:, channel], torch.tensor(value), atol=1e-4)
+
+
+def test_shrinking_is_smoothed():
+    stripes = torch.zeros(1, 3, 32, 32)
+    stripes[..., ::2] = 1
+    assert torch.allclose(Preprocess(8, [0] * 3, [1] * 3).resize(stripes)[..., 1:-1], torch.tensor(0.5), atol=0.1)
+
+
+def test_a_picture_of_the_right_size_is_not_resampled():
+    pixels = torch.rand(1, 3, 16, 16)
+    assert Preprocess(16, [0] * 3, [1] * 3).resize(pixels) is pixels
+
+
+def test_the_graph_gives_the_networks_probabilities_for_random_pixels(exported, images, by_torch):
+    found = export.by_onnx(exported / "models/petals/model.onnx", images)
+    assert np.abs(found - by_torch).max() < 1e-5
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+@pytest.mark.parametrize("count", [1, 2, 7, 32])
+def test_any_number_of_images_gives_the_same_answers(exported, images, name, count):
+    path = exported / "models/petals" / name
+    several, all_of_them = export.by_onnx(path, images[:count]), export.by_onnx(path, images)
+    assert np.allclose(several, all_of_them[:count], atol=1e-6)
+
+
+def test_the_int8_graph_is_smaller_and_close(exported, images, by_torch):
+    folder = exported / "models/petals"
+    found = export.by_onnx(folder / "model.int8.onnx", images)
+    assert 0 < np.abs(found - by_torch).mean() < 0.05
+    assert (found.argmax(1) == by_torch.argmax(1)).mean() > 0.85
+    weights = {name: _bytes_of_matrices(folder / name) for name in ("model.onnx", "model.int8.onnx")}
+    assert weights["model.int8.onnx"] < weights["model.onnx"] / 3
+
+
+def _bytes_of_matrices(path):
+    """Bytes of the large constants of a graph."""
+    arrays = (onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer)
+    return sum(array.nbytes for array in arrays if array.size >= 1024)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+def test_a_graph_says_its_classes_its_size_and_its_task(exported, name):
+    graph = onnx.load(exported / "models/petals" / name)
+    properties = {item.key: item.value for item in graph.metadata_props}
+    assert json.loads(properties["classes"]) == tiny.CLASSES
+    assert (properties["image_size"], properties["task"]) == (str(SIDE), "petals")
+    assert [value.name for value in graph.graph.input] == ["images"]
+    assert [value.name for value in graph.graph.output] == ["probabilities"]
+    onnx.checker.check_model(graph)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+def test_no_byte_of_a_graph_knows_where_it_was_made(exported, name):
+    data = (exported / "models/petals" / name).read_bytes()
+    assert MACHINE.search(data) is None
+    assert str(exported).encode() not in data
+
+
+def test_exporting_again_elsewhere_gives_the_same_bytes(exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(write_workspace(tmp_path / "a longer name" / "and depth"))
+    export.run(TARGET)
+    for name in ("model.onnx", "model.int8.onnx", "parity.json"):
+        assert (exported / "models/petals" / name).read_bytes() == (TARGET.models / name).read_bytes()
+
+
+def test_the_verdict_holds_counts_and_the_measurements_are_apart(exported):
+    parity = canonical.read_json(exported / "models/petals/parity.json")
+    test_samples = len(tiny.dataset().split("test"))
+    assert parity["samples"] == parity["labels_equal"] == test_samples
+    assert parity["within_tolerance"] is True
+    assert set(parity["int8"]) == {"accuracy_cost_bound", "within_bound"}
+    measured = canonical.read_json(exported / "reports/petals/run.json")["export"]
+    assert 0 <= measured["largest_difference"] < 1e-4
+
+
+@pytest.mark.parametrize("broken", [{"labels_equal": 9}, {"within_tolerance": False}])
+def test_a_graph_that_is_not_the_network_is_an_error(broken):
+    parity = {"samples": 10, "labels_equal": 10, "within_tolerance": True, "tolerance": 1e-4}
+    export.check(parity, TARGET)
+    with pytest.raises(BitBloomError, match=r"model\.onnx is not the network"):
+        export.check(parity | broken, TARGET)
+
+
+def test_weights_of_another_code_are_an_error_that_says_what_to_run(exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(write_workspace(tmp_path))
+    save_file({"something": torch.zeros(1)}, "models/petals/model.safetensors")
+    with pytest.raises(BitBloomError, match="run `make train TARGET=petals`"):
+        export.run(TARGET)

@@ -1,0 +1,144 @@
+"""The promise: one state of code, config and data gives one set of bytes, however the training is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bitbloom import canonical
+from bitbloom.numerics import pins
+from tiny import write_workspace
+
+TRAIN = ("-m", "bitbloom.stages.train", "petals-tiny")
+OUTPUTS = ("model.safetensors", "ledger.jsonl", "config.json", "training.json")
+SECONDS_TO_A_CHECKPOINT = 60
+
+
+def variables(workers: int = 1, **more: str) -> dict[str, str]:
+    """An environment with the pins set, as the Makefile does, and a number of workers."""
+    return os.environ | pins.environment("portable") | {"WORKERS": str(workers)} | more
+
+
+def train(workspace: Path, *command: str, **environment: str) -> str:
+    """Run the train stage to its end; what it printed."""
+    arguments = command or (sys.executable, *TRAIN)
+    done = subprocess.run(arguments, cwd=workspace, env=environment or variables(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def outputs(workspace: Path) -> dict[str, bytes]:
+    return {name: (workspace / "models/petals-tiny" / name).read_bytes() for name in OUTPUTS}
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """The bytes of one run with one worker."""
+    workspace = write_workspace(tmp_path_factory.mktemp("once"))
+    train(workspace)
+    return outputs(workspace)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return write_workspace(tmp_path / "workspace")
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_gives_the_same_bytes(once, workspace, workers):
+    train(workspace, **variables(workers))
+    assert outputs(workspace) == once
+
+
+def test_another_folder_hash_seed_zone_language_and_user_give_the_same_bytes(once, tmp_path):
+    workspace = write_workspace(tmp_path / "a longer name, with spaces" / "and depth")
+    other = {"PYTHONHASHSEED": "77", "TZ": "Asia/Kathmandu", "LANG": "C", "LC_ALL": "C", "USER": "somebody", "HOME": str(tmp_path)}
+    train(workspace, **variables(**other))
+    assert outputs(workspace) == once
+
+
+def test_a_process_without_pins_starts_itself_again_with_them(once, workspace):
+    bare = {key: value for key, value in variables().items() if key not in pins.environment("portable")}
+    train(workspace, **bare, OMP_NUM_THREADS="3")
+    assert outputs(workspace) == once
+
+
+def test_torchrun_gives_the_same_bytes(once, workspace):
+    train(workspace, sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN)
+    assert outputs(workspace) == once
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_with_another_number_of_workers_to_the_same_bytes(once, workspace):
+    kill_after_a_checkpoint(workspace, workers=2)
+    assert not (workspace / "models").exists()
+    assert "resuming at step" in train(workspace)
+    assert outputs(workspace) == once
+    assert not any((workspace / ".bitbloom/checkpoints").iterdir())
+
+
+def kill_after_a_checkpoint(workspace: Path, workers: int) -> None:
+    """Start a training and end it, with all its processes, as soon as a checkpoint is there."""
+    command = [sys.executable, *TRAIN]
+    process = subprocess.Popen(command, cwd=workspace, env=variables(workers), stdout=subprocess.DEVNULL, start_new_session=True)
+    end = time.monotonic() + SECONDS_TO_A_CHECKPOINT
+    while not any(workspace.glob(".bitbloom/checkpoints/*/step-*")):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_a_checkpoint_of_other_inputs_is_not_taken_up(once, workspace):
+    kill_after_a_checkpoint(workspace, workers=1)
+    (workspace / "requirements.lock").write_text("torch==0.0.0\n")
+    assert "resuming" not in train(workspace)
+    assert outputs(workspace) == once
+
+
+def test_the_outputs_know_nothing_of_the_machine(once, workspace):
+    for name, data in once.items():
+        for word in (str(workspace.parent), sys.prefix, "/tmp", os.uname().nodename):
+            assert word.encode() not in data, name
+
+
+def test_the_ledger_has_a_line_a_step_in_canonical_form(once):
+    lines = once["ledger.jsonl"].decode().splitlines(keepends=True)
+    parsed = [json.loads(line) for line in lines]
+    assert [line["step"] for line in parsed] == list(range(len(lines)))
+    assert "".join(canonical.json_line(line) for line in parsed).encode() == once["ledger.jsonl"]
+    assert len({line["weights"] for line in parsed}) == len(lines)
+
+
+ECHO = "import os, sys; from bitbloom.numerics import pins; pins.require('portable'); print(os.environ['MKL_CBWR'], sys.argv[1:])"
+
+
+def test_arguments_survive_the_restart_with_pins():
+    bare = {key: value for key, value in os.environ.items() if key not in pins.environment("portable")}
+    done = subprocess.run([sys.executable, "-c", ECHO, "a b", "c"], env=bare, capture_output=True, text=True, check=True)
+    assert done.stdout == "AVX2,STRICT ['a b', 'c']\n"
+
+
+def test_a_process_with_its_pins_is_left_running(monkeypatch):
+    for key, value in pins.environment("portable").items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("started again"))
+    pins.require("portable")
+
+
+def test_a_processor_without_avx2_is_an_error(monkeypatch):
+    monkeypatch.setattr(pins, "_cpu_flags", lambda: {"sse2"})
+    with pytest.raises(pins.BitBloomError, match="needs a CPU with AVX2"):
+        pins.require("portable")
+
+
+def test_an_unknown_profile_is_an_error_that_lists_them():
+    with pytest.raises(pins.BitBloomError, match="'quick' is none of portable, fast, cuda"):
+        pins.require("quick")
