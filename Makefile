@@ -14,37 +14,24 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 
 BIN := .venv/bin
+COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=90
 STATE := .bitbloom
 LOCK := $(if $(filter cuda,$(ACCEL)),requirements-cuda.lock,requirements.lock)
 export PYTHON ACCEL
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Every tool keeps its files in the project, and none of them calls home.
-# Not below a hidden folder: BentoML reads no file there.
-export BENTOML_HOME := $(CURDIR)/dist/bentoml
-export DVC_SITE_CACHE_DIR := $(CURDIR)/$(STATE)/dvc
-export WANDB_DIR := $(CURDIR)/$(STATE)
-export WANDB_CACHE_DIR := $(CURDIR)/$(STATE)/wandb-cache
-export WANDB_DATA_DIR := $(CURDIR)/$(STATE)/wandb-data
-export WANDB_CONFIG_DIR := $(CURDIR)/$(STATE)/wandb-config
-export MPLCONFIGDIR := $(CURDIR)/$(STATE)/matplotlib
-export BENTOML_DO_NOT_TRACK := True
-export DVC_NO_ANALYTICS := 1
-export GX_ANALYTICS_ENABLED := false
-export HF_HUB_DISABLE_TELEMETRY := 1
-export WANDB_SILENT := true
-
 # A build is up to date when its stamp is newer than everything it read and its outputs are there. Asking costs make a few
 # milliseconds and no Python. The stamp's name holds the target, the last stage, the accelerator and the overrides.
 -include graph.mk
-overrides_id = $(if $(strip $(SET)),-$(shell printf '%s' '$(SET)' | sha256sum | cut -c1-12))
+settings = $(strip $(SET) $(if $(filter cuda,$(ACCEL)),numerics=cuda))
+overrides_id = $(if $(settings),-$(shell printf '%s' '$(settings)' | sha256sum | cut -c1-12))
 stamp = $(STATE)/stamps/$(TARGET)-$(1)-$(ACCEL)$(overrides_id)
-missing = $(if $(strip $(SET)),,$(filter-out $(wildcard $(OUTPUTS.$(TARGET).$(1))),$(OUTPUTS.$(TARGET).$(1))))
-inputs = $(INPUTS.$(TARGET).$(1)) $(if $(PHOTOS),IMPORT)
+missing = $(if $(settings),,$(filter-out $(wildcard $(OUTPUTS.$(TARGET).$(1))),$(OUTPUTS.$(TARGET).$(1))))
+inputs = $(INPUTS.$(TARGET).$(1)) $(LOCK) $(if $(PHOTOS),IMPORT)
 
 define build_rule
-$(call stamp,$(1)): $(STATE)/venv-$(ACCEL) $(call inputs,$(1)) $(if $(call missing,$(1)),FORCE)
-	@bitbloom build $(TARGET) --until $(1) $(SET)
+$(call stamp,$(1)): $(call inputs,$(1)) $(if $(call missing,$(1)),FORCE) | $(STATE)/venv-$(ACCEL)
+	@bitbloom build $(TARGET) --until $(1) $(settings)
 	@mkdir -p $$(@D) && touch $$@
 endef
 
@@ -76,7 +63,7 @@ IMPORT: $(STATE)/venv-$(ACCEL)
 
 .PHONY: serve
 serve: $(call stamp,package) ## Serve the target's Bento on PORT (3000), in the foreground
-	@bitbloom install $(TARGET) >/dev/null
+	@bitbloom install $(TARGET) $(settings) >/dev/null
 	@echo "http://127.0.0.1:$(PORT)"
 	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$(git rev-parse HEAD 2>/dev/null)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
 
@@ -96,10 +83,10 @@ targets: $(STATE)/venv-$(ACCEL) ## List the targets
 
 .PHONY: test
 test: $(STATE)/venv-dev ## Run the tests (PYTEST='-m slow' for others)
-	@pytest $(if $(PYTEST),$(PYTEST),-m 'not realdata and not container and not emulated_cpu and not gpu') --cov --cov-report=term:skip-covered --cov-fail-under=90
+	@pytest $(if $(PYTEST),$(PYTEST),-m 'not realdata and not container and not emulated_cpu and not gpu' $(COVERAGE))
 
 .PHONY: test-real
-test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA, default ../shared/data)
+test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA=folder with flowers.tar)
 	@pytest -m realdata -rs
 
 .PHONY: lint
@@ -113,7 +100,7 @@ bench: $(STATE)/venv-dev ## How hard the garden is, and what a CNN makes of it
 
 .PHONY: bench-real
 bench-real: $(STATE)/venv-dev ## Accuracy on real photos (FLOWERS=flowers.tar), from locked and from random weights
-	@python benchmarks/real_photos.py '$(FLOWERS)'
+	@python benchmarks/real_photos.py '$(or $(FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder a class))'
 
 ##@ Maintain
 
@@ -142,11 +129,11 @@ distclean: clean ## … and the venv, downloads and caches
 	rm -rf .venv $(STATE) .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/tmp
 	@if [ -z "$$(ls data/external/*.dvc 2>/dev/null)" ]; then rm -rf .dvc/cache; else echo "kept .dvc/cache: it holds your imported data"; fi
 
-$(STATE)/venv-cpu $(STATE)/venv-cuda: $(LOCK) pyproject.toml scripts/venv.sh
+$(STATE)/venv-cpu $(STATE)/venv-cuda: $(LOCK) pyproject.toml $(wildcard scripts/*)
 	@sh scripts/venv.sh $(LOCK)
 	@mkdir -p $(STATE) && rm -f $(STATE)/venv-* && touch $@
 
-$(STATE)/venv-dev: requirements-dev.lock pyproject.toml scripts/venv.sh
+$(STATE)/venv-dev: requirements-dev.lock pyproject.toml $(wildcard scripts/*)
 	@sh scripts/venv.sh requirements-dev.lock
 	@mkdir -p $(STATE) && rm -f $(STATE)/venv-* && touch $(STATE)/venv-cpu $@
 

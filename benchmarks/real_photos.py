@@ -9,6 +9,7 @@ time of the build: training and everything before it.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bitbloom import build, canonical, external
+from bitbloom.errors import BitBloomError
 
 TARGET = "petals-folder"
 RANDOM = ("model=vit-conv", "augment=strong", "train=scratch-long", "prepare.image_size=112")
@@ -49,7 +51,10 @@ def main() -> None:
     parser.add_argument("--only", choices=CASES, help="one row")
     parser.add_argument("--json", type=Path, help="write the rows there")
     options = parser.parse_args()
-    external.take(TARGET, options.photos)
+    try:
+        external.take(TARGET, options.photos)
+    except BitBloomError as error:
+        sys.exit(f"error: {error}")
     rows = [measure(case) for name, case in CASES.items() if options.only in (None, name)]
     table = Table("start", "accuracy", "macro F1", "minutes", title=f"{TARGET} on {options.photos.name}")
     for row in rows:

@@ -21,8 +21,8 @@ echo "installing $(grep -c '==' "$lock") packages from $lock"
 .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode $torch_source --python .venv/bin/python "$lock"
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .
 
-# `bentoml serve petals:latest` in this venv finds the Bentos of this project, activated or not.
+# Every tool of this venv keeps its files in the project and calls nobody at home, however it is started: by make, by hand or
+# from an activated shell. What the environment says already is left alone. BentoML reads no file below a hidden folder.
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-cat > "$site/bitbloom_store.pth" <<'PTH'
-import os, sys; os.environ.setdefault("BENTOML_HOME", os.path.join(os.path.dirname(sys.prefix), "dist", "bentoml"))
-PTH
+cp scripts/project_environment.py "$site/bitbloom_project_environment.py"
+echo 'import bitbloom_project_environment' > "$site/bitbloom_project_environment.pth"

@@ -46,12 +46,12 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
     with only_one():
         for path in graph.write():
             print(f"{path} brought up to date")
-        workspace = variant(target, overrides) if overrides else Path()
+        place = variant(target, overrides) if overrides else Path()
         needs_external(tree, target)
-        heal(workspace)
+        heal(place)
         stages = graph.ENDS if until == "all" else (until,)
-        repro(workspace, [graph.stage_name(stage, target) for stage in stages], tree.numerics.profile)
-    return workspace
+        repro(place, [graph.stage_name(stage, target) for stage in stages], tree.numerics.profile)
+    return place
 
 
 @contextlib.contextmanager
@@ -75,19 +75,27 @@ def needs_external(tree: DictConfig, target: str) -> None:
 
 
 def heal(workspace: Path) -> None:
-    """Clear what a killed build left: DVC's lock files, and a `dvc.lock` that does not parse."""
+    """Clear what a killed build left: DVC's lock files, and a `dvc.lock` that was not written to its end."""
     for name in ("rwlock", "rwlock.lock", "lock"):
         (workspace / ".dvc/tmp" / name).unlink(missing_ok=True)
     lock, complete = workspace / LOCK, workspace / LAST_LOCK
-    try:
-        parsed = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.exists() else {"stages": {}}
-    except (yaml.YAMLError, UnicodeDecodeError):
-        parsed = None
-    if not isinstance(parsed, dict) or "stages" not in parsed:
+    if lock.exists() and not is_whole(lock.read_bytes()):
         print("dvc.lock was cut off by a killed build: restored from its last complete copy", file=sys.stderr)
         lock.unlink()
         if complete.exists():
             shutil.copyfile(complete, lock)
+
+
+def is_whole(lock: bytes) -> bool:
+    """Whether these are the bytes of a `dvc.lock` that DVC reads and that was written to the end of a line."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(lock))
+    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
+        return False
+    return lock.endswith(b"\n")
 
 
 def repro(workspace: Path, stages: Sequence[str], profile: str) -> None:
@@ -119,34 +127,41 @@ def has_remote(workspace: Path) -> bool:
     return any(parts[0].strip() == "remote" and len(parts) == 2 and parts[1].strip() for parts in lines)
 
 
+def workspace(target: str, overrides: Sequence[str]) -> Path:
+    """Where a build has its outputs: `.`, or for overrides a folder named after the whole configuration they make."""
+    if not overrides:
+        return Path()
+    text = config.yaml_text(config.compose(target, overrides))
+    return STATE / "variants" / f"{target}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
 def variant(target: str, overrides: Sequence[str]) -> Path:
     """The workspace of a build with overrides: a DVC repository of its own, ignored by git, sharing code and cache.
 
     Paths inside are the same as in the main workspace, so stages that the overrides leave alone come from the cache.
     """
     tree = config.compose(target, overrides)
-    name = f"{target}-{hashlib.sha256(config.yaml_text(tree).encode()).hexdigest()[:12]}"
-    workspace = STATE / "variants" / name
+    place = workspace(target, overrides)
     for shared in SHARED:
-        link = workspace / shared
+        link = place / shared
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
-            link.symlink_to(Path(os.path.relpath(shared, workspace)))
+            link.symlink_to(Path(os.path.relpath(shared, place)))
     for external in graph.external(tree):
-        (workspace / external).parent.mkdir(parents=True, exist_ok=True)
-        if not (workspace / external).is_symlink():
-            (workspace / external).symlink_to(os.path.relpath(external, (workspace / external).parent))
-    stores = workspace / STATE
+        (place / external).parent.mkdir(parents=True, exist_ok=True)
+        if not (place / external).is_symlink():
+            (place / external).symlink_to(os.path.relpath(external, (place / external).parent))
+    stores = place / STATE
     stores.mkdir(exist_ok=True)
     for store in ("weights", "downloads"):
         (STATE / store).mkdir(exist_ok=True)
         if not (stores / store).is_symlink():
             (stores / store).symlink_to(os.path.relpath(STATE / store, stores))
-    cache = os.path.relpath(".dvc/cache", workspace / ".dvc")
+    cache = os.path.relpath(".dvc/cache", place / ".dvc")
     canonical.write_text(
-        workspace / ".dvc/config", f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {cache}\n"
+        place / ".dvc/config", f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {cache}\n"
     )
-    canonical.write_text(workspace / params_path(target), graph.HEADER + config.yaml_text(tree))
-    canonical.write_text(workspace / graph.DVC, graph.dvc_text(graph.stages(target, tree)))
-    canonical.write_text(workspace / "overrides.txt", "\n".join(overrides) + "\n")
-    return workspace
+    canonical.write_text(place / params_path(target), graph.HEADER + config.yaml_text(tree))
+    canonical.write_text(place / graph.DVC, graph.dvc_text(graph.stages(target, tree)))
+    canonical.write_text(place / "overrides.txt", "\n".join(overrides) + "\n")
+    return place

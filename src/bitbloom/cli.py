@@ -67,11 +67,15 @@ for _stage in stages.STAGES:
 
 
 @app.command()
-def predict(target: TargetName, photos: Annotated[list[Path], typer.Argument(help="Photos to name.")]) -> None:
+def predict(
+    target: TargetName,
+    photos: Annotated[list[Path], typer.Argument(help="Photos to name.")],
+    workspace: Annotated[Path, typer.Option(help="Where it was built: the workspace that a variant's summary names.")] = Path(),
+) -> None:
     """Print one JSON object a photo, in order; exit code 1 when one of them cannot be read."""
     from bitbloom.serving.files import print_predictions
 
-    sys.exit(print_predictions(Path("models") / target, photos, sys.stdout))
+    sys.exit(print_predictions(workspace / "models" / target, photos, sys.stdout))
 
 
 @app.command("import")
@@ -123,11 +127,12 @@ def data_docs(target: TargetName) -> None:
 
 
 @app.command()
-def install(target: TargetName) -> None:
-    """Put the Bento of a target into BentoML's store of this project."""
+def install(target: TargetName, overrides: Overrides = None) -> None:
+    """Put the Bento of a target, or of a variant, into BentoML's store of this project."""
+    from bitbloom import build as front_door
     from bitbloom.serving import store
 
-    print(store.install(Path("dist") / f"{target}.bento"))
+    print(store.install(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento"))
 
 
 @app.command()

@@ -272,7 +272,9 @@ def yaml_text(config: DictConfig) -> str:
 
 
 def _explain(target: str, overrides: Sequence[str], error: Exception) -> str:
-    """What is wrong with an override or a key, and the nearest right one."""
+    """What is wrong with an override, a key or a group's choice, and the nearest right one."""
+    from hydra.errors import MissingConfigException
+
     known = sorted(_keys(compose(target))) if overrides else []
     for override in overrides:
         key = override.split("=", 1)[0].lstrip("+~")
@@ -280,6 +282,9 @@ def _explain(target: str, overrides: Sequence[str], error: Exception) -> str:
             return f"'{override}' is not key=value (for example train.epochs=3)"
         if key not in known and not (CONF / key).is_dir():
             return f"unknown key '{key}'{_nearest(key, known)}"
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        return f"target '{target}': there is no {group} '{choice}'{_nearest(choice, error.options)}"
     return f"target '{target}': {_first_line(error)}"
 
 

@@ -18,6 +18,8 @@ import yaml
 
 from bitbloom import canonical
 from bitbloom.build import STATE
+from bitbloom.dataset import Dataset
+from bitbloom.errors import BitBloomError
 from bitbloom.graph import stage_name
 from bitbloom.provenance.digests import digest
 from bitbloom.target import params_path
@@ -56,6 +58,7 @@ def log(target: str, workspace: Path) -> str:
             run.log(row)
         if (reports / "metrics.json").exists():
             _log_evaluation(run, reports)
+            _log_samples(run, reports, workspace / "data/processed" / target)
         _log_model(run, target, workspace)
     return identity
 
@@ -63,7 +66,10 @@ def log(target: str, workspace: Path) -> str:
 def run_id(target: str, workspace: Path) -> str:
     """16 hexadecimal digits of the dependencies and parameters that dvc.lock has for the target's training."""
     lock = yaml.safe_load((workspace / "dvc.lock").read_text(encoding="utf-8"))
-    entry = lock["stages"][stage_name("train", target)]
+    name = stage_name("train", target)
+    if name not in lock["stages"]:
+        raise BitBloomError(f"target '{target}' was never trained here: make train TARGET={target}")
+    entry = lock["stages"][name]
     inputs = {key: entry.get(key) for key in ("cmd", "deps", "params")}
     return hashlib.sha256(canonical.json_text(inputs).encode()).hexdigest()[:16]
 
@@ -77,9 +83,25 @@ def _log_evaluation(run: Any, reports: Path) -> None:
     if confusion.exists():
         rows: list[Any] = [[row["actual"], row["predicted"]] for row in canonical.read_json(confusion)]
         columns: list[str | int] = ["actual", "predicted"]
-        run.log({"confusion": wandb.Table(columns, rows), "sample predictions": wandb.Table(columns, rows[:SAMPLES])})
+        run.log({"confusion": wandb.Table(columns, rows)})
     for picture in sorted((reports / "figures").glob("*.png")):
         run.log({f"figures/{picture.stem}": wandb.Image(str(picture))})
+
+
+def _log_samples(run: Any, reports: Path, processed: Path) -> None:
+    """The first test samples with what they are and what they were taken for; with photos where there are photos."""
+    import wandb
+
+    dataset = Dataset.open(processed)
+    positions = dataset.split("test")[:SAMPLES]
+    answers = canonical.read_json(reports / "tables" / "confusion.json")[:SAMPLES]
+    names = list(dataset.samples["id"].iloc[positions])
+    shown: list[Any] = names
+    if "images" in dataset.arrays:
+        shown = [wandb.Image(image.transpose(1, 2, 0), caption=name) for image, name in zip(dataset.take(positions)["images"], names, strict=True)]
+    rows: list[Any] = [[sample, answer["actual"], answer["predicted"]] for sample, answer in zip(shown, answers, strict=True)]
+    columns: list[str | int] = ["sample", "actual", "predicted"]
+    run.log({"sample predictions": wandb.Table(columns, rows)})
 
 
 def _log_model(run: Any, target: str, workspace: Path) -> None:

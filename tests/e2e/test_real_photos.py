@@ -64,6 +64,6 @@ def test_recoloured_copies_never_straddle_splits(target: Target) -> None:
     prepare.run(target)
     dataset = Dataset.open(target.processed)
     assert len(dataset.samples) == 3117
-    assert dataset.arrays["images"].shape == (3117, 3, 128, 128)
+    assert dataset.arrays["images"].shape == (3117, 3, 144, 144)
     shares = dataset.samples["split"].value_counts(normalize=True)
     assert shares["train"] == pytest.approx(0.7, abs=0.03)

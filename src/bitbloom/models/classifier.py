@@ -144,10 +144,12 @@ def _dinov2(config: Model, classes: int, pretrained: bool) -> nn.Module:
         "num_labels": classes,
         "attn_implementation": EAGER,
     }
-    network = _initialised(Logits(Dinov2ForImageClassification(Dinov2Config(**shape))), pretrained)
+    network = Logits(Dinov2ForImageClassification(Dinov2Config(**shape)))
+    _initialised(network, pretrained)
     if pretrained and config.weights != "none":
         state = weights.state(config.weights)
         weights.load_backbone(network.get_submodule("model.dinov2"), state)
+        initialise.silent(network.head())
     return network
 
 
@@ -167,7 +169,7 @@ def _auto(config: Model, classes: int, pretrained: bool) -> nn.Module:
         name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True
     )
     network = Logits(model)
-    initialise.portable(network.head())
+    initialise.silent(network.head())
     return network
 
 

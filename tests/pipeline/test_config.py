@@ -1,0 +1,143 @@
+"""Configuration: what `conf/` composes to, and how a mistake in a key or a value is told."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from bitbloom import config, graph, target
+from bitbloom.errors import BitBloomError
+from bitbloom.target import Target, params_path
+
+every_target = pytest.mark.parametrize("name", config.targets())
+
+
+@every_target
+def test_every_target_composes_and_its_params_file_is_current(name):
+    tree = config.compose(name)
+    assert params_path(name).read_text(encoding="utf-8") == graph.HEADER + config.yaml_text(tree)
+
+
+@every_target
+def test_a_params_file_reads_back_as_the_tree_it_was_written_from(name):
+    assert config.load(params_path(name)) == config.compose(name)
+
+
+@every_target
+def test_every_choice_of_a_targets_batch_fits_its_micro_batches(name):
+    tree = config.compose(name)
+    assert tree.train.batch_size % tree.numerics.micro_batches == 0
+    assert sum(tree.prepare.split) == 100
+
+
+def test_overrides_are_applied_and_a_group_can_be_chosen():
+    tree = config.compose("petals", ["train.epochs=3", "model=cnn", "gate.labels=[a,b]"])
+    assert (tree.train.epochs, tree.model.architecture, tree.gate.labels) == (3, "cnn", ["a", "b"])
+    assert config.compose("petals").train.epochs != 3
+
+
+def test_the_text_of_a_tree_is_sorted_yaml():
+    text = config.yaml_text(config.compose("petals-tiny"))
+    parsed = yaml.safe_load(text)
+    assert list(parsed) == sorted(parsed)
+    assert list(parsed["train"]) == sorted(parsed["train"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", r"unknown key 'train.epoch': did you mean 'train.epochs'\?"),
+        ("trian.epochs=3", r"unknown key 'trian.epochs': did you mean 'train.epochs'\?"),
+        ("+train.extra=3", "unknown key 'train.extra'"),
+        ("source.image=3", r"unknown key 'source.image': did you mean 'source.images'\?"),
+        ("train.epochs", r"'train.epochs' is not key=value \(for example train.epochs=3\)"),
+        ("train.epochs=many", "'many'.* could not be converted to Integer"),
+        ("prepare.split=much", "target 'petals': "),
+        ("model=resnet", "there is no model 'resnet'; there are: cnn, dinov2-small, vit-conv"),
+        ("augment=strog", r"there is no augment 'strog': did you mean 'strong'\?"),
+        ("numerics.micro_batches=2.5", "could not be converted to Integer"),
+    ],
+)
+def test_a_wrong_override_is_a_one_line_error_that_helps(override, message):
+    with pytest.raises(BitBloomError, match=message) as caught:
+        config.compose("petals", ["train.batch_size=32", override])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_target_is_an_error_with_the_nearest_one():
+    with pytest.raises(BitBloomError, match=r"no target 'petal-tiny'.*did you mean 'petals-tiny'"):
+        config.compose("petal-tiny")
+    with pytest.raises(BitBloomError, match="there are: petals, "):
+        config.compose("zzz")
+
+
+def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
+    shutil.copytree("conf", tmp_path / "conf")
+    (tmp_path / "conf/mine.yaml").write_text("defaults: [base, {source: folder}, _self_]\ntask: petals\nsource: {path: photos}\n")
+    monkeypatch.chdir(tmp_path)
+    assert "mine" in config.targets()
+    assert config.compose("mine").source.path == "photos"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: petals\n", "source.kind is missing"),
+        ("task: petals\nsource: {kind: lake}\n", "'lake' is none of garden, folder, download"),
+        ("source: {kind: garden}\n", "no value for task"),
+        ("task: petals\nsource: {kind: garden}\ntrain: {epoch: 3}\n", "epoch"),
+        ("task: petals\nsource: {kind: garden}\ntrain: {epochs: many}\n", "Integer"),
+    ],
+)
+def test_a_params_file_that_somebody_changed_is_checked_again(tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(BitBloomError, match=message):
+        config.load(tmp_path / "mine.yaml")
+
+
+def test_a_missing_params_file_is_an_error_that_says_how_to_make_it(tmp_path):
+    with pytest.raises(BitBloomError, match="run `make graph`"):
+        config.load(tmp_path / "mine.yaml")
+
+
+def test_a_stage_sees_the_sections_it_declared_and_no_others():
+    mine = Target.load("petals-tiny", ["task", "train"])
+    assert mine.task == "petals"
+    assert isinstance(mine.train, config.Train)
+    with pytest.raises(KeyError, match="'model' but does not declare it in READS"):
+        _ = mine.model
+    with pytest.raises(BitBloomError, match="zebra"):
+        Target.load("petals-tiny", ["zebra"])
+
+
+def test_every_section_comes_as_its_type():
+    mine = Target.load("petals-tiny")
+    for name in ("gate", "prepare", "model", "augment", "train", "numerics", "evaluate", "export", "service"):
+        assert type(getattr(mine, name)).__name__.lower() == name
+    assert mine.source.kind == "garden"
+    paths = (mine.raw, mine.manifest, mine.processed, mine.models, mine.reports, mine.external, mine.bento)
+    assert all("petals-tiny" in str(path) and not path.is_absolute() for path in paths)
+
+
+def test_the_number_of_workers_is_asked_for_or_that_of_the_cores(monkeypatch):
+    monkeypatch.setenv("WORKERS", "3")
+    assert target.workers() == 3
+    monkeypatch.delenv("WORKERS")
+    assert target.workers() >= 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_workers_that_are_no_positive_number_are_refused(monkeypatch, value):
+    monkeypatch.setenv("WORKERS", value)
+    with pytest.raises(BitBloomError, match="is not a positive integer"):
+        target.workers()
+
+
+def test_the_module_prints_the_composed_tree():
+    command = [sys.executable, "-m", "bitbloom.config", "petals-tiny", "train.epochs=5"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert yaml.safe_load(said.stdout)["train"]["epochs"] == 5

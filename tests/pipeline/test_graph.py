@@ -1,0 +1,165 @@
+"""The build graph: every stage depends on what can change its output, and on nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bitbloom import config, graph, imports
+from bitbloom.stages import STAGES
+
+DVC = str(Path(sys.executable).with_name("dvc"))
+BYSTANDERS = ("cli", "tracking", "build", "graph", "summary", "claim", "external")
+"""Modules that no output depends on: a change in one retrains nothing."""
+
+
+@pytest.fixture(scope="module")
+def stages():
+    """The stages of `petals-tiny` by name."""
+    return {stage.stage: stage for stage in graph.stages("petals-tiny", config.compose("petals-tiny"))}
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the package and the configuration, from which a graph is derived."""
+    for name in ("src", "conf", "bentos", "params"):
+        shutil.copytree(name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(imports, "ROOT", tmp_path / "src")
+    monkeypatch.setattr(imports.closure, "__defaults__", (tmp_path / "src",))
+    return tmp_path
+
+
+def inputs(stage: str, target: str = "petals-tiny") -> set[str]:
+    found = {each.stage: each for each in graph.stages(target, config.compose(target))}
+    return set(found[stage].inputs)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_depends_on_itself_the_lock_the_configuration_and_the_pins(stages, name):
+    wanted = {"requirements.lock", f"src/bitbloom/stages/{name}.py", "src/bitbloom/config.py", "src/bitbloom/numerics/pins.py"}
+    assert wanted <= set(stages[name].inputs)
+    assert "numerics" in stages[name].sections
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_stage_depends_on_what_only_looks_on(stages, name):
+    assert not {f"src/bitbloom/{module}.py" for module in BYSTANDERS} & set(stages[name].inputs)
+    assert not [path for path in stages[name].inputs if path.startswith(("tests/", "benchmarks/")) or "dev" in path]
+
+
+@pytest.mark.parametrize("folder", ["report", "serving", "evaluation", "gate", "sources/garden"])
+def test_training_depends_on_no_report_service_gate_or_drawing(stages, folder):
+    assert not [path for path in stages["train"].inputs if path.startswith(f"src/bitbloom/{folder}/")]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_python_loads_for_a_stage_is_among_its_dependencies(stages, name):
+    script = (
+        f"import sys, bitbloom.stages.{name}\n"
+        "print(*(module.__file__ for key, module in sys.modules.items() if key.split('.')[0] == 'bitbloom'))"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {f"src/{Path(file).relative_to(imports.ROOT).as_posix()}" for file in said.stdout.split()}
+    assert loaded <= set(stages[name].inputs)
+
+
+def test_a_stage_names_the_sections_it_reads_and_reads_them(stages):
+    import importlib
+
+    for name, stage in stages.items():
+        module = importlib.import_module(f"bitbloom.stages.{name}")
+        assert set(module.READS) <= set(stage.sections) <= set(config.Config.__dataclass_fields__)
+
+
+def test_the_source_a_target_has_is_the_one_that_counts():
+    assert "src/bitbloom/sources/garden/scene.py" in inputs("ingest")
+    assert "src/bitbloom/sources/folder.py" not in inputs("ingest")
+    assert {"src/bitbloom/sources/folder.py", "data/external/petals-folder"} <= inputs("ingest", "petals-folder")
+
+
+def test_locked_weights_are_a_parameter_of_training_alone():
+    found = {stage.stage: stage for stage in graph.stages("petals-folder", config.compose("petals-folder"))}
+    assert {name for name, stage in found.items() if stage.weights} == {"train"}
+    assert {"weights.lock": ["vit-s-dinov2"]} in found["train"].as_dvc()["params"]
+
+
+def test_a_new_import_in_a_module_becomes_a_dependency_of_the_stages_that_run_it(copied):
+    before = {stage: inputs(stage) for stage in STAGES}
+    (copied / "src/bitbloom/petal_names.py").write_text("NAMES = ()\n")
+    sampler = copied / "src/bitbloom/training/sampler.py"
+    sampler.write_text(sampler.read_text() + "\n\ndef later() -> None:\n    from bitbloom import petal_names\n")
+    changed = {stage for stage in STAGES if inputs(stage) != before[stage]}
+    assert changed == {"train"}
+    assert inputs("train") - before["train"] == {"src/bitbloom/petal_names.py"}
+
+
+def test_what_a_service_imports_becomes_a_dependency_of_packaging(copied):
+    before = inputs("package")
+    (copied / "src/bitbloom/petal_names.py").write_text("NAMES = ()\n")
+    service = copied / "bentos/petals/service.py"
+    service.write_text("import bitbloom.petal_names\n" + service.read_text())
+    assert inputs("package") - before == {"src/bitbloom/petal_names.py"}
+
+
+def test_generated_files_are_current_and_a_change_in_conf_makes_them_stale(copied):
+    assert {path.as_posix() for path in graph.stale()} == {"dvc.yaml", "graph.mk"}  # not copied
+    graph.write()
+    assert graph.stale() == []
+    tiny = copied / "conf/petals-tiny.yaml"
+    tiny.write_text(tiny.read_text().replace("epochs: 12", "epochs: 13"))
+    assert [path.as_posix() for path in graph.write()] == ["params/petals-tiny.yaml"]
+    (copied / "conf/petals-photos.yaml").unlink()
+    assert set(map(str, graph.write())) == {"params/petals-photos.yaml", "dvc.yaml", "graph.mk"}
+    assert not (copied / "params/petals-photos.yaml").exists()
+
+
+def test_generated_files_of_this_checkout_are_current():
+    assert graph.stale() == []
+
+
+def test_every_output_has_one_maker_and_every_made_input_a_stage_that_makes_it(stages):
+    made = [path for stage in stages.values() for path in (*stage.outputs, *stage.metrics)]
+    assert len(made) == len(set(made))
+    for stage in stages.values():
+        for path in stage.inputs:
+            assert graph._made(path, made) or Path(path).exists(), path
+
+
+def test_dvc_takes_the_graph_and_sees_each_stage_after_those_it_needs(stages):
+    listed = subprocess.run([DVC, "stage", "list", "--name-only"], capture_output=True, text=True, check=True).stdout.split()
+    assert {stage.name for stage in stages.values()} <= set(listed)
+    drawn = subprocess.run([DVC, "dag", "--dot", "package-petals-tiny"], capture_output=True, text=True, check=True).stdout
+    arrows = {tuple(line.strip(' ;"\n').split('" -> "')) for line in drawn.splitlines() if "->" in line}
+    names = [f"{stage}-petals-tiny" for stage in ("ingest", "validate", "prepare", "train", "export", "package")]
+    for earlier, later in zip(names, names[1:], strict=False):
+        assert (earlier, later) in arrows
+
+
+def test_a_stage_in_dvc_yaml_is_plain_and_names_no_machine():
+    text = Path("dvc.yaml").read_text(encoding="utf-8")
+    parsed = yaml.safe_load(text)
+    assert str(Path.cwd()) not in text
+    for name, entry in parsed["stages"].items():
+        stage, _, target = name.partition("-")
+        assert entry["cmd"] == f"python -m bitbloom.stages.{stage} {target}"
+    assert json.dumps(parsed)
+
+
+def test_make_knows_of_every_target_and_last_stage_what_dvc_knows(stages):
+    lines = dict(line.split(" := ") for line in Path("graph.mk").read_text().splitlines() if " := " in line)
+    for target in config.targets():
+        for last in (*STAGES, "all"):
+            given, made = (lines[f"{kind}.{target}.{last}"].split() for kind in ("INPUTS", "OUTPUTS"))
+            assert not set(given) & set(made)
+            assert f"params/{target}.yaml" in given
+            assert all(Path(path).exists() for path in given if not path.startswith("data/external/"))
+    everything = {path for stage in stages.values() for path in (*stage.outputs, *stage.metrics)}
+    assert set(lines["OUTPUTS.petals-tiny.all"].split()) == everything
+    assert lines["OUTPUTS.petals-tiny.ingest"] == "data/raw/petals-tiny"

@@ -1,0 +1,81 @@
+"""Splits: a sample's place follows from its own key, and near-duplicates never straddle."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitbloom import splits
+from bitbloom.errors import BitBloomError
+
+keys = st.lists(st.binary(min_size=1, max_size=8).map(lambda data: hashlib.sha256(data).hexdigest()), min_size=1, max_size=40, unique=True)
+percents = st.tuples(st.integers(0, 100), st.integers(0, 100)).map(sorted).map(lambda cut: [cut[0], cut[1] - cut[0], 100 - cut[1]])
+
+
+@st.composite
+def alike(draw):
+    """Keys, and pairs of them that look alike."""
+    drawn = draw(keys)
+    places = st.integers(0, len(drawn) - 1)
+    pairs = draw(st.lists(st.tuples(places, places).filter(lambda pair: pair[0] != pair[1]), max_size=20)) if len(drawn) > 1 else []
+    return drawn, pairs
+
+
+def assigned(some, pairs, parts):
+    return splits.assign([f"photo-{number}" for number in range(len(some))], some, pairs, parts)
+
+
+@given(alike(), keys, percents)
+def test_adding_data_never_changes_a_samples_split_and_only_excludes(some, more, parts):
+    before_keys, pairs = some
+    added = before_keys + [key for key in more if key not in before_keys]
+    everywhere = [*pairs, *((0, place) for place in range(len(before_keys), len(added)))]
+    before, after = assigned(before_keys, pairs, parts), assigned(added, everywhere, parts)
+    count = len(before_keys)
+    assert list(after["split"][:count]) == list(before["split"])
+    assert all(later or not earlier for earlier, later in zip(before["excluded"], after["excluded"][:count], strict=True))
+
+
+@given(alike(), percents)
+def test_no_included_pair_straddles_two_splits(some, parts):
+    found = assigned(*some, parts)
+    for one, other in some[1]:
+        if not found["excluded"][one] and not found["excluded"][other]:
+            assert found["split"][one] == found["split"][other]
+
+
+@given(alike(), percents)
+def test_the_sample_in_the_higher_split_stays_and_every_exclusion_has_its_reason(some, parts):
+    found = assigned(*some, parts)
+    for row in found.itertuples():
+        assert row.excluded == bool(row.reason)
+        assert not (row.excluded and row.split == "test")
+
+
+def test_a_reason_names_the_other_sample_and_its_split():
+    low, high = "0" * 64, "f" * 64
+    found = splits.assign(["one.jpg", "two.jpg"], [low, high], [(1, 0)], [70, 10, 20])
+    assert list(found["split"]) == ["train", "test"]
+    assert list(found["reason"]) == ["near-duplicate of two.jpg in test", ""]
+
+
+@given(keys, percents)
+def test_parts_of_nothing_stay_empty_and_the_ends_are_reached(some, parts):
+    found = {splits.split_of(key, parts) for key in some}
+    assert all(parts[splits.SPLITS.index(name)] > 0 for name in found)
+    assert {splits.split_of(key, [0, 0, 100]) for key in some} == {"test"}
+    assert {splits.split_of(key, [100, 0, 0]) for key in some} == {"train"}
+
+
+def test_many_samples_fall_as_the_percents_say():
+    drawn = [splits.split_of(hashlib.sha256(str(number).encode()).hexdigest(), [70, 10, 20]) for number in range(4000)]
+    assert [drawn.count(name) / 40 for name in splits.SPLITS] == pytest.approx([70, 10, 20], abs=2.5)
+
+
+@pytest.mark.parametrize("parts", [[70, 30], [70, 10, 10], [110, -20, 10], [25, 25, 25, 25], []])
+def test_percents_that_are_no_three_parts_of_a_hundred_are_refused(parts):
+    with pytest.raises(BitBloomError, match="the percents of train, val, test, 100 together"):
+        splits.split_of("0" * 64, parts)
