@@ -130,8 +130,8 @@ distclean: clean ## … and the venv, downloads and caches
 	@if [ -z "$$(ls data/external/*.dvc 2>/dev/null)" ]; then rm -rf .dvc/cache; else echo "kept .dvc/cache: it holds your imported data"; fi
 
 $(STATE)/venv-cpu $(STATE)/venv-cuda: $(LOCK) pyproject.toml $(wildcard scripts/*)
-	@sh scripts/venv.sh $(LOCK)
-	@mkdir -p $(STATE) && rm -f $(STATE)/venv-* && touch $@
+	@sh scripts/venv.sh $(if $(filter-out cuda,$(ACCEL)),$(if $(wildcard $(STATE)/venv-dev),requirements-dev.lock,$(LOCK)),$(LOCK))
+	@mkdir -p $(STATE) && rm -f $(STATE)/venv-cuda $(if $(filter cuda,$(ACCEL)),$(STATE)/venv-cpu $(STATE)/venv-dev) && touch $@
 
 $(STATE)/venv-dev: requirements-dev.lock pyproject.toml $(wildcard scripts/*)
 	@sh scripts/venv.sh requirements-dev.lock

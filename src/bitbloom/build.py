@@ -92,10 +92,10 @@ def is_whole(lock: bytes) -> bool:
     from voluptuous import Invalid
 
     try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(lock))
+        parsed = COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(lock))
     except (yaml.YAMLError, UnicodeDecodeError, Invalid):
         return False
-    return lock.endswith(b"\n")
+    return "stages" in parsed and lock.endswith(b"\n")
 
 
 def repro(workspace: Path, stages: Sequence[str], profile: str) -> None:
@@ -158,9 +158,7 @@ def variant(target: str, overrides: Sequence[str]) -> Path:
         if not (stores / store).is_symlink():
             (stores / store).symlink_to(os.path.relpath(STATE / store, stores))
     cache = os.path.relpath(".dvc/cache", place / ".dvc")
-    canonical.write_text(
-        place / ".dvc/config", f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {cache}\n"
-    )
+    canonical.write_text(place / ".dvc/config", f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {cache}\n")
     canonical.write_text(place / params_path(target), graph.HEADER + config.yaml_text(tree))
     canonical.write_text(place / graph.DVC, graph.dvc_text(graph.stages(target, tree)))
     canonical.write_text(place / "overrides.txt", "\n".join(overrides) + "\n")

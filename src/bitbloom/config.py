@@ -304,10 +304,13 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """The innermost reason: Hydra wraps what OmegaConf says."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).splitlines()[0]
+    """The innermost reason: Hydra wraps what OmegaConf says. OmegaConf can make an error its own cause."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and all(cause is not earlier for earlier in seen):
+        seen.append(cause)
+        cause = cause.__cause__
+    return str(seen[-1]).splitlines()[0]
 
 
 if __name__ == "__main__":

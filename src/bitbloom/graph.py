@@ -184,10 +184,18 @@ def make_text(graph: Sequence[Stage]) -> str:
         for last in (*STAGES, "all"):
             needed = upstream(mine, ENDS if last == "all" else (last,))
             outputs = sorted({path for stage in needed for path in (*stage.outputs, *stage.metrics)})
-            inputs = sorted({path for stage in needed for path in stage.inputs if not _made(path, outputs)})
+            inputs = sorted(
+                {file for stage in needed for path in stage.inputs if not _made(path, outputs) for file in _with_files(path)}
+            )
             inputs += ["weights.lock", params_path(target).as_posix(), *sorted(p.as_posix() for p in config.CONF.rglob("*.yaml"))]
             lines += [f"INPUTS.{target}.{last} := {' '.join(inputs)}", f"OUTPUTS.{target}.{last} := {' '.join(outputs)}"]
     return "\n".join(lines) + "\n"
+
+
+def _with_files(path: str) -> list[str]:
+    """A path, and the files in it where it is a folder of code: a folder's own time says nothing of a file that was edited."""
+    inside = Path(path).rglob("*") if path.startswith(("src/", "bentos/")) else ()
+    return [path, *(file.as_posix() for file in inside if file.is_file() and "__pycache__" not in file.parts)]
 
 
 def _made(path: str, outputs: Sequence[str]) -> bool:

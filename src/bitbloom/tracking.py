@@ -98,7 +98,10 @@ def _log_samples(run: Any, reports: Path, processed: Path) -> None:
     names = list(dataset.samples["id"].iloc[positions])
     shown: list[Any] = names
     if "images" in dataset.arrays:
-        shown = [wandb.Image(image.transpose(1, 2, 0), caption=name) for image, name in zip(dataset.take(positions)["images"], names, strict=True)]
+        shown = [
+            wandb.Image(image.transpose(1, 2, 0), caption=name)
+            for image, name in zip(dataset.take(positions)["images"], names, strict=True)
+        ]
     rows: list[Any] = [[sample, answer["actual"], answer["predicted"]] for sample, answer in zip(shown, answers, strict=True)]
     columns: list[str | int] = ["sample", "actual", "predicted"]
     run.log({"sample predictions": wandb.Table(columns, rows)})

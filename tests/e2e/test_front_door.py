@@ -1,4 +1,4 @@
-"""What a newcomer types, in a checkout of their own: `petals-tiny` from nothing to a Bento, again, from a remote, with overrides."""
+"""What a newcomer types in a checkout of their own: `petals-tiny` from nothing to a Bento, again, from a remote, changed."""
 
 from __future__ import annotations
 

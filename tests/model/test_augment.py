@@ -104,7 +104,12 @@ def _place(picture: torch.Tensor, part: torch.Tensor) -> tuple[int, int] | None:
     """Row and column at which a part is found in a picture."""
     side = part.shape[-1]
     span = range(picture.shape[-1] - side + 1)
-    found = [(row, column) for row in span for column in span if torch.allclose(picture[:, row : row + side, column : column + side], part)]
+    found = [
+        (row, column)
+        for row in span
+        for column in span
+        if torch.allclose(picture[:, row : row + side, column : column + side], part)
+    ]
     return found[0] if found else None
 
 

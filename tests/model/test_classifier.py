@@ -113,7 +113,9 @@ def saved(tmp_path):
     from transformers import ViTConfig, ViTForImageClassification
 
     torch.manual_seed(0)
-    shape = ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8)
+    shape = ViTConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8
+    )
     ViTForImageClassification(shape).save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
@@ -122,7 +124,7 @@ def test_any_model_of_a_folder_can_be_fine_tuned_with_a_new_head(saved):
     config = Model(architecture="auto", weights=f"path:{saved}", image_size=32)
     network = seeded(config, classes=7)
     assert network.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
-    assert float(network.head().weight.detach().std()) == pytest.approx((1 / 32) ** 0.5, rel=0.2)
+    assert not network.head().weight.detach().any()  # silent: it may not push noise into good features
     backbone = weights.state(f"path:{saved}")
     assert torch.equal(network.state_dict()["model.vit.layernorm.weight"], backbone["layernorm.weight"])
     same_shapes = classifier.build(config, 7, pretrained=False)
@@ -166,7 +168,7 @@ def locked_store(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("locked_store")
 def test_a_file_that_is_not_the_locked_one_is_refused():
-    with pytest.raises(BitBloomError, match="not what weights.lock names"):
+    with pytest.raises(BitBloomError, match=r"not what weights.lock names"):
         weights.ensure("small")
 
 
@@ -197,7 +199,7 @@ def test_a_backbone_takes_weights_of_its_shape_and_positions_of_any_grid():
 def test_a_missing_tensor_is_named():
     backbone = seeded(replace(SMALL, architecture="dinov2")).get_submodule("model.dinov2")
     state = {name: tensor for name, tensor in backbone.state_dict().items() if name != "layernorm.bias"}
-    with pytest.raises(BitBloomError, match="lack 1 tensors of this architecture, the first is layernorm.bias"):
+    with pytest.raises(BitBloomError, match=r"lack 1 tensors of this architecture, the first is layernorm.bias"):
         weights.load_backbone(backbone, state)
 
 

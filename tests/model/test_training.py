@@ -253,7 +253,12 @@ def test_an_unbalanced_tree_has_no_sum(count):
 
 @pytest.mark.parametrize(
     ("micro_batches", "world", "message"),
-    [(12, 1, "numerics.micro_batches is 12"), (8, 3, "number of workers is 3"), (8, 16, "use 8 workers or fewer"), (0, 1, "is 0")],
+    [
+        (12, 1, "numerics.micro_batches is 12"),
+        (8, 3, "number of workers is 3"),
+        (8, 16, "use 8 workers or fewer"),
+        (0, 1, "is 0"),
+    ],
 )
 def test_counts_that_make_no_tree_are_refused(micro_batches, world, message):
     with pytest.raises(BitBloomError, match=message):

@@ -56,7 +56,10 @@ def repository(tmp_path, monkeypatch):
     return tmp_path
 
 
-CUT = [WHOLE[: WHOLE.index(word)] for word in ("schema", "2.0", "stages", "ingest-petals", " python", " requirements.lock", "4902", "outs", ".dir")]
+CUT = [
+    WHOLE[: WHOLE.index(word)]
+    for word in ("schema", "2.0", "stages", "ingest-petals", " python", " requirements.lock", "4902", "outs", ".dir")
+]
 
 
 @pytest.mark.parametrize("left", [*CUT, "- a\n- b\n", "\x00\x01"])
@@ -124,12 +127,12 @@ def test_a_target_of_your_own_data_says_how_to_give_it(repository):
 
 
 def test_a_target_that_takes_no_data_of_yours_says_which_one_does(repository):
-    with pytest.raises(BitBloomError, match="takes no data of yours .*use petals-folder"):
+    with pytest.raises(BitBloomError, match=r"takes no data of yours .*use petals-folder"):
         external.take("petals-tiny", repository)
 
 
 def test_an_unknown_stage_is_an_error_that_lists_them():
-    with pytest.raises(BitBloomError, match="no stage 'bake'; there are: ingest, validate, .*, all"):
+    with pytest.raises(BitBloomError, match=r"no stage 'bake'; there are: ingest, validate, .*, all"):
         build.build("petals-tiny", "bake")
 
 
@@ -225,7 +228,13 @@ def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypat
     (tmp_path / "models/petals-tiny/model.safetensors").write_bytes(b"")
     summary.show("petals-tiny", Path(), "all")
     shown = capsys.readouterr().out
-    for part in ("accuracy  0.9500", "macro f1  0.9000", "sha256:e3b0c442", "reports/petals-tiny/index.html", "make serve TARGET=petals-tiny"):
+    for part in (
+        "accuracy  0.9500",
+        "macro f1  0.9000",
+        "sha256:e3b0c442",
+        "reports/petals-tiny/index.html",
+        "make serve TARGET=petals-tiny",
+    ):
         assert part in shown
     assert "data" not in shown.replace("petals-tiny", "")
     summary.show("petals", Path(), "train")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from bitbloom import claim
+from bitbloom import canonical, claim, config, graph
 from bitbloom.provenance import digests
 
 
@@ -59,26 +60,16 @@ def test_only_targets_that_everybody_can_build_have_a_committed_claim():
 
 
 def test_a_claim_names_every_output_with_its_digest_and_size(tmp_path, monkeypatch, folder):
-    from bitbloom import config, graph
-
-    outputs = [path for stage in graph.stages("petals-tiny", config.compose("petals-tiny")) for path in (*stage.outputs, *stage.metrics)]
+    outputs = [
+        path for stage in graph.stages("petals-tiny", config.compose("petals-tiny")) for path in (*stage.outputs, *stage.metrics)
+    ]
     for name in ("conf", "bentos"):
-        (tmp_path / name).symlink_to(os.path.realpath(name))
+        (tmp_path / name).symlink_to(Path(name).resolve())
     monkeypatch.chdir(tmp_path)
     for path in outputs:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as stream:
-            stream.write(path)
+        canonical.write_text(tmp_path / path, path)
     claim.write("petals-tiny")
-    written = digests_of("digests/petals-tiny.json")
+    written = canonical.read_json(tmp_path / "digests/petals-tiny.json")
     assert sorted(written) == sorted(outputs)
     path = "models/petals-tiny/model.onnx"
     assert written[path] == {"sha256": hashlib.sha256(path.encode()).hexdigest(), "bytes": len(path)}
-
-
-def digests_of(path):
-    from pathlib import Path
-
-    from bitbloom import canonical
-
-    return canonical.read_json(Path(path))

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_dvc_takes_the_graph_and_sees_each_stage_after_those_it_needs(stages):
     drawn = subprocess.run([DVC, "dag", "--dot", "package-petals-tiny"], capture_output=True, text=True, check=True).stdout
     arrows = {tuple(line.strip(' ;"\n').split('" -> "')) for line in drawn.splitlines() if "->" in line}
     names = [f"{stage}-petals-tiny" for stage in ("ingest", "validate", "prepare", "train", "export", "package")]
-    for earlier, later in zip(names, names[1:], strict=False):
+    for earlier, later in pairwise(names):
         assert (earlier, later) in arrows
 
 

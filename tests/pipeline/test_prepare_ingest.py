@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 
 import numpy as np
@@ -20,6 +19,7 @@ from bitbloom.provenance.digests import digest, file_digest
 from bitbloom.sources.folder import Config
 from bitbloom.stages import ingest, prepare, validate
 from bitbloom.target import Target
+from tiny import REPOSITORY
 
 PHOTOS = {"rose": 30, "tulip": 30}
 
@@ -41,7 +41,7 @@ def target(**sections) -> Target:
 def workspace(tmp_path, monkeypatch):
     """Photos of two classes, one of them cut off."""
     monkeypatch.setenv("WORKERS", "1")
-    (tmp_path / "expectations").symlink_to(os.path.realpath("expectations"))
+    (tmp_path / "expectations").symlink_to(REPOSITORY / "expectations")
     monkeypatch.chdir(tmp_path)
     for start, (label, count) in enumerate(PHOTOS.items()):
         folder = tmp_path / "photos" / label
@@ -58,7 +58,9 @@ def test_the_manifest_has_a_row_a_photo_sorted_by_id_with_the_facts_of_its_file(
     assert list(manifest["id"]) == sorted(manifest["id"])
     assert manifest["label"].value_counts().to_dict() == {"rose": 31, "tulip": 30}
     row = manifest.set_index("id").loc["tulip/03.png"]
-    assert row["sha256"] == file_digest(workspace / "photos/tulip/03.png") == file_digest(workspace / "data/raw/mine/tulip/03.png")
+    assert (
+        row["sha256"] == file_digest(workspace / "photos/tulip/03.png") == file_digest(workspace / "data/raw/mine/tulip/03.png")
+    )
     assert (row["width"], row["height"], row["mode"], row["source"]) == (40, 30, "RGB", "folder")
     assert row["bytes"] == (workspace / "photos/tulip/03.png").stat().st_size
 
@@ -85,7 +87,7 @@ def test_an_ingest_that_fails_leaves_what_was_there(workspace):
     with pytest.raises(BitBloomError, match="there is no such folder"):
         ingest.run(target(source=Config(path="nowhere")))
     assert digest(workspace / "data/raw/mine") == before
-    assert os.listdir("data/raw") == ["mine"]
+    assert [path.name for path in (workspace / "data/raw").iterdir()] == ["mine"]
 
 
 def test_prepared_data_holds_every_decodable_photo_once_in_a_split(workspace):
@@ -128,7 +130,7 @@ def test_a_copy_of_a_photo_in_another_format_is_in_the_same_split_or_left_out(wo
 
 def test_an_empty_split_is_an_error_that_names_it_and_nothing_is_written(workspace):
     ingest.run(target())
-    with pytest.raises(BitBloomError, match="mine: no sample falls in val: add data or change prepare.split"):
+    with pytest.raises(BitBloomError, match=r"mine: no sample falls in val: add data or change prepare.split"):
         prepare.run(target(prepare=Prepare(image_size=24, split=[80, 0, 20])))
     assert not (workspace / "data/processed/mine").exists()
 

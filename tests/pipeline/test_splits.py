@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from bitbloom import splits
 from bitbloom.errors import BitBloomError
 
-keys = st.lists(st.binary(min_size=1, max_size=8).map(lambda data: hashlib.sha256(data).hexdigest()), min_size=1, max_size=40, unique=True)
-percents = st.tuples(st.integers(0, 100), st.integers(0, 100)).map(sorted).map(lambda cut: [cut[0], cut[1] - cut[0], 100 - cut[1]])
+keys = st.lists(
+    st.binary(min_size=1, max_size=8).map(lambda data: hashlib.sha256(data).hexdigest()), min_size=1, max_size=40, unique=True
+)
+percents = (
+    st.tuples(st.integers(0, 100), st.integers(0, 100)).map(sorted).map(lambda cut: [cut[0], cut[1] - cut[0], 100 - cut[1]])
+)
 
 
 @st.composite
@@ -20,7 +24,9 @@ def alike(draw):
     """Keys, and pairs of them that look alike."""
     drawn = draw(keys)
     places = st.integers(0, len(drawn) - 1)
-    pairs = draw(st.lists(st.tuples(places, places).filter(lambda pair: pair[0] != pair[1]), max_size=20)) if len(drawn) > 1 else []
+    pairs = (
+        draw(st.lists(st.tuples(places, places).filter(lambda pair: pair[0] != pair[1]), max_size=20)) if len(drawn) > 1 else []
+    )
     return drawn, pairs
 
 

@@ -59,7 +59,14 @@ def test_any_number_of_workers_gives_the_same_bytes(once, workspace, workers):
 
 def test_another_folder_hash_seed_zone_language_and_user_give_the_same_bytes(once, tmp_path):
     workspace = write_workspace(tmp_path / "a longer name, with spaces" / "and depth")
-    other = {"PYTHONHASHSEED": "77", "TZ": "Asia/Kathmandu", "LANG": "C", "LC_ALL": "C", "USER": "somebody", "HOME": str(tmp_path)}
+    other = {
+        "PYTHONHASHSEED": "77",
+        "TZ": "Asia/Kathmandu",
+        "LANG": "C",
+        "LC_ALL": "C",
+        "USER": "somebody",
+        "HOME": str(tmp_path),
+    }
     train(workspace, **variables(**other))
     assert outputs(workspace) == once
 

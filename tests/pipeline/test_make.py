@@ -1,0 +1,231 @@
+"""The front door's Makefile: when it asks for a build, and when it starts nothing at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tiny import REPOSITORY
+
+RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "{log}"\n'
+COMMANDS = ("bitbloom", "python", "dvc", "pytest", "ruff", "mypy", "bentoml")
+COPIED = ("Makefile", "graph.mk", "pyproject.toml", "weights.lock", "conf", "params", "expectations", "bentos", "scripts", "src")
+OLD = 1_500_000_000
+"""A time, in seconds, before anything that a test makes."""
+
+
+class Project:
+    """A copy of the project whose commands write down that they were called, and do nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log = folder, folder / "called.log"
+
+    def make(self, *arguments: str, **variables: str) -> str:
+        """Run make; what it printed."""
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("MAKEFLAGS", "MAKELEVEL", "TARGET", "SET", "PHOTOS", "ACCEL")
+        }
+        done = subprocess.run(["make", *arguments], cwd=self.folder, env=kept | variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def asked(self, *arguments: str) -> list[str]:
+        """The commands that make calls for these arguments."""
+        self.log.unlink(missing_ok=True)
+        self.make(*arguments)
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def build(self, target: str, last: str) -> None:
+        """Put every output of a build where it belongs."""
+        for path in self.listed("OUTPUTS", target, last):
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).touch()
+
+    def listed(self, kind: str, target: str, last: str) -> list[str]:
+        """A list of graph.mk."""
+        return re.search(rf"^{kind}\.{target}\.{last} := (.*)$", (self.folder / "graph.mk").read_text(), re.MULTILINE)[1].split()
+
+    def touch(self, path: str) -> None:
+        """Change a file's time to just now, which is later than any stamp."""
+        newest = max(file.stat().st_mtime_ns for file in self.folder.rglob("*") if file.is_file())
+        os.utime(self.folder / path, ns=(newest + 10_000_000, newest + 10_000_000))
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    """The copy, with a venv that is up to date."""
+    folder = tmp_path_factory.mktemp("pristine")
+    for name in COPIED:
+        copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copyfile
+        copy(REPOSITORY / name, folder / name)
+    for lock in REPOSITORY.glob("requirements*.lock"):
+        (folder / lock.name).write_text("")
+    for path in folder.rglob("*"):
+        os.utime(path, (OLD, OLD))
+    (folder / "scripts/venv.sh").write_text('echo "venv $1" >> called.log\n')
+    os.utime(folder / "scripts/venv.sh", (OLD, OLD))
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".bitbloom").mkdir()
+    for accelerator in ("cpu", "cuda", "dev"):
+        (folder / f".bitbloom/venv-{accelerator}").touch()
+    return folder
+
+
+@pytest.fixture
+def project(pristine, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(pristine, folder)
+    for command in COMMANDS:
+        (folder / ".venv/bin" / command).write_text(RECORDER.format(log=folder / "called.log"))
+        (folder / ".venv/bin" / command).chmod(0o755)
+    return Project(folder)
+
+
+@pytest.fixture
+def built(project):
+    """The project with `petals-tiny` built to its end."""
+    project.build("petals-tiny", "all")
+    assert project.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    return project
+
+
+def phony() -> set[str]:
+    text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    names = {name for line in re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE) for name in line.split()}
+    return {name for name in names if name.islower()}
+
+
+def test_help_lists_every_target_with_a_line_of_its_own_in_groups(project):
+    shown = project.make("help")
+    lines = {line.split()[1]: line for line in shown.splitlines() if line.startswith("  make ")}
+    assert set(lines) == phony()
+    assert all(len(line.split()) > 3 for line in lines.values())
+    assert [line.split()[0] for line in shown.splitlines() if line and not line.startswith(" ")] == [
+        "Build",
+        "Use",
+        "Check",
+        "Maintain",
+    ]
+
+
+def test_make_alone_shows_the_help(project):
+    assert project.make() == project.make("help")
+
+
+@pytest.mark.parametrize("name", sorted(phony() - {"help", "bench-real"}))
+def test_every_target_can_be_planned(project, name):
+    assert project.make("-n", name)
+
+
+def test_nothing_changed_means_nothing_started(built):
+    assert "Nothing to be done" in built.make("all", "TARGET=petals-tiny")
+    assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+@pytest.mark.parametrize("name", ["data", "validate", "prepare", "train", "evaluate", "export", "package"])
+def test_each_stage_has_its_target_and_its_stamp(project, name):
+    last = "ingest" if name == "data" else name
+    project.build("petals-tiny", last)
+    assert project.asked(name, "TARGET=petals-tiny") == [f"bitbloom build petals-tiny --until {last}"]
+    assert project.asked(name, "TARGET=petals-tiny") == []
+
+
+@pytest.mark.parametrize(
+    "output", ["data/processed/petals-tiny", "models/petals-tiny/model.onnx", "reports/petals-tiny/metrics.json"]
+)
+def test_a_deleted_output_makes_it_ask_again(built, output):
+    (built.folder / output).unlink()
+    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "src/bitbloom/stages/train.py",
+        "src/bitbloom/report/templates/report.html.j2",
+        "conf/petals.yaml",
+        "conf/train/scratch.yaml",
+        "params/petals-tiny.yaml",
+        "expectations/petals.json",
+        "bentos/petals/service.py",
+        "requirements-serve.lock",
+    ],
+)
+def test_a_touched_input_makes_it_ask_again(built, path):
+    built.touch(path)
+    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+
+
+@pytest.mark.parametrize("path", ["src/bitbloom/cli.py", "src/bitbloom/tracking.py", "params/petals-photos.yaml"])
+def test_a_touched_bystander_does_not(built, path):
+    built.touch(path)
+    assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+def test_an_output_of_a_later_stage_is_not_missed_by_an_earlier_goal(built):
+    built.asked("train", "TARGET=petals-tiny")
+    (built.folder / "models/petals-tiny/model.onnx").unlink()
+    assert built.asked("train", "TARGET=petals-tiny") == []
+
+
+def test_stamps_are_per_target(built):
+    built.build("petals", "all")
+    assert built.asked("all", "TARGET=petals") == ["bitbloom build petals --until all"]
+    assert built.asked("all") == []
+
+
+def test_overrides_have_a_stamp_of_their_own_and_are_handed_on(built):
+    assert built.asked("all", "TARGET=petals-tiny", "SET=train.epochs=3 train.seed=7") == [
+        "bitbloom build petals-tiny --until all train.epochs=3 train.seed=7"
+    ]
+    assert built.asked("all", "TARGET=petals-tiny", "SET=train.epochs=3 train.seed=7") == []
+    assert built.asked("all", "TARGET=petals-tiny", "SET=train.epochs=4") != []
+    assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+def test_another_accelerator_has_a_stamp_of_its_own(built):
+    calls = built.asked("all", "TARGET=petals-tiny", "ACCEL=cuda")
+    assert len(calls) == 1
+    assert calls[0].startswith("bitbloom build petals-tiny --until all")
+    assert built.asked("all", "TARGET=petals-tiny", "ACCEL=cuda") == []
+    assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+def test_a_build_that_fails_leaves_no_stamp(project):
+    project.build("petals-tiny", "all")
+    (project.folder / ".venv/bin/bitbloom").write_text("#!/bin/sh\nexit 1\n")
+    failed = subprocess.run(["make", "all", "TARGET=petals-tiny"], cwd=project.folder, capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert not any((project.folder / ".bitbloom").glob("stamps/*"))
+
+
+def test_your_photos_are_imported_before_the_build(project):
+    project.build("petals-folder", "all")
+    calls = project.asked("all", "TARGET=petals-folder", "PHOTOS=my photos.zip")
+    assert calls == ["bitbloom import petals-folder my photos.zip", "bitbloom build petals-folder --until all"]
+    (project.folder / "data/external/petals-folder").mkdir(parents=True)
+    project.asked("all", "TARGET=petals-folder")
+    assert project.asked("all", "TARGET=petals-folder") == []
+
+
+def test_a_changed_lock_renews_the_venv_first(built):
+    built.touch("requirements.lock")
+    assert built.asked("all", "TARGET=petals-tiny") == ["venv requirements.lock", "bitbloom build petals-tiny --until all"]
+
+
+def test_cleaning_keeps_your_own_data_and_what_is_committed(built):
+    for path in ("data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"):
+        (built.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (built.folder / path).touch()
+    built.make("clean")
+    left = {path.relative_to(built.folder).as_posix() for path in built.folder.rglob("*") if path.is_file()}
+    assert {"data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"} <= left
+    assert not set(built.listed("OUTPUTS", "petals-tiny", "all")) & left
+    assert not any((built.folder / ".bitbloom").glob("stamps/*"))

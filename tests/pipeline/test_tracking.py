@@ -1,0 +1,109 @@
+"""Tracking looks on: it can be switched off, it is offline without a key, and a repeated build continues its run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from PIL import Image
+
+import tiny
+from bitbloom import canonical, config, tracking
+from bitbloom.errors import BitBloomError
+from bitbloom.target import params_path
+
+NAME = "petals-tiny"
+EPOCHS = [
+    {"epoch": 1, "step": 3, "train_loss": 1.0, "val_accuracy": 0.5},
+    {"epoch": 2, "step": 6, "train_loss": 0.5, "val_accuracy": 0.75},
+]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A finished build, as far as the tracker looks."""
+    tree = config.compose(NAME)
+    canonical.write_text(tmp_path / params_path(NAME), config.yaml_text(tree))
+    data = tiny.dataset(36)
+    data.save(tmp_path / "data/processed" / NAME)
+    models, reports = tmp_path / "models" / NAME, tmp_path / "reports" / NAME
+    canonical.write_json(models / "training.json", {"epochs": EPOCHS})
+    for name in ("model.safetensors", "config.json", "ledger.jsonl"):
+        canonical.write_text(models / name, name)
+    canonical.write_json(reports / "metrics.json", {"accuracy": 0.75, "classes": {"fern": {}}})
+    labels = [data.meta["classes"][label] for label in data.arrays["labels"][data.split("test")]]
+    canonical.write_json(reports / "tables/confusion.json", [{"actual": label, "predicted": "fern"} for label in labels])
+    (reports / "figures").mkdir()
+    Image.new("RGB", (8, 8)).save(reports / "figures/curves.png")
+    write_lock(tmp_path)
+    (tmp_path / ".bitbloom").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("WANDB_API_KEY", "CI", "BITBLOOM_TRACK"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / ".bitbloom"))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    return tmp_path
+
+
+def write_lock(folder, md5="0" * 32, outs="1" * 32):
+    entry = {
+        "cmd": "python",
+        "deps": [{"path": "data", "md5": md5}],
+        "params": {"params/x.yaml": {"train": {"epochs": 3}}},
+        "outs": [{"md5": outs}],
+    }
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {f"train-{NAME}": entry}}))
+
+
+def test_the_run_id_follows_from_what_training_read_and_not_from_what_it_wrote(workspace):
+    first = tracking.run_id(NAME, workspace)
+    assert len(first) == 16
+    assert int(first, 16) >= 0
+    write_lock(workspace, outs="2" * 32)
+    assert tracking.run_id(NAME, workspace) == first
+    write_lock(workspace, md5="3" * 32)
+    assert tracking.run_id(NAME, workspace) != first
+
+
+def test_a_target_that_was_never_trained_has_no_run(workspace):
+    with pytest.raises(BitBloomError, match="'petals' was never trained here: make train TARGET=petals"):
+        tracking.run_id("petals", workspace)
+
+
+def test_a_build_is_logged_offline_without_a_key(workspace):
+    assert tracking.log(NAME, workspace) == tracking.run_id(NAME, workspace)
+    runs = list((workspace / ".bitbloom/wandb").glob("offline-run-*"))
+    assert [run.name.rsplit("-", 1)[1] for run in runs] == [tracking.run_id(NAME, workspace)]
+    assert any(runs[0].glob("*.wandb"))
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The commands that would have been started."""
+    commands = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: commands.append((command, options)))
+    return commands
+
+
+def test_it_runs_in_a_process_of_its_own_that_nobody_waits_for(workspace, started):
+    tracking.start(NAME, workspace)
+    command, options = started[0]
+    assert command == [sys.executable, "-m", "bitbloom.tracking", NAME, str(workspace)]
+    assert options["start_new_session"] is True
+
+
+@pytest.mark.parametrize("variable", [{"BITBLOOM_TRACK": "0"}, {"CI": "true"}])
+def test_it_can_be_switched_off_and_is_off_in_ci(workspace, started, monkeypatch, variable):
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    tracking.start(NAME, workspace)
+    assert started == []
+
+
+def test_there_is_nothing_to_log_before_a_training(workspace, started):
+    (workspace / "models" / NAME / "training.json").unlink()
+    tracking.start(NAME, workspace)
+    assert started == []
