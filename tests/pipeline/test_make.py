@@ -215,9 +215,12 @@ def test_your_photos_are_imported_before_the_build(project):
     assert project.asked("all", "TARGET=petals-folder") == []
 
 
-def test_a_changed_lock_renews_the_venv_first(built):
+@pytest.mark.parametrize(("development", "lock"), [(True, "requirements-dev.lock"), (False, "requirements.lock")])
+def test_a_changed_lock_renews_the_venv_first_and_keeps_the_tools_of_development(built, development, lock):
+    if not development:
+        (built.folder / ".bitbloom/venv-dev").unlink()
     built.touch("requirements.lock")
-    assert built.asked("all", "TARGET=petals-tiny") == ["venv requirements.lock", "bitbloom build petals-tiny --until all"]
+    assert built.asked("all", "TARGET=petals-tiny") == [f"venv {lock}", "bitbloom build petals-tiny --until all"]
 
 
 def test_cleaning_keeps_your_own_data_and_what_is_committed(built):
