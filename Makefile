@@ -122,7 +122,7 @@ format: $(STATE)/venv-dev ## Format the code
 .PHONY: clean
 clean: ## Remove what a build makes; your own data in data/external stays
 	rm -rf data/raw data/processed models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints
-	find reports -mindepth 1 -maxdepth 1 -type d ! -name figures -exec rm -rf {} +
+	[ ! -d reports ] || find reports -mindepth 1 -maxdepth 1 -type d ! -name figures -exec rm -rf {} +
 
 .PHONY: distclean
 distclean: clean ## … and the venv, downloads and caches

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,9 @@ from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.models import classifier
 from bitbloom.numerics import ledger, reduction, seeds
+from bitbloom.provenance.digests import digest
+from bitbloom.stages import train
+from bitbloom.target import Target
 from bitbloom.training import loop
 from bitbloom.training.checkpoint import Checkpoints
 from bitbloom.training.optimiser import Optimiser, learning_rate_factor
@@ -430,3 +435,53 @@ def test_a_resumed_run_says_so(capsys):
     shown = capsys.readouterr().out
     assert "resuming at step 4 of 9" in shown
     assert "epoch 1: val_loss 0.25" in shown
+
+
+# The stage
+
+
+@pytest.fixture
+def stage(elsewhere, tmp_path, monkeypatch):
+    """A workspace in which the train stage can run, with one worker; a function that gives its target."""
+    with contextlib.chdir(tiny.REPOSITORY):
+        tiny.write_workspace(tmp_path / "workspace")
+    monkeypatch.chdir(tmp_path / "workspace")
+    monkeypatch.setenv("WORKERS", "1")
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    return lambda **changed: _changed(Target.load("petals-tiny", train.READS), changed)
+
+
+def _changed(target: Target, changed: dict[str, object]) -> Target:
+    return replace(target, sections={**target.sections, "train": replace(target.train, **changed)})
+
+
+def test_the_stage_writes_a_network_that_evaluation_can_load_and_forgets_its_checkpoints(stage):
+    train.run(stage(epochs=2))
+    target = stage()
+    assert {path.name for path in target.models.iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "training.json",
+        "ledger.jsonl",
+    }
+    _, network, config = inference.load_network(target)
+    assert config["meta"]["classes"] == tiny.CLASSES
+    assert config["data_digest"] == digest(target.processed)
+    assert network(torch.zeros(1, 3, 16, 16)).shape == (1, 3)
+    assert not any(Path(".bitbloom/checkpoints").glob("*"))
+
+
+def test_a_training_that_explodes_is_a_clear_error_and_writes_no_model(stage):
+    with pytest.raises(BitBloomError, match=r"lower train.learning_rate"):
+        train.run(stage(learning_rate=1e30, clip=0.0))
+    assert not stage().models.exists()
+
+
+def test_checkpoints_are_filed_under_everything_that_the_weights_depend_on(stage):
+    before = train.inputs_digest(stage())
+    assert before == train.inputs_digest(stage())
+    assert before != train.inputs_digest(stage(seed=3))
+    Path("weights.lock").write_text("{}")
+    relocked = train.inputs_digest(stage())
+    (stage().processed / "labels.npy").unlink()
+    assert len({before, relocked, train.inputs_digest(stage())}) == 3

@@ -232,3 +232,10 @@ def test_cleaning_keeps_your_own_data_and_what_is_committed(built):
     assert {"data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"} <= left
     assert not set(built.listed("OUTPUTS", "petals-tiny", "all")) & left
     assert not any((built.folder / ".bitbloom").glob("stamps/*"))
+
+
+def test_there_is_nothing_to_clean_in_a_fresh_clone(project):
+    project.make("clean")
+    project.make("distclean")
+    assert (project.folder / "Makefile").exists()
+    assert not (project.folder / ".venv").exists()
