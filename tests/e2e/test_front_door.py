@@ -96,7 +96,7 @@ def test_a_remote_is_pulled_from_instead_of_building(built: Path, tmp_path: Path
     assert (other / "dist/petals-tiny.bento").read_bytes() == (built / "dist/petals-tiny.bento").read_bytes()
 
 
-def test_clean_leaves_the_users_own_data_alone(built: Path, tmp_path: Path) -> None:
+def test_clean_leaves_the_users_own_data_alone(tmp_path: Path) -> None:
     copy = checkout(tmp_path / "cleaned")
     own = copy / "data/external/petals-folder/rose/one.jpg"
     own.parent.mkdir(parents=True)
