@@ -227,14 +227,18 @@ def texts() -> dict[Path, str]:
 
 def stale() -> list[Path]:
     """Generated files that are missing, differ from what `conf/` and the code say, or belong to no target."""
-    wanted = texts()
+    return _stale(texts())
+
+
+def _stale(wanted: Mapping[Path, str]) -> list[Path]:
     extra = [path for path in Path("params").glob("*.yaml") if path not in wanted]
     return extra + [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
 def write() -> list[Path]:
     """Bring the generated files up to date; the ones that changed."""
-    wanted, changed = texts(), stale()
+    wanted = texts()
+    changed = _stale(wanted)
     for path in changed:
         if path in wanted:
             canonical.write_text(path, wanted[path])

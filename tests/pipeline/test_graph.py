@@ -31,15 +31,17 @@ def copied(tmp_path, monkeypatch):
     """A copy of the package and the configuration, from which a graph is derived."""
     for name in ("src", "conf", "bentos", "params"):
         shutil.copytree(name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("conf", "params"):  # fewer targets to derive
+        (tmp_path / name / "petals-folder.yaml").unlink()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(imports, "ROOT", tmp_path / "src")
     monkeypatch.setattr(imports.closure, "__defaults__", (tmp_path / "src",))
     return tmp_path
 
 
-def inputs(stage: str, target: str = "petals-tiny") -> set[str]:
-    found = {each.stage: each for each in graph.stages(target, config.compose(target))}
-    return set(found[stage].inputs)
+def inputs(target: str = "petals-tiny") -> dict[str, set[str]]:
+    """What each stage of a target depends on."""
+    return {each.stage: set(each.inputs) for each in graph.stages(target, config.compose(target))}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -80,9 +82,9 @@ def test_a_stage_names_the_sections_it_reads_and_reads_them(stages):
 
 
 def test_the_source_a_target_has_is_the_one_that_counts():
-    assert "src/bitbloom/sources/garden/scene.py" in inputs("ingest")
-    assert "src/bitbloom/sources/folder.py" not in inputs("ingest")
-    assert {"src/bitbloom/sources/folder.py", "data/external/petals-folder"} <= inputs("ingest", "petals-folder")
+    drawn, given = inputs()["ingest"], inputs("petals-folder")["ingest"]
+    assert "src/bitbloom/sources/garden/scene.py" in drawn - given
+    assert {"src/bitbloom/sources/folder.py", "data/external/petals-folder"} <= given - drawn
 
 
 def test_locked_weights_are_a_parameter_of_training_alone():
@@ -92,21 +94,21 @@ def test_locked_weights_are_a_parameter_of_training_alone():
 
 
 def test_a_new_import_in_a_module_becomes_a_dependency_of_the_stages_that_run_it(copied):
-    before = {stage: inputs(stage) for stage in STAGES}
+    before = inputs()
     (copied / "src/bitbloom/petal_names.py").write_text("NAMES = ()\n")
     sampler = copied / "src/bitbloom/training/sampler.py"
     sampler.write_text(sampler.read_text() + "\n\ndef later() -> None:\n    from bitbloom import petal_names\n")
-    changed = {stage for stage in STAGES if inputs(stage) != before[stage]}
-    assert changed == {"train"}
-    assert inputs("train") - before["train"] == {"src/bitbloom/petal_names.py"}
+    after = inputs()
+    assert {stage for stage in STAGES if after[stage] != before[stage]} == {"train"}
+    assert after["train"] - before["train"] == {"src/bitbloom/petal_names.py"}
 
 
 def test_what_a_service_imports_becomes_a_dependency_of_packaging(copied):
-    before = inputs("package")
+    before = inputs()["package"]
     (copied / "src/bitbloom/petal_names.py").write_text("NAMES = ()\n")
     service = copied / "bentos/petals/service.py"
     service.write_text("import bitbloom.petal_names\n" + service.read_text())
-    assert inputs("package") - before == {"src/bitbloom/petal_names.py"}
+    assert inputs()["package"] - before == {"src/bitbloom/petal_names.py"}
 
 
 def test_generated_files_are_current_and_a_change_in_conf_makes_them_stale(copied):
