@@ -34,8 +34,10 @@ def outputs(
     rank, world = (worker.rank, worker.world) if worker else (0, 1)
     mine = {}
     for number in range(rank, len(batches), world):
-        batch = task.batch(dataset.take(batches[number]), None, Augment(), model)
-        mine[number] = network(batch["pixels"].to(device)).float().cpu()
+        # The last batch is filled up with its own samples: matrices with few rows have other bits on other CPUs.
+        filled = np.resize(batches[number], BATCH)
+        batch = task.batch(dataset.take(filled), None, Augment(), model)
+        mine[number] = network(batch["pixels"].to(device)).float().cpu()[: len(batches[number])]
     parts = _everyones(mine, world)
     return torch.cat([parts[number] for number in range(len(batches))])
 

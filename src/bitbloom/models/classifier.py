@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bitbloom.config import Model
 from bitbloom.errors import BitBloomError
 from bitbloom.models import initialise, weights
+from bitbloom.models.linear import PortableLinear
 
 EAGER = "eager"
 """Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""
@@ -40,7 +41,7 @@ class PatchMean(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model = _with_portable_head(model)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """float32 [n, 3, s, s] → float32 [n, classes]."""
@@ -54,7 +55,7 @@ class Logits(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model = _with_portable_head(model)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """float32 [n, 3, s, s] → float32 [n, classes]."""
@@ -124,7 +125,7 @@ def _cnn(config: Model, classes: int, pretrained: bool) -> nn.Module:
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(8, after), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
-    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), PortableLinear(widths[-1], classes))
     return _initialised(network, pretrained)
 
 
@@ -171,6 +172,13 @@ def _auto(config: Model, classes: int, pretrained: bool) -> nn.Module:
     network = Logits(model)
     initialise.silent(network.head())
     return network
+
+
+def _with_portable_head(model: Any) -> nn.Module:
+    if isinstance(model.classifier, nn.Linear):
+        model.classifier = PortableLinear.of(model.classifier)
+    whole: nn.Module = model
+    return whole
 
 
 def _initialised(network: nn.Module, pretrained: bool) -> nn.Module:
