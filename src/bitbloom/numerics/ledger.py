@@ -2,7 +2,8 @@
 
 A line holds the SHA-256 of the batch, the loss, and a checksum of the gradient and of the weights: the sum over all
 elements of (raw bits) × (2·position + 1) modulo 2^64. It is exact, so its order of summation does not matter, and
-it changes when one bit or the order of two different elements changes.
+it changes when one bit or the order of two different elements changes. Where a checkpoint is due, and at the end, a
+line also holds the SHA-256 of the weights.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from collections.abc import Iterable
 import torch
 
 
-def checksum(flat: torch.Tensor, chunk: int = 1 << 20) -> int:
+CHUNK = 1 << 15
+"""Elements at a time: their 64-bit copies stay in the nearest cache."""
+
+
+def checksum(flat: torch.Tensor, chunk: int = CHUNK) -> int:
     """Checksum modulo 2^64 of a contiguous float32 tensor [n]."""
     bits = flat.detach().view(torch.int32)
+    odd = torch.arange(1, 2 * chunk + 1, 2, dtype=torch.int64, device=flat.device)
     total = 0
     for start in range(0, bits.numel(), chunk):
-        part = bits[start : start + chunk]
-        weights = torch.arange(2 * start + 1, 2 * (start + part.numel()) + 1, 2, dtype=torch.int64, device=part.device)
-        total += int((part * weights).sum())
+        part = bits[start : start + chunk].to(torch.int64)
+        # Σ bits·(2(start + i) + 1) = Σ bits·(2i + 1) + 2·start·Σ bits
+        total += int(torch.dot(part, odd[: part.numel()])) + 2 * start * int(part.sum())
     return total % (1 << 64)
 
 
@@ -35,6 +41,11 @@ def tensors_digest(tensors: Iterable[torch.Tensor]) -> bytes:
 def combined(digests: torch.Tensor) -> str:
     """SHA-256 of the micro-batches' digests, uint8 [micro_batches, 32], in index order."""
     return hashlib.sha256(digests.cpu().numpy().tobytes()).hexdigest()
+
+
+def digest(flat: torch.Tensor) -> str:
+    """SHA-256 of a flat tensor's raw bytes."""
+    return tensors_digest([flat]).hex()
 
 
 def entry(step: int, batch: str, loss: float, gradient: int, weights: int) -> dict[str, int | float | str]:

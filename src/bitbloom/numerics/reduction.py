@@ -7,7 +7,7 @@ and workers exchange one partial sum each; the rest of the tree is the same on e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.distributed as dist
@@ -16,17 +16,24 @@ from bitbloom.errors import BitBloomError
 
 
 class TreeSum:
-    """Adds tensors in index order, pairing equal-sized subtrees as they complete: O(log n) tensors are held."""
+    """Adds tensors in index order, pairing equal-sized subtrees as they complete: O(log n) tensors are held.
 
-    def __init__(self) -> None:
+    Args:
+        release: gets each tensor that was added to another and is free for use again.
+    """
+
+    def __init__(self, release: Callable[[torch.Tensor], None] = lambda _: None) -> None:
         self._partial: list[tuple[int, torch.Tensor]] = []
+        self._release = release
 
     def add(self, leaf: torch.Tensor) -> None:
         """Append the next leaf. It is taken over and may be written to."""
         size, total = 1, leaf
         while self._partial and self._partial[-1][0] == size:
             _, left = self._partial.pop()
-            size, total = size * 2, left.add_(total)
+            left.add_(total)
+            self._release(total)
+            size, total = size * 2, left
         self._partial.append((size, total))
 
     def total(self) -> torch.Tensor:
@@ -58,13 +65,27 @@ def blocks(micro_batches: int, world: int) -> int:
     return micro_batches // world
 
 
-def all_tree_sum(partial: torch.Tensor, world: int) -> torch.Tensor:
-    """Combine the workers' partial sums (same shape) in rank order; every worker gets the same total."""
-    if world == 1:
-        return partial
-    parts = [torch.empty_like(partial) for _ in range(world)]
-    dist.all_gather(parts, partial)
-    return tree_sum(parts)
+class AllTreeSum:
+    """Combines the workers' partial sums in rank order; every worker gets the same total.
+
+    The tensors it receives into are kept from call to call: fresh memory of a model's size costs more than the addition.
+    """
+
+    def __init__(self, world: int) -> None:
+        self.world = world
+        self._parts: list[torch.Tensor] = []
+
+    def __call__(self, partial: torch.Tensor) -> torch.Tensor:
+        """The total, of the partial sums' shape; it stands until the next call."""
+        if self.world == 1:
+            return partial
+        if not self._parts or self._parts[0].shape != partial.shape:
+            self._parts = [torch.empty_like(partial) for _ in range(self.world)]
+        dist.all_gather(self._parts, partial)
+        tree = TreeSum()
+        for part in self._parts:
+            tree.add(part)
+        return tree.total()
 
 
 def all_in_order(rows: torch.Tensor, world: int) -> torch.Tensor:

@@ -65,6 +65,7 @@ class Run:
         )
         self.micro_batches = numerics.micro_batches
         self.mine = reduction.blocks(self.micro_batches, worker.world)
+        self.all_tree_sum = reduction.AllTreeSum(worker.world)
         self.micro_size = micro_batch_size(train.batch_size, self.micro_batches)
         positions = dataset.split("train")
         self.stream = Stream(positions, dataset.sample_seeds()[positions], train.seed, train.batch_size)
@@ -89,19 +90,22 @@ class Run:
                 report.epoch(self.history.epochs[-1])
                 if done % self.sections.train.checkpoint_every == 0 and step < self.steps:
                     self.save(checkpoints, step)
+        self.note_weights()
 
     def step(self, step: int) -> None:
         """One optimiser step: my micro-batches, the sum over all workers, the update, the ledger line."""
-        tree, notes = reduction.TreeSum(), []
+        tree, notes = reduction.TreeSum(self.optimiser.release), []
         for number in range(self.worker.rank * self.mine, (self.worker.rank + 1) * self.mine):
             loss, digest = self.micro_batch(step, number)
             tree.add(self.optimiser.take_gradient())
             notes.append((loss, digest))
-        gradient = reduction.all_tree_sum(tree.total(), self.worker.world).div_(self.micro_batches)
+        partial = tree.total()
+        gradient = self.all_tree_sum(partial).div_(self.micro_batches)
         losses = reduction.all_in_order(torch.stack([loss for loss, _ in notes]), self.worker.world)
         digests = reduction.all_in_order(torch.stack([digest for _, digest in notes]), self.worker.world)
         checksum = ledger.checksum(gradient) if self.worker.first else 0
         self.optimiser.step(gradient, step, self.steps)
+        self.optimiser.release(partial)
         mean = float(reduction.tree_sum(losses)) / self.micro_batches
         if not np.isfinite(mean):
             raise FloatingPointError(f"the loss of step {step} is {mean}: lower train.learning_rate")
@@ -165,12 +169,18 @@ class Run:
 
     def save(self, checkpoints: Checkpoints, step: int) -> None:
         """Write a checkpoint (the first worker does)."""
+        self.note_weights()
         if not self.worker.first:
             return
         tensors = {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
         if self.best is not None:
             tensors["best"] = self.best
         checkpoints.save(step, tensors, asdict(self.history))
+
+    def note_weights(self) -> None:
+        """The whole digest of the weights, in the last line of the ledger."""
+        if self.worker.first:
+            self.history.ledger[-1]["weights_sha256"] = ledger.digest(self.optimiser.weights)
 
     def resume(self, checkpoints: Checkpoints) -> int:
         """Take up the newest checkpoint on every worker; the step to go on with."""

@@ -1,7 +1,7 @@
 """AdamW over one flat buffer of weights, with a piecewise linear schedule, clipping and an optional moving average.
 
-All parameters are views of one float32 buffer and their gradients of another: a micro-batch's gradient is one tensor
-to add, a checksum is one pass, an exchange between workers one message.
+All parameters are views of one float32 buffer, and a micro-batch's gradient is one flat tensor: one to add, a checksum
+is one pass, an exchange between workers one message.
 """
 
 from __future__ import annotations
@@ -23,51 +23,63 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
 
 
 class Optimiser:
-    """Weights, gradients and AdamW state of a network.
+    """Weights and AdamW state of a network.
 
     Attributes:
-        weights, gradient: float32 [p], the network's parameters and their gradients in order.
+        weights: float32 [p], the network's parameters in order; they are views of it.
         average: float32 [p], the moving average of the weights, or None.
     """
 
     def __init__(self, network: nn.Module, groups: list[dict[str, Any]], config: Train) -> None:
         self.config = config
-        parameters = list(network.parameters())
-        self.weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
-        self.gradient = torch.zeros_like(self.weights)
-        start = 0
-        for parameter in parameters:
-            end = start + parameter.numel()
-            parameter.data = self.weights[start:end].view_as(parameter)
-            parameter.grad = self.gradient[start:end].view_as(parameter)
-            start = end
+        self.parameters = list(network.parameters())
+        self.weights = torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters])
+        for parameter, part in zip(self.parameters, self.split(self.weights), strict=True):
+            parameter.data = part
         self.average = self.weights.clone() if config.ema else None
         self.rates = [group["lr"] for group in groups]
         # The fused kernel stays inside one pass of plain arithmetic; the unfused one takes square roots through MKL.
         self.adamw = torch.optim.AdamW(groups, fused=True)
+        self._spare: list[Tensor] = []
+
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """Views of a flat tensor [p] in the shapes of the parameters."""
+        parts = flat.split([parameter.numel() for parameter in self.parameters])
+        return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
 
     def take_gradient(self) -> Tensor:
-        """The gradient of the last backward pass, float32 [p]; the buffer is zero again."""
-        taken = self.gradient.clone()
-        self.gradient.zero_()
-        return taken
+        """The gradient of the last backward pass, float32 [p]; the parameters have none any more."""
+        flat = self._spare.pop() if self._spare else torch.empty_like(self.weights)
+        gradients = (torch.zeros_like(each) if each.grad is None else each.grad for each in self.parameters)
+        torch.cat([gradient.reshape(-1) for gradient in gradients], out=flat)
+        self._forget_gradients()
+        return flat
+
+    def release(self, gradient: Tensor) -> None:
+        """Take back a tensor that `take_gradient` gave, to fill it again."""
+        self._spare.append(gradient)
 
     def step(self, gradient: Tensor, step: int, steps: int) -> None:
-        """Update the weights with a mean gradient, float32 [p], in step `step` of `steps`."""
-        self.gradient.copy_(gradient)
+        """Update the weights with a mean gradient, float32 [p], in step `step` of `steps`; clips it in place."""
         if self.config.clip:
             norm = float(torch.linalg.vector_norm(gradient))
             if norm > self.config.clip:
-                self.gradient.mul_(self.config.clip / norm)
+                gradient.mul_(self.config.clip / norm)
+        for parameter, part in zip(self.parameters, self.split(gradient), strict=True):
+            parameter.grad = part
         factor = learning_rate_factor(step, steps, self.config.warmup)
         for group, rate in zip(self.adamw.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         self.adamw.step()
-        self.gradient.zero_()
+        self._forget_gradients()
         if self.average is not None:
             # A young average would remember the random start: its decay grows with the number of steps (Polyak averaging first).
             decay = min(self.config.ema, (1 + step) / (10 + step))
             self.average.lerp_(self.weights, 1 - decay)
+
+    def _forget_gradients(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, as named tensors."""
