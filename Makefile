@@ -89,6 +89,15 @@ test: $(STATE)/venv-dev ## Run the tests (PYTEST='-m slow' for others)
 test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA=folder with flowers.tar)
 	@pytest -m realdata -rs
 
+.PHONY: verify
+verify: $(STATE)/venv-$(ACCEL) ## Build again without a cache and compare every digest with the claim (STAGE=train: up to there)
+	@bitbloom verify $(TARGET) --until $(or $(STAGE),all)
+
+.PHONY: hermetic
+hermetic: TARGET = petals-tiny
+hermetic: $(STATE)/venv-$(ACCEL) ## Build petals-tiny stage by stage with declared inputs alone: no network, no environment
+	@bitbloom build petals-tiny && bitbloom hermetic petals-tiny
+
 .PHONY: lint
 lint: $(STATE)/venv-dev ## Style, types, and generated files being current
 	@ruff format --check . && ruff check . && mypy && bitbloom graph --check

@@ -17,12 +17,12 @@ from bitbloom.training import loop, workers
 REPOSITORY = Path(__file__).parents[1]
 CLASSES = ["fern", "poppy", "sky"]
 SIDE = 16
-MODEL = Model(image_size=SIDE, patch_size=8, hidden_size=32, layers=1, heads=2, stem="patch", pooling="mean")
+MODEL = Model(image_size=SIDE, patch_size=4, hidden_size=32, layers=1, heads=2, stem="patch", pooling="mean")
 SPLITS = ("train", "train", "train", "train", "val", "test")
 """The splits of the first six samples, and again from there."""
 
 
-def dataset(samples: int = 72, side: int = SIDE) -> Dataset:
+def dataset(samples: int = 144, side: int = SIDE) -> Dataset:
     """Photos of one colour each, noisy: green ferns, red poppies, blue skies."""
     dice = np.random.default_rng(1)
     labels = np.arange(samples) % len(CLASSES)
@@ -45,7 +45,7 @@ def dataset(samples: int = 72, side: int = SIDE) -> Dataset:
 
 def sections(train: dict[str, object] | None = None, model: Model = MODEL) -> loop.Sections:
     """What training reads: a few short steps, unless `train` says otherwise."""
-    settings: dict[str, object] = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01, "label_smoothing": 0.0}
+    settings: dict[str, object] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "label_smoothing": 0.0}
     return loop.Sections(model, Augment(colour=0.0, crop=0.0), Train(**(settings | (train or {}))), Numerics())
 
 
@@ -56,12 +56,12 @@ def start(chosen: loop.Sections, data: Dataset | None = None) -> loop.Run:
 
 OVERRIDES = (
     "model.image_size=16",
-    "model.patch_size=8",
+    "model.patch_size=4",
     "model.hidden_size=32",
     "model.layers=1",
     "model.heads=2",
     "model.stem=patch",
-    "train.batch_size=16",
+    "train.batch_size=32",
     "train.epochs=12",
     "train.max_steps=null",
     "augment.mixup=0.3",

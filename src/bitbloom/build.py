@@ -98,13 +98,19 @@ def is_whole(lock: bytes) -> bool:
     return "stages" in parsed and lock.endswith(b"\n")
 
 
-def repro(workspace: Path, stages: Sequence[str], profile: str) -> None:
+def repro(workspace: Path, stages: Sequence[str], profile: str, **variables: str) -> None:
     """`dvc repro` of some stages, from the remote's run-cache where there is a remote.
+
+    Args:
+        workspace: where.
+        stages: their names in dvc.yaml.
+        profile: the numerics profile whose pins they run with.
+        variables: more of the environment.
 
     Raises:
         BitBloomError: a stage failed.
     """
-    environment = environ(profile)
+    environment = environ(profile) | variables
     command = ["dvc", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
     done = subprocess.run(command, cwd=workspace, env=environment)
     if done.returncode:
@@ -140,26 +146,33 @@ def variant(target: str, overrides: Sequence[str]) -> Path:
 
     Paths inside are the same as in the main workspace, so stages that the overrides leave alone come from the cache.
     """
-    tree = config.compose(target, overrides)
     place = workspace(target, overrides)
     for shared in SHARED:
-        link = place / shared
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            link.symlink_to(Path(os.path.relpath(shared, place)))
-    for external in graph.external(tree):
-        (place / external).parent.mkdir(parents=True, exist_ok=True)
-        if not (place / external).is_symlink():
-            (place / external).symlink_to(os.path.relpath(external, (place / external).parent))
-    stores = place / STATE
-    stores.mkdir(exist_ok=True)
-    for store in ("weights", "downloads"):
-        (STATE / store).mkdir(exist_ok=True)
-        if not (stores / store).is_symlink():
-            (stores / store).symlink_to(os.path.relpath(STATE / store, stores))
-    cache = os.path.relpath(".dvc/cache", place / ".dvc")
-    canonical.write_text(place / ".dvc/config", f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {cache}\n")
-    canonical.write_text(place / params_path(target), graph.HEADER + config.yaml_text(tree))
-    canonical.write_text(place / graph.DVC, graph.dvc_text(graph.stages(target, tree)))
+        _link(place / shared, Path(shared))
+    lay_out(place, target, config.compose(target, overrides), cache=Path(".dvc/cache"))
     canonical.write_text(place / "overrides.txt", "\n".join(overrides) + "\n")
     return place
+
+
+def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> None:
+    """Make a folder that holds the code a workspace of one target: its graph, its parameters, and DVC with this cache or its own.
+
+    What a build takes in by content is linked: the user's own data, downloads and pretrained weights.
+    """
+    for external in graph.external(tree):
+        _link(place / external, Path(external))
+    for store in ("weights", "downloads"):
+        (STATE / store).mkdir(exist_ok=True)
+        _link(place / STATE / store, STATE / store)
+    settings = "[core]\n    no_scm = true\n    analytics = false\n"
+    if cache is not None:
+        settings += f"[cache]\n    dir = {os.path.relpath(cache, place / '.dvc')}\n"
+    canonical.write_text(place / ".dvc/config", settings)
+    canonical.write_text(place / params_path(target), graph.HEADER + config.yaml_text(tree))
+    canonical.write_text(place / graph.DVC, graph.dvc_text(graph.stages(target, tree)))
+
+
+def _link(link: Path, to: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(os.path.relpath(to, link.parent))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbloom import canonical, config, graph
+from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import digest, size
 
 
@@ -14,11 +15,26 @@ def path(target: str) -> Path:
     return folder / f"{target}.json"
 
 
-def current(target: str) -> dict[str, dict[str, str | int]]:
-    """Digest and size of every output of a target's build, by path."""
-    graph_stages = graph.stages(target, config.compose(target))
-    outputs = sorted(output for stage in graph_stages for output in (*stage.outputs, *stage.metrics))
-    return {output: {"sha256": digest(Path(output)), "bytes": size(Path(output))} for output in outputs}
+def artifacts(target: str, until: str = "all") -> dict[str, str]:
+    """Every output of a target's build up to a stage, by path, and the stage that makes it."""
+    stages = {stage.stage: stage for stage in graph.stages(target, config.compose(target))}
+    needed = graph.upstream(stages, graph.ENDS if until == "all" else (until,))
+    return {output: stage.stage for stage in needed for output in (*stage.outputs, *stage.metrics)}
+
+
+def current(target: str, workspace: Path = Path(), until: str = "all") -> dict[str, dict[str, str | int]]:
+    """Digest and size of every output of a target's build in a workspace, by path."""
+    outputs = {output: workspace / output for output in sorted(artifacts(target, until))}
+    return {output: {"sha256": digest(path), "bytes": size(path)} for output, path in outputs.items()}
+
+
+def read(target: str) -> dict[str, dict[str, str | int]]:
+    """The claim as it stands. Raises BitBloomError when there is none."""
+    file = path(target)
+    if not file.exists():
+        raise BitBloomError(f"{file} is missing: nothing is claimed of '{target}' yet; build it first: make all TARGET={target}")
+    claimed: dict[str, dict[str, str | int]] = canonical.read_json(file)
+    return claimed
 
 
 def write(target: str) -> None:

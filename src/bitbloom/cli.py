@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 TargetName = Annotated[str, typer.Argument(help="A target: the name of a file in conf/.")]
+Until = Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value: any key of the configuration.")]
 
 
@@ -38,7 +39,7 @@ def main() -> None:
 def build(
     target: TargetName,
     overrides: Overrides = None,
-    until: Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")] = "all",
+    until: Until = "all",
 ) -> None:
     """Build a target with DVC, then install its Bento, record its digests, track it, and sum up."""
     from bitbloom import build as front_door
@@ -144,6 +145,87 @@ def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="Wher
 
 
 @app.command()
+def verify(
+    target: TargetName, until: Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")] = "all"
+) -> None:
+    """Build again in a fresh folder without a cache, and compare every digest with what is claimed."""
+    from bitbloom.provenance import rebuild
+
+    rebuild.show(target, rebuild.verify(target, until))
+
+
+@app.command()
+def why(stage: Annotated[str, typer.Argument(help="ingest … package")], target: TargetName = "petals") -> None:
+    """Say why a stage would run again: which input changed, from which digest to which."""
+    from bitbloom import why as reasons
+
+    found = reasons.why(stage, target)
+    print("\n".join(map(str, found)) if found else f"nothing changed: {stage} of {target} would not run")
+
+
+@app.command()
+def diff(
+    here: Annotated[Path, typer.Argument(help="This machine's run: models/TARGET, or its ledger.")],
+    there: Annotated[Path, typer.Argument(help="Another run.")],
+    ops: Annotated[bool, typer.Option("--ops", help="Run the step here again, hashing every op.")] = False,
+    record: Annotated[Path | None, typer.Option(help="The other machine's record of ops, if it is not beside its run.")] = None,
+) -> None:
+    """Find the first training step in which two runs differ, and with --ops the first op; exit code 1 when they do."""
+    if ops:
+        _with_pins(here.name)
+    from bitbloom.numerics import compare, trace
+
+    ours = compare.read(here)
+    found = compare.first_difference(ours, compare.read(there))
+    print(compare.explain(found, len(ours)))
+    if found is None:
+        return
+    if ops:
+        mine = compare.record_path(here, found.step)
+        theirs = record or compare.record_path(there, found.step)
+        compare.record_step(_target(here.name), found.step, mine)
+        print(f"the ops of step {found.step} here: {mine}")
+        if theirs.exists():
+            print(compare.explain_ops(trace.read(mine), trace.read(theirs)))
+        else:
+            print(f"the other machine's are not at {theirs}: run this there, with the runs swapped, and bring its record")
+    sys.exit(1)
+
+
+@app.command()
+def attest(
+    target: TargetName,
+    key: Annotated[Path, typer.Option(help="Your private key, PEM, elliptic curve.")],
+    builder: Annotated[str, typer.Option(help="Who built: a name or a URI.")] = "local",
+    workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path(),
+) -> None:
+    """State what the Bento was built from, by SLSA provenance, and sign statement and Bento."""
+    from bitbloom.provenance import attestation
+
+    print(attestation.attest(target, key, builder, workspace))
+
+
+@app.command("check-attestation")
+def check_attestation(
+    target: TargetName,
+    key: Annotated[Path, typer.Option(help="The builder's public key, PEM.")],
+    builder: Annotated[str, typer.Option(help="Whose statement.")] = "local",
+) -> None:
+    """Refuse a statement unless signature, Bento and every material of the working tree are as it says."""
+    from bitbloom.provenance import attestation
+
+    print(attestation.check(target, key, builder))
+
+
+@app.command()
+def hermetic(target: Annotated[str, typer.Argument(help="A target that is built.")] = "petals-tiny") -> None:
+    """Run each stage with its declared inputs alone, no network and an empty environment; name what it lacks."""
+    from bitbloom.provenance import hermetic as cell
+
+    cell.check(target)
+
+
+@app.command()
 def targets() -> None:
     """List the targets."""
     from bitbloom import config as configuration
@@ -151,6 +233,14 @@ def targets() -> None:
     for name in configuration.targets():
         tree = configuration.compose(name)
         print(f"{name:16} {tree.task:10} {tree.title}")
+
+
+def _with_pins(target: str) -> None:
+    """Start again with the pins of a target's profile, unless they are there."""
+    from bitbloom import config as configuration
+    from bitbloom.numerics import pins
+
+    pins.require(configuration.compose(target).numerics.profile)
 
 
 def _target(name: str) -> Any:

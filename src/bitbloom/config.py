@@ -127,6 +127,8 @@ class Train:
     learning_rate: float = 1e-3
     head_learning_rate: float | None = None
     """Learning rate of the classifier; null is `learning_rate`."""
+    layer_decay: float = 1.0
+    """The learning rate falls by this factor from each layer of a transformer to the one below; 1 keeps it."""
     weight_decay: float = 0.05
     warmup: float = 0.1
     """Part of all steps in which the learning rate rises linearly; it falls linearly to zero in the rest."""

@@ -185,7 +185,7 @@ def make_text(graph: Sequence[Stage]) -> str:
             needed = upstream(mine, ENDS if last == "all" else (last,))
             outputs = sorted({path for stage in needed for path in (*stage.outputs, *stage.metrics)})
             inputs = sorted(
-                {file for stage in needed for path in stage.inputs if not _made(path, outputs) for file in _with_files(path)}
+                {file for stage in needed for path in stage.inputs if not is_made(path, outputs) for file in _with_files(path)}
             )
             inputs += ["weights.lock", params_path(target).as_posix(), *sorted(p.as_posix() for p in config.CONF.rglob("*.yaml"))]
             lines += [f"INPUTS.{target}.{last} := {' '.join(inputs)}", f"OUTPUTS.{target}.{last} := {' '.join(outputs)}"]
@@ -198,7 +198,8 @@ def _with_files(path: str) -> list[str]:
     return [path, *(file.as_posix() for file in inside if file.is_file() and "__pycache__" not in file.parts)]
 
 
-def _made(path: str, outputs: Sequence[str]) -> bool:
+def is_made(path: str, outputs: Sequence[str]) -> bool:
+    """Whether a path is one of these outputs, or inside one."""
     return any(path == output or path.startswith(f"{output}/") for output in outputs)
 
 
@@ -209,7 +210,7 @@ def upstream(mine: Mapping[str, Stage], last: Sequence[str]) -> list[Stage]:
     while waiting:
         stage = mine[waiting.pop()]
         needed.add(stage.stage)
-        makers = (maker for maker in mine.values() for path in stage.inputs if _made(path, maker.outputs))
+        makers = (maker for maker in mine.values() for path in stage.inputs if is_made(path, maker.outputs))
         waiting += [maker.stage for maker in makers if maker.stage not in needed]
     return [mine[stage] for stage in STAGES if stage in needed]
 

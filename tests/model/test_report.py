@@ -218,7 +218,7 @@ def test_page_tells_of_gate_numbers_and_provenance(page):
     assert "all hold" in page
     assert "(95 %)" in page
     assert hashlib.sha256(b"weights").hexdigest() in page
-    assert "make all TARGET=fake" in page
+    assert "make verify TARGET=fake" in page
 
 
 def test_card_escapes_names_and_keeps_its_tables_whole(reports):

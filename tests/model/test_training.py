@@ -307,7 +307,7 @@ def fitted(train=None, data: Dataset | None = None, name: str = "run") -> loop.R
 def test_a_tiny_set_is_learnt_by_heart():
     run = fitted({"epochs": 20})
     losses = [line["loss"] for line in run.history.ledger]
-    assert losses[0] > 0.8
+    assert losses[0] > 0.5
     assert losses[-1] < 0.1
     assert run.summary()["epochs"][-1]["val_accuracy"] == 1.0
 
@@ -342,7 +342,7 @@ def test_the_curves_have_a_row_an_epoch_and_the_ledger_a_line_a_step():
     assert [row["epoch"] for row in summary["epochs"]] == [1, 2, 3]
     assert summary["steps"] == summary["epochs"][-1]["step"] == 9
     assert {"learning_rate", "train_loss", "val_loss", "val_accuracy"} < set(summary["epochs"][0])
-    assert (summary["kept"], summary["train_samples"], summary["val_samples"]) == ("last", 48, 12)
+    assert (summary["kept"], summary["train_samples"], summary["val_samples"]) == ("last", 96, 24)
 
 
 def test_max_steps_stops_in_the_middle_of_an_epoch_and_still_validates():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bitbloom import canonical
-from bitbloom.numerics import pins
+from bitbloom.numerics import machine, pins
 from tiny import write_workspace
 
 TRAIN = ("-m", "bitbloom.stages.train", "petals-tiny")
@@ -141,7 +141,7 @@ def test_a_process_with_its_pins_is_left_running(monkeypatch):
 
 
 def test_a_processor_without_avx2_is_an_error(monkeypatch):
-    monkeypatch.setattr(pins, "_cpu_flags", lambda: {"sse2"})
+    monkeypatch.setattr(machine, "flags", lambda: {"sse2"})
     with pytest.raises(pins.BitBloomError, match="needs a CPU with AVX2"):
         pins.require("portable")
 

@@ -134,7 +134,7 @@ def test_the_commit_is_what_the_environment_says_if_it_is_one(tmp_path, monkeypa
         monkeypatch.setenv(name, value)
     known = provenance(write_folder(tmp_path))
     assert known["commit"] == commit
-    assert known["rebuild"] == (f"git checkout {commit} && " if commit else "") + "make all TARGET=petals"
+    assert known["rebuild"] == (f"git checkout {commit} && " if commit else "") + "make verify TARGET=petals"
 
 
 def test_a_service_whose_model_is_not_the_one_of_its_provenance_does_not_start(tmp_path):

@@ -146,7 +146,7 @@ def test_provenance_gives_the_digests_of_data_lock_model_and_bento_and_how_to_re
     }
     assert provenance["bento"] == f"petals:{served.report['version']}"
     assert provenance["commit"] is None
-    assert provenance["rebuild"] == "make all TARGET=petals"
+    assert provenance["rebuild"] == "make verify TARGET=petals"
 
 
 @pytest.mark.parametrize("route", ["/readyz", "/livez", "/metrics"])
@@ -193,4 +193,4 @@ def test_a_changed_file_in_an_installed_bento_changes_the_digest_it_reports(serv
     with serving("petals:latest", home, tmp_path, BITBLOOM_COMMIT="0123456789abcdef") as url:
         provenance = httpx.get(f"{url}/provenance").json()
     assert provenance["digests"]["bento"] != served.report["digest"]
-    assert provenance["rebuild"] == "git checkout 0123456789abcdef && make all TARGET=petals"
+    assert provenance["rebuild"] == "git checkout 0123456789abcdef && make verify TARGET=petals"

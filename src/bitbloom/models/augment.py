@@ -7,6 +7,7 @@ whichever micro-batch, worker or machine it falls to; only MixUp and CutMix look
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import dataclass
 
@@ -56,8 +57,7 @@ def crop(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:
     size = draw.integers(draw.derive(seeds, 0), low, high)
     size = np.where(draw.happens(draw.derive(seeds, 1), config.crop), size, full)
     boxes = _boxes(draw.derive(seeds, 2), size, size, full)
-    operator = K.RandomResizedCrop((side, side), cropping_mode="slice", align_corners=False)
-    cropped: Tensor = operator(pixels, params={"src": boxes, "dst": boxes, "batch_prob": torch.ones(len(seeds))})
+    cropped: Tensor = _resized_crop(side)(pixels, params={"src": boxes, "dst": boxes, "batch_prob": torch.ones(len(seeds))})
     return cropped
 
 
@@ -92,7 +92,7 @@ def erase(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
     corner = _boxes(draw.derive(seeds, 3), width, height, side)[:, 0]
     params = {"widths": _floats(width), "heights": _floats(height), "xs": corner[:, 0], "ys": corner[:, 1]}
     params |= {"values": torch.full((len(seeds),), 0.5), "batch_prob": _gate(seeds, 0, config.erase)}
-    erased: Tensor = K.RandomErasing(p=0.5)(pixels, params=params)
+    erased: Tensor = _erasing()(pixels, params=params)
     return erased
 
 
@@ -106,9 +106,8 @@ def mix(pixels: Tensor, labels: Tensor, seeds: Seeds, config: Augment) -> Mixed:
     partner = torch.roll(torch.arange(len(seeds)), 1)
     share = draw.units(draw.derive(seeds, 1)) / 2
     if choice < config.mixup:
-        operator = K.RandomMixUpV2(data_keys=["input"])
         params = {"mixup_pairs": partner, "mixup_lambdas": torch.from_numpy(share), "batch_prob": torch.ones(len(seeds))}
-        return Mixed(operator(pixels, params=params), labels, labels[partner], torch.from_numpy(share))
+        return Mixed(_mixup()(pixels, params=params), labels, labels[partner], torch.from_numpy(share))
     if choice < config.mixup + config.cutmix:
         return _cutmix(pixels, labels, seeds, partner)
     return nothing
@@ -117,9 +116,6 @@ def mix(pixels: Tensor, labels: Tensor, seeds: Seeds, config: Augment) -> Mixed:
 def _cutmix(pixels: Tensor, labels: Tensor, seeds: Seeds, partner: Tensor) -> Mixed:
     side = pixels.shape[-1]
     size = draw.integers(draw.derive(seeds, 2), side // 4, (side * 7) // 10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        operator = K.RandomCutMixV2(data_keys=["input"], use_correct_lambda=True)
     boxes = _boxes(draw.derive(seeds, 3), size, size, side)
     params = {
         "mix_pairs": partner[None],
@@ -128,7 +124,32 @@ def _cutmix(pixels: Tensor, labels: Tensor, seeds: Seeds, partner: Tensor) -> Mi
         "image_shape": torch.tensor([side, side]),
     }
     share = torch.from_numpy((size * size).astype(np.float32) / np.float32(side * side))
-    return Mixed(operator(pixels, params=params), labels, labels[partner], share)
+    return Mixed(_cutmix_operator()(pixels, params=params), labels, labels[partner], share)
+
+
+# Operators are made once: with their samplers, which nobody asks here, they take a logarithm that differs between CPUs.
+
+
+@functools.cache
+def _resized_crop(side: int) -> K.RandomResizedCrop:
+    return K.RandomResizedCrop((side, side), cropping_mode="slice", align_corners=False)
+
+
+@functools.cache
+def _erasing() -> K.RandomErasing:
+    return K.RandomErasing(p=0.5)
+
+
+@functools.cache
+def _mixup() -> K.RandomMixUpV2:
+    return K.RandomMixUpV2(data_keys=["input"])
+
+
+@functools.cache
+def _cutmix_operator() -> K.RandomCutMixV2:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return K.RandomCutMixV2(data_keys=["input"], use_correct_lambda=True)
 
 
 def _boxes(seeds: Seeds, width: NDArray[np.int64], height: NDArray[np.int64], side: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import kornia
@@ -26,14 +27,32 @@ class Preprocess(nn.Module):
 
     def resize(self, pixels: Tensor) -> Tensor:
         """float32 [n, 3, S, S] → [n, 3, s, s], smoothed before it shrinks."""
-        if pixels.shape[-1] == self.image_size:
+        full = pixels.shape[-1]
+        if full == self.image_size:
             return pixels
-        side = (self.image_size, self.image_size)
-        return kornia.geometry.resize(pixels, side, interpolation="bilinear", antialias=True)
+        if full > self.image_size:
+            kernel = torch.tensor([smoothing(full / self.image_size)])
+            pixels = kornia.filters.filter2d_separable(pixels, kernel, kernel, border_type="reflect")
+        return kornia.geometry.resize(pixels, (self.image_size, self.image_size), interpolation="bilinear")
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(pixels - mean) / std a channel."""
         return kornia.enhance.normalize(pixels, self.mean, self.std)
+
+
+GRID = 1 << 16
+
+
+def smoothing(factor: float) -> list[float]:
+    """The Gaussian of `kornia.geometry.resize(antialias=True)` for shrinking by `factor`, as multiples of a power of two.
+
+    Kornia takes `exp` of a tensor, which vector-math libraries compute differently on different CPUs. Rounded to a grid, the
+    C library's last digit does not count.
+    """
+    sigma = max((factor - 1) / 2, 0.001)
+    half = max(1, int(max(4 * sigma, 3)) // 2)
+    weights = [round(GRID * math.exp(-((x / sigma) ** 2) / 2)) for x in range(-half, half + 1)]
+    return [weight / sum(weights) for weight in weights]
 
 
 def scale(images: Tensor) -> Tensor:

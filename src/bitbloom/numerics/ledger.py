@@ -13,7 +13,6 @@ from collections.abc import Iterable
 
 import torch
 
-
 CHUNK = 1 << 15
 """Elements at a time: their 64-bit copies stay in the nearest cache."""
 
@@ -34,7 +33,7 @@ def tensors_digest(tensors: Iterable[torch.Tensor]) -> bytes:
     """SHA-256 over the raw bytes of tensors, in order (32 bytes)."""
     sha = hashlib.sha256()
     for tensor in tensors:
-        sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        sha.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return sha.digest()
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 
 from bitbloom.errors import BitBloomError
+from bitbloom.numerics import machine
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -42,7 +43,8 @@ def environment(profile: str) -> dict[str, str]:
 def require(profile: str) -> None:
     """Return when this process has the profile's pins; else start it again, once, with them."""
     wanted = environment(profile)
-    if profile == "portable" and "avx2" not in _cpu_flags():
+    flags = machine.flags()
+    if profile == "portable" and flags and "avx2" not in flags:
         raise BitBloomError("the portable profile needs a CPU with AVX2")
     if any(os.environ.get(key) != value for key, value in wanted.items()):
         sys.stdout.flush()
@@ -55,12 +57,3 @@ def pin_torch() -> None:
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="ascii") as stream:
-            lines = (line for line in stream if line.startswith("flags"))
-            return set(next(lines, "").split())
-    except OSError:
-        return {"avx2"}

@@ -66,26 +66,32 @@ def blocks(micro_batches: int, world: int) -> int:
 
 
 class AllTreeSum:
-    """Combines the workers' partial sums in rank order; every worker gets the same total.
+    """The top of the tree: combines the workers' partial sums, and gives every worker the same total.
 
-    The tensors it receives into are kept from call to call: fresh memory of a model's size costs more than the addition.
+    Recursive doubling: in each of log2(world) rounds a worker swaps its partial sum with the worker that holds the
+    neighbouring subtree, and both add the two. `left + right` has the bits of `right + left`, so no one needs to know its side.
     """
 
-    def __init__(self, world: int) -> None:
-        self.world = world
-        self._parts: list[torch.Tensor] = []
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world = rank, world
+        self._received: torch.Tensor | None = None  # kept: fresh memory of a model's size costs more than the addition
 
     def __call__(self, partial: torch.Tensor) -> torch.Tensor:
-        """The total, of the partial sums' shape; it stands until the next call."""
-        if self.world == 1:
-            return partial
-        if not self._parts or self._parts[0].shape != partial.shape:
-            self._parts = [torch.empty_like(partial) for _ in range(self.world)]
-        dist.all_gather(self._parts, partial)
-        tree = TreeSum()
-        for part in self._parts:
-            tree.add(part)
-        return tree.total()
+        """The total, in place of the partial sum."""
+        distance = 1
+        while distance < self.world:
+            partial.add_(self._swap(partial, self.rank ^ distance))
+            distance *= 2
+        return partial
+
+    def _swap(self, mine: torch.Tensor, partner: int) -> torch.Tensor:
+        if self._received is None or self._received.shape != mine.shape:
+            self._received = torch.empty_like(mine)
+        sent, received = dist.isend(mine, partner), dist.irecv(self._received, partner)
+        for transfer in (sent, received):
+            if transfer is not None:
+                transfer.wait()
+        return self._received
 
 
 def all_in_order(rows: torch.Tensor, world: int) -> torch.Tensor:

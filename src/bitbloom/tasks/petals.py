@@ -50,18 +50,11 @@ def build(model: Model, meta: Mapping[str, Any], pretrained: bool = True) -> nn.
 
 
 def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
-    """Matrices decay, biases and norms do not; the head may learn at a rate of its own."""
+    """The classifier on top may learn at a rate of its own."""
     from bitbloom.models import classifier
+    from bitbloom.training import groups
 
-    head = {id(p) for p in network.head().parameters()} if isinstance(network, classifier.Logits) else set()
-    groups: dict[tuple[bool, bool], list[Any]] = {}
-    for parameter in network.parameters():
-        groups.setdefault((id(parameter) in head, parameter.ndim > 1), []).append(parameter)
-    rates = {True: train.head_learning_rate or train.learning_rate, False: train.learning_rate}
-    return [
-        {"params": members, "lr": rates[of_head], "weight_decay": train.weight_decay if decays else 0.0}
-        for (of_head, decays), members in groups.items()
-    ]
+    return groups.parameter_groups(network, network.head().parameters() if isinstance(network, classifier.Logits) else (), train)
 
 
 def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: Model) -> Batch:

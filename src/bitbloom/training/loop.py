@@ -22,8 +22,8 @@ from bitbloom import progress
 from bitbloom.config import Augment, Model, Numerics, Train
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
-from bitbloom.inference import outputs
-from bitbloom.numerics import ledger, reduction, seeds
+from bitbloom.inference import BATCH, outputs
+from bitbloom.numerics import ledger, machine, reduction, seeds, subset
 from bitbloom.tasks import Task
 from bitbloom.training.checkpoint import Checkpoints
 from bitbloom.training.optimiser import Optimiser
@@ -65,7 +65,7 @@ class Run:
         )
         self.micro_batches = numerics.micro_batches
         self.mine = reduction.blocks(self.micro_batches, worker.world)
-        self.all_tree_sum = reduction.AllTreeSum(worker.world)
+        self.all_tree_sum = reduction.AllTreeSum(worker.rank, worker.world)
         self.micro_size = micro_batch_size(train.batch_size, self.micro_batches)
         positions = dataset.split("train")
         self.stream = Stream(positions, dataset.sample_seeds()[positions], train.seed, train.batch_size)
@@ -79,6 +79,8 @@ class Run:
     def fit(self, checkpoints: Checkpoints, report: Report) -> None:
         """Train to the end, from the newest checkpoint if there is one."""
         step = self.resume(checkpoints)
+        if step == 0:
+            self.check_subset()
         report.start(step, self.steps)
         while step < self.steps and not self.stale():
             self.step(step)
@@ -92,6 +94,19 @@ class Run:
                     self.save(checkpoints, step)
         self.note_weights()
 
+    def check_subset(self) -> None:
+        """Fail now, naming the op, when a micro-batch or a validation batch leaves the subset that the profile promises.
+
+        Raises:
+            Unportable: the op, its shapes, and what to do.
+        """
+        number = self.worker.rank * self.mine
+        self.micro_batch(0, number)  # what is made once and kept is made outside
+        with subset.held_to(self.sections.numerics.profile):
+            self.micro_batch(0, number)
+            outputs(self.task, self.network, self.dataset, self.dataset.split("val")[:BATCH], self.sections.model)
+        self.optimiser.release(self.optimiser.take_gradient())
+
     def step(self, step: int) -> None:
         """One optimiser step: my micro-batches, the sum over all workers, the update, the ledger line."""
         tree, notes = reduction.TreeSum(self.optimiser.release), []
@@ -99,13 +114,12 @@ class Run:
             loss, digest = self.micro_batch(step, number)
             tree.add(self.optimiser.take_gradient())
             notes.append((loss, digest))
-        partial = tree.total()
-        gradient = self.all_tree_sum(partial).div_(self.micro_batches)
+        gradient = self.all_tree_sum(tree.total()).div_(self.micro_batches)
         losses = reduction.all_in_order(torch.stack([loss for loss, _ in notes]), self.worker.world)
         digests = reduction.all_in_order(torch.stack([digest for _, digest in notes]), self.worker.world)
         checksum = ledger.checksum(gradient) if self.worker.first else 0
         self.optimiser.step(gradient, step, self.steps)
-        self.optimiser.release(partial)
+        self.optimiser.release(gradient)
         mean = float(reduction.tree_sum(losses)) / self.micro_batches
         if not np.isfinite(mean):
             raise FloatingPointError(f"the loss of step {step} is {mean}: lower train.learning_rate")
@@ -203,7 +217,8 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """training.json: the curves and what they were measured on."""
-        return {
+        kind = machine.kind(self.sections.numerics.profile)
+        return ({} if kind is None else {"machine": kind}) | {
             "epochs": self.history.epochs,
             "best_epoch": self.history.best_epoch,
             "kept": "last" if self.best is None else "best",

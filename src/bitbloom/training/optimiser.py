@@ -44,7 +44,7 @@ class Optimiser:
 
     def split(self, flat: Tensor) -> list[Tensor]:
         """Views of a flat tensor [p] in the shapes of the parameters."""
-        parts = flat.split([parameter.numel() for parameter in self.parameters])
+        parts = flat.split_with_sizes([parameter.numel() for parameter in self.parameters])
         return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
 
     def take_gradient(self) -> Tensor:

@@ -1,0 +1,106 @@
+"""The portable subset: the ops that give the same bits on every x86-64 CPU with AVX2, and the shapes in which they do.
+
+Each op named here was compared, output by output, between a real CPU and emulated ones (`tests/reproducibility/test_ops.py`
+does it again; docs/reproducibility.md has the table). A training in the `portable` profile is held to the subset before its
+first step, so that a config that leaves it fails at once and not on somebody else's machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bitbloom.errors import BitBloomError
+from bitbloom.models.linear import FEWEST_ROWS
+from bitbloom.numerics import trace
+
+_EXACT = """
+_assert_async _foreach_add _is_all_true _is_any_true _local_scalar_dense _to_copy _unsafe_view abs add alias all amax amin any
+arange argmax argmin bernoulli bitwise_and bitwise_not bitwise_or cat ceil clamp clamp_max clamp_min clone constant_pad_nd
+copy cumsum div embedding empty empty_like empty_strided eq expand fill flip floor full full_like gather ge gt index index_add
+index_copy index_put index_select isfinite isinf isnan item le lerp lift_fresh logical_and logical_not logical_or logical_xor
+lt masked_fill max max_pool2d_with_indices max_pool2d_with_indices_backward maximum min minimum mul native_dropout
+native_dropout_backward ne neg new_empty new_empty_strided new_full new_ones new_zeros nll_loss_backward nll_loss_forward
+nonzero ones ones_like rand randint random reciprocal reflection_pad2d reflection_pad2d_backward relu repeat roll round rsub
+scalar_tensor scatter select_backward select_scatter set sign slice_backward slice_scatter sort split split_with_sizes stack
+sub threshold_backward topk tril triu unbind unfold uniform where zero zeros zeros_like
+"""
+EXACT = frozenset(_EXACT.split())
+"""Ops that move numbers, compare them, draw them, or take one correctly rounded operation on each."""
+_PROVEN = """
+_adaptive_avg_pool2d _adaptive_avg_pool2d_backward _fused_adamw _log_softmax _log_softmax_backward_data _softmax
+_softmax_backward_data addmm avg_pool2d avg_pool2d_backward baddbmm bmm convolution convolution_backward dot
+embedding_dense_backward gelu gelu_backward linalg_vector_norm mean mm native_group_norm native_group_norm_backward
+native_layer_norm native_layer_norm_backward sigmoid sigmoid_backward silu silu_backward sum tanh tanh_backward
+upsample_bilinear2d upsample_bilinear2d_backward
+"""
+PROVEN = frozenset(_PROVEN.split())
+"""Ops that add many numbers up or approximate a function, and gave equal bits on every CPU they were compared on."""
+INSTEAD = {
+    "exp": "keep exponentials inside softmax and log-softmax, or draw from a table",
+    "log": "keep logarithms inside log-softmax and cross-entropy",
+    "sqrt": "take lengths by torch.linalg.vector_norm",
+    "rsqrt": "use layer or group norm",
+    "pow": "multiply",
+    "erfinv": "draw weights with bitbloom.models.initialise",
+    "normal": "draw weights with bitbloom.models.initialise",
+    "grid_sampler_2d": "crop by slicing and resize by interpolation",
+    "_scaled_dot_product_flash_attention_for_cpu": 'set attn_implementation="eager"',
+    "scaled_dot_product_attention": 'set attn_implementation="eager"',
+    "_linalg_solve_ex": "solve before training, or not at all",
+    "native_batch_norm": "use group norm: statistics of a batch depend on how it is cut into micro-batches",
+    "linalg_inv_ex": "invert before training, or not at all",
+}
+FEWEST_COLUMNS = 12
+MATRICES = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
+"""Where the two factors of a matrix product stand among its tensors."""
+
+
+class Unportable(BitBloomError):
+    """An op or a shape outside the subset."""
+
+
+class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Raises Unportable at the first op outside the subset that runs inside the block, forward or backward."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Check the op, then run it."""
+        if not func.is_view and func.namespace != "profiler":
+            check(trace.op_name(func), list(trace.tensors((args, kwargs or {}))))
+        return func(*args, **(kwargs or {}))
+
+
+def check(op: str, inputs: list[Tensor]) -> None:
+    """Raise Unportable unless an op on these tensors is in the subset. In-place forms count as the op itself."""
+    name = op if op in EXACT | PROVEN else op.rstrip("_")
+    floating = any(tensor.is_floating_point() for tensor in inputs)
+    if name not in EXACT | PROVEN and (floating or not inputs):
+        raise Unportable(_message(op, inputs, INSTEAD.get(name, "express it with the ops of bitbloom.numerics.subset")))
+    if name in MATRICES and floating:
+        first, second = (inputs[position] for position in MATRICES[name])
+        rows, columns = first.shape[-2], second.shape[-1]
+        if rows < FEWEST_ROWS or columns < FEWEST_COLUMNS:
+            instead = f"products need {FEWEST_ROWS} rows and {FEWEST_COLUMNS} columns: larger micro-batches, or PortableLinear"
+            raise Unportable(_message(op, inputs, instead))
+
+
+def _message(op: str, inputs: list[Tensor], instead: str) -> str:
+    shapes = ", ".join(trace.shape(tensor) for tensor in inputs)
+    return (
+        f"op '{op}' on ({shapes}) is outside the portable subset: its bits differ between CPUs, or nobody has compared them; "
+        f"{instead}; or build with numerics=fast, which promises the same bytes on one kind of CPU only"
+    )
+
+
+@contextmanager
+def held_to(profile: str) -> Iterator[None]:
+    """The block keeps to the subset, where the profile promises it."""
+    if profile != "portable":
+        yield
+        return
+    with Guard():  # type: ignore[no-untyped-call]
+        yield

@@ -1,0 +1,186 @@
+"""Attestations: what a Bento was built from, stated as SLSA provenance and signed with the builder's key.
+
+    openssl ecparam -name prime256v1 -genkey -noout -out key.pem && openssl ec -in key.pem -pubout -out key.pub
+    bitbloom attest petals --key key.pem                                  # dist/attestations/petals/local/
+    bitbloom check-attestation petals --key key.pub
+
+The statement (in-toto Statement v1, predicate https://slsa.dev/provenance/v1) names every input of the build and its digest. It
+holds no time, so equal builds give equal statements. The folder with Bento and statement is signed as a model, by
+model-signing: whoever trusts the key may check it with that tool alone. Somebody who rebuilt the Bento
+(`make verify`) adds a statement of their own, under their own name.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from bitbloom import canonical, claim, config, graph
+from bitbloom.errors import BitBloomError
+from bitbloom.numerics import pins
+from bitbloom.provenance.digests import digest, file_digest, folder_files
+
+ROOT = Path("dist/attestations")
+STATEMENT = "provenance.intoto.json"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:bitbloom:build:v1"
+"""Externally: a target. What happens: `make all TARGET=<target>` in a tree of these materials."""
+
+
+def attest(target: str, key: Path, builder: str, workspace: Path = Path()) -> Path:
+    """Write and sign a builder's statement on the Bento built in a workspace; the folder that holds both.
+
+    Raises:
+        BitBloomError: the Bento is not built, or is not what the working tree claims; the key is no elliptic-curve key.
+    """
+    from model_signing import signing
+
+    bento = workspace / "dist" / f"{target}.bento"
+    if not bento.exists():
+        raise BitBloomError(f"{bento} is missing: make all TARGET={target}")
+    folder = place(target, builder)
+    with canonical.replacing_folder(folder) as temporary:
+        shutil.copyfile(bento, temporary / bento.name)
+        canonical.write_json(temporary / STATEMENT, statement(target, builder, workspace))
+    with canonical.replacing(signature(target, builder)) as temporary:
+        try:
+            signing.Config().use_elliptic_key_signer(private_key=key).sign(folder, temporary)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, OSError) as error:
+            raise BitBloomError(f"cannot sign with {key}: {error} (a PEM private key on a curve such as prime256v1)") from error
+    return folder
+
+
+def check(target: str, key: Path, builder: str) -> str:
+    """Hold a builder's statement against the working tree; a line that says what was found in order.
+
+    Raises:
+        BitBloomError: the signature, the Bento, or a material is not what it says. Names it.
+    """
+    from model_signing import verifying
+
+    folder, bundle = place(target, builder), signature(target, builder)
+    if not folder.is_dir() or not bundle.exists():
+        raise BitBloomError(f"there is no statement of '{builder}' on {target}: {folder}, {bundle}")
+    try:
+        _written_as_read(bundle)
+        verifying.Config().use_elliptic_key_verifier(public_key=key).verify(folder, bundle)  # type: ignore[no-untyped-call]
+    except Exception as error:  # the library raises what its parsers and its cryptography raise
+        raise BitBloomError(f"refused: {bundle} does not hold for {folder} and {key}: {error or type(error).__name__}") from error
+    stated = canonical.read_json(folder / STATEMENT)
+    _is_statement(stated)
+    wrong = [name for name, expected in _named(stated).items() if _digest_here(name) != expected]
+    if wrong:
+        raise BitBloomError(f"refused: the statement of '{builder}' is on another {', '.join(wrong[:5])} ({len(wrong)} differ)")
+    materials = len(stated["predicate"]["buildDefinition"]["resolvedDependencies"])
+    who = stated["predicate"]["runDetails"]["builder"]["id"]
+    return f"{target}: signed by {who}; the Bento and {materials} materials are as stated"
+
+
+def place(target: str, builder: str) -> Path:
+    """Where a builder's Bento and statement are."""
+    return ROOT / target / _folder_name(builder)
+
+
+def signature(target: str, builder: str) -> Path:
+    """A builder's signature: a Sigstore bundle."""
+    return ROOT / target / f"{_folder_name(builder)}.sigstore.json"
+
+
+def statement(target: str, builder: str, workspace: Path = Path()) -> dict[str, Any]:
+    """The in-toto statement, as plain JSON: subject, every material, and what else was built."""
+    from google.protobuf.json_format import MessageToDict
+    from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+    from in_toto_attestation.v1.statement import Statement
+
+    bento = f"dist/{target}.bento"
+    predicate = provenance_pb2.Provenance()
+    definition, details = predicate.build_definition, predicate.run_details
+    definition.build_type = BUILD_TYPE
+    definition.external_parameters.update({"target": target})
+    profile = config.compose(target).numerics.profile
+    definition.internal_parameters.update({"numerics": profile, "environment": pins.environment(profile)})
+    definition.resolved_dependencies.extend(_descriptor(name, sha) for name, sha in materials(target).items())
+    commit = _commit()
+    if commit:
+        definition.resolved_dependencies.add(name="git", digest={"gitCommit": commit})
+    details.builder.id = builder if ":" in builder else f"urn:bitbloom:builder:{builder}"
+    outputs = claim.current(target, workspace)
+    details.byproducts.extend(_descriptor(name, str(entry["sha256"])) for name, entry in outputs.items() if name != bento)
+    made = Statement([_descriptor(bento, str(outputs[bento]["sha256"]))], PREDICATE_TYPE, MessageToDict(predicate))
+    made.validate()
+    plain: dict[str, Any] = MessageToDict(made.pb)
+    return plain
+
+
+def materials(target: str) -> dict[str, str]:
+    """Every file that a build of a target reads and does not make, by path → SHA-256; the user's own data as one folder."""
+    tree = config.compose(target)
+    stages = graph.stages(target, tree)
+    made = [output for stage in stages for output in (*stage.outputs, *stage.metrics)]
+    read = {
+        path for stage in stages for path in stage.inputs if not any(path == out or path.startswith(f"{out}/") for out in made)
+    }
+    files: set[str] = {f"params/{target}.yaml", "weights.lock", graph.DVC.as_posix()}
+    for path in read - set(graph.external(tree)):
+        inside = [file.as_posix() for name, file in folder_files(Path(path)).items() if "__pycache__" not in name]
+        files |= set(inside) if Path(path).is_dir() else {path}
+    found = {path: file_digest(Path(path)) for path in files}
+    found |= {path: digest(Path(path)) for path in graph.external(tree)}
+    return dict(sorted(found.items()))
+
+
+def _descriptor(name: str, sha256: str) -> Any:
+    from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
+
+    return ResourceDescriptor(name=name, digest={"sha256": sha256}).pb
+
+
+def _commit() -> str | None:
+    """The commit of the working tree, when it holds nothing else."""
+    try:
+        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return None if status else head.strip()
+
+
+def _is_statement(stated: dict[str, Any]) -> None:
+    from google.protobuf.json_format import ParseDict, ParseError
+    from in_toto_attestation.v1 import statement as in_toto
+    from in_toto_attestation.v1.statement_pb2 import Statement
+
+    try:
+        in_toto.Statement.copy_from_pb(ParseDict(stated, Statement())).validate()
+    except (ParseError, ValueError) as error:
+        raise BitBloomError(f"refused: {STATEMENT} is no in-toto statement: {error}") from error
+    if stated["predicateType"] != PREDICATE_TYPE:
+        raise BitBloomError(f"refused: {STATEMENT} is about {stated['predicateType']}, not {PREDICATE_TYPE}")
+
+
+def _named(stated: dict[str, Any]) -> dict[str, str]:
+    """What a statement says of files: the Bento and the materials, by path → SHA-256."""
+    dependencies = stated["predicate"]["buildDefinition"]["resolvedDependencies"]
+    named = {item["name"]: item["digest"]["sha256"] for item in dependencies if "sha256" in item["digest"]}
+    return named | {item["name"]: item["digest"]["sha256"] for item in stated["subject"]}
+
+
+def _digest_here(name: str) -> str | None:
+    path = Path(name)
+    return digest(path) if path.exists() else None
+
+
+def _written_as_read(bundle: Path) -> None:
+    """A bundle in any other than its canonical form is refused: a changed bit that parsers forgive is still a changed bit."""
+    from sigstore_models.bundle.v1 import Bundle
+
+    text = bundle.read_text(encoding="utf-8")
+    if Bundle.from_json(text).to_json() != text:
+        raise ValueError("the bundle is not in its canonical form")
+
+
+def _folder_name(builder: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.@_-]+", "-", builder).strip("-.") or "builder"

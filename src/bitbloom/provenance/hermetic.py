@@ -1,0 +1,117 @@
+"""Hermetic: each stage in a folder that holds its declared inputs and nothing else, with an empty environment and no network.
+
+    bitbloom hermetic petals-tiny            # what `make hermetic` calls; the target has to be built
+
+`strace` watches every file a stage asks for, and `unshare` takes the network away. A file of the repository that is asked
+for and was not declared, or is read from the checkout, fails the stage that asked; so does an output with other bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from bitbloom import claim, config, graph
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance.digests import digest
+from bitbloom.target import params_path
+
+TOOLS = ("strace", "unshare")
+QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+LAST_LINES = 15
+
+
+def check(target: str) -> None:
+    """Run every stage of a built target in a cell of its own and print what was found.
+
+    Raises:
+        BitBloomError: a tool is missing, a stage asked for what it does not declare, or an output has other bytes.
+    """
+    lacking = [tool for tool in TOOLS if not shutil.which(tool)]
+    if lacking:
+        raise BitBloomError(f"hermetic needs {' and '.join(lacking)}: apt-get install strace util-linux")
+    console, claimed = Console(highlight=False), claim.read(target)
+    for stage in graph.stages(target, config.compose(target)):
+        with tempfile.TemporaryDirectory(prefix="bitbloom-cell-") as temporary:
+            cell = Path(temporary) / "cell"
+            furnish(cell, stage)
+            trace = Path(temporary) / "trace"
+            done = run(cell, stage, trace)
+            undeclared = sorted(set(asked_for(trace, cell, Path.cwd())))
+            if undeclared:
+                raise BitBloomError(f"{stage.name} asked for what it does not declare: {', '.join(undeclared)}")
+            if done.returncode:
+                raise BitBloomError(f"{stage.name} failed in its cell:\n{_tail(done.stdout)}")
+            different = [path for path in (*stage.outputs, *stage.metrics) if digest(cell / path) != claimed[path]["sha256"]]
+            if different:
+                raise BitBloomError(f"{stage.name} gave other bytes in its cell: {', '.join(different)}")
+        console.print(f"{stage.name}: {len(stage.inputs)} declared inputs, nothing else asked for, the claimed bytes")
+
+
+def furnish(cell: Path, stage: graph.Stage) -> None:
+    """Copy a stage's declared inputs, with the declared keys of the parameters and the declared entries of weights.lock."""
+    for name in stage.inputs:
+        source, copy = Path(name), cell / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, copy)
+    params = params_path(stage.target)
+    _keep(params, cell / params, stage.sections)
+    if stage.weights:
+        _keep(Path("weights.lock"), cell / "weights.lock", stage.weights)
+
+
+def _keep(source: Path, copy: Path, keys: Sequence[str]) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    tree = yaml.safe_load(source.read_text(encoding="utf-8"))
+    copy.write_text(yaml.safe_dump({key: tree[key] for key in keys}), encoding="utf-8")
+
+
+def run(cell: Path, stage: graph.Stage, trace: Path) -> subprocess.CompletedProcess[str]:
+    """The stage's command, as dvc.yaml has it, watched and without a network."""
+    home = cell.parent / "home"
+    home.mkdir()
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": str(cell / "src")}
+    command = ["unshare", "--map-root-user", "--net", "strace", "--follow-forks", "--quiet=all", "--seccomp-bpf"]
+    command += ["--trace=%file", "--string-limit=4096", f"--output={trace}", *stage.as_dvc()["cmd"].split()]
+    return subprocess.run(command, cwd=cell, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def asked_for(trace: Path, cell: Path, checkout: Path) -> Iterator[str]:
+    """Files of the checkout that a traced stage asked for without having them declared, relative to it.
+
+    Either below the cell, where they are missing, or in the checkout itself. The virtual environment is the toolchain and does
+    not count, nor do the folders above it and the `src` folder that an editable install puts on Python's path.
+    """
+    environments = Path(sys.prefix), Path(sysconfig.get_paths()["purelib"])
+    toolchain = {checkout / "src", *checkout.parents, checkout}
+    for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
+        for quoted in QUOTED.findall(line)[:2]:
+            path = Path(os.path.normpath(cell / quoted))
+            if path.is_relative_to(cell):
+                name = path.relative_to(cell)
+                if " ENOENT " in line and _is_input(checkout / name):
+                    yield name.as_posix()
+            elif path.is_relative_to(checkout) and path not in toolchain and not any(map(path.is_relative_to, environments)):
+                yield path.relative_to(checkout).as_posix()
+
+
+def _is_input(path: Path) -> bool:
+    """A file of the repository: bytecode, and folders that a stage makes, are no inputs."""
+    return path.is_file() and "__pycache__" not in path.parts
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-LAST_LINES:])

@@ -1,0 +1,125 @@
+"""Verify: build again in a fresh folder, with no cache, and hold every digest against the claim of the working tree.
+
+    bitbloom verify petals                  # what `make verify` calls
+    bitbloom verify petals --until train
+
+The folder holds copies of the code and the configuration, and stays: what was built there can be attested, or its ledger
+compared (`bitbloom diff`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from bitbloom import build, claim, config, graph
+from bitbloom.errors import BitBloomError
+from bitbloom.stages import STAGES
+
+SHOWN_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """One artifact: the stage that makes it, what is claimed of it, and what was built."""
+
+    artifact: str
+    stage: str
+    expected: str
+    got: str
+
+    @property
+    def same(self) -> bool:
+        """Whether the rebuilt artifact is the claimed one."""
+        return self.expected == self.got
+
+
+def verify(target: str, until: str = "all") -> list[Row]:
+    """Rebuild a target up to a stage; one row an artifact and one a stage's record in dvc.lock, in the order of the build.
+
+    Raises:
+        BitBloomError: nothing is claimed of the target, or a stage failed.
+    """
+    if until not in (*STAGES, "all"):
+        raise BitBloomError(f"no stage '{until}'; there are: {', '.join(STAGES)}, all")
+    claimed, recorded = claim.read(target), records(Path())
+    place = fresh(target)
+    stages = graph.ENDS if until == "all" else (until,)
+    build.repro(
+        place,
+        [graph.stage_name(stage, target) for stage in stages],
+        config.compose(target).numerics.profile,
+        PYTHONPATH=str((place / "src").resolve()),
+    )
+    return compare(target, until, claimed, recorded, place)
+
+
+def workspace(target: str) -> Path:
+    """Where a target is built again."""
+    return build.STATE / "verify" / target
+
+
+def fresh(target: str) -> Path:
+    """A new workspace with copies of the code and the configuration, and a DVC cache of its own that is empty."""
+    place, tree = workspace(target), config.compose(target)
+    build.needs_external(tree, target)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for shared in map(Path, build.SHARED):
+        if shared.is_dir():
+            shutil.copytree(shared, place / shared, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copyfile(shared, place / shared)
+    build.lay_out(place, target, tree, cache=None)
+    return place
+
+
+def records(where: Path) -> dict[str, Any]:
+    """The stages in a workspace's dvc.lock, by name."""
+    lock = where / build.LOCK
+    return dict(yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]) if lock.exists() else {}
+
+
+def compare(target: str, until: str, claimed: dict[str, Any], recorded: dict[str, Any], place: Path) -> list[Row]:
+    """The rows of a rebuilt workspace."""
+    built, rebuilt = claim.current(target, place, until), records(place)
+    made_by = claim.artifacts(target, until)
+    rows = [
+        Row(path, stage, str(claimed.get(path, {}).get("sha256", "nothing")), str(built[path]["sha256"]))
+        for path, stage in made_by.items()
+    ]
+    for stage in sorted(set(made_by.values()), key=STAGES.index):
+        name = graph.stage_name(stage, target)
+        rows.append(Row(f"dvc.lock: {name}", stage, _short_record(recorded.get(name)), _short_record(rebuilt.get(name))))
+    return sorted(rows, key=lambda row: STAGES.index(row.stage))
+
+
+def _short_record(record: dict[str, Any] | None) -> str:
+    """A stage's record in dvc.lock as one digest."""
+    import hashlib
+
+    return "nothing" if record is None else hashlib.sha256(yaml.safe_dump(record, sort_keys=True).encode()).hexdigest()
+
+
+def show(target: str, rows: Sequence[Row]) -> None:
+    """Print the table and the verdict. Raises BitBloomError when an artifact differs, naming the first stage that did."""
+    table = Table("artifact", "expected", "got", "same", title=f"{target}, built again")
+    for row in rows:
+        table.add_row(row.artifact, row.expected[:SHOWN_DIGITS], row.got[:SHOWN_DIGITS], "yes" if row.same else "[red]NO[/red]")
+    Console(width=None if Console().is_terminal else 120).print(table)
+    different = [row for row in rows if not row.same]
+    if not different:
+        print(f"{target}: all {len(rows)} are the same")
+        return
+    first = different[0].stage
+    message = f"{target}: {len(different)} of {len(rows)} differ, stage '{first}' first"
+    if first == "train":
+        message += f"; where: bitbloom diff models/{target} {workspace(target)}/models/{target}"
+    raise BitBloomError(message)

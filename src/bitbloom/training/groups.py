@@ -1,0 +1,46 @@
+"""Which parameters learn at which rate, and which decay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from bitbloom.config import Train
+
+LAYER = re.compile(r"\.layers?\.(\d+)\.")
+"""A parameter's layer in the names of transformers' models."""
+
+
+def parameter_groups(network: nn.Module, head: Iterable[nn.Parameter], train: Train) -> list[dict[str, Any]]:
+    """Optimiser groups (`params`, `lr`, `weight_decay`): matrices decay, biases and norms do not.
+
+    The `head` learns at `train.head_learning_rate`. Below it the rate falls by `train.layer_decay` a layer: what a pretrained
+    network has learnt first is the most general and changes least (Clark et al. 2020, arXiv:2003.10555).
+    """
+    of_head = {id(parameter) for parameter in head}
+    depths = {name: _depth(name) for name, _ in network.named_parameters()}
+    top = max(depths.values(), default=0) + 1
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        rate = train.learning_rate
+        if id(parameter) in of_head:
+            rate = train.head_learning_rate or rate
+        else:
+            for _ in range(top - (depths[name] or top)):  # not a power, whose last bit is the C library's
+                rate *= train.layer_decay
+        groups.setdefault((rate, parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": members, "lr": rate, "weight_decay": train.weight_decay if decays else 0.0}
+        for (rate, decays), members in groups.items()
+    ]
+
+
+def _depth(name: str) -> int:
+    """Layers count from 2, what comes before them is 1, what comes after is 0."""
+    layer = LAYER.search(name)
+    if layer:
+        return int(layer[1]) + 2
+    return 1 if "embeddings" in name else 0

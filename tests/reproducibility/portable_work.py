@@ -1,0 +1,105 @@
+"""Work whose every bit has to be the same on every CPU, as a program, so that an emulated CPU can run it.
+
+python portable_work.py steps petals 2 record.jsonl      # training steps of a shipped config on freshly drawn photos
+python portable_work.py ops record.jsonl                 # each op of the portable subset, at the edge of its shapes
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pandas as pd
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+from torch.nn import functional as F
+
+from bitbloom import config, inference, tasks
+from bitbloom.dataset import Dataset
+from bitbloom.numerics import pins, subset, trace
+from bitbloom.sources import garden
+from bitbloom.target import Target
+from bitbloom.training import loop
+from bitbloom.training.workers import Worker
+
+DRAWN = 48
+
+
+def drawn(target: Target) -> Dataset:
+    """Some photos of the garden, drawn, compressed and packed here, as the stages do it."""
+    task = tasks.load(target.task)
+    photos, labels, _ = zip(*(garden.draw(garden.Config(images=DRAWN, seed=7), number) for number in range(DRAWN)), strict=True)
+    rows = pd.DataFrame({"id": [f"{number:02}" for number in range(DRAWN)], "label": labels})
+    rows["key"] = [hashlib.sha256(photo).hexdigest() for photo in photos]
+    arrays, meta = task.pack(rows, photos, target.prepare)
+    splits = ["train", "train", "train", "val"] * (DRAWN // 4)
+    return Dataset(arrays, rows.assign(attributes="{}", split=splits, excluded=False, reason=""), meta)
+
+
+def steps(name: str, count: int, overrides: list[str]) -> tuple[list[trace.Line], list[dict[str, object]]]:
+    """The ops of a shipped config's first steps and of a validation, and the ledger's lines."""
+    tree = config.compose(name, overrides)
+    target = Target(
+        name, {str(key): OmegaConf.to_object(tree[key]) if OmegaConf.is_config(tree[key]) else tree[key] for key in tree}
+    )
+    data = drawn(target)
+    sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
+    run = loop.Run(Worker(), tasks.load(target.task), data, sections)
+    run.check_subset()
+    with trace.Recorder() as recorder:
+        for step in range(count):
+            run.step(step)
+        inference.outputs(run.task, run.network, data, data.split("val"), target.model)
+    run.note_weights()
+    return recorder.lines, run.history.ledger
+
+
+def values(*shape: int) -> Tensor:
+    """Numbers between -4 and 4 from integers, with a gradient."""
+    return (torch.randint(-(1 << 20), 1 << 20, shape).float() / (1 << 18)).requires_grad_()
+
+
+def both_ways(output: Tensor) -> None:
+    """Backward from an output that was just computed."""
+    output.backward(values(*output.shape).detach())
+
+
+def every_op() -> list[trace.Line]:
+    """The proven ops, forward and backward, in the smallest and in odd shapes that the subset allows."""
+    torch.manual_seed(0)
+    with trace.Recorder() as recorder, subset.Guard():
+        for rows, inner, columns in ((4, 12, 12), (4, 768, 16), (5, 31, 13), (65, 64, 65), (260, 384, 1536), (16, 192, 16)):
+            both_ways(F.linear(values(rows, inner), values(max(columns, 12), inner), values(columns)))
+        for rows, inner, columns in ((12, 12, 12), (37, 64, 37), (65, 64, 65), (17, 31, 13)):
+            both_ways(values(3, rows, inner) @ values(3, inner, columns))
+            both_ways(torch.baddbmm(values(3, rows, columns), values(3, rows, inner), values(3, inner, columns)))
+        for channels, width, kernel, stride in ((3, 32, 3, 2), (16, 24, 3, 1), (24, 24, 1, 1), (3, 384, 14, 14)):
+            images, kernels = values(4, channels, 28, 28), values(width, channels, kernel, kernel)
+            both_ways(F.conv2d(images, kernels, values(width), stride=stride))
+        for function in (F.gelu, F.silu, torch.tanh, torch.sigmoid, lambda x: F.softmax(x, -1), lambda x: F.log_softmax(x, -1)):
+            both_ways(function(values(7, 37)))
+            both_ways(function(values(1, 1000)))
+        both_ways(F.layer_norm(values(9, 96), (96,), values(96), values(96)))
+        both_ways(F.group_norm(values(4, 32, 6, 6), 8, values(32), values(32)))
+        both_ways(F.avg_pool2d(values(4, 8, 12, 12), 2))
+        both_ways(F.adaptive_avg_pool2d(values(4, 8, 12, 12), 3))
+        both_ways(F.interpolate(values(4, 3, 40, 40), (28, 28), mode="bilinear"))
+        both_ways(F.embedding(torch.arange(60).reshape(4, 15) % 23, values(23, 48)))
+        torch.linalg.vector_norm(values(10_007)).backward()
+        values(33, 17).mean(0).dot(values(17)).backward()
+        weights = torch.nn.Parameter(values(300).detach())
+        weights.grad = values(300).detach()
+        torch.optim.AdamW([weights], lr=1e-3, fused=True).step()
+    return recorder.lines
+
+
+if __name__ == "__main__":
+    pins.pin_torch()
+    what, *arguments, out = sys.argv[1:]
+    if what == "ops":
+        trace.write(Path(out), every_op(), {"work": "ops"})
+    else:
+        lines, lines_of_ledger = steps(arguments[0], int(arguments[1]), arguments[2:])
+        trace.write(Path(out), lines, {"work": arguments, "ledger": lines_of_ledger})

@@ -1,0 +1,112 @@
+"""Other CPUs: the same bits on an emulated Intel Haswell and an emulated AMD EPYC as on this machine.
+
+QEMU's user mode runs one process of another CPU (Debian: qemu-user). Both CPUs run at once, one a core, and each takes minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bitbloom import build, claim, config, graph
+from bitbloom.numerics import pins, subset, trace
+from bitbloom.provenance.digests import digest
+
+pytestmark = [
+    pytest.mark.emulated_cpu,
+    pytest.mark.timeout(3000),
+    pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs QEMU's user mode: apt-get install qemu-user"),
+]
+WORK = Path(__file__).with_name("portable_work.py")
+CPUS = ("Haswell", "EPYC")
+HERE = "here"
+STEPS = {"petals": ("2",), "petals-folder": ("1", "model.weights=none", "model.layers=2", "source.path=null")}
+"""Shipped configs and how many of their steps are taken; the pretrained one with fewer layers, all of the same shape."""
+REBUILT = "petals-tiny"
+STAGES = ("ingest", "validate", "prepare", "train", "evaluate", "export")
+"""All but packaging, which starts other programs."""
+
+
+def run(cpu: str, *arguments: str, cwd: Path | None = None, **variables: str) -> None:
+    """Run Python on an emulated CPU, or on this one."""
+    environment = os.environ | pins.environment("portable") | {"WORKERS": "1"} | variables
+    emulator = [] if cpu == HERE else ["qemu-x86_64", "-cpu", cpu]
+    done = subprocess.run([*emulator, sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def everywhere(folder: Path, *work: str) -> dict[str, trace.Record]:
+    """Records of the same work on this machine and on each emulated CPU."""
+    files = {cpu: folder / f"{cpu}.jsonl" for cpu in (HERE, *CPUS)}
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda cpu: run(cpu, str(WORK), *work, str(files[cpu])), files))
+    return {cpu: trace.read(file) for cpu, file in files.items()}
+
+
+@pytest.fixture(scope="module")
+def ops(tmp_path_factory):
+    return everywhere(tmp_path_factory.mktemp("ops"), "ops")
+
+
+@pytest.fixture(scope="module")
+def petals(tmp_path_factory):
+    return everywhere(tmp_path_factory.mktemp("steps"), "steps", "petals", *STEPS["petals"])
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_every_op_of_the_portable_subset_has_the_same_results(ops, cpu):
+    assert_same(ops[HERE], ops[cpu])
+
+
+def assert_same(here: trace.Record, there: trace.Record) -> None:
+    assert len(here.lines) == len(there.lines)
+    position = trace.first_difference(here.lines, there.lines)
+    assert position is None, (here.lines[position], there.lines[position])
+
+
+def test_every_op_that_counts_as_proven_was_compared(ops, petals):
+    compared = {line["op"] for record in (ops[HERE], petals[HERE]) for line in record.lines}
+    assert compared | {op.rstrip("_") for op in compared} >= subset.PROVEN
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_training_steps_of_petals_have_the_same_ops_ledger_and_weights(petals, cpu):
+    assert_same(petals[HERE], petals[cpu])
+    assert petals[HERE].head["ledger"] == petals[cpu].head["ledger"]
+    assert petals[HERE].head["machine"] != petals[cpu].head["machine"]
+
+
+def test_a_training_step_of_the_fine_tuned_transformer_has_the_same_ops(tmp_path):
+    records = everywhere(tmp_path, "steps", "petals-folder", *STEPS["petals-folder"])
+    for cpu in CPUS:
+        assert_same(records[HERE], records[cpu])
+
+
+def test_a_whole_build_of_petals_tiny_on_other_cpus_has_the_claimed_digests(tmp_path):
+    claimed = claim.read(REBUILT)
+    with ThreadPoolExecutor(2) as pool:
+        places = list(pool.map(lambda cpu: built_on(cpu, tmp_path / cpu), CPUS))
+    for place in places:
+        made = {path: digest(place / path) for path, stage in claim.artifacts(REBUILT).items() if stage in STAGES}
+        assert made == {path: claimed[path]["sha256"] for path in made}
+
+
+def built_on(cpu: str, place: Path) -> Path:
+    """A workspace in which an emulated CPU has run all stages but packaging."""
+    place.mkdir()
+    for shared in build.SHARED:
+        (place / shared).symlink_to(Path(shared).resolve())
+    params = place / f"params/{REBUILT}.yaml"
+    params.parent.mkdir()
+    params.write_text(graph.HEADER + config.yaml_text(config.compose(REBUILT)))
+    for stage in STAGES:
+        run(cpu, "-m", f"bitbloom.stages.{stage}", REBUILT, cwd=place)
+    assert json.loads((place / f"models/{REBUILT}/parity.json").read_text())["within_tolerance"]
+    return place

@@ -1,0 +1,104 @@
+"""The portable subset: what is let through, what is refused, and how the refusal reads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import tiny
+from bitbloom.config import Augment, Numerics, Train
+from bitbloom.models.linear import FEWEST_OUTPUTS, PortableLinear
+from bitbloom.numerics import subset
+from bitbloom.training import loop
+from bitbloom.training.checkpoint import Checkpoints
+
+
+def fit(network_change, folder, monkeypatch, profile: str = "portable") -> loop.Run:
+    """A whole run of a network that `network_change` was put in front of the loss of."""
+    monkeypatch.chdir(folder)
+    run = tiny.start(loop.Sections(tiny.MODEL, Augment(), Train(epochs=1, batch_size=32, max_steps=1), Numerics(profile=profile)))
+    loss = run.task.loss
+    monkeypatch.setattr(run.task, "loss", lambda network, batch, train: network_change(loss(network, batch, train)))
+    run.fit(Checkpoints("test"), loop.Report(shown=False))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "instead"),
+    [
+        ("exp", torch.exp, "softmax"),
+        ("log", lambda loss: (loss + 5).log(), "log-softmax"),
+        ("sqrt", lambda loss: (loss + 5).sqrt(), "vector_norm"),
+        ("erfinv", lambda loss: (loss / 100).erfinv(), "bitbloom.models.initialise"),
+    ],
+)
+def test_an_op_outside_the_subset_stops_a_training_before_its_first_step(name, change, instead, tmp_path, monkeypatch):
+    with pytest.raises(subset.Unportable, match=rf"op '{name}' on \(float32\[\]\).*{instead}.*numerics=fast") as caught:
+        fit(change, tmp_path, monkeypatch)
+    assert not (tmp_path / ".bitbloom/checkpoints/test").exists()
+    assert "bits differ between CPUs" in str(caught.value)
+
+
+def test_the_fast_profile_lets_any_op_through(tmp_path, monkeypatch):
+    assert fit(lambda loss: (loss.float() + 5).log(), tmp_path, monkeypatch, profile="fast").history.ledger
+
+
+def test_a_run_within_the_subset_is_not_changed_by_the_check(tmp_path, monkeypatch):
+    checked = fit(lambda loss: loss, tmp_path, monkeypatch)
+    unchecked = tiny.start(checked.sections)
+    unchecked.step(0)
+    assert torch.equal(checked.optimiser.weights, unchecked.optimiser.weights)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 64), (64, 11), (1, 1)])
+def test_small_matrix_products_are_refused_with_their_shapes(rows, columns):
+    with (
+        pytest.raises(subset.Unportable, match=rf"float32\[{rows},32\], float32\[32,{columns}\].*PortableLinear"),
+        subset.Guard(),
+    ):
+        torch.rand(rows, 32) @ torch.rand(32, columns)
+
+
+def test_an_op_in_the_backward_pass_is_seen():
+    class Log(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient.exp()
+
+    weights = torch.rand(4, requires_grad=True)
+    with pytest.raises(subset.Unportable, match="op 'exp'"), subset.Guard():
+        Log.apply(weights).sum().backward()
+
+
+def test_batch_statistics_are_refused():
+    network = nn.BatchNorm2d(3)
+    with pytest.raises(subset.Unportable, match="group norm"), subset.Guard():
+        network(torch.rand(4, 3, 5, 5))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(4, 9), st.booleans())
+def test_a_portable_layer_is_a_linear_layer_inside_the_subset(outputs, rows, bias):
+    layer = nn.Linear(24, outputs, bias=bias)
+    portable = PortableLinear.of(layer)
+    assert portable.state_dict().keys() == layer.state_dict().keys()
+    features = torch.rand(rows, 24)
+    with subset.Guard():
+        found = portable(features)
+        found.sum().backward()
+    assert found.shape == (rows, outputs)
+    assert torch.allclose(found, layer(features), atol=1e-6)
+    assert portable.weight.grad.shape == layer.weight.shape
+
+
+def test_many_outputs_are_computed_as_they_are():
+    layer = PortableLinear(8, FEWEST_OUTPUTS + 1)
+    features = torch.rand(4, 8)
+    assert torch.equal(layer(features), nn.functional.linear(features, layer.weight, layer.bias))
