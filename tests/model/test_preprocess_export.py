@@ -107,7 +107,7 @@ def test_the_int8_graph_is_smaller_and_close(exported, images, by_torch):
     folder = exported / "models/petals"
     found = export.by_onnx(folder / "model.int8.onnx", images)
     assert 0 < np.abs(found - by_torch).mean() < 0.05
-    assert (found.argmax(1) == by_torch.argmax(1)).mean() > 0.85
+    assert (found.argmax(1) == by_torch.argmax(1)).mean() > 0.8
     weights = {name: _bytes_of_matrices(folder / name) for name in ("model.onnx", "model.int8.onnx")}
     assert weights["model.int8.onnx"] < weights["model.onnx"] / 3
 
