@@ -107,6 +107,10 @@ bench: $(STATE)/venv-dev ## How hard the garden is, and what a CNN makes of it
 	@python benchmarks/garden_difficulty.py
 	@python benchmarks/architectures.py
 
+.PHONY: bench-numerics
+bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## What reproducible training costs: the Hugging Face Trainer beside ours
+	@python benchmarks/numerics.py
+
 .PHONY: bench-real
 bench-real: $(STATE)/venv-dev ## Accuracy on real photos (FLOWERS=flowers.tar), from locked and from random weights
 	@python benchmarks/real_photos.py '$(or $(FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder a class))'

@@ -1,3 +1,3 @@
 """Fixtures that several folders of tests share."""
 
-pytest_plugins = ("standin",)
+pytest_plugins = ("checkouts", "standin")

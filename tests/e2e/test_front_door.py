@@ -3,53 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = "TARGET=petals-tiny"
+from checkouts import TARGET, checkout, run
 
 pytestmark = pytest.mark.slow
-
-
-def checkout(folder: Path) -> Path:
-    """A copy of the working tree as git sees it, with this venv, as a repository of its own."""
-    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True).splitlines()
-    for name in listed:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
-    (folder / ".bitbloom").mkdir()
-    for stamp in ("venv-cpu", "venv-dev"):
-        (folder / ".bitbloom" / stamp).touch()
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return folder
-
-
-def run(folder: Path, *command: str) -> str:
-    """Run a command in a checkout, with its own code; its whole output."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "COV_", "WORKERS"))}
-    environment |= {"PYTHONPATH": str(folder / "src"), "BITBLOOM_TRACK": "0", "DVC_SITE_CACHE_DIR": str(folder / ".bitbloom/dvc")}
-    environment["PATH"] = f"{folder / '.venv/bin'}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which petals-tiny was built from nothing, and pushed to a remote beside it."""
-    folder = checkout(tmp_path_factory.mktemp("checkout"))
-    output = run(folder, "make", "all", TARGET)
-    assert "epoch 12" in output
-    assert "sha256:" in output
-    return folder
 
 
 def test_a_build_from_nothing_leaves_the_claim_unchanged(built: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bitbloom import canonical
 from bitbloom.provenance.digests import folder_files
@@ -36,6 +36,18 @@ def read(path: Path, member: str) -> bytes:
         if stream is None:
             raise KeyError(f"{member} in {path} is not a file")
         return stream.read()
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Write every member below a folder. Raises tarfile.TarError for a member that is no plain file inside of it."""
+    with tarfile.open(path, "r:xz") as archive:
+        for entry in archive:
+            name = PurePosixPath(entry.name)
+            stream = archive.extractfile(entry) if entry.isreg() else None
+            if stream is None or name.is_absolute() or ".." in name.parts:
+                raise tarfile.ExtractError(f"{entry.name} in {path} is not a plain file below the archive's folder")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(stream.read())
 
 
 def tar(files: dict[str, bytes]) -> bytes:

@@ -48,8 +48,7 @@ def _is_whole(place: Path) -> bool:
 def _replace(path: Path, place: Path) -> None:
     """Unpack beside the place, check, then move: a broken archive leaves the store as it was."""
     with canonical.replacing_folder(place) as temporary:
-        with tarfile.open(path, "r:xz") as packed:
-            packed.extractall(temporary, filter="data")
+        archive.unpack(path, temporary)
         if bento.version(bento.digest(temporary)) != place.name:
             raise BitBloomError(
                 f"{path} holds other files than its version {place.name} says: build it again with `make package`"

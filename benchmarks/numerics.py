@@ -1,0 +1,220 @@
+"""The price of the promise: training speed of `petals`, side by side with the Hugging Face Trainer as one would run it.
+
+    python benchmarks/numerics.py [--runs 5] [--steps 12] [--json results.json]
+
+Images a second, end to end: read, decode, augment, step. The Trainer gets the same network, batch, JPEG files and Kornia
+operators (with Kornia's own samplers), fp32 on all cores, and its DataLoader once in the process and once with two workers.
+The cases run in turn, so that a slow minute of the machine hits all of them; the table shows the median, the spread and the
+ratio to the better Trainer. Needs `make prepare`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitbloom import canonical
+from bitbloom.numerics import pins
+
+TARGET = "petals"
+WARM_UP = 3
+PROMISE = {
+    "ledger": ("checksum", "tensors_digest"),
+    "reduction.TreeSum": ("add",),
+    "reduction.AllTreeSum": ("_swap",),
+}
+"""What of a step is there for the promise alone: the ledger and the ordered sum (in bitbloom.numerics)."""
+CASES = {
+    "HF Trainer, fp32": ("trainer", {"LOADERS": "0"}),
+    "HF Trainer, fp32, 2 loaders": ("trainer", {"LOADERS": "2"}),
+    "portable, 1 worker": ("ours", {"WORKERS": "1", "PROFILE": "portable"}),
+    "portable, a worker a core": ("ours", {"PROFILE": "portable"}),
+    "fast, a worker a core": ("ours", {"PROFILE": "fast"}),
+}
+
+
+def trainer(steps: int) -> dict[str, float]:
+    """Images a second of the Hugging Face Trainer."""
+    import kornia.augmentation as K  # noqa: N812 -- Kornia's own convention
+    import torch
+    from PIL import Image
+    from torch.nn.functional import cross_entropy
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    from bitbloom import tasks
+    from bitbloom.dataset import Dataset
+    from bitbloom.models.preprocess import Preprocess
+    from bitbloom.target import Target
+
+    target = Target.load(TARGET)
+    data, config = Dataset.open(target.processed), target.augment
+    files = [(target.raw / sample.id, data.meta["classes"].index(sample.label)) for sample in data.samples.itertuples()]
+    augment = K.AugmentationSequential(
+        K.RandomResizedCrop((target.model.image_size,) * 2, scale=tuple(part**2 for part in config.crop_scale), ratio=(1, 1)),
+        K.RandomHorizontalFlip(),
+        K.ColorJiggle(config.brightness, config.contrast, config.saturation, p=config.colour),
+        data_keys=["input"],
+    )
+    preprocess = Preprocess(target.model.image_size, target.model.mean, target.model.std)
+
+    class WithLoss(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = tasks.load(target.task).build(target.model, data.meta)
+
+        def forward(self, pixels: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+            logits = self.network(preprocess.normalise(augment(pixels)))
+            return {"loss": cross_entropy(logits, labels, label_smoothing=target.train.label_smoothing), "logits": logits}
+
+    def read(batch: list[tuple[Path, int]]) -> dict[str, torch.Tensor]:
+        images = [np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB")) for path, _ in batch]
+        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+        return {"pixels": pixels, "labels": torch.tensor([label for _, label in batch])}
+
+    clock: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            clock.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            max_steps=steps + WARM_UP,
+            per_device_train_batch_size=target.train.batch_size,
+            learning_rate=target.train.learning_rate,
+            weight_decay=target.train.weight_decay,
+            dataloader_num_workers=int(os.environ["LOADERS"]),
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            use_cpu=True,
+        )
+        Trainer(WithLoss(), arguments, data_collator=read, train_dataset=files, callbacks=[Clock()]).train()
+    return {"images_a_second": steps * target.train.batch_size / (clock[-1] - clock[WARM_UP - 1])}
+
+
+def ours(steps: int) -> dict[str, float]:
+    """Images a second of our loop, and the part of a step that the ledger and the ordered reduction take."""
+    from bitbloom.config import Numerics
+    from bitbloom.target import Target
+    from bitbloom.training import workers
+
+    target = Target.load(TARGET)
+    target.sections["numerics"] = Numerics(profile=os.environ["PROFILE"])
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        workers.launch(measure, target.numerics.micro_batches, target, steps, result)
+        measured: dict[str, float] = canonical.read_json(result)
+        return measured
+
+
+def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
+    """One worker's part of a timed run."""
+    from bitbloom import numerics, tasks
+    from bitbloom.dataset import Dataset
+    from bitbloom.training import loop
+
+    pins.pin_torch()
+    spent = [0.0]
+    for place, names in PROMISE.items():
+        owner = attrgetter(place)(numerics)
+        for name in names:
+            setattr(owner, name, timed(getattr(owner, name), spent))
+    sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
+    run = loop.Run(worker, tasks.load(target.task), Dataset.open(target.processed), sections)
+    for step in range(WARM_UP):
+        run.step(step)
+    spent[0], start = 0.0, time.perf_counter()
+    for step in range(WARM_UP, WARM_UP + steps):
+        run.step(step)
+    seconds = time.perf_counter() - start
+    if worker.first:
+        canonical.write_json(
+            result, {"images_a_second": steps * target.train.batch_size / seconds, "promise": spent[0] / seconds}
+        )
+
+
+def timed(function: Any, spent: list[float]) -> Any:
+    """The function, its time added to `spent`. Waiting for the other worker counts: it is part of the exchange."""
+
+    def wrapper(*arguments: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            spent[0] += time.perf_counter() - start
+
+    return wrapper
+
+
+def run_case(name: str, steps: int) -> dict[str, float]:
+    """One run of a case in a process of its own."""
+    kind, variables = CASES[name]
+    profile = variables.get("PROFILE")
+    environment = {
+        key: value for key, value in os.environ.items() if key not in pins.environment("portable") and key != "WORKERS"
+    }
+    environment |= variables | (pins.environment(profile) if profile else {})
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.json"
+        command = [sys.executable, __file__, "--case", kind, "--steps", str(steps), "--json", str(out)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{name}:\n{done.stderr[-3000:]}")
+        found: dict[str, float] = canonical.read_json(out)
+        return found
+
+
+def main() -> None:
+    """Measure all cases in turn, or one of them as a child."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--case", choices=("trainer", "ours"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case:
+        canonical.write_json(options.json, {"trainer": trainer, "ours": ours}[options.case](options.steps))
+        return
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in CASES}
+    for _ in range(options.runs):
+        for name in CASES:
+            found[name].append(run_case(name, options.steps))
+    report(found, options.json)
+
+
+def report(found: dict[str, list[dict[str, float]]], path: Path | None) -> None:
+    """Print the table, and write it as JSON."""
+    from rich.console import Console
+    from rich.table import Table
+
+    speeds = {name: [run["images_a_second"] for run in runs] for name, runs in found.items()}
+    base = max(statistics.median(values) for name, values in speeds.items() if name.startswith("HF"))
+    table = Table(
+        "case", "images/s", "spread", "ratio", "ledger and reduction", title=f"training {TARGET}, {os.cpu_count()} cores"
+    )
+    for name, values in speeds.items():
+        middle, promise = statistics.median(values), [run["promise"] for run in found[name] if "promise" in run]
+        part = f"{100 * statistics.median(promise):.1f} %" if promise else ""
+        table.add_row(name, f"{middle:.0f}", f"{min(values):.0f} to {max(values):.0f}", f"{middle / base:.2f}", part)
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    if path:
+        canonical.write_json(path, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""What people check: `make verify`, `bitbloom why`, `make hermetic`, attestations. On one build of petals-tiny."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from checkouts import TARGET, run
+
+pytestmark = pytest.mark.slow
+NAME = "petals-tiny"
+
+
+@pytest.fixture
+def changed(built: Path) -> Iterator[Path]:
+    """The built checkout, every file of git put back afterwards."""
+    yield built
+    run(built, "git", "checkout", "-q", ".")
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def verified(built: Path) -> str:
+    """What `make verify` says of the built checkout."""
+    return run(built, "make", "verify", TARGET)
+
+
+def test_a_build_without_a_cache_is_the_same_in_every_artifact(verified: str, built: Path) -> None:
+    claimed = json.loads((built / f"digests/{NAME}.json").read_text())
+    assert f"all {len(claimed) + 7} are the same" in verified
+    assert "epoch 12" in verified
+    assert run(built, "git", "status", "--porcelain") == ""
+
+
+def test_a_part_can_be_verified_alone(built: Path) -> None:
+    output = run(built, "make", "verify", TARGET, "STAGE=validate")
+    assert "all 4 are the same" in output
+    assert "Running stage 'train" not in output
+
+
+def test_another_claim_is_a_difference_that_names_the_first_stage(changed: Path) -> None:
+    claim = changed / f"digests/{NAME}.json"
+    claimed = json.loads(claim.read_text())
+    for path in (f"reports/{NAME}/validation.json", f"data/raw/{NAME}"):
+        claimed[path]["sha256"] = "0" * 64
+    claim.write_text(json.dumps(claimed))
+    output = run(changed, "bitbloom", "verify", NAME, "--until", "validate", fails=True)
+    assert "2 of 4 differ, stage 'ingest' first" in output
+    assert "0000000000000000" in output
+
+
+def test_a_target_without_a_claim_says_so(changed: Path) -> None:
+    (changed / f"digests/{NAME}.json").unlink()
+    assert f"nothing is claimed of '{NAME}' yet" in run(changed, "bitbloom", "verify", NAME, fails=True)
+
+
+def test_nothing_changed_is_no_reason(built: Path) -> None:
+    assert "nothing changed: train of petals-tiny would not run" in run(built, "bitbloom", "why", "train", NAME)
+
+
+def test_a_changed_module_is_named_with_both_digests_by_the_stages_that_import_it(changed: Path) -> None:
+    with (changed / "src/bitbloom/training/sampler.py").open("a") as stream:
+        stream.write("\n# a comment\n")
+    [line] = run(changed, "bitbloom", "why", "train", NAME).splitlines()
+    assert line.startswith("code src/bitbloom/training/sampler.py: ")
+    assert len({*line.rpartition(": ")[2].split(" → ")}) == 2
+    assert "nothing changed" in run(changed, "bitbloom", "why", "prepare", NAME)
+    assert "stage train: done → runs first" in run(changed, "bitbloom", "why", "evaluate", NAME)
+
+
+def test_a_changed_key_is_named_with_both_values(changed: Path) -> None:
+    edit(changed / f"conf/{NAME}.yaml", "epochs: 12", "epochs: 13")
+    assert "run `make graph`" in run(changed, "bitbloom", "why", "train", NAME)
+    run(changed, "bitbloom", "graph")
+    assert run(changed, "bitbloom", "why", "train", NAME).strip() == "config key train.epochs: 12 → 13"
+
+
+def test_the_profile_the_lock_and_a_lost_output_have_names_of_their_own(changed: Path) -> None:
+    edit(changed / f"params/{NAME}.yaml", "profile: portable", "profile: fast")
+    edit(changed / f"conf/{NAME}.yaml", "\nevaluate:", "\nnumerics:\n  profile: fast\nevaluate:")
+    with (changed / "requirements.lock").open("a") as stream:
+        stream.write("# another\n")
+    (changed / f"models/{NAME}/training.json").rename(changed / "aside")
+    try:
+        output = run(changed, "bitbloom", "why", "train", NAME)
+    finally:
+        (changed / "aside").rename(changed / f"models/{NAME}/training.json")
+    assert "profile numerics.profile: portable → fast" in output
+    assert "lock requirements.lock: " in output
+    assert f"output models/{NAME}/training.json: " in output
+    assert "missing" in output
+
+
+tools = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace: apt-get install strace")
+
+
+@tools
+def test_every_stage_gives_the_claimed_bytes_from_its_declared_inputs_alone(built: Path) -> None:
+    output = run(built, "make", "hermetic")
+    assert output.count("nothing else asked for, the claimed bytes") == 7
+
+
+@tools
+def test_an_undeclared_file_is_named(changed: Path) -> None:
+    edit(changed / "src/bitbloom/graph.py", ', "expectations/{task}.json")', ",)")
+    output = run(changed, "bitbloom", "hermetic", NAME, fails=True)
+    assert "validate-petals-tiny asked for what it does not declare: expectations/petals.json" in output
+
+
+def write_keys(folder: Path) -> tuple[Path, Path]:
+    """A new private and public key."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem, spki = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    bare = serialization.NoEncryption()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "key.pem").write_bytes(private.private_bytes(pem, serialization.PrivateFormat.PKCS8, bare))
+    (folder / "key.pub").write_bytes(private.public_key().public_bytes(pem, spki))
+    return folder / "key.pem", folder / "key.pub"
+
+
+@pytest.fixture(scope="module")
+def attested(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The built checkout with a signed statement, and the public key."""
+    private, public = write_keys(tmp_path_factory.mktemp("keys"))
+    run(built, "bitbloom", "attest", NAME, "--key", str(private))
+    return built, public
+
+
+def check(folder: Path, key: Path, builder: str = "local", fails: bool = False) -> str:
+    return run(folder, "bitbloom", "check-attestation", NAME, "--key", str(key), "--builder", builder, fails=fails)
+
+
+def test_a_statement_names_the_bento_every_material_and_no_time(attested) -> None:
+    folder, public = attested
+    assert "signed by urn:bitbloom:builder:local" in check(folder, public)
+    stated = json.loads((folder / f"dist/attestations/{NAME}/local/provenance.intoto.json").read_text())
+    materials = {item["name"] for item in stated["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    files = {"requirements.lock", "requirements-serve.lock", "src/bitbloom/training/loop.py", f"params/{NAME}.yaml"}
+    assert files | {"git"} <= materials
+    assert not any(word in json.dumps(stated) for word in ("startedOn", "finishedOn", str(folder)))
+
+
+@pytest.mark.parametrize("name", [f"local/{NAME}.bento", "local/provenance.intoto.json", "local.sigstore.json"])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.97])
+def test_one_changed_bit_is_refused(attested, name: str, place: float) -> None:
+    folder, public = attested
+    path = folder / f"dist/attestations/{NAME}" / name
+    whole = path.read_bytes()
+    position = int(len(whole) * place)
+    path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+    try:
+        assert "refused" in check(folder, public, fails=True)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_changed_material_and_another_bento_are_refused_by_name(attested) -> None:
+    folder, public = attested
+    for name in ("src/bitbloom/canonical.py", f"dist/{NAME}.bento"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole + b"\n")
+        try:
+            assert f"is on another {name} (1 differ)" in check(folder, public, fails=True)
+        finally:
+            (folder / name).write_bytes(whole)
+
+
+def test_another_key_is_refused(attested, tmp_path) -> None:
+    folder, _ = attested
+    assert "refused" in check(folder, write_keys(tmp_path)[1], fails=True)
+
+
+def test_who_rebuilt_adds_a_statement_that_differs_in_the_builder_alone(attested, tmp_path) -> None:
+    folder, _ = attested
+    private, public = write_keys(tmp_path)
+    rebuilt = f".bitbloom/verify/{NAME}"
+    run(folder, "bitbloom", "verify", NAME)
+    run(
+        folder,
+        "bitbloom",
+        "attest",
+        NAME,
+        "--key",
+        str(private),
+        "--builder",
+        "https://example.org/second",
+        "--workspace",
+        rebuilt,
+    )
+    assert "signed by https://example.org/second" in check(folder, public, "https://example.org/second")
+    first, second = (
+        json.loads((folder / f"dist/attestations/{NAME}" / name / "provenance.intoto.json").read_text())
+        for name in ("local", "https-example.org-second")
+    )
+    first["predicate"]["runDetails"].pop("builder"), second["predicate"]["runDetails"].pop("builder")
+    assert first == second
