@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
 import pytest
 
-from bitbloom import canonical
+from bitbloom import canonical, imports
 from bitbloom.numerics import machine, pins
 from tiny import write_workspace
 
@@ -68,6 +70,25 @@ def test_another_folder_hash_seed_zone_language_and_user_give_the_same_bytes(onc
         "HOME": str(tmp_path),
     }
     train(workspace, **variables(**other))
+    assert outputs(workspace) == once
+
+
+def other_patch_release() -> str | None:
+    """Another Python 3.11 of this machine, with another patch release than this one."""
+    places = [Path("/usr/bin"), Path("/usr/local/bin"), *Path.home().glob(".pyenv/versions/3.11.*/bin")]
+    for python in (str(place / "python3.11") for place in places if (place / "python3.11").exists()):
+        found = subprocess.run(
+            [python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True
+        )
+        if found.stdout.startswith("3.11.") and found.stdout.strip() != platform.python_version():
+            return python
+    return None
+
+
+@pytest.mark.skipif(not other_patch_release(), reason="needs another patch release of Python 3.11: apt-get install python3.11")
+def test_another_patch_release_of_python_gives_the_same_bytes(once, workspace):
+    packages = os.pathsep.join([str(imports.ROOT), sysconfig.get_paths()["purelib"]])
+    train(workspace, str(other_patch_release()), *TRAIN, **variables(PYTHONPATH=packages))
     assert outputs(workspace) == once
 
 

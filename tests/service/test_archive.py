@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitbloom.provenance import archive
+from bitbloom.provenance.digests import digest
 
 LENGTHS = [0, 1, 3, 4, 65_535, 65_536, 65_537, 200_001]
 
@@ -68,3 +69,23 @@ def test_one_member_can_be_read_and_a_missing_one_is_an_error(tmp_path):
     assert archive.read(tmp_path / "packed", "file") == b"petal"
     with pytest.raises(KeyError):
         archive.read(tmp_path / "packed", "nothing")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("../out", tarfile.REGTYPE), ("/out", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)])
+def test_a_member_that_is_no_plain_file_below_the_folder_is_refused(name, kind, tmp_path):
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, "/etc/passwd"
+    with tarfile.open(tmp_path / "bad.bento", "w:xz") as packed:
+        packed.addfile(entry)
+    with pytest.raises(tarfile.TarError, match="not a plain file"):
+        archive.unpack(tmp_path / "bad.bento", tmp_path / "folder" / "inside")
+    assert [path.name for path in tmp_path.rglob("*")] == ["bad.bento"]
+
+
+def test_an_unpacked_archive_is_the_folder_it_was_made_from(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/c").write_bytes(b"1")
+    (tmp_path / "a/d").write_bytes(b"2")
+    archive.write(tmp_path / "a", tmp_path / "a.tar.xz")
+    archive.unpack(tmp_path / "a.tar.xz", tmp_path / "again")
+    assert digest(tmp_path / "a") == digest(tmp_path / "again")
