@@ -82,8 +82,8 @@ targets: $(STATE)/venv-$(ACCEL) ## List the targets
 ##@ Check
 
 .PHONY: test
-test: $(STATE)/venv-dev ## Run the tests (PYTEST='-m slow' for others)
-	@pytest $(if $(PYTEST),$(PYTEST),-m 'not realdata and not container and not emulated_cpu and not gpu' $(COVERAGE))
+test: $(STATE)/venv-dev ## Run the fast tests (PYTEST='-m slow' for others)
+	@pytest $(if $(PYTEST),$(PYTEST),-m 'not slow and not realdata and not container and not emulated_cpu and not gpu' $(COVERAGE))
 
 .PHONY: test-real
 test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA=folder with flowers.tar)

@@ -243,25 +243,30 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
         raise BitBloomError(_explain(target, overrides, error)) from error
 
 
-def load(path: Path) -> DictConfig:
-    """A composed tree read back from `params/<target>.yaml`, checked again (`dvc exp run` may have changed it)."""
+def load(path: Path, sections: Iterable[str]) -> DictConfig:
+    """Sections of a composed tree, read back from `params/<target>.yaml` and checked again (`dvc exp run` may have changed them).
+
+    The others are not looked at: a stage that reads no `source` does not depend on the module that defines it.
+    """
     try:
-        return typed(OmegaConf.to_container(OmegaConf.load(path)), str(path))
+        tree: Any = OmegaConf.to_container(OmegaConf.load(path))
+        return typed({key: value for key, value in tree.items() if key in set(sections)}, str(path), sections)
     except FileNotFoundError as error:
         raise BitBloomError(f"{path} is missing: run `make graph`") from error
     except OmegaConfBaseException as error:
         raise BitBloomError(f"{path}: {_first_line(error)}") from error
 
 
-def typed(tree: Any, where: str) -> DictConfig:
-    """Merge a plain tree into the typed schema. The schema of `source` is the one its module gives."""
-    kind = (tree.get("source") or {}).get("kind")
-    if not kind:
-        raise BitBloomError(f"{where}: source.kind is missing: it names a module of bitbloom.sources")
+def typed(tree: Any, where: str, sections: Iterable[str] = tuple(Config.__dataclass_fields__)) -> DictConfig:
+    """Merge a plain tree into the typed schema, these sections of it. The schema of `source` is the one its module gives."""
     schema = OmegaConf.structured(Config)
-    schema.source = OmegaConf.structured(sources.load(kind).Config)
+    if "source" in sections:
+        kind = (tree.get("source") or {}).get("kind")
+        if not kind:
+            raise BitBloomError(f"{where}: source.kind is missing: it names a module of bitbloom.sources")
+        schema.source = OmegaConf.structured(sources.load(kind).Config)
     merged = OmegaConf.merge(schema, tree)
-    missing = OmegaConf.missing_keys(merged)
+    missing = {key for key in OmegaConf.missing_keys(merged) if key.partition(".")[0] in sections}
     if missing:
         raise BitBloomError(f"{where}: no value for {', '.join(sorted(missing))}")
     assert isinstance(merged, DictConfig)

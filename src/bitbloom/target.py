@@ -34,10 +34,10 @@ class Target:
     @classmethod
     def load(cls, name: str, reads: Iterable[str] = ALL) -> Target:
         """Read `params/<name>.yaml` and keep the sections in `reads`, as instances of the types in `config`."""
-        tree = config.load(params_path(name))
-        unknown = set(reads) - set(tree)
+        unknown = set(reads) - set(ALL)
         if unknown:
             raise BitBloomError(f"sections {sorted(unknown)} are not in bitbloom.config.Config")
+        tree = config.load(params_path(name), tuple(reads))
         return cls(name, {key: OmegaConf.to_object(tree[key]) if OmegaConf.is_config(tree[key]) else tree[key] for key in reads})
 
     def section(self, key: str) -> Any:

@@ -77,10 +77,8 @@ def other_patch_release() -> str | None:
     """Another Python 3.11 of this machine, with another patch release than this one."""
     places = [Path("/usr/bin"), Path("/usr/local/bin"), *Path.home().glob(".pyenv/versions/3.11.*/bin")]
     for python in (str(place / "python3.11") for place in places if (place / "python3.11").exists()):
-        found = subprocess.run(
-            [python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True
-        )
-        if found.stdout.startswith("3.11.") and found.stdout.strip() != platform.python_version():
+        found = subprocess.check_output([python, "-c", "import platform; print(platform.python_version())"], text=True).strip()
+        if found.startswith("3.11.") and found != platform.python_version():
             return python
     return None
 

@@ -15,8 +15,9 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -40,7 +41,7 @@ def check(target: str) -> None:
     lacking = [tool for tool in TOOLS if not shutil.which(tool)]
     if lacking:
         raise BitBloomError(f"hermetic needs {' and '.join(lacking)}: apt-get install strace util-linux")
-    console, claimed = Console(highlight=False), claim.read(target)
+    console, claimed = Console(highlight=False, soft_wrap=True), claim.read(target)
     for stage in graph.stages(target, config.compose(target)):
         with tempfile.TemporaryDirectory(prefix="bitbloom-cell-") as temporary:
             cell = Path(temporary) / "cell"
@@ -68,15 +69,16 @@ def furnish(cell: Path, stage: graph.Stage) -> None:
         else:
             shutil.copyfile(source, copy)
     params = params_path(stage.target)
-    _keep(params, cell / params, stage.sections)
+    tree = yaml.safe_load(params.read_text(encoding="utf-8"))
+    _write(cell / params, {key: tree[key] for key in stage.sections})
     if stage.weights:
-        _keep(Path("weights.lock"), cell / "weights.lock", stage.weights)
+        weights = yaml.safe_load(Path("weights.lock").read_text(encoding="utf-8"))
+        _write(cell / "weights.lock", {name: weights[name] for name in stage.weights})
 
 
-def _keep(source: Path, copy: Path, keys: Sequence[str]) -> None:
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    tree = yaml.safe_load(source.read_text(encoding="utf-8"))
-    copy.write_text(yaml.safe_dump({key: tree[key] for key in keys}), encoding="utf-8")
+def _write(path: Path, tree: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
 
 
 def run(cell: Path, stage: graph.Stage, trace: Path) -> subprocess.CompletedProcess[str]:

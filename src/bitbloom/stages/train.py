@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from bitbloom import canonical, imports, tasks
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
+from bitbloom.models import weights
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import digest, file_digest
 from bitbloom.stages import main
@@ -71,12 +72,13 @@ def inputs_digest(target: Target) -> str:
     sections = {key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in target.sections.items()}
     code = imports.closure([__spec__.name, f"{tasks.__name__}.{target.task}"])
     files = {path.relative_to(imports.ROOT).as_posix(): file_digest(path) for path in code}
-    locks = {name: file_digest(Path(name)) for name in ("requirements.lock", "weights.lock")}
+    kind, _, name = target.model.weights.partition(":")
     state = {
         "config": sections,
         "data": digest(target.processed),
         "code": files,
-        "locks": locks,
+        "lock": file_digest(Path("requirements.lock")),
+        "weights": asdict(weights.locked(name)) if kind == "locked" else None,
         "isa": os.environ.get("ATEN_CPU_CAPABILITY"),
     }
     return hashlib.sha256(canonical.json_text(state).encode()).hexdigest()
