@@ -11,7 +11,7 @@ import yaml
 
 from bitbloom import config, graph, target
 from bitbloom.errors import BitBloomError
-from bitbloom.target import Target, params_path
+from bitbloom.target import ALL, Target, params_path
 
 every_target = pytest.mark.parametrize("name", config.targets())
 

@@ -86,6 +86,7 @@ def run(cell: Path, stage: graph.Stage, trace: Path) -> subprocess.CompletedProc
     home = cell.parent / "home"
     home.mkdir()
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": str(cell / "src")}
+    environment["WORKERS"] = "1"  # several would meet on the loopback interface, which is gone too
     command = ["unshare", "--map-root-user", "--net", "strace", "--follow-forks", "--quiet=all", "--seccomp-bpf"]
     command += ["--trace=%file", "--string-limit=4096", f"--output={trace}", *stage.as_dvc()["cmd"].split()]
     return subprocess.run(command, cwd=cell, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
