@@ -1,0 +1,212 @@
+"""The parts of verifying, attesting and explaining, each on little: `test_verify.py` runs them on a whole build."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from bitbloom import build, canonical, claim, config, graph, why
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance import attestation, hermetic, rebuild
+from bitbloom.provenance.digests import digest, file_digest
+
+TARGET = "petals-tiny"
+OUTPUTS = {"data/raw/t": "ingest", "models/t/model.safetensors": "train", "models/t/ledger.jsonl": "train"}
+
+
+def rows(different: tuple[str, ...] = ()) -> list[rebuild.Row]:
+    return [rebuild.Row(path, stage, "a" * 64, ("b" if path in different else "a") * 64) for path, stage in OUTPUTS.items()]
+
+
+def test_equal_rows_are_a_table_and_a_good_verdict(capsys):
+    rebuild.show("t", rows())
+    assert "t: all 3 are the same" in capsys.readouterr().out
+
+
+def test_the_first_stage_that_differs_is_named_and_for_training_the_next_command(capsys):
+    with pytest.raises(BitBloomError, match="2 of 3 differ, stage 'ingest' first"):
+        rebuild.show("t", rows(("data/raw/t", "models/t/ledger.jsonl")))
+    assert capsys.readouterr().out.count("NO") == 2
+    with pytest.raises(BitBloomError, match=r"stage 'train' first; where: bitbloom diff models/t .bitbloom/verify/t/models/t"):
+        rebuild.show("t", rows(("models/t/model.safetensors",)))
+
+
+def test_a_rebuilt_workspace_is_compared_with_claim_and_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "artifacts", lambda *_: OUTPUTS)
+    for path in OUTPUTS:
+        canonical.write_text(tmp_path / path, path)
+    claimed = {path: {"sha256": digest(tmp_path / path)} for path in OUTPUTS}
+    record = {"cmd": "x", "deps": [{"path": "a", "md5": "1"}]}
+    canonical.write_text(tmp_path / "dvc.lock", yaml.safe_dump({"stages": {"ingest-t": record, "train-t": record}}))
+    found = rebuild.compare("t", "all", claimed, {"ingest-t": record, "train-t": record | {"cmd": "y"}}, tmp_path)
+    assert [(row.artifact, row.same) for row in found] == [
+        ("data/raw/t", True),
+        ("dvc.lock: ingest-t", True),
+        ("models/t/model.safetensors", True),
+        ("models/t/ledger.jsonl", True),
+        ("dvc.lock: train-t", False),
+    ]
+    assert rebuild.records(tmp_path / "nowhere") == {}
+
+
+def test_a_fresh_workspace_holds_copies_and_no_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "STATE", tmp_path)
+    place = rebuild.fresh(TARGET)
+    assert place == tmp_path / "verify" / TARGET
+    assert file_digest(place / "src/bitbloom/cli.py") == file_digest(Path("src/bitbloom/cli.py"))
+    assert not (place / "src").is_symlink()
+    assert "dir =" not in (place / ".dvc/config").read_text()
+    assert yaml.safe_load((place / f"params/{TARGET}.yaml").read_text()) == yaml.safe_load(
+        Path(f"params/{TARGET}.yaml").read_text()
+    )
+
+
+def test_an_unknown_stage_and_an_unclaimed_target_are_errors(tmp_path, monkeypatch):
+    with pytest.raises(BitBloomError, match="no stage 'bake'"):
+        rebuild.verify(TARGET, "bake")
+    with pytest.raises(BitBloomError, match="no stage 'bake'"):
+        why.why("bake", TARGET)
+    monkeypatch.setattr(claim, "path", lambda _: tmp_path / "none.json")
+    with pytest.raises(BitBloomError, match=r"nothing is claimed of 'petals-tiny' yet.*make all TARGET=petals-tiny"):
+        rebuild.verify(TARGET)
+
+
+def test_changes_are_the_leaves_that_differ():
+    before, now = {"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 5}, "e": 6}
+    assert list(why.changes("k", before, now)) == [("k.b.c", 2, 5), ("k.b.d", 3, "nothing"), ("k.e", "nothing", 6)]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("src/a.py", "code"),
+        ("requirements.lock", "lock"),
+        ("data/raw/t", "data"),
+        ("expectations/a.json", "suite"),
+        ("x", "file"),
+    ],
+)
+def test_an_input_has_a_name_a_person_uses(path, kind):
+    assert why.kind_of(path) == kind
+
+
+def repository(folder: Path) -> Path:
+    """A DVC repository with one target whose training was done, and this project's configuration."""
+    for name in ("src", "conf", "params", "bentos"):
+        (folder / name).symlink_to(Path(name).resolve())
+    tree = config.compose(TARGET)
+    stage = {stage.stage: stage for stage in graph.stages(TARGET, tree)}["train"]
+    build.lay_out(folder / "place", TARGET, tree, cache=None)
+    return folder / "place", stage
+
+
+def test_a_stage_that_never_ran_says_so(tmp_path, monkeypatch):
+    place, stage = repository(tmp_path)
+    monkeypatch.chdir(place)
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        assert [reason.before for reason in why._reasons(repo, stage.name)] == ["never built here"]
+
+
+TRACE = """
+12 openat(AT_FDCWD, "declared.txt", O_RDONLY) = 3
+12 newfstatat(AT_FDCWD, "hidden.txt", 0x7ffd, 0) = -1 ENOENT (No such file or directory)
+12 newfstatat(AT_FDCWD, "never-there.txt", 0x7ffd, 0) = -1 ENOENT (No such file or directory)
+12 openat(AT_FDCWD, "{checkout}/conf/petals.yaml", O_RDONLY) = 4
+12 openat(AT_FDCWD, "{checkout}/src", O_RDONLY|O_DIRECTORY) = 5
+12 openat(AT_FDCWD, "/usr/lib/libc.so", O_RDONLY) = 6
+"""
+
+
+def test_a_trace_tells_what_was_asked_for_and_not_declared(tmp_path):
+    cell, checkout = tmp_path / "cell", tmp_path / "checkout"
+    for path in (cell / "declared.txt", checkout / "declared.txt", checkout / "hidden.txt"):
+        canonical.write_text(path, "")
+    canonical.write_text(tmp_path / "trace", TRACE.format(checkout=checkout))
+    assert list(hermetic.asked_for(tmp_path / "trace", cell, checkout)) == ["hidden.txt", "conf/petals.yaml"]
+
+
+def test_a_cell_holds_the_declared_keys_and_files_alone(tmp_path):
+    stages = {stage.stage: stage for stage in graph.stages("petals-folder", config.compose("petals-folder"))}
+    stage = stages["train"]
+    inputs = tuple(path for path in stage.inputs if not path.startswith("data/"))
+    hermetic.furnish(tmp_path, graph.Stage(**{**vars(stage), "inputs": inputs}))
+    assert set(yaml.safe_load((tmp_path / "params/petals-folder.yaml").read_text())) == set(stage.sections)
+    assert list(yaml.safe_load((tmp_path / "weights.lock").read_text())) == ["vit-s-dinov2"]
+    assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "src").rglob("*.py")} <= set(inputs)
+
+
+def test_a_missing_tool_is_named(monkeypatch):
+    monkeypatch.setattr(hermetic.shutil, "which", lambda _: None)
+    with pytest.raises(BitBloomError, match="apt-get install strace"):
+        hermetic.check(TARGET)
+
+
+def write_key(path: Path, private: object) -> Path:
+    bare = serialization.NoEncryption()
+    path.write_bytes(private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, bare))
+    public = private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    path.with_suffix(".pub").write_bytes(public)
+    return path
+
+
+@pytest.fixture
+def bento(tmp_path, monkeypatch):
+    """A working tree with a Bento and one material; a key."""
+    materials = attestation.materials(TARGET)
+    assert {"requirements.lock", "src/bitbloom/stages/train.py", f"params/{TARGET}.yaml"} <= set(materials)
+    assert not any(name.startswith(("models/", "data/")) for name in materials)
+    monkeypatch.chdir(tmp_path)
+    canonical.write_text(Path(f"dist/{TARGET}.bento"), "a Bento")
+    canonical.write_text(Path("loop.py"), "code")
+    outputs = {f"dist/{TARGET}.bento": {"sha256": digest(Path(f"dist/{TARGET}.bento")), "bytes": 7}}
+    monkeypatch.setattr(claim, "current", lambda *_: outputs)
+    monkeypatch.setattr(config, "compose", lambda _: config.OmegaConf.create({"numerics": {"profile": "portable"}}))
+    monkeypatch.setattr(attestation, "materials", lambda _: {"loop.py": digest(Path("loop.py"))})
+    return write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
+
+
+def test_a_signed_statement_holds_until_something_changes(bento):
+    folder = attestation.attest(TARGET, bento, "me")
+    public = bento.with_suffix(".pub")
+    assert "signed by urn:bitbloom:builder:me; the Bento and 1 materials are as stated" in attestation.check(TARGET, public, "me")
+    canonical.write_text(Path("loop.py"), "other code")
+    with pytest.raises(BitBloomError, match=r"is on another loop.py \(1 differ\)"):
+        attestation.check(TARGET, public, "me")
+    canonical.write_text(folder / attestation.STATEMENT, "{}")
+    with pytest.raises(BitBloomError, match="refused"):
+        attestation.check(TARGET, public, "me")
+
+
+def test_a_bundle_that_only_parsers_forgive_is_refused(bento):
+    attestation.attest(TARGET, bento, "me")
+    bundle = attestation.signature(TARGET, "me")
+    canonical.write_text(bundle, bundle.read_text() + " ")
+    with pytest.raises(BitBloomError, match="not in its canonical form"):
+        attestation.check(TARGET, bento.with_suffix(".pub"), "me")
+
+
+def test_what_is_not_there_and_what_cannot_sign_are_clear_errors(bento, tmp_path):
+    with pytest.raises(BitBloomError, match="no statement of 'nobody'"):
+        attestation.check(TARGET, bento.with_suffix(".pub"), "nobody")
+    with pytest.raises(BitBloomError, match="make all TARGET=other"):
+        attestation.attest("other", bento, "me")
+    with pytest.raises(BitBloomError, match="cannot sign with .*prime256v1"):
+        attestation.attest(TARGET, write_key(tmp_path / "ed.pem", ed25519.Ed25519PrivateKey.generate()), "me")
+
+
+def test_equal_builds_give_equal_statements_and_a_clean_tree_names_its_commit(bento):
+    first = attestation.statement(TARGET, "me")
+    assert first == attestation.statement(TARGET, "me")
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"], check=True)
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    named = attestation.statement(TARGET, "me")["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert {"name": "git", "digest": {"gitCommit": head}} in named
