@@ -55,15 +55,12 @@ def test_a_rebuilt_workspace_is_compared_with_claim_and_lock(tmp_path, monkeypat
 
 
 def test_a_fresh_workspace_holds_copies_and_no_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "STATE", tmp_path)
+    monkeypatch.setattr(rebuild, "workspace", lambda _: tmp_path / "fresh")
     place = rebuild.fresh(TARGET)
-    assert place == tmp_path / "verify" / TARGET
     assert file_digest(place / "src/bitbloom/cli.py") == file_digest(Path("src/bitbloom/cli.py"))
     assert not (place / "src").is_symlink()
     assert "dir =" not in (place / ".dvc/config").read_text()
-    assert yaml.safe_load((place / f"params/{TARGET}.yaml").read_text()) == yaml.safe_load(
-        Path(f"params/{TARGET}.yaml").read_text()
-    )
+    assert (place / f"params/{TARGET}.yaml").read_bytes() == Path(f"params/{TARGET}.yaml").read_bytes()
 
 
 def test_an_unknown_stage_and_an_unclaimed_target_are_errors(tmp_path, monkeypatch):
@@ -197,7 +194,7 @@ def test_what_is_not_there_and_what_cannot_sign_are_clear_errors(bento, tmp_path
         attestation.check(TARGET, bento.with_suffix(".pub"), "nobody")
     with pytest.raises(BitBloomError, match="make all TARGET=other"):
         attestation.attest("other", bento, "me")
-    with pytest.raises(BitBloomError, match="cannot sign with .*prime256v1"):
+    with pytest.raises(BitBloomError, match=r"cannot sign with .*prime256v1"):
         attestation.attest(TARGET, write_key(tmp_path / "ed.pem", ed25519.Ed25519PrivateKey.generate()), "me")
 
 

@@ -48,7 +48,7 @@ def attest(target: str, key: Path, builder: str, workspace: Path = Path()) -> Pa
     with canonical.replacing(signature(target, builder)) as temporary:
         try:
             signing.Config().use_elliptic_key_signer(private_key=key).sign(folder, temporary)  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, AttributeError, OSError) as error:  # the library asks any key for its curve
             raise BitBloomError(f"cannot sign with {key}: {error} (a PEM private key on a curve such as prime256v1)") from error
     return folder
 
