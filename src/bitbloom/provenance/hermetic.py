@@ -30,6 +30,7 @@ from bitbloom.target import params_path
 TOOLS = ("strace", "unshare")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 LAST_LINES = 15
+MACHINE_NOTES = "run.json"
 
 
 def check(target: str) -> None:
@@ -112,8 +113,8 @@ def asked_for(trace: Path, cell: Path, checkout: Path) -> Iterator[str]:
 
 
 def _is_input(path: Path) -> bool:
-    """A file of the repository: bytecode, and folders that a stage makes, are no inputs."""
-    return path.is_file() and "__pycache__" not in path.parts
+    """A file of the repository that can change an output: not bytecode, nor what stages note of the machine and nobody hashes."""
+    return path.is_file() and "__pycache__" not in path.parts and path.name != MACHINE_NOTES
 
 
 def _tail(text: str) -> str:
