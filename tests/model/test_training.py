@@ -482,6 +482,8 @@ def test_checkpoints_are_filed_under_everything_that_the_weights_depend_on(stage
     assert before == train.inputs_digest(stage())
     assert before != train.inputs_digest(stage(seed=3))
     Path("weights.lock").write_text("{}")
+    assert before == train.inputs_digest(stage())  # it starts from no locked weights
+    Path("requirements.lock").write_text("torch==0.0.0")
     relocked = train.inputs_digest(stage())
     (stage().processed / "labels.npy").unlink()
     assert len({before, relocked, train.inputs_digest(stage())}) == 3

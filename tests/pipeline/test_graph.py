@@ -132,7 +132,7 @@ def test_every_output_has_one_maker_and_every_made_input_a_stage_that_makes_it(s
     assert len(made) == len(set(made))
     for stage in stages.values():
         for path in stage.inputs:
-            assert graph._made(path, made) or Path(path).exists(), path
+            assert graph.is_made(path, made) or Path(path).exists(), path
 
 
 def test_dvc_takes_the_graph_and_sees_each_stage_after_those_it_needs(stages):
