@@ -6,50 +6,82 @@ import os
 import random
 import signal
 import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from checkouts import TARGET, checkout, environment, run
 
-KILLS = 20
-SECONDS = (3.0, 14.0)
-"""How long a build runs before it is killed."""
+KILLS_A_STAGE = 3
+STAGES = [f"{stage}-petals-tiny" for stage in ("ingest", "validate", "prepare", "train", "evaluate", "export", "package")]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.timeout(1800)
+def test_kills_at_random_moments_of_every_stage_change_nothing(tmp_path: Path) -> None:
     folder = checkout(tmp_path / "killed")
-    dice = random.Random(3)
-    stages, kills = set(), 0
-    while kills < KILLS:
-        finished, log = start_and_kill(folder, dice.uniform(*SECONDS))
-        stages |= {line.split("'")[1] for line in log.splitlines() if line.startswith("Running stage")}
-        kills += not finished
-        if finished:
+    lasts, dice, kills = seconds_of_stages(folder), random.Random(3), Counter[str]()
+    forget(folder)
+    while min(kills[stage] for stage in STAGES) < KILLS_A_STAGE:
+        aim = min(STAGES, key=lambda name: kills[name])
+        hit = kill(folder, aim, dice.uniform(0, lasts[aim]))
+        if hit:
+            kills[hit] += 1
+        else:  # it came to its end, because `aim` had been built before
             assert run(folder, "git", "status", "--porcelain") == ""
             forget(folder)
+    assert kills.total() >= 20
     output = run(folder, "make", "all", TARGET)
     assert run(folder, "git", "status", "--porcelain") == "", output
-    assert len(stages) >= 5, stages
 
 
-def start_and_kill(folder: Path, seconds: float) -> tuple[bool, str]:
-    """Start a build and end it, with all its processes; whether it was done before, and what it had printed."""
-    with (folder / ".bitbloom/killed.log").open("w+") as log:
-        command, variables = ["make", "all", TARGET], environment(folder)
-        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True)
+def seconds_of_stages(folder: Path) -> dict[str, float]:
+    """How long each stage of a whole build takes on this machine."""
+    starts: dict[str, float] = {}
+    with started(folder) as (process, log):
+        while process.poll() is None:
+            starts |= {stage: time.monotonic() for stage in stages_in(log) if stage not in starts}
+            time.sleep(0.05)
+    assert process.returncode == 0, log.read_text()
+    ends = [*list(starts.values())[1:], time.monotonic()]
+    return {stage: end - start for (stage, start), end in zip(starts.items(), ends, strict=True)}
+
+
+def kill(folder: Path, aim: str, seconds: float) -> str | None:
+    """Start a build and kill it with all its processes so long after the stage `aim` began; the stage that was hit, if any."""
+    with started(folder) as (process, log):
+        while process.poll() is None and aim not in stages_in(log):
+            time.sleep(0.05)
         try:
-            finished = process.wait(seconds) == 0
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
-            finished = False
+            return stages_in(log)[-1]
+    assert process.returncode == 0, log.read_text()
+    return None
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A build in a session of its own, killed at the end of the block, and what it prints."""
+    log = folder / ".bitbloom/killed.log"
+    with log.open("w") as stream:
+        command, variables = ["make", "all", TARGET], environment(folder)
+        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=stream, stderr=stream, start_new_session=True)
+    try:
+        yield process, log
+    finally:
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        log.seek(0)
-        text = log.read()
-    assert finished or process.returncode == -signal.SIGKILL, text
-    return finished, text
+        process.wait()
+
+
+def stages_in(log: Path) -> list[str]:
+    """The stages that a build has started, in their order."""
+    return [line.split("'")[1] for line in log.read_text().splitlines() if line.startswith("Running stage '")]
 
 
 def forget(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """A linear layer with few outputs that gives the same bits on every CPU.
 
-Matrix libraries take other paths for matrices with few rows or columns, and these paths differ between CPUs. Measured
-with PyTorch 2.13 and MKL on AVX2: a product [m, k] × [k, n] is portable from m = 4 and n = 12 on (`benchmarks/numerics`).
+Matrix libraries take other paths for matrices with few rows or columns, and these paths differ between CPUs. From how many
+rows and columns on they do not is in `bitbloom.numerics.subset`; `tests/reproducibility/test_other_cpus.py` compares this layer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 FEWEST_OUTPUTS = 16
-FEWEST_ROWS = 4
 
 
 class PortableLinear(nn.Linear):

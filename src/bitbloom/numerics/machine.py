@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
-TELLING = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
-"""Flags by which libraries choose their code."""
+TELLING = ("avx2", "fma3", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16")
+"""Instruction sets by which libraries choose their code, as PyTorch names them."""
 
 
 def facts() -> dict[str, Any]:
@@ -21,7 +21,7 @@ def facts() -> dict[str, Any]:
 
     return {
         "cpu": cpu(),
-        "instruction_sets": [flag for flag in TELLING if flag in flags()],
+        "instruction_sets": instruction_sets(),
         "c_library": "-".join(platform.libc_ver()),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -32,9 +32,18 @@ def facts() -> dict[str, Any]:
 
 
 def cpu() -> str:
-    """The CPU's name; the architecture where the system does not tell."""
-    names = (line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name"))
-    return next(names, platform.machine())
+    """The CPU's name as the CPU itself tells it: under emulation, the emulated one's."""
+    import torch
+
+    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
+
+
+def instruction_sets() -> list[str]:
+    """Those of TELLING that the CPU, real or emulated, says it has."""
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return [name for name in TELLING if found.get(name)]
 
 
 def kind(profile: str) -> str | None:
@@ -45,17 +54,13 @@ def kind(profile: str) -> str | None:
         import torch
 
         return str(torch.cuda.get_device_name())
-    return f"{cpu()} ({' '.join(flag for flag in TELLING if flag in flags())})"
+    return f"{cpu()} ({' '.join(instruction_sets())})"
 
 
 def flags() -> set[str]:
-    """The CPU's flags, as the kernel names them; empty where the system does not tell."""
-    lines = (line.partition(":")[2] for line in _cpuinfo() if line.startswith("flags"))
-    return set(next(lines, "").split())
-
-
-def _cpuinfo() -> list[str]:
+    """The CPU's flags as the kernel names them, known before PyTorch is loaded; empty where the system does not tell."""
     try:
-        return CPUINFO.read_text(encoding="utf-8").splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return []
+        return set()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
