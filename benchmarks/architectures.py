@@ -1,4 +1,4 @@
-"""The transformer beside a traditional CNN, trained on the same data in the same way: accuracy, size and time.
+"""The transformer beside a traditional CNN, trained on the same data in the same way: accuracy and size.
 
     python benchmarks/architectures.py [--target petals] [--json results.json]
 
@@ -8,7 +8,6 @@ The first row is the target as it is; the second is the same target with `model=
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 from rich.console import Console
@@ -20,10 +19,8 @@ CASES = {"vision transformer": (), "traditional CNN": ("model=cnn",)}
 
 
 def measure(target: str, name: str, overrides: tuple[str, ...]) -> dict[str, float | str]:
-    """Build one case up to `evaluate`; minutes are only those of work that was not in the cache."""
-    start = time.monotonic()
+    """Build one case up to `evaluate`, unless it is built, and read what it reached."""
     workspace = build.build(target, "evaluate", overrides)
-    minutes = (time.monotonic() - start) / 60
     metrics = canonical.read_json(workspace / "reports" / target / "metrics.json")
     history = canonical.read_json(workspace / "models" / target / "training.json")
     return {
@@ -31,7 +28,6 @@ def measure(target: str, name: str, overrides: tuple[str, ...]) -> dict[str, flo
         "accuracy": metrics["accuracy"],
         "macro_f1": metrics["macro_f1"],
         "parameters": history["parameters"],
-        "minutes": minutes,
     }
 
 
@@ -42,14 +38,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows there")
     options = parser.parse_args()
     rows = [measure(options.target, name, overrides) for name, overrides in CASES.items()]
-    table = Table("model", "accuracy", "macro F1", "parameters", "minutes", title=options.target)
+    table = Table("model", "accuracy", "macro F1", "parameters", title=options.target)
     for row in rows:
         table.add_row(
             str(row["model"]),
             f"{row['accuracy']:.4f}",
             f"{row['macro_f1']:.4f}",
             f"{row['parameters']:,}",
-            f"{row['minutes']:.1f}",
         )
     Console().print(table)
     if options.json:

@@ -5,7 +5,8 @@
 Images a second, end to end: read, decode, augment, step. The Trainer gets the same network, batch, JPEG files and Kornia
 operators (with Kornia's own samplers), fp32 on all cores, and its DataLoader once in the process and once with two workers.
 The cases run in turn, so that a slow minute of the machine hits all of them; the table shows the median, the spread and the
-ratio to the better Trainer. Needs `make prepare`.
+ratio to the better Trainer; then the same for the step alone, on a batch that is ready, with a plain PyTorch loop as the base.
+What ledger and ordered sum cost leaves out the time that one worker waits for the other. Needs `make prepare`.
 """
 
 from __future__ import annotations
@@ -29,18 +30,19 @@ from bitbloom.numerics import pins
 
 TARGET = "petals"
 WARM_UP = 3
-PROMISE = {
-    "ledger": ("checksum", "tensors_digest"),
-    "reduction.TreeSum": ("add",),
-    "reduction.AllTreeSum": ("_swap",),
-}
-"""What of a step is there for the promise alone: the ledger and the ordered sum (in bitbloom.numerics)."""
-CASES = {
+PROMISE = {"ledger": ("checksum", "tensors_digest"), "reduction.TreeSum": ("add",)}
+"""What of a step is there for the promise alone beside the exchange between workers (in bitbloom.numerics)."""
+END_TO_END = {
     "HF Trainer, fp32": ("trainer", {"LOADERS": "0"}),
     "HF Trainer, fp32, 2 loaders": ("trainer", {"LOADERS": "2"}),
     "portable, 1 worker": ("ours", {"WORKERS": "1", "PROFILE": "portable"}),
     "portable, a worker a core": ("ours", {"PROFILE": "portable"}),
     "fast, a worker a core": ("ours", {"PROFILE": "fast"}),
+}
+STEP_ALONE = {
+    "PyTorch loop, fp32": ("plain", {}),
+    "portable, a worker a core": ("ours", {"PROFILE": "portable", "READY": "1"}),
+    "fast, a worker a core": ("ours", {"PROFILE": "fast", "READY": "1"}),
 }
 
 
@@ -107,6 +109,30 @@ def trainer(steps: int) -> dict[str, float]:
     return {"images_a_second": steps * target.train.batch_size / (clock[-1] - clock[WARM_UP - 1])}
 
 
+def plain(steps: int) -> dict[str, float]:
+    """Images a second of forward, backward and AdamW on one batch that is ready, as PyTorch does it unpinned."""
+    import torch
+
+    from bitbloom import tasks
+    from bitbloom.config import Augment
+    from bitbloom.dataset import Dataset
+    from bitbloom.target import Target
+
+    target = Target.load(TARGET)
+    data, task = Dataset.open(target.processed), tasks.load(target.task)
+    network = task.build(target.model, data.meta).train()
+    arrays = data.take(data.split("train")[: target.train.batch_size])
+    batch = task.batch(arrays, data.sample_seeds()[: target.train.batch_size], Augment(), target.model)
+    optimiser = torch.optim.AdamW(network.parameters(), target.train.learning_rate, fused=True)
+    for step in range(WARM_UP + steps):
+        if step == WARM_UP:
+            start = time.perf_counter()
+        optimiser.zero_grad()
+        task.loss(network, batch, target.train).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return {"images_a_second": steps * target.train.batch_size / (time.perf_counter() - start)}
+
+
 def ours(steps: int) -> dict[str, float]:
     """Images a second of our loop, and the part of a step that the ledger and the ordered reduction take."""
     from bitbloom.config import Numerics
@@ -124,46 +150,65 @@ def ours(steps: int) -> dict[str, float]:
 
 def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
     """One worker's part of a timed run."""
+    import torch.distributed as dist
+
     from bitbloom import numerics, tasks
     from bitbloom.dataset import Dataset
+    from bitbloom.numerics.reduction import AllTreeSum
     from bitbloom.training import loop
 
     pins.pin_torch()
-    spent = [0.0]
+    spent: list[float] = []
+    exchanged: list[float] = []
     for place, names in PROMISE.items():
         owner = attrgetter(place)(numerics)
         for name in names:
             setattr(owner, name, timed(getattr(owner, name), spent))
+    setattr(AllTreeSum, "_swap", timed(AllTreeSum._swap, exchanged))  # noqa: B010 -- an assignment to a method is an error to mypy
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
     run = loop.Run(worker, tasks.load(target.task), Dataset.open(target.processed), sections)
+    if "READY" in os.environ:
+        ready = run.task.batch(*first_batch(run))
+        setattr(run.task, "batch", lambda *_: ready)  # noqa: B010
     for step in range(WARM_UP):
         run.step(step)
-    spent[0], start = 0.0, time.perf_counter()
+    spent.clear(), exchanged.clear()
+    start = time.perf_counter()
     for step in range(WARM_UP, WARM_UP + steps):
         run.step(step)
     seconds = time.perf_counter() - start
+    everyones: list[Any] = [exchanged]
+    if worker.world > 1:
+        everyones = [None] * worker.world
+        dist.all_gather_object(everyones, exchanged)
     if worker.first:
-        canonical.write_json(
-            result, {"images_a_second": steps * target.train.batch_size / seconds, "promise": spent[0] / seconds}
-        )
+        # Of one exchange, the worker that came last waited for nobody: its time is the price.
+        promise = sum(spent) + sum(min(times) for times in zip(*everyones, strict=True))
+        canonical.write_json(result, {"images_a_second": steps * target.train.batch_size / seconds, "promise": promise / seconds})
+
+
+def first_batch(run: Any) -> tuple[Any, ...]:
+    """What the task makes the first micro-batch from."""
+    positions, seeds = run.stream.batch(0, 0, run.micro_size)
+    return run.dataset.take(positions), seeds, run.sections.augment, run.sections.model
 
 
 def timed(function: Any, spent: list[float]) -> Any:
-    """The function, its time added to `spent`. Waiting for the other worker counts: it is part of the exchange."""
+    """The function, the seconds of each call appended to `spent`."""
 
     def wrapper(*arguments: Any, **named: Any) -> Any:
         start = time.perf_counter()
         try:
             return function(*arguments, **named)
         finally:
-            spent[0] += time.perf_counter() - start
+            spent.append(time.perf_counter() - start)
 
     return wrapper
 
 
-def run_case(name: str, steps: int) -> dict[str, float]:
+def run_case(name: str, case: tuple[str, dict[str, str]], steps: int) -> dict[str, float]:
     """One run of a case in a process of its own."""
-    kind, variables = CASES[name]
+    kind, variables = case
     profile = variables.get("PROFILE")
     environment = {
         key: value for key, value in os.environ.items() if key not in pins.environment("portable") and key != "WORKERS"
@@ -185,35 +230,42 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--case", choices=("trainer", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--case", choices=("trainer", "plain", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
-        canonical.write_json(options.json, {"trainer": trainer, "ours": ours}[options.case](options.steps))
+        canonical.write_json(options.json, {"trainer": trainer, "plain": plain, "ours": ours}[options.case](options.steps))
         return
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in CASES}
+    found = {"end to end": side_by_side(END_TO_END, options), "the step alone": side_by_side(STEP_ALONE, options)}
+    for title, runs in found.items():
+        report(title, runs)
+    if options.json:
+        canonical.write_json(options.json, found)
+
+
+def side_by_side(cases: dict[str, tuple[str, dict[str, str]]], options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """All runs of some cases, one of each in turn."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     for _ in range(options.runs):
-        for name in CASES:
-            found[name].append(run_case(name, options.steps))
-    report(found, options.json)
+        for name, case in cases.items():
+            found[name].append(run_case(name, case, options.steps))
+    return found
 
 
-def report(found: dict[str, list[dict[str, float]]], path: Path | None) -> None:
-    """Print the table, and write it as JSON."""
+def report(title: str, found: dict[str, list[dict[str, float]]]) -> None:
+    """Print a table; the base is the best case that is not ours."""
     from rich.console import Console
     from rich.table import Table
 
     speeds = {name: [run["images_a_second"] for run in runs] for name, runs in found.items()}
-    base = max(statistics.median(values) for name, values in speeds.items() if name.startswith("HF"))
+    base = max(statistics.median(values) for name, values in speeds.items() if "promise" not in found[name][0])
     table = Table(
-        "case", "images/s", "spread", "ratio", "ledger and reduction", title=f"training {TARGET}, {os.cpu_count()} cores"
+        "case", "images/s", "spread", "ratio", "ledger and reduction", title=f"training {TARGET}, {title}, {os.cpu_count()} cores"
     )
     for name, values in speeds.items():
         middle, promise = statistics.median(values), [run["promise"] for run in found[name] if "promise" in run]
         part = f"{100 * statistics.median(promise):.1f} %" if promise else ""
         table.add_row(name, f"{middle:.0f}", f"{min(values):.0f} to {max(values):.0f}", f"{middle / base:.2f}", part)
     Console(width=None if sys.stdout.isatty() else 110).print(table)
-    if path:
-        canonical.write_json(path, found)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ def environment(folder: Path) -> dict[str, str]:
     """The variables of a newcomer's shell, with the checkout's own code before that of the venv."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "COV_", "WORKERS"))}
     path = f"{folder / '.venv/bin'}{os.pathsep}{kept['PATH']}"
-    own = {"PYTHONPATH": str(folder / "src"), "BITBLOOM_TRACK": "0", "DVC_SITE_CACHE_DIR": str(folder / ".bitbloom/dvc")}
+    homes = {"DVC_SITE_CACHE_DIR": str(folder / ".bitbloom/dvc"), "BENTOML_HOME": str(folder / "dist/bentoml")}
+    own = {"PYTHONPATH": str(folder / "src"), "BITBLOOM_TRACK": "0"} | homes
     return kept | own | {"PATH": path}
 
 

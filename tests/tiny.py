@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +69,9 @@ OVERRIDES = (
 )
 
 
-def write_workspace(folder: Path) -> Path:
+def write_workspace(folder: Path, overrides: Sequence[str] = ()) -> Path:
     """Where the train stage of target `petals-tiny` can run: its parameters, its processed data and the locks."""
-    tree = config.compose("petals-tiny", OVERRIDES)
+    tree = config.compose("petals-tiny", (*OVERRIDES, *overrides))
     (folder / "params").mkdir(parents=True)
     (folder / "params/petals-tiny.yaml").write_text(config.yaml_text(tree), encoding="utf-8")
     for lock in ("requirements.lock", "weights.lock"):

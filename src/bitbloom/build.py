@@ -30,6 +30,8 @@ from bitbloom.target import params_path
 STATE = Path(".bitbloom")
 LOCK = Path("dvc.lock")
 LAST_LOCK = STATE / "dvc.lock.complete"
+BUILDING = STATE / "building"
+"""There while DVC runs: found at a start, it says that the last build was killed."""
 SHARED = ("src", "conf", "expectations", "bentos", "requirements.lock", "requirements-serve.lock", "weights.lock")
 """What a variant's workspace takes from the repository, as links."""
 
@@ -79,11 +81,13 @@ def heal(workspace: Path) -> None:
     for name in ("rwlock", "rwlock.lock", "lock"):
         (workspace / ".dvc/tmp" / name).unlink(missing_ok=True)
     lock, complete = workspace / LOCK, workspace / LAST_LOCK
-    if lock.exists() and not is_whole(lock.read_bytes()):
+    killed = (workspace / BUILDING).exists()
+    if lock.exists() and (not is_whole(lock.read_bytes()) or (killed and lost_an_end(workspace))):
         print("dvc.lock was cut off by a killed build: restored from its last complete copy", file=sys.stderr)
         lock.unlink()
         if complete.exists():
             shutil.copyfile(complete, lock)
+    (workspace / BUILDING).unlink(missing_ok=True)
 
 
 def is_whole(lock: bytes) -> bool:
@@ -96,6 +100,23 @@ def is_whole(lock: bytes) -> bool:
     except (yaml.YAMLError, UnicodeDecodeError, Invalid):
         return False
     return "stages" in parsed and lock.endswith(b"\n")
+
+
+def lost_an_end(workspace: Path) -> bool:
+    """Whether a `dvc.lock` that DVC reads was cut off between two lines: a stage is gone, or the last one lacks outputs.
+
+    DVC writes the file in place and in order, so that this is all a kill can do to it.
+    """
+    stages = yaml.safe_load((workspace / LOCK).read_bytes())["stages"]
+    complete = workspace / LAST_LOCK
+    before = yaml.safe_load(complete.read_bytes())["stages"] if complete.exists() else {}
+    if not stages or not before.keys() <= stages.keys():
+        return True
+    name, last = list(stages.items())[-1]
+    wanted = yaml.safe_load((workspace / graph.DVC).read_bytes())["stages"].get(name, {})
+    outputs = last.get("outs", [])
+    sound = all("size" in out and ("nfiles" in out or not out["md5"].endswith(".dir")) for out in outputs)
+    return not sound or len(outputs) < len(wanted.get("outs", [])) + len(wanted.get("metrics", []))
 
 
 def repro(workspace: Path, stages: Sequence[str], profile: str, **variables: str) -> None:
@@ -112,11 +133,19 @@ def repro(workspace: Path, stages: Sequence[str], profile: str, **variables: str
     """
     environment = environ(profile) | variables
     command = ["dvc", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
+    _keep_lock(workspace)
+    (workspace / BUILDING).touch()
     done = subprocess.run(command, cwd=workspace, env=environment)
+    (workspace / BUILDING).unlink()  # whatever it says, DVC came to its end
+    _keep_lock(workspace)
     if done.returncode:
         raise BitBloomError(f"the build stopped (dvc repro: exit code {done.returncode}); what to do is said above")
+
+
+def _keep_lock(workspace: Path) -> None:
+    """Copy a whole `dvc.lock` to where a killed build is healed from."""
+    (workspace / STATE).mkdir(exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
-        (workspace / STATE).mkdir(exist_ok=True)
         canonical.write_bytes(workspace / LAST_LOCK, (workspace / LOCK).read_bytes())
 
 

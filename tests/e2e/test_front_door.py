@@ -43,19 +43,6 @@ def test_overrides_build_a_variant_and_leave_the_rest_alone(built: Path) -> None
     assert run(built, "git", "status", "--porcelain") == ""
 
 
-def test_a_remote_is_pulled_from_instead_of_building(built: Path, tmp_path: Path) -> None:
-    store = tmp_path / "remote"
-    store.mkdir()
-    run(built, "dvc", "remote", "add", "--local", "-f", "-d", "store", str(store))
-    run(built, "dvc", "push", "--run-cache", "evaluate-petals-tiny", "package-petals-tiny", "--with-deps")
-    other = checkout(tmp_path / "other")
-    run(other, "dvc", "remote", "add", "--local", "-d", "store", str(store))
-    output = run(other, "make", "all", TARGET)
-    assert "epoch 1:" not in output
-    assert (other / "digests/petals-tiny.json").read_bytes() == (built / "digests/petals-tiny.json").read_bytes()
-    assert (other / "dist/petals-tiny.bento").read_bytes() == (built / "dist/petals-tiny.bento").read_bytes()
-
-
 def test_clean_leaves_the_users_own_data_alone(tmp_path: Path) -> None:
     copy = checkout(tmp_path / "cleaned")
     own = copy / "data/external/petals-folder/rose/one.jpg"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import random
 import shutil
 import subprocess
 import sys
@@ -72,14 +73,26 @@ def test_a_lock_that_a_kill_cut_off_is_restored_from_its_last_complete_copy(tmp_
     assert "restored from its last complete copy" in capsys.readouterr().err
 
 
-def test_wherever_a_lock_was_cut_off_dvc_can_read_what_is_there_after_healing():
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+def test_wherever_a_kill_cut_a_lock_off_the_complete_one_comes_back(tmp_path):
+    whole = (REPOSITORY / "dvc.lock").read_text()
+    ends = [position + 1 for position, letter in enumerate(whole[:-1]) if letter == "\n"]
+    (tmp_path / ".bitbloom").mkdir()
+    shutil.copyfile(REPOSITORY / "dvc.yaml", tmp_path / "dvc.yaml")
+    for cut in (*random.Random(1).sample(ends, 20), *ends[-10:]):
+        (tmp_path / build.LAST_LOCK).write_text(whole)
+        (tmp_path / "dvc.lock").write_text(whole[:cut])
+        (tmp_path / build.BUILDING).touch()
+        build.heal(tmp_path)
+        assert (tmp_path / "dvc.lock").read_text() == whole, cut
+        assert not (tmp_path / build.BUILDING).exists()
 
-    for end in range(len(WHOLE)):
-        if build.is_whole(WHOLE[:end].encode()):
-            COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(WHOLE[:end]))
-            assert WHOLE[end - 1] == "\n"
-    assert build.is_whole(WHOLE.encode())
+
+def test_a_lock_with_less_in_it_is_left_alone_when_no_build_was_killed(tmp_path):
+    (tmp_path / ".bitbloom").mkdir()
+    (tmp_path / build.LAST_LOCK).write_text((REPOSITORY / "dvc.lock").read_text())
+    (tmp_path / "dvc.lock").write_text(WHOLE)
+    build.heal(tmp_path)
+    assert (tmp_path / "dvc.lock").read_text() == WHOLE
 
 
 def test_a_broken_lock_without_a_copy_is_taken_away(tmp_path):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from bitbloom import canonical, imports
 from bitbloom.numerics import machine, pins
@@ -53,7 +54,7 @@ def workspace(tmp_path):
     return write_workspace(tmp_path / "workspace")
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, 4, 8])
 def test_any_number_of_workers_gives_the_same_bytes(once, workspace, workers):
     train(workspace, **variables(workers))
     assert outputs(workspace) == once
@@ -141,6 +142,29 @@ def test_the_ledger_has_a_line_a_step_in_canonical_form(once):
     assert [line["step"] for line in parsed] == list(range(len(lines)))
     assert "".join(canonical.json_line(line) for line in parsed).encode() == once["ledger.jsonl"]
     assert len({line["weights"] for line in parsed}) == len(lines)
+
+
+def train_as(profile: str, folder: Path, workers: int) -> dict[str, bytes]:
+    """The bytes of a training in another profile."""
+    workspace = write_workspace(folder, (f"numerics={profile}",))
+    train(workspace, **(os.environ | pins.environment(profile) | {"WORKERS": str(workers)}))
+    return outputs(workspace)
+
+
+def test_fast_gives_the_same_bytes_on_one_kind_of_cpu_and_names_it(once, tmp_path):
+    first = train_as("fast", tmp_path / "first", workers=1)
+    assert train_as("fast", tmp_path / "second", workers=2) == first
+    assert first["model.safetensors"] != once["model.safetensors"]
+    assert json.loads(first["training.json"])["machine"] == machine.kind("fast")
+    assert "machine" not in json.loads(once["training.json"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and the venv of ACCEL=cuda")
+def test_cuda_gives_the_same_bytes_on_one_kind_of_gpu_and_names_it(tmp_path):
+    first = train_as("cuda", tmp_path / "first", workers=1)
+    assert train_as("cuda", tmp_path / "second", workers=1) == first
+    assert json.loads(first["training.json"])["machine"] == torch.cuda.get_device_name()
 
 
 ECHO = "import os, sys; from bitbloom.numerics import pins; pins.require('portable'); print(os.environ['MKL_CBWR'], sys.argv[1:])"

@@ -1,0 +1,74 @@
+"""Another C library, and another user: petals-tiny built in a Debian testing that Python 3.11 and the venv are bound into."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checkouts import ROOT, TARGET, checkout, environment
+
+MIRROR = "http://deb.debian.org/debian"
+PACKAGES = "make,git,procps,libstdc++6,libssl3t64,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libexpat1,libuuid1"
+"""What a newcomer has, and the libraries that Python is linked to."""
+NOBODY = 12345
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it mounts folders into another system's root"),
+    pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="needs mmdebstrap: apt-get install mmdebstrap"),
+]
+
+
+@pytest.fixture(scope="module")
+def debian_testing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root folder of another Debian."""
+    root = tmp_path_factory.mktemp("debian") / "testing"
+    options = ["--mode=root", "--variant=minbase", f"--include={PACKAGES}", "--aptopt=APT::Install-Recommends false"]
+    stale = "--aptopt=Acquire::Check-Valid-Until false"  # a mirror may stand still
+    done = subprocess.run(["mmdebstrap", *options, stale, "testing", str(root), MIRROR], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return root
+
+
+def python_places() -> list[Path]:
+    """What Python 3.11 consists of on this machine."""
+    if sys.base_prefix != "/usr":
+        return [Path(sys.base_prefix)]
+    return [Path("/usr/bin/python3.11"), Path("/usr/lib/python3.11")]
+
+
+def run_inside(root: Path, folder: Path, command: str) -> str:
+    """Run a shell command in `folder` as nobody, in the other root, with Python, venv and folder bound in."""
+    lines = ["set -e"]
+    for place in (*python_places(), ROOT / ".venv", folder, Path("/proc"), Path("/dev")):
+        inside = shlex.quote(f"{root}{place}")
+        make = f"mkdir -p {inside}" if place.is_dir() else f"mkdir -p $(dirname {inside}); touch {inside}"
+        above = " ".join(shlex.quote(f"{root}{parent}") for parent in place.parents[:-1])
+        lines += [make, f"chmod a+rx {above}" if above else "true", f"mount --rbind {shlex.quote(str(place))} {inside}"]
+    inner = f"cd {shlex.quote(str(folder))} && {command}"
+    lines.append(f"exec chroot --userspec={NOBODY}:{NOBODY} {shlex.quote(str(root))} /bin/sh -c {shlex.quote(inner)}")
+    variables = environment(folder) | {"HOME": str(folder / ".bitbloom"), "USER": "nobody"}
+    shell = ["unshare", "--mount", "sh", "-c", "\n".join(lines)]
+    done = subprocess.run(shell, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.timeout(900)
+def test_another_c_library_and_user_build_the_claimed_bytes(debian_testing: Path, tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "checkout")
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(folder)], check=True)
+    library = run_inside(debian_testing, folder, "python -c 'import os, platform; print(*platform.libc_ver(), os.getuid())'")
+    assert library.split()[0] == "glibc"
+    assert library.split()[1] != platform.libc_ver()[1]
+    assert library.split()[2] == str(NOBODY)
+    output = run_inside(debian_testing, folder, f"make all {TARGET}")
+    assert "epoch 12" in output
+    assert run_inside(debian_testing, folder, "git status --porcelain") == "", output
