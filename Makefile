@@ -21,18 +21,22 @@ export PYTHON ACCEL
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # A build is up to date when its stamp is newer than everything it read and its outputs are there. Asking costs make a few
-# milliseconds and no Python. The stamp's name holds the target, the last stage, the accelerator and the overrides.
+# milliseconds and no Python; a build with overrides always asks. The stamp is as old as the start of its build: a file saved
+# while it ran is newer. Its name holds the target, the last stage, the accelerator and the overrides.
 -include graph.mk
 settings = $(strip $(SET) $(if $(filter cuda,$(ACCEL)),numerics=cuda))
 overrides_id = $(if $(settings),-$(shell printf '%s' '$(settings)' | sha256sum | cut -c1-12))
 stamp = $(STATE)/stamps/$(TARGET)-$(1)-$(ACCEL)$(overrides_id)
-missing = $(if $(settings),,$(filter-out $(wildcard $(OUTPUTS.$(TARGET).$(1))),$(OUTPUTS.$(TARGET).$(1))))
+missing = $(filter-out $(wildcard $(OUTPUTS.$(TARGET).$(1))),$(OUTPUTS.$(TARGET).$(1)))
+own_data_changed = $(shell find data/external/$(TARGET) -newer $(call stamp,$(1)) -print -quit 2>/dev/null)
+ask_dvc = $(or $(settings),$(call missing,$(1)),$(call own_data_changed,$(1)))
 inputs = $(INPUTS.$(TARGET).$(1)) $(LOCK) $(if $(PHOTOS),IMPORT)
 
 define build_rule
-$(call stamp,$(1)): $(call inputs,$(1)) $(if $(call missing,$(1)),FORCE) | $(STATE)/venv-$(ACCEL)
-	@bitbloom build $(TARGET) --until $(1) $(settings)
-	@mkdir -p $$(@D) && touch $$@
+$(call stamp,$(1)): $(call inputs,$(1)) $(if $(call ask_dvc,$(1)),FORCE) | $(STATE)/venv-$(ACCEL)
+	@mkdir -p $$(@D) && touch $$@.begun
+	@bitbloom build $(TARGET) --until $(1) $(settings) || { rm -f $$@.begun; exit 1; }
+	@mv $$@.begun $$@
 endef
 
 BUILDS := all ingest validate prepare train evaluate export package
@@ -65,7 +69,7 @@ IMPORT: $(STATE)/venv-$(ACCEL)
 serve: $(call stamp,package) ## Serve the target's Bento on PORT (3000), in the foreground
 	@bitbloom install $(TARGET) $(settings) >/dev/null
 	@echo "http://127.0.0.1:$(PORT)"
-	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$(git rev-parse HEAD 2>/dev/null)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
+	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
 
 .PHONY: data-docs
 data-docs: $(call stamp,ingest) ## Render Great Expectations' Data Docs of the manifest

@@ -25,7 +25,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from bitbloom.config import Service
+from bitbloom.config import Numerics, Service
 from bitbloom.stages import package
 from bitbloom.target import Target
 
@@ -94,7 +94,8 @@ def write_workspace(folder: Path) -> Path:
 
 
 def make_target() -> Target:
-    return Target("petals", {"task": "petals", "service": LIMITS})
+    sections = {"task": "petals", "embedded": True, "overrides": [], "numerics": Numerics(), "service": LIMITS}
+    return Target("petals", sections)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from omegaconf import DictConfig
 from bitbloom import canonical, config, graph
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
+from bitbloom.provenance.digests import file_digest
 from bitbloom.target import params_path
 
 STATE = Path(".bitbloom")
@@ -32,7 +33,16 @@ LOCK = Path("dvc.lock")
 LAST_LOCK = STATE / "dvc.lock.complete"
 BUILDING = STATE / "building"
 """There while DVC runs: found at a start, it says that the last build was killed."""
-SHARED = ("src", "conf", "expectations", "bentos", "requirements.lock", "requirements-serve.lock", "weights.lock")
+SHARED = (
+    "src",
+    "conf",
+    "expectations",
+    "bentos",
+    "requirements.lock",
+    "requirements-cuda.lock",
+    "requirements-serve.lock",
+    "weights.lock",
+)
 """What a variant's workspace takes from the repository, as links."""
 
 
@@ -52,7 +62,9 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
         needs_external(tree, target)
         heal(place)
         stages = graph.ENDS if until == "all" else (until,)
-        repro(place, [graph.stage_name(stage, target) for stage in stages], tree.numerics.profile)
+        needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
+        watched = sorted({path for stage in needed for path in stage.inputs if path.startswith(SHARED)})
+        repro(place, [graph.stage_name(stage, target) for stage in stages], tree.numerics.profile, watched)
     return place
 
 
@@ -61,6 +73,7 @@ def only_one() -> Iterator[None]:
     """Hold the build lock. The kernel lets go of it when this process ends, however it ends."""
     STATE.mkdir(exist_ok=True)
     with (STATE / "build.lock").open("w") as stream:
+        os.set_inheritable(stream.fileno(), True)  # the lock lasts as long as DVC, should this process be killed alone
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -110,6 +123,8 @@ def lost_an_end(workspace: Path) -> bool:
     stages = yaml.safe_load((workspace / LOCK).read_bytes())["stages"]
     complete = workspace / LAST_LOCK
     before = yaml.safe_load(complete.read_bytes())["stages"] if complete.exists() else {}
+    if _committed_lock(workspace) == (workspace / LOCK).read_bytes():
+        return False
     if not stages or not before.keys() <= stages.keys():
         return True
     name, last = list(stages.items())[-1]
@@ -119,13 +134,20 @@ def lost_an_end(workspace: Path) -> bool:
     return not sound or len(outputs) < len(wanted.get("outs", [])) + len(wanted.get("metrics", []))
 
 
-def repro(workspace: Path, stages: Sequence[str], profile: str, **variables: str) -> None:
+def _committed_lock(workspace: Path) -> bytes | None:
+    """What git has of `dvc.lock`: somebody may have checked it out after the kill."""
+    done = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], cwd=workspace, capture_output=True)
+    return done.stdout if done.returncode == 0 else None
+
+
+def repro(workspace: Path, stages: Sequence[str], profile: str, watched: Sequence[str] = (), **variables: str) -> None:
     """`dvc repro` of some stages, from the remote's run-cache where there is a remote.
 
     Args:
         workspace: where.
         stages: their names in dvc.yaml.
         profile: the numerics profile whose pins they run with.
+        watched: code that has to stay as it is until they are done.
         variables: more of the environment.
 
     Raises:
@@ -135,11 +157,39 @@ def repro(workspace: Path, stages: Sequence[str], profile: str, **variables: str
     command = ["dvc", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
     _keep_lock(workspace)
     (workspace / BUILDING).touch()
-    done = subprocess.run(command, cwd=workspace, env=environment)
-    (workspace / BUILDING).unlink()  # whatever it says, DVC came to its end
-    _keep_lock(workspace)
+    before = code(watched)
+    done = subprocess.run(command, cwd=workspace, env=environment, close_fds=False)  # it holds the kernel lock too
+    if done.returncode >= 0:  # whatever it says, DVC came to its end
+        (workspace / BUILDING).unlink()
+        _still_the_same(workspace, before)
+        _keep_lock(workspace)
     if done.returncode:
         raise BitBloomError(f"the build stopped (dvc repro: exit code {done.returncode}); what to do is said above")
+
+
+def code(paths: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of every file at and below these paths."""
+    found = [file for name in paths for file in (Path(name).rglob("*") if Path(name).is_dir() else [Path(name)])]
+    return {file.as_posix(): file_digest(file) for file in found if file.is_file() and "__pycache__" not in file.parts}
+
+
+def _still_the_same(workspace: Path, before: dict[str, str]) -> None:
+    """The code is as it was when the build began. DVC reads it again at the end, and would record what never ran.
+
+    Raises:
+        BitBloomError: a file changed; `dvc.lock` is put back, and DVC's memory of runs is forgotten.
+    """
+    after = code(list(before))
+    changed = sorted(name for name in before if before[name] != after.get(name))
+    if not changed:
+        return
+    shutil.rmtree(".dvc/cache/runs", ignore_errors=True)
+    (workspace / LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(workspace / LAST_LOCK, workspace / LOCK)
+    raise BitBloomError(
+        f"{', '.join(changed[:5])} changed while the build ran, so nothing of it is kept in dvc.lock: build again"
+    )
 
 
 def _keep_lock(workspace: Path) -> None:
@@ -178,7 +228,9 @@ def variant(target: str, overrides: Sequence[str]) -> Path:
     place = workspace(target, overrides)
     for shared in SHARED:
         _link(place / shared, Path(shared))
-    lay_out(place, target, config.compose(target, overrides), cache=Path(".dvc/cache"))
+    tree = config.compose(target, overrides)
+    tree.overrides = list(overrides)
+    lay_out(place, target, tree, cache=Path(".dvc/cache"))
     canonical.write_text(place / "overrides.txt", "\n".join(overrides) + "\n")
     return place
 
@@ -188,14 +240,13 @@ def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> N
 
     What a build takes in by content is linked: the user's own data, downloads and pretrained weights.
     """
-    for external in graph.external(tree):
+    for external in (*graph.external(tree), *graph.own_weights(tree)):
         _link(place / external, Path(external))
     for store in ("weights", "downloads"):
         (STATE / store).mkdir(exist_ok=True)
         _link(place / STATE / store, STATE / store)
-    settings = "[core]\n    no_scm = true\n    analytics = false\n"
-    if cache is not None:
-        settings += f"[cache]\n    dir = {os.path.relpath(cache, place / '.dvc')}\n"
+    shared = "cache" if cache is None else os.path.relpath(cache, place / ".dvc")
+    settings = f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {shared}\n"
     canonical.write_text(place / ".dvc/config", settings)
     canonical.write_text(place / params_path(target), graph.HEADER + config.yaml_text(tree))
     canonical.write_text(place / graph.DVC, graph.dvc_text(graph.stages(target, tree)))

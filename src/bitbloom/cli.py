@@ -51,7 +51,8 @@ def build(
         store.install(workspace / "dist" / f"{target}.bento")
     if until == "all" and not overrides:
         claim.write(target)
-    tracking.start(target, workspace)
+    if until in ("all", "evaluate"):
+        tracking.start(target, workspace)
     summary.show(target, workspace, until)
 
 
@@ -171,8 +172,9 @@ def diff(
     record: Annotated[Path | None, typer.Option(help="The other machine's record of ops, if it is not beside its run.")] = None,
 ) -> None:
     """Find the first training step in which two runs differ, and with --ops the first op; exit code 1 when they do."""
+    run = here if here.is_dir() else here.parent
     if ops:
-        _with_pins(here.name)
+        _with_pins(run.name)
     from bitbloom.numerics import compare, trace
 
     ours = compare.read(here)
@@ -183,7 +185,9 @@ def diff(
     if ops:
         mine = compare.record_path(here, found.step)
         theirs = record or compare.record_path(there, found.step)
-        compare.record_step(_target(here.name), found.step, mine)
+        warning = compare.record_step(_target(run.name), found.step, mine, ours)
+        if warning:
+            print(warning)
         print(f"the ops of step {found.step} here: {mine}")
         if theirs.exists():
             print(compare.explain_ops(trace.read(mine), trace.read(theirs)))

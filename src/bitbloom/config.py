@@ -199,6 +199,8 @@ class Config:
     task: str = MISSING
     embedded: bool = False
     """Builds with nothing but the package index; its `dvc.lock` entries and digests are committed."""
+    overrides: list[str] = field(default_factory=list)
+    """What made a variant of the target; filled in by the build."""
     title: str = ""
     source: Any = MISSING
     gate: Gate = field(default_factory=Gate)
@@ -231,6 +233,9 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
 
     if target not in targets():
         raise BitBloomError(f"no target '{target}' in {CONF}/{_nearest(target, targets())}")
+    for override in overrides:
+        if not override.partition("=")[0].strip("+~ "):
+            raise BitBloomError(f"'{override}' is not key=value (for example train.epochs=3)")
     ConfigStore.instance().store(name="base", node=Config)
     for kind in sources.KINDS:
         ConfigStore.instance().store(group="source", name=kind, node=sources.load(kind).Config)
@@ -238,9 +243,37 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             composed = hydra_compose(target, overrides=list(overrides))
-        return typed(OmegaConf.to_container(composed), f"{CONF}/{target}.yaml")
+        tree = typed(OmegaConf.to_container(composed), f"{CONF}/{target}.yaml")
+        check(tree)
+        return tree
     except (HydraException, OmegaConfBaseException) as error:
         raise BitBloomError(_explain(target, overrides, error)) from error
+
+
+POSITIVE = {
+    "train": ("epochs", "batch_size", "checkpoint_every"),
+    "prepare": ("image_size",),
+    "model": ("image_size", "patch_size", "hidden_size", "layers", "heads"),
+    "evaluate": ("calibration_bins",),
+}
+CHOICES = {
+    "numerics.profile": ("portable", "fast", "cuda"),
+    "model.architecture": ("vit", "cnn", "dinov2", "auto"),
+    "model.stem": ("patch", "conv"),
+    "model.pooling": ("class", "mean"),
+}
+
+
+def check(tree: DictConfig) -> None:
+    """Values that would stop a build only when it is half done. Raises BitBloomError that names the key."""
+    for section, keys in POSITIVE.items():
+        for key in keys:
+            if tree[section][key] < 1:
+                raise BitBloomError(f"{section}.{key} is {tree[section][key]}: it has to be 1 or more")
+    for key, choices in CHOICES.items():
+        value = OmegaConf.select(tree, key)
+        if value not in choices:
+            raise BitBloomError(f"{key} '{value}'{_nearest(str(value), choices)}")
 
 
 def load(path: Path, sections: Iterable[str]) -> DictConfig:
@@ -311,13 +344,16 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """The innermost reason: Hydra wraps what OmegaConf says. OmegaConf can make an error its own cause."""
-    seen: list[BaseException] = []
+    """The innermost reason that names a key, else the innermost: Hydra wraps what OmegaConf says."""
+    chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and all(cause is not earlier for earlier in seen):
-        seen.append(cause)
-        cause = cause.__cause__
-    return str(seen[-1]).splitlines()[0]
+    while cause is not None and all(cause is not earlier for earlier in chain):  # OmegaConf can make an error its own cause
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    named = [one for one in chain if getattr(one, "full_key", None)]
+    reason = (named or chain)[-1]
+    line, key = str(reason).splitlines()[0], getattr(reason, "full_key", None)
+    return f"{key}: {line}" if key else line
 
 
 if __name__ == "__main__":

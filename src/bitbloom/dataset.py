@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bitbloom import canonical
 
 SPLITS = ("train", "val", "test")
+Arrays = dict[str, NDArray[Any]]
+"""Named arrays whose first axis is the sample."""
 
 
 @dataclass(frozen=True)

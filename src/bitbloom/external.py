@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitbloom import build, config, graph
@@ -10,13 +11,13 @@ from bitbloom.errors import BitBloomError
 from bitbloom.sources.importing import import_data
 
 
-def take(target: str, source: Path) -> None:
-    """Import a folder, tar or zip for a target whose source is the user's own data.
+def take(target: str, source: Path, overrides: Sequence[str] = ()) -> None:
+    """Import a folder, tar or zip for a target, or a variant of it, whose source is the user's own data.
 
     Raises:
         BitBloomError: the target does not read such data, the data is not as it expects, or DVC cannot add it.
     """
-    tree = config.compose(target)
+    tree = config.compose(target, overrides)
     places = graph.external(tree)
     if not places:
         raise BitBloomError(f"target '{target}' takes no data of yours (its source is '{tree.source.kind}'); use petals-folder")

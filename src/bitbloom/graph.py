@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from bitbloom import canonical, config, imports
+from bitbloom.numerics import pins
 from bitbloom.stages import STAGES
 from bitbloom.target import params_path
 
@@ -101,6 +102,8 @@ def _stage(stage: str, target: str, tree: Any) -> Stage:
     files = [path.format(**names) for path in READS_FILES[stage]]
     if "source" in reads:
         files += external(tree)
+    if stage == "train":
+        files += own_weights(tree)
     model = str(tree.model.weights)
     locked = (model.removeprefix("locked:"),) if stage == "train" and model.startswith("locked:") else ()
     return Stage(
@@ -108,10 +111,16 @@ def _stage(stage: str, target: str, tree: Any) -> Stage:
         target=target,
         sections=tuple(sorted({*reads, *EVERY_STAGE})),
         weights=locked,
-        inputs=tuple(sorted({*files, *modules(stage, tree), "requirements.lock"})),
-        outputs=tuple(path.format(**names) for path in WRITES[stage]),
+        inputs=tuple(sorted({*files, *modules(stage, tree), pins.lock(str(tree.numerics.profile))})),
+        outputs=tuple(path.format(**names) for path in WRITES[stage] if tree.export.int8 or "int8" not in path),
         metrics=tuple(path.format(**names) for path in METRICS.get(stage, ())),
     )
+
+
+def own_weights(tree: Any) -> list[str]:
+    """The folder of the user's own weights, if the model starts from one."""
+    kind, _, name = str(tree.model.weights).partition(":")
+    return [name] if kind == "path" else []
 
 
 def external(tree: Any) -> list[str]:
@@ -135,7 +144,7 @@ def modules(stage: str, tree: Any) -> set[str]:
     if "source" in declared_reads(stage):
         start.append(f"bitbloom.sources.{tree.source.kind}")
     found = imports.closure(start)
-    for package in ("tasks", "evaluation"):  # their modules are loaded by the task's name
+    for package in ("samples", "tasks", "evaluation"):  # their modules are loaded by the task's name
         if imports.ROOT / "bitbloom" / package / "__init__.py" in found:
             found |= imports.closure([f"bitbloom.{package}.{tree.task}"])
     if stage == "package":

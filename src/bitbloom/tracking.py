@@ -33,7 +33,8 @@ def start(target: str, workspace: Path) -> None:
     if (
         os.environ.get("BITBLOOM_TRACK") == "0"
         or os.environ.get("CI")
-        or not (workspace / "models" / target / "training.json").exists()
+        or not (workspace / "reports" / target / "metrics.json").exists()
+        or _is_logged(target, workspace)
     ):
         return
     command = [sys.executable, "-m", "bitbloom.tracking", target, str(workspace)]
@@ -60,7 +61,19 @@ def log(target: str, workspace: Path) -> str:
             _log_evaluation(run, reports)
             _log_samples(run, reports, workspace / "data/processed" / target)
         _log_model(run, target, workspace)
+    if (reports / "metrics.json").exists():
+        canonical.write_text(*_logged(target, workspace))
     return identity
+
+
+def _logged(target: str, workspace: Path) -> tuple[Path, str]:
+    """Where it is noted that a run was logged, and what of it: a build that only repeats it is not logged again."""
+    return STATE / "tracked" / run_id(target, workspace), digest(workspace / "reports" / target / "metrics.json")
+
+
+def _is_logged(target: str, workspace: Path) -> bool:
+    note, found = _logged(target, workspace)
+    return note.exists() and note.read_text(encoding="utf-8") == found
 
 
 def run_id(target: str, workspace: Path) -> str:
@@ -111,7 +124,8 @@ def _log_model(run: Any, target: str, workspace: Path) -> None:
     """The model as an artifact, made from the data artifact that it names by digest."""
     import wandb
 
-    data = wandb.Artifact(f"{target}-data", type="dataset", metadata={"sha256": digest(workspace / "data/processed" / target)})
+    trained = canonical.read_json(workspace / "models" / target / "config.json")
+    data = wandb.Artifact(f"{target}-data", type="dataset", metadata={"sha256": trained["data_digest"]})
     data.add_file(str(workspace / "data/processed" / target / "samples.parquet"))
     run.use_artifact(data) if run.settings._offline is False else run.log_artifact(data)
     weights = workspace / "models" / target / "model.safetensors"

@@ -74,7 +74,7 @@ def test_attention_is_the_one_that_is_written_out():
         ({"stem": "conv", "patch_size": 2}, "4, 8, 16 or 32, not 2"),
         ({"weights": "locked:vit-s-dinov2"}, "vit starts from random weights"),
         ({"architecture": "cnn", "weights": "locked:vit-s-dinov2"}, "set model.weights=none"),
-        ({"architecture": "auto", "weights": "none"}, "none of none, locked:NAME"),
+        ({"architecture": "auto", "weights": "none"}, "names no model to load"),
         ({"architecture": "auto", "weights": "path:/there/is/none"}, "there is no folder"),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_hub_model_needs_a_whole_commit():
 
 @pytest.mark.parametrize("spec", ["hub:some/model", "hub:some/model@main", "hub:some/model@0123456", "path:", "elsewhere:x", ""])
 def test_weights_of_no_known_place_are_an_error_that_lists_the_places(spec):
-    with pytest.raises(BitBloomError, match=r"none of none, locked:NAME, path:FOLDER and hub:REPOSITORY@<40-digit commit>"):
+    with pytest.raises(BitBloomError, match=r"names no model to load"):
         weights.location(spec)
 
 

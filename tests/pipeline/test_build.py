@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import random
 import shutil
@@ -252,3 +253,61 @@ def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypat
     assert "data" not in shown.replace("petals-tiny", "")
     summary.show("petals", Path(), "train")
     assert "make evaluate\n" in capsys.readouterr().out
+
+
+def test_code_that_changes_while_a_build_runs_is_an_error_and_nothing_is_recorded(tmp_path, monkeypatch):
+    for name, text in {"src/a.py": "a", "dvc.lock": WHOLE}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+
+    def dvc(*_, **__):
+        Path("src/a.py").write_text("b")
+        Path("dvc.lock").write_text(WHOLE + "  other: {}\n")
+        return subprocess.CompletedProcess([], 0)
+
+    monkeypatch.setattr(build, "has_remote", lambda _: False)
+    monkeypatch.setattr(build.subprocess, "run", dvc)
+    with pytest.raises(BitBloomError, match=r"src/a\.py changed while the build ran"):
+        build.repro(Path(), ["ingest-petals"], "portable", ["src"])
+    assert Path("dvc.lock").read_text() == WHOLE
+
+
+def test_a_dvc_that_was_killed_alone_leaves_the_copy_to_heal_from(tmp_path, monkeypatch):
+    (tmp_path / "dvc.lock").write_text(WHOLE)
+    monkeypatch.chdir(tmp_path)
+
+    def killed(*_, **__):
+        Path("dvc.lock").write_text(WHOLE[:100])
+        return subprocess.CompletedProcess([], -9)
+
+    monkeypatch.setattr(build, "has_remote", lambda _: False)
+    monkeypatch.setattr(build.subprocess, "run", killed)
+    with pytest.raises(BitBloomError, match="exit code -9"):
+        build.repro(Path(), ["ingest-petals"], "portable")
+    monkeypatch.undo()
+    build.heal(tmp_path)
+    assert (tmp_path / "dvc.lock").read_text() == WHOLE
+
+
+def test_a_lock_that_was_checked_out_after_a_kill_is_left_alone(tmp_path):
+    (tmp_path / ".bitbloom").mkdir()
+    (tmp_path / "dvc.lock").write_text(WHOLE)
+    for command in (["init", "-q"], ["add", "dvc.lock"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    (tmp_path / build.LAST_LOCK).write_text((REPOSITORY / "dvc.lock").read_text())
+    (tmp_path / build.BUILDING).touch()
+    build.heal(tmp_path)
+    assert (tmp_path / "dvc.lock").read_text() == WHOLE
+
+
+def test_the_kernel_lock_lasts_as_long_as_what_a_build_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with build.only_one():
+        child = subprocess.Popen(["sleep", "60"], close_fds=False)
+    try:
+        with (tmp_path / build.STATE / "build.lock").open() as stream, pytest.raises(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        child.kill()
+        child.wait()

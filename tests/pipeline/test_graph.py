@@ -166,3 +166,20 @@ def test_make_knows_of_every_target_and_last_stage_what_dvc_knows(stages):
     everything = {path for stage in stages.values() for path in (*stage.outputs, *stage.metrics)}
     assert set(lines["OUTPUTS.petals-tiny.all"].split()) == everything
     assert lines["OUTPUTS.petals-tiny.ingest"] == "data/raw/petals-tiny"
+
+
+def test_without_int8_the_export_stage_promises_no_int8():
+    stages = {stage.stage: stage for stage in graph.stages("petals", config.compose("petals", ["export.int8=false"]))}
+    assert stages["export"].outputs == ("models/petals/model.onnx", "models/petals/parity.json")
+
+
+def test_own_weights_are_an_input_of_training_alone(tmp_path):
+    tree = config.compose("petals", ["model.architecture=auto", f"model.weights=path:{tmp_path}"])
+    found = [stage.stage for stage in graph.stages("petals", tree) if str(tmp_path) in stage.inputs]
+    assert found == ["train"]
+
+
+def test_what_draws_the_data_does_not_depend_on_the_model():
+    stages = {stage.stage: stage for stage in graph.stages("petals", config.compose("petals"))}
+    for name in ("ingest", "prepare"):
+        assert not [path for path in stages[name].inputs if "/models/" in path or "/training/" in path]

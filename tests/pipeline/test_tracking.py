@@ -32,6 +32,7 @@ def workspace(tmp_path, monkeypatch):
     canonical.write_json(models / "training.json", {"epochs": EPOCHS})
     for name in ("model.safetensors", "config.json", "ledger.jsonl"):
         canonical.write_text(models / name, name)
+    canonical.write_json(models / "config.json", {"data_digest": "0" * 64})
     canonical.write_json(reports / "metrics.json", {"accuracy": 0.75, "classes": {"fern": {}}})
     labels = [data.meta["classes"][label] for label in data.arrays["labels"][data.split("test")]]
     canonical.write_json(reports / "tables/confusion.json", [{"actual": label, "predicted": "fern"} for label in labels])
@@ -95,6 +96,17 @@ def test_it_runs_in_a_process_of_its_own_that_nobody_waits_for(workspace, starte
     assert options["start_new_session"] is True
 
 
+def test_a_build_that_only_repeats_what_was_logged_is_not_logged_again(workspace, monkeypatch):
+    tracking.log(NAME, workspace)
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
+    tracking.start(NAME, workspace)
+    assert started == []
+    canonical.write_json(workspace / "reports" / NAME / "metrics.json", {"accuracy": 0.5})
+    tracking.start(NAME, workspace)
+    assert len(started) == 1
+
+
 @pytest.mark.parametrize("variable", [{"BITBLOOM_TRACK": "0"}, {"CI": "true"}])
 def test_it_can_be_switched_off_and_is_off_in_ci(workspace, started, monkeypatch, variable):
     for name, value in variable.items():
@@ -103,7 +115,7 @@ def test_it_can_be_switched_off_and_is_off_in_ci(workspace, started, monkeypatch
     assert started == []
 
 
-def test_there_is_nothing_to_log_before_a_training(workspace, started):
-    (workspace / "models" / NAME / "training.json").unlink()
+def test_there_is_nothing_to_log_before_an_evaluation(workspace, started):
+    (workspace / "reports" / NAME / "metrics.json").unlink()
     tracking.start(NAME, workspace)
     assert started == []

@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn import functional as F
 
-from bitbloom import config, inference, tasks
+from bitbloom import config, inference, samples, tasks
 from bitbloom.dataset import Dataset
+from bitbloom.models.weights import resize_positions
 from bitbloom.numerics import pins, subset, trace
 from bitbloom.sources import garden
 from bitbloom.target import Target
@@ -29,11 +30,10 @@ DRAWN = 48
 
 def drawn(target: Target) -> Dataset:
     """Some photos of the garden, drawn, compressed and packed here, as the stages do it."""
-    task = tasks.load(target.task)
     photos, labels, _ = zip(*(garden.draw(garden.Config(images=DRAWN, seed=7), number) for number in range(DRAWN)), strict=True)
     rows = pd.DataFrame({"id": [f"{number:02}" for number in range(DRAWN)], "label": labels})
     rows["key"] = [hashlib.sha256(photo).hexdigest() for photo in photos]
-    arrays, meta = task.pack(rows, photos, target.prepare)
+    arrays, meta = samples.load(target.task).pack(rows, photos, target.prepare)
     splits = ["train", "train", "train", "val"] * (DRAWN // 4)
     return Dataset(arrays, rows.assign(attributes="{}", split=splits, excluded=False, reason=""), meta)
 
@@ -67,7 +67,7 @@ def both_ways(output: Tensor) -> None:
 
 
 def every_op() -> list[trace.Line]:
-    """The proven ops, forward and backward, in the smallest and in odd shapes that the subset allows."""
+    """The proven ops, forward and backward, in the smallest and in odd shapes of the subset; pretrained positions."""
     torch.manual_seed(0)
     with trace.Recorder() as recorder, subset.Guard():
         for rows, inner, columns in ((4, 12, 12), (4, 768, 16), (5, 31, 13), (65, 64, 65), (260, 384, 1536), (16, 192, 16)):
@@ -92,7 +92,9 @@ def every_op() -> list[trace.Line]:
         weights = torch.nn.Parameter(values(300).detach())
         weights.grad = values(300).detach()
         torch.optim.AdamW([weights], lr=1e-3, fused=True).step()
-    return recorder.lines
+    with trace.Recorder() as before_training:  # not under the guard, which starts when the network stands
+        resize_positions(values(1, 1 + 37 * 37, 384).detach(), 64)
+    return recorder.lines + before_training.lines
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -12,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from checkouts import TARGET, checkout, environment, run
 
 KILLS_A_STAGE = 3
+VICTIMS = {"the build": "", "the front door": "bitbloom build", "DVC": "dvc repro", "the stage": "bitbloom.stages."}
+"""Who is killed: everything at once, or one of them alone, known by its command line."""
 STAGES = [f"{stage}-petals-tiny" for stage in ("ingest", "validate", "prepare", "train", "evaluate", "export", "package")]
 
 
@@ -28,7 +32,7 @@ def test_kills_at_random_moments_of_every_stage_change_nothing(tmp_path: Path) -
     forget(folder)
     while min(kills[stage] for stage in STAGES) < KILLS_A_STAGE:
         aim = min(STAGES, key=lambda name: kills[name])
-        hit = kill(folder, aim, dice.uniform(0, lasts[aim]))
+        hit = kill(folder, aim, dice.uniform(0, lasts[aim]), dice.choice(list(VICTIMS)))
         if hit:
             kills[hit] += 1
         else:  # it came to its end, because `aim` had been built before
@@ -51,22 +55,33 @@ def seconds_of_stages(folder: Path) -> dict[str, float]:
     return {stage: end - start for (stage, start), end in zip(starts.items(), ends, strict=True)}
 
 
-def kill(folder: Path, aim: str, seconds: float) -> str | None:
-    """Start a build and kill it with all its processes so long after the stage `aim` began; the stage that was hit, if any."""
+def kill(folder: Path, aim: str, seconds: float, victim: str) -> str | None:
+    """Start a build and kill one of VICTIMS so long after the stage `aim` began; the stage that was hit, if any."""
     with started(folder) as (process, log):
         while process.poll() is None and aim not in stages_in(log):
             time.sleep(0.05)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
+            if VICTIMS[victim]:
+                strike(process, VICTIMS[victim])
             return stages_in(log)[-1]
     assert process.returncode == 0, log.read_text()
     return None
 
 
+def strike(build: subprocess.Popen[bytes], words: str) -> None:
+    """Kill the processes of a build whose command line has these words, and wait for make to notice."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            if os.getsid(process.pid) == build.pid and words in " ".join(process.cmdline()):
+                process.kill()
+    build.wait(60)
+
+
 @contextmanager
 def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A build in a session of its own, killed at the end of the block, and what it prints."""
+    """A build in a session of its own, killed at the end of the block if make still runs, and what it prints."""
     log = folder / ".bitbloom/killed.log"
     with log.open("w") as stream:
         command, variables = ["make", "all", TARGET], environment(folder)

@@ -18,6 +18,7 @@ MIRROR = "http://deb.debian.org/debian"
 PACKAGES = "make,git,procps,libstdc++6,libssl3t64,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libexpat1,libuuid1"
 """What a newcomer has, and the libraries that Python is linked to."""
 NOBODY = 12345
+OTHER = {"WORKERS": "4", "TZ": "Asia/Kathmandu", "LANG": "C", "LC_ALL": "C", "PYTHONHASHSEED": "random"}
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,7 +55,7 @@ def run_inside(root: Path, folder: Path, command: str) -> str:
         lines += [make, f"chmod a+rx {above}" if above else "true", f"mount --rbind {shlex.quote(str(place))} {inside}"]
     inner = f"cd {shlex.quote(str(folder))} && {command}"
     lines.append(f"exec chroot --userspec={NOBODY}:{NOBODY} {shlex.quote(str(root))} /bin/sh -c {shlex.quote(inner)}")
-    variables = environment(folder) | {"HOME": str(folder / ".bitbloom"), "USER": "nobody"}
+    variables = environment(folder) | {"HOME": str(folder / ".bitbloom"), "USER": "nobody"} | OTHER
     shell = ["unshare", "--mount", "sh", "-c", "\n".join(lines)]
     done = subprocess.run(shell, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
@@ -62,7 +63,9 @@ def run_inside(root: Path, folder: Path, command: str) -> str:
 
 
 @pytest.mark.timeout(900)
-def test_another_c_library_and_user_build_the_claimed_bytes(debian_testing: Path, tmp_path: Path) -> None:
+def test_another_c_library_user_zone_language_and_number_of_workers_build_the_claimed_bytes(
+    debian_testing: Path, tmp_path: Path
+) -> None:
     folder = checkout(tmp_path / "checkout")
     subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(folder)], check=True)
     library = run_inside(debian_testing, folder, "python -c 'import os, platform; print(*platform.libc_ver(), os.getuid())'")

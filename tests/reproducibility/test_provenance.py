@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_a_fresh_workspace_holds_copies_and_no_cache(tmp_path, monkeypatch):
     place = rebuild.fresh(TARGET)
     assert file_digest(place / "src/bitbloom/cli.py") == file_digest(Path("src/bitbloom/cli.py"))
     assert not (place / "src").is_symlink()
-    assert "dir =" not in (place / ".dvc/config").read_text()
+    assert "dir = cache" in (place / ".dvc/config").read_text()
     assert (place / f"params/{TARGET}.yaml").read_bytes() == Path(f"params/{TARGET}.yaml").read_bytes()
 
 
@@ -125,7 +126,7 @@ def test_a_trace_tells_what_was_asked_for_and_not_declared(tmp_path):
     cell, checkout = tmp_path / "cell", tmp_path / "checkout"
     for path in (cell / "declared.txt", checkout / "declared.txt", checkout / "hidden.txt"):
         canonical.write_text(path, "")
-    canonical.write_text(tmp_path / "trace", TRACE.format(checkout=checkout))
+    canonical.write_text(tmp_path / "trace.12", TRACE.format(checkout=checkout))
     assert list(hermetic.asked_for(tmp_path / "trace", cell, checkout)) == ["hidden.txt", "conf/petals.yaml"]
 
 
@@ -163,9 +164,14 @@ def bento(tmp_path, monkeypatch):
     canonical.write_text(Path(f"dist/{TARGET}.bento"), "a Bento")
     canonical.write_text(Path("loop.py"), "code")
     outputs = {f"dist/{TARGET}.bento": {"sha256": digest(Path(f"dist/{TARGET}.bento")), "bytes": 7}}
+    claimed = dict(outputs)
     monkeypatch.setattr(claim, "current", lambda *_: outputs)
-    monkeypatch.setattr(config, "compose", lambda _: config.OmegaConf.create({"numerics": {"profile": "portable"}}))
-    monkeypatch.setattr(attestation, "materials", lambda _: {"loop.py": digest(Path("loop.py"))})
+    monkeypatch.setattr(
+        config, "compose", lambda _: config.OmegaConf.create({"embedded": True, "numerics": {"profile": "portable"}})
+    )
+    monkeypatch.setattr(attestation, "materials", lambda *_: {"loop.py": digest(Path("loop.py"))})
+    monkeypatch.setattr(claim, "read", lambda _: claimed)
+    monkeypatch.setattr(attestation, "why", lambda *_: [])
     return write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
 
 
@@ -179,6 +185,25 @@ def test_a_signed_statement_holds_until_something_changes(bento):
     canonical.write_text(folder / attestation.STATEMENT, "{}")
     with pytest.raises(BitBloomError, match="refused"):
         attestation.check(TARGET, public, "me")
+
+
+def test_what_is_not_claimed_or_was_built_from_other_files_is_not_signed(bento, monkeypatch):
+    monkeypatch.setattr(attestation, "why", lambda stage, _: ["code loop.py"] if stage == "train" else [])
+    with pytest.raises(BitBloomError, match="inputs of train changed since the build"):
+        attestation.attest(TARGET, bento, "me")
+    monkeypatch.setattr(claim, "read", lambda _: {f"dist/{TARGET}.bento": {"sha256": "0" * 64, "bytes": 7}})
+    with pytest.raises(BitBloomError, match=r"petals-tiny.bento .* is not as .* claims: build again"):
+        attestation.attest(TARGET, bento, "me")
+
+
+def test_a_statement_on_another_target_or_of_another_builder_is_refused(bento, monkeypatch):
+    attestation.attest(TARGET, bento, "me")
+    public = bento.with_suffix(".pub")
+    for target, builder in (("petals", "me"), (TARGET, "you")):
+        shutil.copytree(attestation.place(TARGET, "me"), attestation.place(target, builder))
+        shutil.copyfile(attestation.signature(TARGET, "me"), attestation.signature(target, builder))
+        with pytest.raises(BitBloomError, match=r"refused: the statement is (on|of) .*, not (on|of) "):
+            attestation.check(target, public, builder)
 
 
 def test_a_bundle_that_only_parsers_forgive_is_refused(bento):

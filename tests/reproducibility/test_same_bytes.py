@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -121,6 +122,20 @@ def kill_after_a_checkpoint(workspace: Path, workers: int) -> None:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+
+
+def test_two_machines_go_on_from_the_checkpoint_that_one_of_them_has(once, workspace, tmp_path):
+    kill_after_a_checkpoint(workspace, workers=2)
+    other = write_workspace(tmp_path / "other machine")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        meeting = ["--master-addr", "127.0.0.1", "--master-port", str(probe.getsockname()[1])]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", *meeting]
+    second = subprocess.Popen([*command, "--node-rank", "1", *TRAIN], cwd=other, env=variables())
+    assert "resuming at step" in train(workspace, *command, "--node-rank", "0", *TRAIN)
+    assert second.wait() == 0
+    assert outputs(workspace) == once
+    assert not (other / "models").exists()
 
 
 def test_a_checkpoint_of_other_inputs_is_not_taken_up(once, workspace):

@@ -22,7 +22,14 @@ def write_folder(folder, model_digest=None):
     """What a service has beside its `service.py`, as the package stage assembles it."""
     model = write_model(folder / "made.onnx")
     digest = model_digest or file_digest(model)
-    facts = {"target": "petals", "task": "petals", "data_digest": "d", "lock_digest": "l", "model_digest": digest}
+    facts = {
+        "target": "petals",
+        "task": "petals",
+        "data_digest": "d",
+        "lock_digest": "l",
+        "model_digest": digest,
+        "rebuild": "make verify TARGET=petals",
+    }
     folder.joinpath("lock").write_text("")
     context = folder / "src"
     context.mkdir()

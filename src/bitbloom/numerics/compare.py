@@ -77,8 +77,10 @@ def record_path(run: Path, step: int) -> Path:
     return folder / f"ops-step-{step:06d}.jsonl"
 
 
-def record_step(target: Target, step: int, path: Path) -> None:
+def record_step(target: Target, step: int, path: Path, ledger: list[dict[str, Any]]) -> str:
     """Train again up to a step, from the start, and write a record of every op of the step itself.
+
+    Gives a warning, or nothing: whether the replay is what the run's `ledger` says of these steps.
 
     One worker: the bytes do not depend on their number, and the record then holds all micro-batches in order.
     """
@@ -98,6 +100,10 @@ def record_step(target: Target, step: int, path: Path) -> None:
     with trace.Recorder() as recorder:
         run.step(step)
     trace.write(path, recorder.lines, {"target": target.name, "step": step})
+    differs = first_difference(run.history.ledger, ledger[: step + 1])
+    if differs is None or differs.field == "weights_sha256":
+        return ""
+    return f"the replay is not the run: its step {differs.step} differs in {differs.field}; code, data or machine changed since"
 
 
 def explain_ops(here: trace.Record, there: trace.Record) -> str:
@@ -106,7 +112,11 @@ def explain_ops(here: trace.Record, there: trace.Record) -> str:
         raise BitBloomError("the records are of different steps")
     position = trace.first_difference(here.lines, there.lines)
     if position is None:
-        return f"all {min(len(here.lines), len(there.lines))} ops have equal results"
+        counts = len(here.lines), len(there.lines)
+        shorter = f"; here there are {counts[0]} and there {counts[1]}" if counts[0] != counts[1] else ""
+        return (
+            f"the first {min(counts)} ops have equal results{shorter}" if shorter else f"all {counts[0]} ops have equal results"
+        )
     ours, theirs = here.lines[position], there.lines[position]
     told = [f"first different op: number {position}, '{ours['op']}' on {', '.join(ours['inputs']) or 'nothing'}"]
     if (ours["op"], ours["inputs"]) != (theirs["op"], theirs["inputs"]):

@@ -25,8 +25,13 @@ def checksum(flat: torch.Tensor, chunk: int = CHUNK) -> int:
     for start in range(0, bits.numel(), chunk):
         part = bits[start : start + chunk].to(torch.int64)
         # Σ bits·(2(start + i) + 1) = Σ bits·(2i + 1) + 2·start·Σ bits
-        total += int(torch.dot(part, odd[: part.numel()])) + 2 * start * int(part.sum())
+        total += _dot(part, odd[: part.numel()]) + 2 * start * int(part.sum())
     return total % (1 << 64)
+
+
+def _dot(one: torch.Tensor, other: torch.Tensor) -> int:
+    """Σ one·other modulo 2^64; CUDA has no `dot` of integers."""
+    return int(torch.dot(one, other)) if one.device.type == "cpu" else int((one * other).sum())
 
 
 def tensors_digest(tensors: Iterable[torch.Tensor]) -> bytes:

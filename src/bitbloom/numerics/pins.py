@@ -40,6 +40,11 @@ def environment(profile: str) -> dict[str, str]:
     return PROFILES[profile]
 
 
+def lock(profile: str) -> str:
+    """The lock that a profile's stages run on."""
+    return "requirements-cuda.lock" if profile == "cuda" else "requirements.lock"
+
+
 def require(profile: str) -> None:
     """Return when this process has the profile's pins; else start it again, once, with them."""
     wanted = environment(profile)

@@ -80,7 +80,7 @@ class AllTreeSum:
         """The total, in place of the partial sum."""
         distance = 1
         while distance < self.world:
-            partial.add_(self._swap(partial, self.rank ^ distance))
+            partial.add_(self._swap(partial.cpu(), self.rank ^ distance).to(partial.device))  # gloo knows no GPU
             distance *= 2
         return partial
 

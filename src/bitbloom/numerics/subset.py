@@ -1,9 +1,10 @@
 """The portable subset: the ops that give the same bits on every x86-64 CPU with AVX2, and the shapes in which they do.
 
-Each op named here was compared, output by output, between a real CPU and emulated ones
-(`tests/reproducibility/test_other_cpus.py` does it again; docs/reproducibility.md has the table). A training in the `portable`
-profile is held to the subset before its first step, so that a config that leaves it fails at once and not on somebody else's
-machine.
+Two kinds of op are in it. Those in PROVEN add many numbers up or approximate a function: each was compared, output by output,
+between a real CPU and emulated ones (`tests/reproducibility/test_other_cpus.py` does it again; docs/reproducibility.md has the
+table). Those in EXACT have one right result by the rules of IEEE 754, or add up in the order of their elements: whole training
+steps compare the ones that the shipped configs reach. A training in the `portable` profile is held to the subset before its first
+step, so that a config that leaves it fails at once and not on somebody else's machine.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ scalar_tensor scatter select_backward select_scatter set sign slice_backward sli
 sub threshold_backward topk tril triu unbind unfold uniform where zero zeros zeros_like
 """
 EXACT = frozenset(_EXACT.split())
-"""Ops that move numbers, compare them, draw them, or take one correctly rounded operation on each."""
+"""Ops that move numbers, compare them, draw them, take correctly rounded operations on each, or sum them one after the other."""
 _PROVEN = """
 _adaptive_avg_pool2d _adaptive_avg_pool2d_backward _fused_adamw _log_softmax _log_softmax_backward_data _softmax
 _softmax_backward_data addmm avg_pool2d avg_pool2d_backward baddbmm bmm convolution convolution_backward dot
@@ -70,15 +71,19 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Check the op, then run it."""
+        result = func(*args, **(kwargs or {}))
         if not func.is_view and func.namespace != "profiler":
-            check(trace.op_name(func), list(trace.tensors((args, kwargs or {}))))
-        return func(*args, **(kwargs or {}))
+            check(trace.op_name(func), list(trace.tensors((args, kwargs or {}))), list(trace.tensors(result)))
+        return result
 
 
-def check(op: str, inputs: list[Tensor]) -> None:
-    """Raise Unportable unless an op on these tensors is in the subset. In-place forms count as the op itself."""
+def check(op: str, inputs: list[Tensor], results: list[Tensor] | None = None) -> None:
+    """Raise Unportable unless an op on these tensors is in the subset. In-place forms count as the op itself.
+
+    An op that neither takes nor gives floating-point numbers is exact, whatever it is.
+    """
     name = op if op in EXACT | PROVEN else op.rstrip("_")
-    floating = any(tensor.is_floating_point() for tensor in inputs)
+    floating = any(tensor.is_floating_point() for tensor in (*inputs, *(results or ())))
     if name not in EXACT | PROVEN and (floating or not inputs):
         raise Unportable(_message(op, inputs, INSTEAD.get(name, "express it with the ops of bitbloom.numerics.subset")))
     if name in MATRICES and floating:

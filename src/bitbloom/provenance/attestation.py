@@ -22,6 +22,8 @@ from bitbloom import canonical, claim, config, graph
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import digest, file_digest, folder_files
+from bitbloom.stages import STAGES
+from bitbloom.why import why
 
 ROOT = Path("dist/attestations")
 STATEMENT = "provenance.intoto.json"
@@ -34,13 +36,15 @@ def attest(target: str, key: Path, builder: str, workspace: Path = Path()) -> Pa
     """Write and sign a builder's statement on the Bento built in a workspace; the folder that holds both.
 
     Raises:
-        BitBloomError: the Bento is not built, or is not what the working tree claims; the key is no elliptic-curve key.
+        BitBloomError: the Bento is not built, is not what is claimed, or was built from other files than are there now; the key
+            is no elliptic-curve key.
     """
     from model_signing import signing
 
     bento = workspace / "dist" / f"{target}.bento"
     if not bento.exists():
         raise BitBloomError(f"{bento} is missing: make all TARGET={target}")
+    _is_as_claimed(target, workspace)
     folder = place(target, builder)
     with canonical.replacing_folder(folder) as temporary:
         shutil.copyfile(bento, temporary / bento.name)
@@ -71,6 +75,7 @@ def check(target: str, key: Path, builder: str) -> str:
         raise BitBloomError(f"refused: {bundle} does not hold for {folder} and {key}: {error or type(error).__name__}") from error
     stated = canonical.read_json(folder / STATEMENT)
     _is_statement(stated)
+    _is_about(stated, target, builder)
     wrong = [name for name, expected in _named(stated).items() if _digest_here(name) != expected]
     if wrong:
         raise BitBloomError(f"refused: the statement of '{builder}' is on another {', '.join(wrong[:5])} ({len(wrong)} differ)")
@@ -102,11 +107,11 @@ def statement(target: str, builder: str, workspace: Path = Path()) -> dict[str, 
     definition.external_parameters.update({"target": target})
     profile = config.compose(target).numerics.profile
     definition.internal_parameters.update({"numerics": profile, "environment": pins.environment(profile)})
-    definition.resolved_dependencies.extend(_descriptor(name, sha) for name, sha in materials(target).items())
+    definition.resolved_dependencies.extend(_descriptor(name, sha) for name, sha in materials(target, workspace).items())
     commit = _commit()
     if commit:
         definition.resolved_dependencies.add(name="git", digest={"gitCommit": commit})
-    details.builder.id = builder if ":" in builder else f"urn:bitbloom:builder:{builder}"
+    details.builder.id = builder_id(builder)
     outputs = claim.current(target, workspace)
     details.byproducts.extend(_descriptor(name, str(entry["sha256"])) for name, entry in outputs.items() if name != bento)
     made = Statement([_descriptor(bento, str(outputs[bento]["sha256"]))], PREDICATE_TYPE, MessageToDict(predicate))
@@ -115,20 +120,57 @@ def statement(target: str, builder: str, workspace: Path = Path()) -> dict[str, 
     return plain
 
 
-def materials(target: str) -> dict[str, str]:
-    """Every file that a build of a target reads and does not make, by path → SHA-256; the user's own data as one folder."""
+def builder_id(builder: str) -> str:
+    """A builder's URI."""
+    return builder if ":" in builder else f"urn:bitbloom:builder:{builder}"
+
+
+def _is_as_claimed(target: str, workspace: Path) -> None:
+    """What is built is the claim, and was built from the files that are there. Raises BitBloomError."""
+    claimed, built = claim.read(target), claim.current(target, workspace)
+    wrong = sorted(path for path in claimed.keys() | built.keys() if claimed.get(path) != built.get(path))
+    if wrong:
+        raise BitBloomError(
+            f"{', '.join(wrong[:5])} in {workspace.absolute()} is not as {claim.path(target)} claims: build again"
+        )
+    if workspace == Path():
+        changed = [stage for stage in STAGES if why(stage, target)]
+        if changed:
+            raise BitBloomError(
+                f"inputs of {', '.join(changed)} changed since the build (bitbloom why {changed[0]} {target}): build again"
+            )
+
+
+def _is_about(stated: dict[str, Any], target: str, builder: str) -> None:
+    """The statement is the builder's on this target's Bento and no other. Raises BitBloomError."""
+    subjects = [subject["name"] for subject in stated["subject"]]
+    predicate = stated["predicate"]
+    stated_target = predicate["buildDefinition"]["externalParameters"].get("target")
+    if subjects != [f"dist/{target}.bento"] or stated_target != target:
+        raise BitBloomError(f"refused: the statement is on {', '.join(subjects)} of target '{stated_target}', not on {target}")
+    if predicate["runDetails"]["builder"]["id"] != builder_id(builder):
+        raise BitBloomError(
+            f"refused: the statement is of {predicate['runDetails']['builder']['id']}, not of {builder_id(builder)}"
+        )
+
+
+def materials(target: str, workspace: Path = Path()) -> dict[str, str]:
+    """Every file of a workspace that a build of a target reads and does not make, by path → SHA-256; the user's own data as one
+    folder.
+    """
     tree = config.compose(target)
     stages = graph.stages(target, tree)
     made = [output for stage in stages for output in (*stage.outputs, *stage.metrics)]
     read = {
         path for stage in stages for path in stage.inputs if not any(path == out or path.startswith(f"{out}/") for out in made)
     }
-    files: set[str] = {f"params/{target}.yaml", "weights.lock", graph.DVC.as_posix()}
+    files: set[str] = {f"params/{target}.yaml", "weights.lock"}
     for path in read - set(graph.external(tree)):
-        inside = [file.as_posix() for name, file in folder_files(Path(path)).items() if "__pycache__" not in name]
-        files |= set(inside) if Path(path).is_dir() else {path}
-    found = {path: file_digest(Path(path)) for path in files}
-    found |= {path: digest(Path(path)) for path in graph.external(tree)}
+        folder = workspace / path
+        inside = [f"{path}/{name}" for name in folder_files(folder) if "__pycache__" not in name] if folder.is_dir() else [path]
+        files |= set(inside)
+    found = {path: file_digest(workspace / path) for path in files}
+    found |= {path: digest(workspace / path) for path in graph.external(tree)}
     return dict(sorted(found.items()))
 
 

@@ -88,7 +88,16 @@ def run(cell: Path, stage: graph.Stage, trace: Path) -> subprocess.CompletedProc
     home.mkdir()
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": str(cell / "src")}
     environment["WORKERS"] = "1"  # several would meet on the loopback interface, which is gone too
-    command = ["unshare", "--map-root-user", "--net", "strace", "--follow-forks", "--quiet=all", "--seccomp-bpf"]
+    command = [
+        "unshare",
+        "--map-root-user",
+        "--net",
+        "strace",
+        "--follow-forks",
+        "--quiet=all",
+        "--seccomp-bpf",
+        "--output-separately",
+    ]
     command += ["--trace=%file", "--string-limit=4096", f"--output={trace}", *stage.as_dvc()["cmd"].split()]
     return subprocess.run(command, cwd=cell, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -101,7 +110,8 @@ def asked_for(trace: Path, cell: Path, checkout: Path) -> Iterator[str]:
     """
     environments = Path(sys.prefix), Path(sysconfig.get_paths()["purelib"])
     toolchain = {checkout / "src", *checkout.parents, checkout}
-    for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
+    files = sorted(trace.parent.glob(f"{trace.name}.*"))  # one a thread, so that no call is cut in two by another's
+    for line in (line for file in files for line in file.read_text(encoding="utf-8", errors="replace").splitlines()):
         for quoted in QUOTED.findall(line)[:2]:
             path = Path(os.path.normpath(cell / quoted))
             if path.is_relative_to(cell):

@@ -95,6 +95,8 @@ def compare(target: str, until: str, claimed: dict[str, Any], recorded: dict[str
         Row(path, stage, str(claimed.get(path, {}).get("sha256", "nothing")), str(built[path]["sha256"]))
         for path, stage in made_by.items()
     ]
+    if until == "all":
+        rows += [Row(path, STAGES[-1], str(entry["sha256"]), "nothing") for path, entry in claimed.items() if path not in made_by]
     for stage in sorted(set(made_by.values()), key=STAGES.index):
         name = graph.stage_name(stage, target)
         rows.append(Row(f"dvc.lock: {name}", stage, _short_record(recorded.get(name)), _short_record(rebuilt.get(name))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -23,11 +24,16 @@ def predict_files(model: Path, paths: Iterable[Path]) -> Iterator[dict[str, obje
     predictor = Predictor.open(model)
     for path in paths:
         try:
-            yield {"path": str(path), **predictor.answer(path.read_bytes())}
+            yield {"path": _text(path), **predictor.answer(path.read_bytes())}
         except UnreadableImage as error:
-            yield {"path": str(path), "error": str(error)}
+            yield {"path": _text(path), "error": str(error)}
         except OSError as error:
-            yield {"path": str(path), "error": error.strerror or str(error)}
+            yield {"path": _text(path), "error": error.strerror or str(error)}
+
+
+def _text(path: Path) -> str:
+    """The path as text that can be printed: a name need not be UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def print_predictions(model: Path, paths: Iterable[Path], stream: TextIO) -> int:

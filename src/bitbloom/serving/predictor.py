@@ -75,7 +75,9 @@ class Predictor:
         """
         file = path / MODEL if path.is_dir() else path
         if not file.is_file():
-            raise BitBloomError(f"{file} is missing: build it with `make export`")
+            raise BitBloomError(
+                f"{file} is missing: `bitbloom targets` lists the targets; `make export TARGET=…` makes the model of one"
+            )
         found = file_digest(file)
         if digest is not None and found != digest:
             raise BitBloomError(f"{file} has the digest {found}, not {digest}: build it again, or fetch it again")

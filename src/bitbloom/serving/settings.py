@@ -66,7 +66,7 @@ def provenance(folder: Path) -> Provenance:
     facts = canonical.read_json(folder / PROVENANCE)
     digest = bento.digest(folder.parent) if (folder.parent / bento.MANIFEST).is_file() else None
     commit = _commit()
-    build = f"make verify TARGET={facts['target']}"
+    build = facts["rebuild"]
     return Provenance(
         target=facts["target"],
         task=facts["task"],

@@ -66,7 +66,8 @@ async def photos(request: Request, max_bytes: int, most: int) -> AsyncIterator[l
     try:
         form = await limited.form(max_files=most, max_fields=most)
     except HTTPException as error:
-        advice = f"send at most {most} in one request" if most > 1 else "send several to /predict_batch"
+        many = f"send at most {most} in one request" if most > 1 else "send several to /predict_batch"
+        advice = many if "Too many files" in error.detail else f"send each photo as a file (curl -F {FIELD}=@photo.jpg)"
         raise Refused(400, f"{error.detail.rstrip('.')}: {advice}") from error
     try:
         files = [value for value in form.getlist(FIELD) if isinstance(value, UploadFile)]
@@ -90,7 +91,7 @@ def too_big(max_bytes: int) -> Refused:
 
 
 def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").startswith("multipart/form-data")
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def _limited(receive: Receive, most: int, refusal: Refused) -> Receive:

@@ -119,9 +119,10 @@ def compare(target: Target, served: Served, dataset: Dataset) -> dict[str, Any]:
         "within_tolerance": bool(np.abs(found - expected).max() <= target.export.tolerance),
         "tolerance": target.export.tolerance,
     }
+    measured: dict[str, Any] = {"largest_difference": float(np.abs(found - expected).max())}
     if target.export.int8:
-        parity["int8"], measured = int8_cost(target, expected.argmax(1) == labels, images, labels)
-        record(target, {"largest_difference": float(np.abs(found - expected).max()), "int8": measured})
+        parity["int8"], measured["int8"] = int8_cost(target, expected.argmax(1) == labels, images, labels)
+    record(target, measured)
     return parity
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from bitbloom import canonical, sources, tasks
+from bitbloom import canonical, samples, sources
 from bitbloom.progress import track
 from bitbloom.sources import SourceFile
 from bitbloom.stages import main
@@ -57,7 +57,7 @@ def _row(file: SourceFile, folder: Path, task: str, kind: str) -> dict[str, Any]
         "source": kind,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
-        **tasks.load(task).describe(data),
+        **samples.load(task).describe(data),
     }
 
 

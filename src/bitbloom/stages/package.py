@@ -8,11 +8,13 @@ the page, and `requirements-serve.lock`. No byte of it knows when, where, or fro
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 from bitbloom import canonical
+from bitbloom.numerics import pins
 from bitbloom.provenance import archive, bento
 from bitbloom.provenance.digests import digest, file_digest, folder_files
 from bitbloom.serving import build
@@ -21,9 +23,8 @@ from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import main
 from bitbloom.target import Target
 
-READS = ("task", "service")
+READS = ("task", "embedded", "overrides", "numerics", "service")
 BENTOS = Path("bentos")
-STAGES_LOCK = Path("requirements.lock")
 SERVE_LOCK = Path(build.LOCK)
 
 
@@ -53,9 +54,20 @@ def provenance(target: Target) -> dict[str, object]:
         "target": target.name,
         "task": target.task,
         "data_digest": canonical.read_json(target.models / "config.json")["data_digest"],
-        "lock_digest": file_digest(STAGES_LOCK),
+        "lock_digest": file_digest(Path(pins.lock(target.numerics.profile))),
         "model_digest": file_digest(target.models / MODEL),
+        "rebuild": rebuild(target),
     }
+
+
+def rebuild(target: Target) -> str:
+    """The command that builds the same again; what everybody can build, it also compares."""
+    overrides = target.section("overrides")
+    if target.section("embedded") and not overrides:
+        return f"make verify TARGET={target.name}"
+    accelerated = " ACCEL=cuda" if target.numerics.profile == "cuda" else ""
+    chosen = f" SET={shlex.quote(' '.join(overrides))}" if overrides else ""
+    return f"make all TARGET={target.name}{accelerated}{chosen}"
 
 
 def report(target: Target, folder: Path, whole: str) -> dict[str, object]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bitbloom import splits, tasks
+from bitbloom import samples as kinds
+from bitbloom import splits
 from bitbloom.dataset import SPLITS, Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.stages import main
@@ -19,12 +20,12 @@ KEPT = ["id", "label", "key", "attributes"]
 
 def run(target: Target) -> None:
     """Write data/processed/<target>/: arrays, `samples.parquet` and `meta.json` (see `Dataset`)."""
-    task = tasks.load(target.task)
+    kind = kinds.load(target.task)
     manifest = pd.read_parquet(target.manifest)
     rows = manifest[manifest["decodable"]].reset_index(drop=True)
     raw = [(target.raw / path).read_bytes() for path in rows["path"]]
-    arrays, meta = task.pack(rows, raw, target.prepare)
-    pairs = task.near_duplicates(rows, raw, target.prepare)
+    arrays, meta = kind.pack(rows, raw, target.prepare)
+    pairs = kind.near_duplicates(rows, raw, target.prepare)
     samples = pd.concat([rows[KEPT], splits.assign(list(rows["id"]), list(rows["key"]), pairs, target.prepare.split)], axis=1)
     dataset = Dataset(arrays, samples, meta)
     check(dataset, target.name)

@@ -29,7 +29,11 @@ READS = ("task", "model", "augment", "train", "numerics")
 
 def run(target: Target) -> None:
     """Write models/<target>/: `model.safetensors`, `config.json`, `training.json`, `ledger.jsonl`."""
-    workers.launch(fit, target.numerics.micro_batches, target, inputs_digest(target))
+    kind, _, name = target.model.weights.partition(":")
+    if kind == "locked":
+        weights.ensure(name)  # once, before several workers want it
+    one_gpu = target.numerics.profile == "cuda"
+    workers.launch(fit, 1 if one_gpu else target.numerics.micro_batches, target, inputs_digest(target))
 
 
 def fit(worker: workers.Worker, target: Target, inputs: str) -> None:
@@ -78,7 +82,7 @@ def inputs_digest(target: Target) -> str:
         "data": digest(target.processed),
         "code": files,
         "lock": file_digest(Path("requirements.lock")),
-        "weights": asdict(weights.locked(name)) if kind == "locked" else None,
+        "weights": asdict(weights.locked(name)) if kind == "locked" else digest(Path(name)) if kind == "path" else None,
         "isa": os.environ.get("ATEN_CPU_CAPABILITY"),
     }
     return hashlib.sha256(canonical.json_text(state).encode()).hexdigest()

@@ -1,43 +1,30 @@
 """What is learned: one module a task. Stages know the task's protocol and never its name.
 
+This is the model's side of a task; what a sample is, before there is a model, is in `bitbloom.samples`.
+
 A task never reads a path of the build: stages hand it bytes, rows, arrays and modules, and write what it returns.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
-    from bitbloom.config import Augment, Model, Prepare, Train
+    from bitbloom.config import Augment, Model, Train
 
-Arrays = dict[str, NDArray[Any]]
-"""Named arrays whose first axis is the sample."""
 Batch = dict[str, "torch.Tensor"]
 """A micro-batch: the same names, as tensors."""
 
 
 class Task(Protocol):
     """What a module of this package offers."""
-
-    def describe(self, data: bytes) -> dict[str, object]:
-        """Manifest columns of one raw file. Never raises on bad bytes: `decodable` is False and `error` says why."""
-        ...
-
-    def near_duplicates(self, rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
-        """Pairs of row positions (i < j) that show nearly the same thing."""
-        ...
-
-    def pack(self, rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
-        """Decode all samples into arrays, and say what the model has to know of them (`meta.json`)."""
-        ...
 
     def build(self, model: Model, meta: Mapping[str, Any], pretrained: bool = True) -> torch.nn.Module:
         """The network, its weights drawn from the global generator or loaded as `model.weights` says; not if not `pretrained`."""

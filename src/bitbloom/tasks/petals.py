@@ -1,45 +1,22 @@
 """Task `petals`: a flower photo → its species, or any photo → the name of its class.
 
-Arrays: `images` uint8 [N, 3, S, S] RGB, `labels` int64 [N] (positions in `meta["classes"]`).
+Arrays: as `bitbloom.samples.petals` packs them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom import imaging
-from bitbloom.tasks import Arrays, Batch
+from bitbloom.tasks import Batch
 
 if TYPE_CHECKING:
-    import pandas as pd
     from torch import Tensor, nn
 
-    from bitbloom.config import Augment, Model, Prepare, Train
-
-
-def describe(data: bytes) -> dict[str, object]:
-    """Size, mode, light, key and perceptual hash of a photo."""
-    return imaging.facts(data)
-
-
-def near_duplicates(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
-    """Pairs of photos that look alike: close perceptual hashes, confirmed on 16×16 grey thumbnails."""
-    hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
-    thumbnails = np.stack([imaging.thumbnail(imaging.decode(data)) for data in raw])
-    return imaging.near_duplicates(hashes, thumbnails, prepare.near_duplicate_bits, prepare.near_duplicate_difference)
-
-
-def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
-    """Decode and square every photo; number the labels in sorted order."""
-    classes = sorted(set(rows["label"]))
-    numbers = {name: number for number, name in enumerate(classes)}
-    images = np.stack([imaging.square(imaging.decode(data), prepare.image_size) for data in raw])
-    labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
-    return {"images": images, "labels": labels}, {"classes": classes, "image_size": prepare.image_size}
+    from bitbloom.config import Augment, Model, Train
 
 
 def build(model: Model, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:

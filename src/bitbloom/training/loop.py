@@ -197,10 +197,12 @@ class Run:
             self.history.ledger[-1]["weights_sha256"] = ledger.digest(self.optimiser.weights)
 
     def resume(self, checkpoints: Checkpoints) -> int:
-        """Take up the newest checkpoint on every worker; the step to go on with."""
-        found = checkpoints.load()
+        """Take up the first worker's newest checkpoint, on every worker and every machine; the step to go on with."""
+        found = checkpoints.load() if self.worker.first else None
         if self.worker.world > 1:
-            dist.barrier()  # nobody may write the next checkpoint while another worker still reads this one
+            everyones: list[Any] = [found]
+            dist.broadcast_object_list(everyones, src=0)
+            found = everyones[0]
         if found is None:
             return 0
         tensors, state = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from bitbloom.errors import BitBloomError
 from bitbloom.target import workers
 
 
@@ -29,17 +31,18 @@ class Worker:
         return self.rank == 0
 
 
-def launch(function: Callable[..., None], micro_batches: int, *arguments: Any) -> None:
+def launch(function: Callable[..., None], most: int, *arguments: Any) -> None:
     """Call `function(worker, *arguments)` in every worker and wait.
 
-    Under `torchrun` the workers are its processes, on as many machines as it was told of; else `WORKERS`, or the largest
-    power of two within the number of cores and of micro-batches.
+    Under `torchrun` the workers are its processes, on as many machines as it was told of; else the largest power of two within
+    `WORKERS`, or the number of cores, and `most`. An error that is said to people is said by the first
+    worker alone.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) as worker:
             function(worker, *arguments)
         return
-    world = workers() if os.environ.get("WORKERS") else min(1 << (workers().bit_length() - 1), micro_batches)
+    world = min(1 << (workers().bit_length() - 1), most)
     if world == 1:
         function(Worker(), *arguments)
         return
@@ -58,8 +61,13 @@ def launch(function: Callable[..., None], micro_batches: int, *arguments: Any) -
 
 
 def _join(meeting: str, rank: int, world: int, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    with _group(meeting, rank, world) as worker:
-        function(worker, *arguments)
+    try:
+        with _group(meeting, rank, world) as worker:
+            function(worker, *arguments)
+    except BitBloomError:
+        if rank == 0:
+            raise
+        sys.exit(1)
 
 
 @contextmanager
