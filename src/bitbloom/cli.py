@@ -75,8 +75,12 @@ def predict(
     workspace: Annotated[Path, typer.Option(help="Where it was built: the workspace that a variant's summary names.")] = Path(),
 ) -> None:
     """Print one JSON object a photo, in order; exit code 1 when one of them cannot be read."""
+    from bitbloom import config as configuration
     from bitbloom.serving.files import print_predictions
 
+    known = configuration.targets()
+    if known and target not in known and not (workspace / "models" / target).exists():
+        configuration.compose(target)  # says which there are
     sys.exit(print_predictions(workspace / "models" / target, photos, sys.stdout))
 
 

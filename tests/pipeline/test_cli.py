@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,15 @@ def test_a_file_that_cannot_be_read_is_told_in_its_place_and_ends_with_one(capsy
     assert [set(answer) for answer in answers] == [{"path", "error"}, {"path", "error"}, KEYS]
 
 
+@pytest.mark.usefixtures("workspace")
+def test_a_name_that_is_not_utf8_is_answered_like_any_other(capsys):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    Path(name).write_bytes(Path("poppy.jpg").read_bytes())
+    code, out, _ = run(capsys, "predict", "petals", name, "poppy.jpg")
+    assert code == 0
+    assert [json.loads(line)["path"] for line in out.splitlines()] == ["caf\ufffd.jpg", "poppy.jpg"]
+
+
 def test_a_variant_is_asked_in_its_workspace(workspace, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path.parent)
     code, out, _ = run(capsys, "predict", "--workspace", str(workspace), "petals", str(workspace / "poppy.jpg"))
@@ -69,6 +79,7 @@ def test_a_variant_is_asked_in_its_workspace(workspace, capsys, tmp_path, monkey
     ("arguments", "message"),
     [
         (("predict", "petals-photos", "a.jpg"), "petals-photos"),
+        (("predict", "pettals", "a.jpg"), "did you mean 'petals'?"),
         (("config", "petal"), "did you mean 'petals'?"),
         (("config", "petals", "train.epoch=3"), "did you mean 'train.epochs'?"),
         (("build", "petals", "--until", "bake"), "no stage 'bake'"),
@@ -76,7 +87,7 @@ def test_a_variant_is_asked_in_its_workspace(workspace, capsys, tmp_path, monkey
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_one(capsys, arguments, message):
-    if arguments[0] == "predict" and Path("models/petals-photos/model.onnx").exists():
+    if "petals-photos" in arguments and Path("models/petals-photos/model.onnx").exists():
         pytest.skip("petals-photos was built in this checkout")
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (1, "")
