@@ -21,21 +21,23 @@ export PYTHON ACCEL
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # A build is up to date when its stamp is newer than everything it read and its outputs are there. Asking costs make a few
-# milliseconds and no Python; a build with overrides always asks. The stamp is as old as the start of its build: a file saved
+# milliseconds and no Python. The stamp is as old as the start of its build: a file saved
 # while it ran is newer. Its name holds the target, the last stage, the accelerator and the overrides.
 -include graph.mk
 settings = $(strip $(SET) $(if $(filter cuda,$(ACCEL)),numerics=cuda))
 overrides_id = $(if $(settings),-$(shell printf '%s' '$(settings)' | sha256sum | cut -c1-12))
 stamp = $(STATE)/stamps/$(TARGET)-$(1)-$(ACCEL)$(overrides_id)
-missing = $(filter-out $(wildcard $(OUTPUTS.$(TARGET).$(1))),$(OUTPUTS.$(TARGET).$(1)))
+workspace = $(if $(settings),$(shell cat $(call stamp,$(1)).workspace 2>/dev/null || echo nowhere)/)
+wanted = $(addprefix $(call workspace,$(1)),$(OUTPUTS.$(TARGET).$(1)))
+missing = $(filter-out $(wildcard $(call wanted,$(1))),$(call wanted,$(1)))
 own_data_changed = $(shell find data/external/$(TARGET) -newer $(call stamp,$(1)) -print -quit 2>/dev/null)
-ask_dvc = $(or $(settings),$(call missing,$(1)),$(call own_data_changed,$(1)))
+ask_dvc = $(or $(call missing,$(1)),$(call own_data_changed,$(1)))
 inputs = $(INPUTS.$(TARGET).$(1)) $(LOCK) $(if $(PHOTOS),IMPORT)
 
 define build_rule
 $(call stamp,$(1)): $(call inputs,$(1)) $(if $(call ask_dvc,$(1)),FORCE) | $(STATE)/venv-$(ACCEL)
 	@mkdir -p $$(@D) && touch $$@.begun
-	@bitbloom build $(TARGET) --until $(1) $(settings) || { rm -f $$@.begun; exit 1; }
+	@bitbloom build $(TARGET) --until $(1) $(settings) $(if $(settings),--where $$@.workspace) || { rm -f $$@.begun; exit 1; }
 	@mv $$@.begun $$@
 endef
 

@@ -40,10 +40,11 @@ def build(
     target: TargetName,
     overrides: Overrides = None,
     until: Until = "all",
+    where: Annotated[Path | None, typer.Option(help="A file to write the workspace's path to, when all is done.")] = None,
 ) -> None:
     """Build a target with DVC, then install its Bento, record its digests, track it, and sum up."""
     from bitbloom import build as front_door
-    from bitbloom import claim, summary, tracking
+    from bitbloom import canonical, claim, summary, tracking
     from bitbloom.serving import store
 
     workspace = front_door.build(target, until, overrides or ())
@@ -53,6 +54,8 @@ def build(
         claim.write(target)
     if until in ("all", "evaluate"):
         tracking.start(target, workspace)
+    if where:
+        canonical.write_text(where, workspace.as_posix())
     summary.show(target, workspace, until)
 
 

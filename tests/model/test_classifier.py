@@ -131,6 +131,26 @@ def test_any_model_of_a_folder_can_be_fine_tuned_with_a_new_head(saved):
     same_shapes.load_state_dict(network.state_dict())
 
 
+def test_a_model_that_knows_no_image_size_and_has_its_head_elsewhere_can_be_fine_tuned_too(tmp_path):
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    shape = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    ResNetForImageClassification(shape).save_pretrained(tmp_path)
+    network = seeded(Model(architecture="auto", weights=f"path:{tmp_path}", image_size=32), classes=7)
+    assert network.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    assert network.head().out_features == 7
+    assert not network.head().weight.detach().any()
+
+
+def test_a_model_without_a_linear_head_is_a_clear_error():
+    from transformers import ViTConfig, ViTForImageClassification
+
+    model = ViTForImageClassification(ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, num_labels=7))
+    model.classifier = nn.Identity()
+    with pytest.raises(BitBloomError, match="no linear layer with 7 outputs"):
+        classifier.Logits(model)
+
+
 def test_a_hub_model_needs_a_whole_commit():
     commit = "0123456789abcdef0123456789abcdef01234567"
     assert weights.location(f"hub:some/model@{commit}") == ("some/model", commit)

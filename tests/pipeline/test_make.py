@@ -42,11 +42,11 @@ class Project:
         self.make(*arguments)
         return self.log.read_text().splitlines() if self.log.exists() else []
 
-    def build(self, target: str, last: str) -> None:
+    def build(self, target: str, last: str, workspace: str = ".") -> None:
         """Put every output of a build where it belongs."""
         for path in self.listed("OUTPUTS", target, last):
-            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / path).touch()
+            (self.folder / workspace / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / workspace / path).touch()
 
     def listed(self, kind: str, target: str, last: str) -> list[str]:
         """A list of graph.mk."""
@@ -181,13 +181,16 @@ def test_stamps_are_per_target(built):
     assert built.asked("all") == []
 
 
-def test_overrides_are_handed_on_and_always_asked_for_as_make_does_not_know_their_outputs(built):
-    for _ in range(2):
-        assert built.asked("all", "TARGET=petals-tiny", "SET=train.epochs=3 train.seed=7") == [
-            "bitbloom build petals-tiny --until all train.epochs=3 train.seed=7"
-        ]
-    assert built.asked("all", "TARGET=petals-tiny", "SET=train.epochs=4") != []
-    assert built.asked("all", "TARGET=petals-tiny") == []
+def test_overrides_have_a_stamp_of_their_own_and_outputs_in_their_workspace(built):
+    arguments = ("all", "TARGET=petals-tiny", "SET=train.epochs=3 train.seed=7")
+    [call] = built.asked(*arguments)
+    command, _, note = call.partition(" --where ")
+    assert command == "bitbloom build petals-tiny --until all train.epochs=3 train.seed=7"
+    built.build("petals-tiny", "all", "somewhere")
+    (built.folder / note).write_text("somewhere")
+    assert built.asked(*arguments) == []
+    (built.folder / "somewhere/models/petals-tiny/model.onnx").unlink()
+    assert len(built.asked(*arguments)) == 1
 
 
 def test_another_accelerator_has_a_stamp_of_its_own(built):

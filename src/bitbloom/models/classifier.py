@@ -64,8 +64,7 @@ class Logits(nn.Module):
 
     def head(self) -> nn.Module:
         """The classifier on top."""
-        head: nn.Module = self.model.get_submodule("classifier")
-        return head
+        return self.model.get_submodule(_head_name(self.model))
 
 
 def _vit(config: Model, classes: int, pretrained: bool) -> nn.Module:
@@ -159,26 +158,39 @@ def _auto(config: Model, classes: int, pretrained: bool) -> nn.Module:
     from transformers import AutoConfig, AutoModelForImageClassification
 
     name, revision = weights.location(config.weights)
-    common: dict[str, Any] = {"revision": revision, "num_labels": classes, "image_size": config.image_size}
+    shape = AutoConfig.from_pretrained(name, revision=revision, num_labels=classes)
+    if hasattr(shape, "image_size"):
+        shape.image_size = config.image_size
     if not pretrained:
         return Logits(
-            AutoModelForImageClassification.from_config(  # type: ignore[no-untyped-call]
-                AutoConfig.from_pretrained(name, **common), attn_implementation=EAGER
-            )
+            AutoModelForImageClassification.from_config(shape, attn_implementation=EAGER)  # type: ignore[no-untyped-call]
         )
-    model = AutoModelForImageClassification.from_pretrained(
-        name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True
+    network = Logits(
+        AutoModelForImageClassification.from_pretrained(
+            name, revision=revision, config=shape, attn_implementation=EAGER, ignore_mismatched_sizes=True
+        )
     )
-    network = Logits(model)
     initialise.silent(network.head())
     return network
 
 
 def _with_portable_head(model: Any) -> nn.Module:
-    if isinstance(model.classifier, nn.Linear):
-        model.classifier = PortableLinear.of(model.classifier)
+    parent, _, leaf = _head_name(model).rpartition(".")
+    owner = model.get_submodule(parent)
+    setattr(owner, leaf, PortableLinear.of(getattr(owner, leaf)))
     whole: nn.Module = model
     return whole
+
+
+def _head_name(model: Any) -> str:
+    """Where a transformers classifier has its head: the last linear layer with an output a class. Models name it as they like."""
+    classes = model.config.num_labels
+    heads: list[str] = [
+        name for name, layer in model.named_modules() if isinstance(layer, nn.Linear) and layer.out_features == classes
+    ]
+    if not heads:
+        raise BitBloomError(f"{type(model).__name__} has no linear layer with {classes} outputs: its head cannot be trained anew")
+    return heads[-1]
 
 
 def _initialised(network: nn.Module, pretrained: bool) -> nn.Module:
