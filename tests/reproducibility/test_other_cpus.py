@@ -89,22 +89,27 @@ def test_a_training_step_of_the_fine_tuned_transformer_has_the_same_ops(tmp_path
 
 
 def test_all_stages_of_petals_tiny_give_the_same_bytes(tmp_path):
+    places = {cpu: workspace(tmp_path / cpu) for cpu in (HERE, *CPUS)}
     with ThreadPoolExecutor(2) as pool:
-        places = dict(zip((HERE, *CPUS), pool.map(lambda cpu: built_on(cpu, tmp_path / cpu), (HERE, *CPUS)), strict=True))
+        list(pool.map(build_on, places, places.values()))
     outputs = [path for path, stage in claim.artifacts(REBUILT).items() if stage in STAGES]
     made = {cpu: {path: digest(place / path) for path in outputs} for cpu, place in places.items()}
     assert made[HERE] == made["Haswell"] == made["EPYC"]
 
 
-def built_on(cpu: str, place: Path) -> Path:
-    """A workspace in which a CPU has run all stages but packaging, with two steps of training."""
+def workspace(place: Path) -> Path:
+    """A workspace with the parameters of a build with two steps of training."""
     place.mkdir()
     for shared in build.SHARED:
         (place / shared).symlink_to(Path(shared).resolve())
     params = place / f"params/{REBUILT}.yaml"
     params.parent.mkdir()
     params.write_text(graph.HEADER + config.yaml_text(config.compose(REBUILT, ["train.max_steps=2"])))
+    return place
+
+
+def build_on(cpu: str, place: Path) -> None:
+    """Run all stages but packaging on a CPU."""
     for stage in STAGES:
         run(cpu, "-m", f"bitbloom.stages.{stage}", REBUILT, cwd=place)
     assert json.loads((place / f"models/{REBUILT}/parity.json").read_text())["within_tolerance"]
-    return place
