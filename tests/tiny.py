@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from bitbloom import config, tasks
-from bitbloom.config import Augment, Model, Numerics, Train
+from bitbloom.config import Augment, ImageModel, Numerics, Train
 from bitbloom.dataset import Dataset
 from bitbloom.training import loop, workers
 
 REPOSITORY = Path(__file__).parents[1]
 CLASSES = ["fern", "poppy", "sky"]
 SIDE = 16
-MODEL = Model(image_size=SIDE, patch_size=4, hidden_size=32, layers=1, heads=2, stem="patch", pooling="mean")
+MODEL = ImageModel(image_size=SIDE, patch_size=4, hidden_size=32, layers=1, heads=2, stem="patch", pooling="mean")
 SPLITS = ("train", "train", "train", "train", "val", "test")
 """The splits of the first six samples, and again from there."""
 
@@ -44,7 +44,7 @@ def dataset(samples: int = 144, side: int = SIDE) -> Dataset:
     return Dataset(arrays, pd.DataFrame(columns), {"classes": CLASSES, "image_size": side})
 
 
-def sections(train: dict[str, object] | None = None, model: Model = MODEL) -> loop.Sections:
+def sections(train: dict[str, object] | None = None, model: ImageModel = MODEL) -> loop.Sections:
     """What training reads: a few short steps, unless `train` says otherwise."""
     settings: dict[str, object] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "label_smoothing": 0.0}
     return loop.Sections(model, Augment(colour=0.0, crop=0.0), Train(**(settings | (train or {}))), Numerics())

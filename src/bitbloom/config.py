@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,17 @@ class Gate:
     """Largest Hamming distance of two perceptual hashes (of 64 bits) that makes near-duplicates."""
     undecodable: int = 0
     """Most rows that may fail to decode (they are left out by `prepare`)."""
+    characters: list[int] = field(default_factory=lambda: [3, 400])
+    """Shortest and longest text after cleaning."""
+    words: list[int] = field(default_factory=lambda: [1, 100])
+    """Fewest and most words of a text."""
+    ascii_share: float = 0.5
+    """Smallest part of a text's letters that are ASCII; of so large a part of rows: `ascii_rows`."""
+    ascii_rows: float = 0.95
+    missing_keyword: float = 0.5
+    """Largest part of rows without a keyword."""
+    missing_location: float = 0.7
+    """Largest part of rows without a location."""
 
 
 @dataclass
@@ -71,16 +82,29 @@ class Prepare:
     """Largest Hamming distance of two perceptual hashes (of 64 bits) that makes a candidate pair."""
     near_duplicate_difference: float = 10.0
     """Largest mean absolute difference of two 16×16 grey thumbnails (0 to 255) that confirms it."""
+    tokenizer: str = "none"
+    """none | locked:NAME (of weights.lock) | path:FOLDER: whose `tokenizer.json` makes numbers of texts."""
+    tokens: int = 64
+    """Longest text, tokens; longer ones are cut."""
 
 
 @dataclass
 class Model:
-    """An image classifier. `architecture` picks the builder, `weights` where it starts from."""
+    """What every network has. `kind` picks the section's type, `architecture` the builder, `weights` where it starts from."""
 
-    architecture: str = "vit"
-    """vit | cnn | dinov2 | auto (any `AutoModelForImageClassification` of `weights`)."""
+    kind: str = MISSING
+    architecture: str = MISSING
     weights: str = "none"
     """none | locked:NAME (of weights.lock) | hub:REPOSITORY@REVISION | path:FOLDER."""
+
+
+@dataclass
+class ImageModel(Model):
+    """A classifier of images."""
+
+    kind: str = "image"
+    architecture: str = "vit"
+    """vit | cnn | dinov2 | auto (any `AutoModelForImageClassification` of `weights`)."""
     image_size: int = 96
     """Side of the network's input, pixels."""
     mean: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
@@ -95,6 +119,33 @@ class Model:
     pooling: str = "class"
     """What the head of a `vit` reads: class (its class token) | mean (of its patches)."""
     dropout: float = 0.0
+
+
+@dataclass
+class TextModel(Model):
+    """A classifier of texts."""
+
+    kind: str = "text"
+    architecture: str = "bert"
+    """bert (of these sizes) | auto (any `AutoModelForSequenceClassification` of `weights`)."""
+    hidden_size: int = 384
+    layers: int = 6
+    heads: int = 12
+    mlp_ratio: int = 4
+    positions: int = 512
+    """Longest input of the network, tokens."""
+    dropout: float = 0.1
+
+
+MODELS: dict[str, type[Model]] = {"image": ImageModel, "text": TextModel}
+
+
+def model(section: Mapping[str, Any]) -> Model:
+    """A `model` section as the type that its `kind` names. Raises BitBloomError for an unknown kind."""
+    kind = section.get("kind")
+    if kind not in MODELS:
+        raise BitBloomError(f"model.kind '{kind}' is none of {', '.join(MODELS)}")
+    return MODELS[str(kind)](**section)
 
 
 @dataclass
@@ -205,7 +256,7 @@ class Config:
     source: Any = MISSING
     gate: Gate = field(default_factory=Gate)
     prepare: Prepare = field(default_factory=Prepare)
-    model: Model = field(default_factory=Model)
+    model: Any = MISSING
     augment: Augment = field(default_factory=Augment)
     train: Train = field(default_factory=Train)
     numerics: Numerics = field(default_factory=Numerics)
@@ -239,6 +290,8 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     ConfigStore.instance().store(name="base", node=Config)
     for kind in sources.KINDS:
         ConfigStore.instance().store(group="source", name=kind, node=sources.load(kind).Config)
+    for kind, schema in MODELS.items():
+        ConfigStore.instance().store(group="model", name=kind, node=schema)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
@@ -291,13 +344,15 @@ def load(path: Path, sections: Iterable[str]) -> DictConfig:
 
 
 def typed(tree: Any, where: str, sections: Iterable[str] = tuple(Config.__dataclass_fields__)) -> DictConfig:
-    """Merge a plain tree into the typed schema, these sections of it. The schema of `source` is the one its module gives."""
+    """Merge a plain tree into the typed schema, these sections of it. `source` and `model` have the schema of their kind."""
     schema = OmegaConf.structured(Config)
     if "source" in sections:
         kind = (tree.get("source") or {}).get("kind")
         if not kind:
             raise BitBloomError(f"{where}: source.kind is missing: it names a module of bitbloom.sources")
         schema.source = OmegaConf.structured(sources.load(kind).Config)
+    if "model" in sections:
+        schema.model = OmegaConf.structured(type(model(tree.get("model") or {})))
     merged = OmegaConf.merge(schema, tree)
     missing = {key for key in OmegaConf.missing_keys(merged) if key.partition(".")[0] in sections}
     if missing:

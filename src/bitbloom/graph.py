@@ -104,8 +104,8 @@ def _stage(stage: str, target: str, tree: Any) -> Stage:
         files += external(tree)
     if stage == "train":
         files += own_weights(tree)
-    model = str(tree.model.weights)
-    locked = (model.removeprefix("locked:"),) if stage == "train" and model.startswith("locked:") else ()
+    weights = {"prepare": str(tree.prepare.tokenizer), "train": str(tree.model.weights)}.get(stage, "")
+    locked = (weights.removeprefix("locked:"),) if weights.startswith("locked:") else ()
     return Stage(
         stage=stage,
         target=target,

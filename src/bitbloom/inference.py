@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bitbloom import canonical, tasks
+from bitbloom import canonical, config, tasks
 from bitbloom.config import Augment, Model
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
@@ -37,7 +37,8 @@ def outputs(
         # The last batch is filled up with its own samples: matrices with few rows have other bits on other CPUs.
         filled = np.resize(batches[number], BATCH)
         batch = task.batch(dataset.take(filled), None, Augment(), model)
-        mine[number] = network(batch["pixels"].to(device)).float().cpu()[: len(batches[number])]
+        result = task.forward(network, {name: tensor.to(device) for name, tensor in batch.items()})
+        mine[number] = result.float().cpu()[: len(batches[number])]
     parts = _everyones(mine, world)
     return torch.cat([parts[number] for number in range(len(batches))])
 
@@ -54,12 +55,12 @@ def _everyones(mine: dict[int, Tensor], world: int) -> dict[int, Tensor]:
 def load_network(target: Target) -> tuple[Task, nn.Module, dict[str, Any]]:
     """The task, the trained network in evaluation mode, and models/<target>/config.json."""
     task = tasks.load(target.task)
-    config = canonical.read_json(target.models / "config.json")
-    network = task.build(Model(**config["model"]), config["meta"], pretrained=False)
+    trained = canonical.read_json(target.models / "config.json")
+    network = task.build(config.model(trained["model"]), trained["meta"], pretrained=False)
     try:
         network.load_state_dict(load_file(target.models / "model.safetensors"))
     except RuntimeError as error:
         raise BitBloomError(
             f"{target.models}/model.safetensors is not of this code: run `make train TARGET={target.name}`"
         ) from error
-    return task, network.eval(), config
+    return task, network.eval(), trained

@@ -17,15 +17,20 @@ RANK = {name: rank for rank, name in enumerate(SPLITS)}
 """train < val < test: of a pair in two splits, the sample in the lower one is excluded."""
 
 
+def percent_of(key: str) -> int:
+    """Where a key (64 hex digits) lies between 0 and 99: its last 64 bits as a fraction of 100 percent."""
+    return int(key[-16:], 16) * 100 >> 64
+
+
 def split_of(key: str, percents: Sequence[int]) -> str:
-    """The split of a key (64 hex digits): its last 64 bits as a fraction of 100 percent.
+    """The split of a key: train lies below, test above (see `percent_of`).
 
     Raises:
         BitBloomError: the percents are not three numbers that add up to 100.
     """
     if len(percents) != len(SPLITS) or sum(percents) != 100 or min(percents) < 0:
         raise BitBloomError(f"prepare.split is {list(percents)}: it has to be the percents of {', '.join(SPLITS)}, 100 together")
-    place = int(key[-16:], 16) * 100 >> 64
+    place = percent_of(key)
     if place < percents[0]:
         return SPLITS[0]
     return SPLITS[1] if place < percents[0] + percents[1] else SPLITS[2]

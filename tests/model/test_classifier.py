@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from bitbloom.config import Model
+from bitbloom.config import ImageModel
 from bitbloom.errors import BitBloomError
 from bitbloom.models import classifier, initialise, weights
 from tiny import REPOSITORY
 
-SMALL = Model(image_size=32, patch_size=8, hidden_size=32, layers=2, heads=2, stem="patch")
+SMALL = ImageModel(image_size=32, patch_size=8, hidden_size=32, layers=2, heads=2, stem="patch")
 VARIANTS = {
     "vit with a convolutional stem": replace(SMALL, stem="conv"),
     "vit with patches": SMALL,
@@ -26,7 +26,7 @@ VARIANTS = {
 every_variant = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 
 
-def seeded(config: Model, seed: int = 0, classes: int = 5) -> nn.Module:
+def seeded(config: ImageModel, seed: int = 0, classes: int = 5) -> nn.Module:
     torch.manual_seed(seed)
     return classifier.build(config, classes)
 
@@ -121,7 +121,7 @@ def saved(tmp_path):
 
 
 def test_any_model_of_a_folder_can_be_fine_tuned_with_a_new_head(saved):
-    config = Model(architecture="auto", weights=f"path:{saved}", image_size=32)
+    config = ImageModel(architecture="auto", weights=f"path:{saved}", image_size=32)
     network = seeded(config, classes=7)
     assert network.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
     assert not network.head().weight.detach().any()  # silent: it may not push noise into good features
@@ -259,7 +259,7 @@ def test_the_locked_vit_computes_what_the_graph_in_its_wheel_computes(locked_fil
     import onnxruntime
 
     monkeypatch.chdir(REPOSITORY)
-    config = Model("dinov2", "locked:vit-s-dinov2", image_size=518, patch_size=14, hidden_size=384, layers=12, heads=6)
+    config = ImageModel("dinov2", "locked:vit-s-dinov2", image_size=518, patch_size=14, hidden_size=384, layers=12, heads=6)
     backbone = classifier.build(config, 2).eval().get_submodule("model.dinov2")
     pixels = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
     last = "/backbone/layernorm/Add_1_output_0"

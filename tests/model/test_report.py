@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from bitbloom import canonical, inference
-from bitbloom.config import Evaluate, Model, Numerics
+from bitbloom.config import Evaluate, ImageModel, Numerics
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.report import card, classification, html, photos, plots, style
@@ -109,7 +109,7 @@ def write_report(folder):
     canonical.write_json(target.models / "config.json", {})
     canonical.write_bytes(target.models / "model.safetensors", b"weights")
     canonical.write_json(target.reports / "validation.json", GATE)
-    trained = {"model": vars(Model()), "data_digest": "0" * 64}
+    trained = {"model": vars(ImageModel()), "data_digest": "0" * 64}
     inference.load_network = lambda target: (StandInTask(), None, trained)
     inference.outputs = lambda task, network, dataset, positions, model: fake_logits(dataset)
     evaluate.run(target)
@@ -232,7 +232,7 @@ def test_card_escapes_names_and_keeps_its_tables_whole(reports):
 
 def test_card_has_the_sections_of_a_model_card(reports):
     text = (reports[0] / "model_card.md").read_text()
-    sections = ["Model details", "Intended use", "Data", "Metrics", "Limitations", "How to reproduce"]
+    sections = ["ImageModel details", "Intended use", "Data", "Metrics", "Limitations", "How to reproduce"]
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == sections
 
 

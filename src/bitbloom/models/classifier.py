@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bitbloom.config import Model
+from bitbloom.config import ImageModel
 from bitbloom.errors import BitBloomError
 from bitbloom.models import initialise, weights
 from bitbloom.models.linear import PortableLinear
@@ -19,7 +19,7 @@ EAGER = "eager"
 """Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""
 
 
-def build(config: Model, classes: int, pretrained: bool = True) -> nn.Module:
+def build(config: ImageModel, classes: int, pretrained: bool = True) -> nn.Module:
     """The network that a `model` section describes.
 
     Args:
@@ -67,7 +67,7 @@ class Logits(nn.Module):
         return self.model.get_submodule(_head_name(self.model))
 
 
-def _vit(config: Model, classes: int, pretrained: bool) -> nn.Module:
+def _vit(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
     """`ViTForImageClassification` from random weights."""
     from transformers import ViTConfig, ViTForImageClassification
 
@@ -116,7 +116,7 @@ class ConvStem(nn.Sequential):
         return self.get_parameter("0.weight")
 
 
-def _cnn(config: Model, classes: int, pretrained: bool) -> nn.Module:
+def _cnn(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
     """A traditional CNN of `layers` blocks, halving the picture and widening up to `hidden_size`."""
     if config.weights != "none":
         raise BitBloomError("model.architecture=cnn starts from random weights: set model.weights=none")
@@ -128,7 +128,7 @@ def _cnn(config: Model, classes: int, pretrained: bool) -> nn.Module:
     return _initialised(network, pretrained)
 
 
-def _dinov2(config: Model, classes: int, pretrained: bool) -> nn.Module:
+def _dinov2(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
     """`Dinov2ForImageClassification`: class token and mean of the patches into a linear head (Oquab et al. 2023)."""
     from transformers import Dinov2Config, Dinov2ForImageClassification
 
@@ -153,7 +153,7 @@ def _dinov2(config: Model, classes: int, pretrained: bool) -> nn.Module:
     return network
 
 
-def _auto(config: Model, classes: int, pretrained: bool) -> nn.Module:
+def _auto(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
     """Any `AutoModelForImageClassification`, from a hub repository at a pinned revision or a folder."""
     from transformers import AutoConfig, AutoModelForImageClassification
 

@@ -38,11 +38,11 @@ class Ranges(torch.fx.Interpreter):
 
 
 @torch.no_grad()
-def measure(program: torch.export.ExportedProgram, batches: Iterable[Tensor]) -> dict[str, Range]:
-    """Ranges of every tensor over some inputs, each uint8 [n, 3, S, S]."""
+def measure(program: torch.export.ExportedProgram, batches: Iterable[Sequence[Tensor]]) -> dict[str, Range]:
+    """Ranges of every tensor over some batches of the program's inputs."""
     ranges = Ranges(program)
-    for images in batches:
-        ranges.run(images)
+    for inputs in batches:
+        ranges.run(*inputs)
     return ranges.found
 
 

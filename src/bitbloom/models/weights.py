@@ -180,5 +180,12 @@ def _renamed(name: str) -> str:
     return name.replace("attention.output.dense", "attention.o_proj")
 
 
-FORMATS: dict[str, Callable[[Path], Mapping[str, Tensor]]] = {"onnx-dinov2": _dinov2_from_onnx}
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    """Tensors under the names they have, which are transformers'."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+FORMATS: dict[str, Callable[[Path], Mapping[str, Tensor]]] = {"onnx-dinov2": _dinov2_from_onnx, "safetensors": _safetensors}
 """How a locked file is read, by `format` of weights.lock."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Samples(Protocol):
     """What a module of this package offers."""
 
+    KEPT: Sequence[str]
+    """Columns of the manifest that later stages read beside id, label, key and attributes."""
+
     def describe(self, data: bytes) -> dict[str, object]:
         """Manifest columns of one raw file. Never raises on bad bytes: `decodable` is False and `error` says why."""
         ...

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from bitbloom.config import Prepare
 
+KEPT = ()
+
 
 def describe(data: bytes) -> dict[str, object]:
     """Size, mode, light, key and perceptual hash of a photo."""

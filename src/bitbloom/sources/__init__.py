@@ -17,17 +17,30 @@ from bitbloom.errors import BitBloomError
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One raw file that a source brought.
+    """One sample that a source brought: a file of its own, or a row of one.
 
     Attributes:
-        path: POSIX path relative to the destination folder; the sample's id.
+        path: POSIX path relative to the destination folder.
         label: the class it is declared to have.
         attributes: what else the source knows of it, JSON-able.
+        row: for a row of the file, its name, which is then the sample's id (that of a whole file is its path).
+        content: the row's bytes, from which the task describes it.
     """
 
     path: str
     label: str
     attributes: Mapping[str, object] = field(default_factory=dict)
+    row: str = ""
+    content: bytes | None = None
+
+    @property
+    def id(self) -> str:
+        """The sample's id."""
+        return self.row or self.path
+
+    def read(self, folder: Path) -> bytes:
+        """The sample's bytes."""
+        return (folder / self.path).read_bytes() if self.content is None else self.content
 
 
 class Source(Protocol):
@@ -40,7 +53,7 @@ class Source(Protocol):
         ...
 
 
-KINDS = ("garden", "folder", "download")
+KINDS = ("garden", "folder", "download", "chatter", "tweets_csv")
 
 
 def load(kind: str) -> Source:

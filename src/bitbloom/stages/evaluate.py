@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bitbloom import canonical, evaluation, inference
-from bitbloom.config import Model
+from bitbloom import canonical, config, evaluation, inference
 from bitbloom.dataset import SPLITS, Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.evaluation import Evaluation
@@ -39,7 +38,7 @@ def run(target: Target) -> None:
     if len(test) == 0:
         raise BitBloomError(f"{target.processed} has no test samples: add data, or give `prepare.split` a larger third number")
     task, network, trained = inference.load_network(target)
-    outputs = inference.outputs(task, network, dataset, test, Model(**trained["model"]))
+    outputs = inference.outputs(task, network, dataset, test, config.model(trained["model"]))
     history = canonical.read_json(target.models / "training.json")
     found = evaluation.load(target.task).evaluate(outputs, dataset, history, target.evaluate)
     content = _content(target, dataset, trained, history, found)

@@ -36,8 +36,8 @@ def run(target: Target) -> None:
 
 
 def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: str) -> pd.DataFrame:
-    """One row a file, sorted by id: what the source said, the file's digest, and the task's own columns."""
-    ordered = sorted(files, key=lambda file: file.path)
+    """One row a sample, sorted by id: what the source said, the digest of its bytes, and the task's own columns."""
+    ordered = sorted(files, key=lambda file: file.id)
     describe = partial(_row, folder=folder, task=task, kind=kind)
     if workers() == 1:
         rows = [describe(file) for file in track(ordered, "describe")]
@@ -48,9 +48,9 @@ def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: s
 
 
 def _row(file: SourceFile, folder: Path, task: str, kind: str) -> dict[str, Any]:
-    data = (folder / file.path).read_bytes()
+    data = file.read(folder)
     return {
-        "id": file.path,
+        "id": file.id,
         "path": file.path,
         "label": file.label,
         "attributes": json.dumps(dict(file.attributes), sort_keys=True, ensure_ascii=False),

@@ -5,6 +5,10 @@ python -m bitbloom.stages.prepare petals     # → data/processed/petals/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from bitbloom import samples as kinds
@@ -23,15 +27,31 @@ def run(target: Target) -> None:
     kind = kinds.load(target.task)
     manifest = pd.read_parquet(target.manifest)
     rows = manifest[manifest["decodable"]].reset_index(drop=True)
-    raw = [(target.raw / path).read_bytes() for path in rows["path"]]
+    raw = Raw(target.raw, list(rows["path"]))
     arrays, meta = kind.pack(rows, raw, target.prepare)
     pairs = kind.near_duplicates(rows, raw, target.prepare)
-    samples = pd.concat([rows[KEPT], splits.assign(list(rows["id"]), list(rows["key"]), pairs, target.prepare.split)], axis=1)
+    samples = pd.concat(
+        [rows[[*KEPT, *kind.KEPT]], splits.assign(list(rows["id"]), list(rows["key"]), pairs, target.prepare.split)], axis=1
+    )
     dataset = Dataset(arrays, samples, meta)
     check(dataset, target.name)
     dataset.save(target.processed)
     counts = ", ".join(f"{len(dataset.split(name))} {name}" for name in SPLITS)
     print(f"{counts}, {int(samples['excluded'].sum())} excluded of {len(samples)} samples")
+
+
+class Raw(Sequence[bytes]):
+    """The samples' files, each read when it is asked for: a task whose rows say it all never does."""
+
+    def __init__(self, folder: Path, paths: Sequence[str]) -> None:
+        self.folder, self.paths = folder, paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, position: Any) -> Any:
+        """The bytes of one file."""
+        return (self.folder / self.paths[position]).read_bytes()
 
 
 def check(dataset: Dataset, name: str) -> None:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.tasks import Batch
+from bitbloom.tasks import Batch, Served
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from bitbloom.config import Augment, Model, Train
+    from bitbloom.config import Augment, ImageModel, Train
 
 
-def build(model: Model, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
+def build(model: ImageModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
     """The classifier, float32 [n, 3, s, s] → logits [n, classes]."""
     from bitbloom.models import classifier
 
@@ -34,7 +34,7 @@ def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
     return groups.parameter_groups(network, network.head().parameters() if isinstance(network, classifier.Logits) else (), train)
 
 
-def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: Model) -> Batch:
+def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: ImageModel) -> Batch:
     """Network inputs `pixels` float32 [n, 3, s, s], and for training `first`, `second` int64 [n] and `share` float32 [n]."""
     import torch
 
@@ -50,11 +50,17 @@ def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, 
     return {"pixels": preprocess.normalise(mixed.pixels), "first": mixed.first, "second": mixed.second, "share": mixed.share}
 
 
+def forward(network: nn.Module, batch: Batch) -> Tensor:
+    """Logits [n, classes]."""
+    logits: Tensor = network(batch["pixels"])
+    return logits
+
+
 def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
     """Mean cross-entropy with label smoothing; a mixed sample counts for both its labels."""
     from torch.nn.functional import cross_entropy
 
-    logits = network(batch["pixels"])
+    logits = forward(network, batch)
     first, second = (
         cross_entropy(logits, batch[name], reduction="none", label_smoothing=train.label_smoothing)
         for name in ("first", "second")
@@ -70,3 +76,16 @@ def score(outputs: Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, floa
     labels = torch.from_numpy(arrays["labels"])
     accuracy = int((outputs.argmax(1) == labels).sum()) / len(labels)
     return {"loss": float(cross_entropy(outputs, labels)), "accuracy": accuracy, "score": accuracy}
+
+
+def served(network: nn.Module, model: ImageModel, meta: Mapping[str, Any]) -> Served:
+    """`images` uint8 [n, 3, S, S] → probabilities, preprocessing included."""
+    import json
+
+    from torch.nn import Sequential, Softmax
+
+    from bitbloom.models.preprocess import Preprocess
+
+    module = Sequential(Preprocess(model.image_size, model.mean, model.std), network, Softmax(dim=-1))
+    properties = {"classes": json.dumps(meta["classes"], ensure_ascii=False), "image_size": str(meta["image_size"])}
+    return Served(module, ("images",), ({0: "n"},), properties)

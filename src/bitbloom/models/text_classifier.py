@@ -1,0 +1,111 @@
+"""Text classifiers: a BERT of given sizes, from random or locked weights, or any of transformers' by name.
+
+Every network here takes tokens int64 [n, l], padded with PADDING, and gives logits float32 [n, classes].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitbloom.config import TextModel
+from bitbloom.errors import BitBloomError
+from bitbloom.models import initialise, weights
+from bitbloom.models.classifier import EAGER
+from bitbloom.models.linear import PortableLinear
+from bitbloom.models.tokens import PADDING
+
+
+def build(config: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
+    """The network that a `model` section describes; `meta` has `classes` and the `tokenizer`.
+
+    Raises:
+        BitBloomError: unknown architecture, or weights that do not fit it.
+    """
+    builders = {"bert": _bert, "auto": _auto}
+    if config.architecture not in builders:
+        raise BitBloomError(f"model.architecture '{config.architecture}' is none of {', '.join(builders)}")
+    return builders[config.architecture](config, meta, pretrained)
+
+
+class MeanOfTokens(nn.Module):
+    """A transformers classifier whose head reads the mean of all tokens, as sentence encoders are trained to be read."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        model.classifier = PortableLinear.of(model.classifier)
+        self.model: nn.Module = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """int64 [n, l] → float32 [n, classes]."""
+        there = (tokens != PADDING).to(torch.float32)
+        hidden = self.model.get_submodule("bert")(input_ids=tokens, attention_mask=blocking(there)).last_hidden_state
+        mean = (hidden * there[:, :, None]).sum(dim=1) / there.sum(dim=1, keepdim=True)
+        dropped = self.model.get_submodule("dropout")(mean)
+        logits: Tensor = self.model.get_submodule("classifier")(dropped)
+        return logits
+
+
+class Logits(nn.Module):
+    """A transformers classifier that takes tokens and gives logits, nothing else."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model: nn.Module = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """int64 [n, l] → float32 [n, classes]."""
+        logits: Tensor = self.model(input_ids=tokens, attention_mask=(tokens != PADDING).long()).logits
+        return logits
+
+
+def blocking(there: Tensor) -> Tensor:
+    """1 for a token and 0 for padding [n, l] → what is added to attention scores [n, 1, 1, l]: 0, or the least float32."""
+    return ((1.0 - there) * torch.finfo(torch.float32).min)[:, None, None, :]
+
+
+def _bert(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Module:
+    """`BertForSequenceClassification` with a vocabulary of the tokenizer's size (Devlin et al. 2018, arXiv:1810.04805)."""
+    from tokenizers import Tokenizer
+    from transformers import BertConfig, BertForSequenceClassification
+
+    shape: dict[str, Any] = {
+        "vocab_size": Tokenizer.from_str(meta["tokenizer"]).get_vocab_size(),
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.hidden_size * config.mlp_ratio,
+        "max_position_embeddings": config.positions,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.dropout,
+        "num_labels": len(meta["classes"]),
+        "attn_implementation": EAGER,
+    }
+    model: Any = BertForSequenceClassification(BertConfig(**shape))
+    model.bert.pooler = None  # the mean of the tokens is read instead
+    network = MeanOfTokens(model)
+    if pretrained:
+        initialise.portable(network)
+        if config.weights != "none":
+            weights.load_backbone(network.get_submodule("model.bert"), weights.state(config.weights))
+            initialise.silent(network.get_submodule("model.classifier"))
+    return network
+
+
+def _auto(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Module:
+    """Any `AutoModelForSequenceClassification`, from a hub repository at a pinned revision or a folder."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    name, revision = weights.location(config.weights)
+    common: dict[str, Any] = {"revision": revision, "num_labels": len(meta["classes"])}
+    if not pretrained:
+        found = AutoConfig.from_pretrained(name, **common)
+        return Logits(AutoModelForSequenceClassification.from_config(found, attn_implementation=EAGER))  # type: ignore[no-untyped-call]
+    return Logits(
+        AutoModelForSequenceClassification.from_pretrained(
+            name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True
+        )
+    )

@@ -1,0 +1,57 @@
+"""Texts as numbers: a tokenizer file of the `tokenizers` library, and rows of its tokens padded to one length.
+
+The service encodes with the same function; it takes the tokenizer from the exported model's metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from bitbloom.errors import BitBloomError
+
+PADDING = 0
+"""The token `[PAD]` of BERT's vocabularies."""
+STEP = 8
+"""Batches are cut to a multiple of so many tokens, so that there are few shapes."""
+
+
+def open_tokenizer(spec: str, most: int) -> Tokenizer:
+    """The tokenizer that `prepare.tokenizer` names, cutting texts at `most` tokens.
+
+    Raises:
+        BitBloomError: neither `locked:NAME` nor `path:FOLDER`, or no `tokenizer.json` there.
+    """
+    from bitbloom.models import weights
+
+    kind, _, name = spec.partition(":")
+    if kind == "locked" and name:
+        file = weights.ensure(name).with_name("tokenizer.json")
+    elif kind == "path" and name:
+        file = Path(name) / "tokenizer.json"
+    else:
+        raise BitBloomError(f"prepare.tokenizer '{spec}' is neither locked:NAME nor path:FOLDER")
+    if not file.is_file():
+        raise BitBloomError(f"prepare.tokenizer '{spec}': {file} is missing")
+    tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(most)
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> NDArray[np.int64]:
+    """Tokens int64 [n, length] of some texts, PADDING behind each."""
+    rows = np.full((len(texts), length), PADDING, dtype=np.int64)
+    for row, encoding in zip(rows, tokenizer.encode_batch(list(texts)), strict=True):
+        row[: len(encoding.ids)] = encoding.ids
+    return rows
+
+
+def longest(tokens: NDArray[np.int64]) -> int:
+    """How many columns the longest row needs, in whole steps of STEP."""
+    used = int((tokens != PADDING).sum(axis=1).max(initial=1))
+    return min(-(-used // STEP) * STEP, int(tokens.shape[1]))

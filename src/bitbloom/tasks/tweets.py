@@ -1,0 +1,73 @@
+"""Task `tweets`: a short text → whether it is about a real disaster, or any text → the name of its class.
+
+Arrays: as `bitbloom.samples.tweets` packs them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.tasks import Batch, Served
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bitbloom.config import Augment, TextModel, Train
+
+
+def build(model: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
+    """The classifier, tokens int64 [n, l] → logits [n, classes]."""
+    from bitbloom.models import text_classifier
+
+    return text_classifier.build(model, meta, pretrained)
+
+
+def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
+    """The classifier on top may learn at a rate of its own."""
+    from bitbloom.training import groups
+
+    return groups.parameter_groups(network, network.get_submodule("model.classifier").parameters(), train)
+
+
+def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: TextModel) -> Batch:
+    """`tokens` int64 [n, l], cut to the longest of these texts, and `labels` int64 [n]."""
+    import torch
+
+    from bitbloom.models.tokens import longest
+
+    tokens = arrays["tokens"]
+    return {"tokens": torch.from_numpy(tokens[:, : longest(tokens)]), "labels": torch.from_numpy(arrays["labels"])}
+
+
+def forward(network: nn.Module, batch: Batch) -> Tensor:
+    """Logits [n, classes]."""
+    logits: Tensor = network(batch["tokens"])
+    return logits
+
+
+def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
+    """Mean cross-entropy with label smoothing."""
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(forward(network, batch), batch["labels"], label_smoothing=train.label_smoothing)
+
+
+def score(outputs: Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Loss and accuracy on the validation split."""
+    from bitbloom.tasks.petals import score as of_classifier
+
+    return of_classifier(outputs, arrays)
+
+
+def served(network: nn.Module, model: TextModel, meta: Mapping[str, Any]) -> Served:
+    """`tokens` int64 [n, l] → probabilities; classes and tokenizer in the metadata."""
+    from torch.nn import Sequential, Softmax
+
+    properties = {"classes": json.dumps(meta["classes"], ensure_ascii=False)}
+    properties |= {"tokens": str(meta["tokens"]), "tokenizer": meta["tokenizer"]}
+    return Served(Sequential(network, Softmax(dim=-1)), ("tokens",), ({0: "n", 1: "l"},), properties)
