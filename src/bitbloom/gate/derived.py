@@ -47,6 +47,21 @@ def repeat_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
     return first.astype(object).where(repeats, None)
 
 
+def text_repeat_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
+    """Id of the first row (by id) with the same words; null for that row itself and for all that are alone."""
+    ordered = table.sort_values("id", kind="stable")
+    first = ordered.groupby("normalised")["id"].transform("first").reindex(table.index)
+    repeats = ordered.duplicated("normalised").reindex(table.index) & table["normalised"].ne("")
+    return first.astype(object).where(repeats, None)
+
+
+def text_conflicts_with(table: pd.DataFrame, gate: Gate) -> pd.Series:
+    """Labels that the same words have in the table, for a row whose words have more than one; else null."""
+    labels = table.groupby("normalised")["label"].transform(lambda column: ", ".join(sorted(set(column.dropna().astype(str)))))
+    several = table.groupby("normalised")["label"].transform("nunique").gt(1) & table["normalised"].ne("")
+    return labels.astype(object).where(several, None)
+
+
 def class_rows(table: pd.DataFrame, gate: Gate) -> pd.Series:
     """Rows of the row's class; null for a label that is missing or not declared (other expectations speak of those)."""
     declared = table["label"].where(table["label"].isin(gate.labels)) if gate.labels is not None else table["label"]
@@ -124,5 +139,7 @@ COLUMNS = (
     Derived("imbalance", ("label",), imbalance),
     Derived("shortest_side", ("width", "height"), shortest_side),
     Derived("longest_side", ("width", "height"), longest_side),
+    Derived("text_repeat_of", ("id", "normalised"), text_repeat_of),
+    Derived("text_conflicts_with", ("normalised", "label"), text_conflicts_with),
     Derived("conflicts_with", ("id", "label", "key", "perceptual_hash"), conflicts_with),
 )

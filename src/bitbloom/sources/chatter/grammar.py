@@ -26,14 +26,134 @@ FORCES = {
     "avalanche": "avalanche",
 }
 """A force and the keyword it is filed under."""
-THINGS = ["concert", "match", "sale", "party", "exam", "playlist", "new menu", "season finale", "dance class", "debate", "book launch", "marathon", "wedding", "quiz night", "fashion show", "job fair", "karaoke night", "film festival", "board meeting", "chess final"]
-PLACES = ["clinic", "school", "harbour", "market", "bridge", "old town", "stadium", "station", "library", "village", "museum", "campus", "hotel", "airport", "valley", "factory", "town hall", "high street", "warehouse", "care home"]
-VERBS = ["swept through", "destroyed", "hit", "shut down", "emptied", "shook", "wrecked", "tore through", "flattened", "paralysed", "took over", "rocked", "overwhelmed", "swallowed", "cut off", "stopped traffic at"]
-TIMES = ["last night", "this morning", "at dawn", "an hour ago", "today", "on Sunday", "just now", "after lunch", "all week", "before noon"]
-MOODS = ["can't believe it", "speechless", "omg", "still shaking", "what a day", "people are talking about nothing else", "seen it with my own eyes", "my phone won't stop", "everyone is out on the street", "never seen anything like it"]
-TAGS = ["#breaking", "#news", "#live", "#local", "#today", "#wow", "#update", "#nofilter"]
-CITIES = ["Leeds", "Austin, TX", "Nairobi", "Manila", "Valparaíso", "Osaka", "Perth", "Quito", "Hamburg", "Lagos", "Naples", "Kathmandu", "Oslo", "Houston", "somewhere over the rainbow", "127.0.0.1", "in my head", "earth 🌍"]
-ADJECTIVES = ["big", "sudden", "second", "huge", "strange", "long", "terrible", "massive", "quiet", "wild"]
+THINGS = [
+    "concert",
+    "match",
+    "sale",
+    "party",
+    "exam",
+    "playlist",
+    "new menu",
+    "season finale",
+    "dance class",
+    "debate",
+    "book launch",
+    "marathon",
+    "wedding",
+    "quiz night",
+    "fashion show",
+    "job fair",
+    "karaoke night",
+    "film festival",
+    "board meeting",
+    "chess final",
+]
+PLACES = [
+    "clinic",
+    "school",
+    "harbour",
+    "market",
+    "bridge",
+    "old town",
+    "stadium",
+    "station",
+    "library",
+    "village",
+    "museum",
+    "campus",
+    "hotel",
+    "airport",
+    "valley",
+    "factory",
+    "town hall",
+    "high street",
+    "warehouse",
+    "care home",
+]
+VERBS = [
+    "swept through",
+    "destroyed",
+    "hit",
+    "shut down",
+    "emptied",
+    "shook",
+    "wrecked",
+    "tore through",
+    "flattened",
+    "paralysed",
+    "took over",
+    "rocked",
+    "overwhelmed",
+    "swallowed",
+    "cut off",
+    "stopped traffic at",
+]
+TIMES = [
+    "last night",
+    "this morning",
+    "at dawn",
+    "an hour ago",
+    "today",
+    "on Sunday",
+    "just now",
+    "after lunch",
+    "all week",
+    "before noon",
+]
+MOODS = [
+    "can't believe it",
+    "speechless",
+    "omg",
+    "still shaking",
+    "what a day",
+    "people are talking about nothing else",
+    "seen it with my own eyes",
+    "my phone won't stop",
+    "everyone is out on the street",
+    "never seen anything like it",
+]
+TAGS = [
+    "#breaking",
+    "#news",
+    "#live",
+    "#local",
+    "#today",
+    "#wow",
+    "#update",
+    "#nofilter",
+]
+CITIES = [
+    "Leeds",
+    "Austin, TX",
+    "Nairobi",
+    "Manila",
+    "Valparaíso",
+    "Osaka",
+    "Perth",
+    "Quito",
+    "Hamburg",
+    "Lagos",
+    "Naples",
+    "Kathmandu",
+    "Oslo",
+    "Houston",
+    "somewhere over the rainbow",
+    "127.0.0.1",
+    "in my head",
+    "earth 🌍",
+]
+ADJECTIVES = [
+    "big",
+    "sudden",
+    "second",
+    "huge",
+    "strange",
+    "long",
+    "terrible",
+    "massive",
+    "quiet",
+    "wild",
+]
 
 REAL = (
     "the {adj} {force} {time} {verb} the {place} during the {thing}",
