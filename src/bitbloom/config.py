@@ -309,9 +309,9 @@ POSITIVE = {
     "model": ("image_size", "patch_size", "hidden_size", "layers", "heads"),
     "evaluate": ("calibration_bins",),
 }
+ARCHITECTURES = {"image": ("vit", "cnn", "dinov2", "auto"), "text": ("bert", "auto")}
 CHOICES = {
     "numerics.profile": ("portable", "fast", "cuda"),
-    "model.architecture": ("vit", "cnn", "dinov2", "auto"),
     "model.stem": ("patch", "conv"),
     "model.pooling": ("class", "mean"),
 }
@@ -321,11 +321,11 @@ def check(tree: DictConfig) -> None:
     """Values that would stop a build only when it is half done. Raises BitBloomError that names the key."""
     for section, keys in POSITIVE.items():
         for key in keys:
-            if tree[section][key] < 1:
+            if key in tree[section] and tree[section][key] < 1:
                 raise BitBloomError(f"{section}.{key} is {tree[section][key]}: it has to be 1 or more")
-    for key, choices in CHOICES.items():
+    for key, choices in {**CHOICES, "model.architecture": ARCHITECTURES[tree.model.kind]}.items():
         value = OmegaConf.select(tree, key)
-        if value not in choices:
+        if value is not None and value not in choices:
             raise BitBloomError(f"{key} '{value}'{_nearest(str(value), choices)}")
 
 

@@ -73,20 +73,12 @@ class Predictor:
         Raises:
             BitBloomError: there is no model, it is not the one of this `digest`, or it is not of the export stage.
         """
-        file = path / MODEL if path.is_dir() else path
-        if not file.is_file():
-            raise BitBloomError(
-                f"{file} is missing: `bitbloom targets` lists the targets; `make export TARGET=…` makes the model of one"
-            )
-        found = file_digest(file)
-        if digest is not None and found != digest:
-            raise BitBloomError(f"{file} has the digest {found}, not {digest}: build it again, or fetch it again")
-        session = _session(file)
+        session, found = open_session(path, digest)
         metadata = session.get_modelmeta().custom_metadata_map
         try:
             classes, side = tuple(json.loads(metadata["classes"])), int(metadata["image_size"])
         except (KeyError, ValueError) as error:
-            raise BitBloomError(f"{file} lacks the metadata of the export stage ({error}): export it again") from error
+            raise BitBloomError(f"{path} lacks the metadata of the export stage ({error}): export it again") from error
         return cls(session, classes, side, found, max_pixels)
 
     def answer(self, photo: bytes) -> Answer:
@@ -94,7 +86,7 @@ class Predictor:
         image = imaging.square(imaging.decode(photo, self.max_pixels), self.image_size)
         probabilities = self.probabilities(image)
         order = np.argsort(-probabilities, kind="stable")[:TOP]  # equal ones in the order of the classes
-        top = [Choice(label=self.classes[at], probability=_shortest(probabilities[at])) for at in order]
+        top = [Choice(label=self.classes[at], probability=shortest(probabilities[at])) for at in order]
         return Answer(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
 
     def predict(self, photos: Iterable[bytes]) -> list[Answer | Failure]:
@@ -118,6 +110,23 @@ class Predictor:
             return Failure(error=str(error))
 
 
+def open_session(path: Path, digest: str | None = None) -> tuple[InferenceSession, str]:
+    """The session of a model file, or of the `model.onnx` of a folder, and its digest.
+
+    Raises:
+        BitBloomError: there is no model, it is not the one of this `digest`, or it cannot be loaded.
+    """
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file():
+        raise BitBloomError(
+            f"{file} is missing: `bitbloom targets` lists the targets; `make export TARGET=…` makes the model of one"
+        )
+    found = file_digest(file)
+    if digest is not None and found != digest:
+        raise BitBloomError(f"{file} has the digest {found}, not {digest}: build it again, or fetch it again")
+    return _session(file), found
+
+
 def _session(file: Path) -> InferenceSession:
     """A session with one thread and the deterministic kernels: the same bits in every run on one kind of CPU."""
     import onnxruntime
@@ -134,6 +143,6 @@ def _session(file: Path) -> InferenceSession:
         raise BitBloomError(f"{file} cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
 
 
-def _shortest(value: np.float32) -> float:
+def shortest(value: np.float32) -> float:
     """The float with the shortest text that still names this float32: 0.9, not 0.8999999761581421."""
     return float(str(value))
