@@ -5,6 +5,8 @@ ACCEL ?= cpu
 PORT ?= 3000
 SET ?=
 PHOTOS ?=
+TWEETS ?=
+OWN = $(or $(PHOTOS),$(TWEETS))
 PYTHON ?= python3.11
 
 SHELL := /bin/sh
@@ -32,7 +34,7 @@ wanted = $(addprefix $(call workspace,$(1)),$(OUTPUTS.$(TARGET).$(1)))
 missing = $(filter-out $(wildcard $(call wanted,$(1))),$(call wanted,$(1)))
 own_data_changed = $(shell find data/external/$(TARGET) -newer $(call stamp,$(1)) -print -quit 2>/dev/null)
 ask_dvc = $(or $(call missing,$(1)),$(call own_data_changed,$(1)))
-inputs = $(INPUTS.$(TARGET).$(1)) $(LOCK) $(if $(PHOTOS),IMPORT)
+inputs = $(INPUTS.$(TARGET).$(1)) $(LOCK) $(if $(OWN),IMPORT)
 
 define build_rule
 $(call stamp,$(1)): $(call inputs,$(1)) $(if $(call ask_dvc,$(1)),FORCE) | $(STATE)/venv-$(ACCEL)
@@ -45,7 +47,7 @@ BUILDS := all ingest validate prepare train evaluate export package
 $(foreach build,$(BUILDS),$(eval $(call build_rule,$(build))))
 $(sort $(foreach build,$(BUILDS),$(INPUTS.$(TARGET).$(build)))): ;
 
-##@ Build (TARGET=petals, SET='train.epochs=3', PHOTOS=path, WORKERS=n, ACCEL=cpu|cuda)
+##@ Build (TARGET=petals, SET='train.epochs=3', PHOTOS=path, TWEETS=path, WORKERS=n, ACCEL=cpu|cuda)
 
 .PHONY: all
 all: $(call stamp,all) ## Build a target from raw data to a packaged model, and sum up
@@ -63,7 +65,7 @@ package: $(call stamp,package) ## … and pack the Bento
 
 .PHONY: IMPORT
 IMPORT: $(STATE)/venv-$(ACCEL)
-	@bitbloom import $(TARGET) '$(PHOTOS)'
+	@bitbloom import $(TARGET) '$(OWN)'
 
 ##@ Use
 
@@ -72,6 +74,10 @@ serve: $(call stamp,package) ## Serve the target's Bento on PORT (3000), in the 
 	@bitbloom install $(TARGET) $(settings) >/dev/null
 	@echo "http://127.0.0.1:$(PORT)"
 	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
+
+.PHONY: submission
+submission: $(call stamp,export) ## Write Kaggle's submission CSV (TARGET=tweets-kaggle)
+	@bitbloom submission $(TARGET)
 
 .PHONY: data-docs
 data-docs: $(call stamp,ingest) ## Render Great Expectations' Data Docs of the manifest

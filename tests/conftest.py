@@ -1,3 +1,3 @@
 """Fixtures that several folders of tests share."""
 
-pytest_plugins = ("checkouts", "standin")
+pytest_plugins = ("checkouts", "standin", "text_standin")

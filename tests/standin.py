@@ -105,14 +105,15 @@ class Served:
     url: str
     workspace: Path
     home: Path
+    target: str = "petals"
 
     @property
     def model(self) -> Path:
-        return self.workspace / "models/petals/model.onnx"
+        return self.workspace / "models" / self.target / "model.onnx"
 
     @property
     def report(self) -> dict[str, object]:
-        return json.loads((self.workspace / "reports/petals/bento.json").read_text())
+        return json.loads((self.workspace / "reports" / self.target / "bento.json").read_text())
 
 
 @pytest.fixture(scope="session")

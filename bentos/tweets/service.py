@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bentoml
 
-from bitbloom.serving.texts import TextApplication
+from bitbloom.serving.text_app import TextApplication
 
 HERE = Path(__file__).resolve().parent
 

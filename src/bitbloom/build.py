@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig
 
-from bitbloom import canonical, config, graph
+from bitbloom import canonical, config, graph, sources
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import file_digest
@@ -86,7 +86,8 @@ def needs_external(tree: DictConfig, target: str) -> None:
     """The user's own data has been imported. Raises BitBloomError that says how."""
     for path in graph.external(tree):
         if not Path(path).exists() and not Path(f"{path}.dvc").exists():
-            raise BitBloomError(f"target '{target}' is built on your own data: make all TARGET={target} PHOTOS=path/to/photos")
+            given = sources.own_data(str(tree.source.kind)).GIVEN
+            raise BitBloomError(f"target '{target}' is built on your own data: make all TARGET={target} {given}")
 
 
 def heal(workspace: Path) -> None:
@@ -240,7 +241,7 @@ def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> N
 
     What a build takes in by content is linked: the user's own data, downloads and pretrained weights.
     """
-    for external in (*graph.external(tree), *graph.own_weights(tree)):
+    for external in (*graph.external(tree), *graph.own_folder(tree.model.weights), *graph.own_folder(tree.prepare.tokenizer)):
         _link(place / external, Path(external))
     for store in ("weights", "downloads"):
         (STATE / store).mkdir(exist_ok=True)

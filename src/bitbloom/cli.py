@@ -74,21 +74,34 @@ for _stage in stages.STAGES:
 @app.command()
 def predict(
     target: TargetName,
-    photos: Annotated[list[Path], typer.Argument(help="Photos to name.")],
+    files: Annotated[list[Path], typer.Argument(help="Photos; or of texts CSV files, files of lines, or - for standard input.")],
     workspace: Annotated[Path, typer.Option(help="Where it was built: the workspace that a variant's summary names.")] = Path(),
 ) -> None:
-    """Print one JSON object a photo, in order; exit code 1 when one of them cannot be read."""
+    """Print one JSON object a photo or a row of text, in order; exit code 1 when one of them has no answer."""
     from bitbloom import config as configuration
     from bitbloom.serving.files import print_predictions
 
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # says which there are
-    sys.exit(print_predictions(workspace / "models" / target, photos, sys.stdout))
+    sys.exit(print_predictions(workspace / "models" / target, files, sys.stdout))
+
+
+@app.command()
+def submission(
+    target: TargetName,
+    file: Annotated[Path | None, typer.Argument(help="Rows without labels, CSV; else the test.csv that was imported.")] = None,
+) -> None:
+    """Write a competition's submission CSV: id and target of every row, by the exported model."""
+    from bitbloom import submission as competition
+
+    print(competition.write(target, file))
 
 
 @app.command("import")
-def import_(target: TargetName, source: Annotated[Path, typer.Argument(help="A folder, tar or zip.")]) -> None:
+def import_(
+    target: TargetName, source: Annotated[str, typer.Argument(help="A folder, file, tar or zip, or kaggle:COMPETITION.")]
+) -> None:
     """Take your own data, once and by content, to data/external/<target>, and put it under DVC."""
     from bitbloom import external
 

@@ -68,6 +68,8 @@ class Gate:
     """Largest part of rows without a keyword."""
     missing_location: float = 0.7
     """Largest part of rows without a location."""
+    new_words: float = 0.35
+    """Largest part of words, on average, in the last fifth of the rows that the rows before lack."""
 
 
 @dataclass
@@ -239,6 +241,8 @@ class Service:
     max_bytes: int = 10_000_000
     max_pixels: int = 50_000_000
     max_batch: int = 32
+    int8: bool = False
+    """Pack the int8 graph: faster. `bitbloom predict` always answers with the fp32 one."""
     unsure_below: float = 0.5
     """The page says that it is not sure below this probability."""
 
@@ -327,6 +331,8 @@ def check(tree: DictConfig) -> None:
         value = OmegaConf.select(tree, key)
         if value is not None and value not in choices:
             raise BitBloomError(f"{key} '{value}'{_nearest(str(value), choices)}")
+    if tree.service.int8 and not tree.export.int8:
+        raise BitBloomError("service.int8 needs the graph that export.int8=true writes")
 
 
 def load(path: Path, sections: Iterable[str]) -> DictConfig:
@@ -351,8 +357,8 @@ def typed(tree: Any, where: str, sections: Iterable[str] = tuple(Config.__datacl
         if not kind:
             raise BitBloomError(f"{where}: source.kind is missing: it names a module of bitbloom.sources")
         schema.source = OmegaConf.structured(sources.load(kind).Config)
-    if "model" in sections:
-        schema.model = OmegaConf.structured(type(model(tree.get("model") or {})))
+    if "model" in sections and isinstance(tree.get("model"), Mapping):
+        schema.model = OmegaConf.structured(type(model(tree["model"])))
     merged = OmegaConf.merge(schema, tree)
     missing = {key for key in OmegaConf.missing_keys(merged) if key.partition(".")[0] in sections}
     if missing:
@@ -379,7 +385,8 @@ def _explain(target: str, overrides: Sequence[str], error: Exception) -> str:
             return f"unknown key '{key}'{_nearest(key, known)}"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return f"target '{target}': there is no {group} '{choice}'{_nearest(choice, error.options)}"
+        files = [path.stem for path in (CONF / group).glob("*.yaml")]  # the other options are the types of these
+        return f"target '{target}': there is no {group} '{choice}'{_nearest(choice, files or error.options)}"
     return f"target '{target}': {_first_line(error)}"
 
 

@@ -6,13 +6,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bitbloom import build, config, graph
+from bitbloom import build, config, graph, sources
 from bitbloom.errors import BitBloomError
+from bitbloom.sources import kaggle
 from bitbloom.sources.importing import import_data
 
 
-def take(target: str, source: Path, overrides: Sequence[str] = ()) -> None:
-    """Import a folder, tar or zip for a target, or a variant of it, whose source is the user's own data.
+def take(target: str, source: str, overrides: Sequence[str] = ()) -> None:
+    """Import data for a target, or a variant of it, whose source is the user's own data: a path, or `kaggle:COMPETITION`.
 
     Raises:
         BitBloomError: the target does not read such data, the data is not as it expects, or DVC cannot add it.
@@ -20,13 +21,18 @@ def take(target: str, source: Path, overrides: Sequence[str] = ()) -> None:
     tree = config.compose(target, overrides)
     places = graph.external(tree)
     if not places:
-        raise BitBloomError(f"target '{target}' takes no data of yours (its source is '{tree.source.kind}'); use petals-folder")
-    with build.only_one():
-        found = import_data(source, Path(places[0]))
-        files, classes = found["files"], found["classes"]
-        print(f"{places[0]}: {files:,} files of {len(classes)} classes" + ("" if found["changed"] else ", nothing new"))
+        raise BitBloomError(f"target '{target}' takes no data of yours (its source is '{tree.source.kind}'){_instead()}")
+    with build.only_one(), kaggle.opened(source) as given:
+        found = import_data(given, Path(places[0]), sources.own_data(str(tree.source.kind)))
+        print(f"{places[0]}: {found['files']:,} files" + ("" if found["changed"] else ", nothing new"))
         if found["changed"] or not Path(f"{places[0]}.dvc").exists():
             build.heal(Path())
             done = subprocess.run(["dvc", "add", "--quiet", places[0]], env=build.environ(tree.numerics.profile))
             if done.returncode:
                 raise BitBloomError(f"dvc add {places[0]} failed; the reason is said above")
+
+
+def _instead() -> str:
+    """The targets that do."""
+    names = [name for name in config.targets() if graph.external(config.compose(name))]
+    return f"; use {' or '.join(names)}" if names else ""

@@ -39,7 +39,13 @@ READS_FILES: Mapping[str, Sequence[str]] = {
         "reports/{target}/validation.json",
     ),
     "export": ("data/processed/{target}", "models/{target}/model.safetensors", "models/{target}/config.json"),
-    "package": ("models/{target}/model.onnx", "models/{target}/config.json", "bentos/{task}", "requirements-serve.lock"),
+    "package": (
+        "models/{target}/model.onnx",
+        "models/{target}/config.json",
+        "bentos/{task}",
+        "bentos/common",
+        "requirements-serve.lock",
+    ),
 }
 WRITES: Mapping[str, Sequence[str]] = {
     "ingest": ("data/raw/{target}",),
@@ -103,7 +109,11 @@ def _stage(stage: str, target: str, tree: Any) -> Stage:
     if "source" in reads:
         files += external(tree)
     if stage == "train":
-        files += own_weights(tree)
+        files += own_folder(tree.model.weights)
+    if stage == "prepare":
+        files += own_folder(tree.prepare.tokenizer)
+    if stage == "package" and tree.service.int8:
+        files.append(f"models/{target}/model.int8.onnx")
     weights = {"prepare": str(tree.prepare.tokenizer), "train": str(tree.model.weights)}.get(stage, "")
     locked = (weights.removeprefix("locked:"),) if weights.startswith("locked:") else ()
     return Stage(
@@ -117,9 +127,9 @@ def _stage(stage: str, target: str, tree: Any) -> Stage:
     )
 
 
-def own_weights(tree: Any) -> list[str]:
-    """The folder of the user's own weights, if the model starts from one."""
-    kind, _, name = str(tree.model.weights).partition(":")
+def own_folder(spec: str) -> list[str]:
+    """The folder of the user's own weights or tokenizer, if `path:FOLDER` names one."""
+    kind, _, name = spec.partition(":")
     return [name] if kind == "path" else []
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bitbloom import canonical
+from bitbloom import canonical, config, samples
 from bitbloom.provenance.digests import digest
 
 NEXT = {
@@ -27,10 +27,15 @@ def show(target: str, workspace: Path, until: str) -> None:
         console.print(f"  {name:9} {value}")
     suffix = "" if target == "petals" else f" TARGET={target}"
     if until == "all" and workspace == Path():
-        for command in (f"make serve{suffix}", f".venv/bin/bitbloom predict {target} photo.jpg"):
+        for command in (f"make serve{suffix}", f".venv/bin/bitbloom predict {target} {example(target)}"):
             console.print(f"  {'next':9} {command}")
     elif until in NEXT:
         console.print(f"  {'next':9} {NEXT[until]}{suffix}")
+
+
+def example(target: str) -> str:
+    """A file that the target's model could be asked about."""
+    return samples.load(config.compose(target).task).EXAMPLE
 
 
 def rows(target: str, workspace: Path) -> list[tuple[str, str]]:
@@ -39,7 +44,7 @@ def rows(target: str, workspace: Path) -> list[tuple[str, str]]:
     metrics = workspace / "reports" / target / "metrics.json"
     if metrics.exists():
         numbers = canonical.read_json(metrics)
-        found += [(name.replace("_", " "), f"{numbers[name]:.4f}") for name in ("accuracy", "macro_f1") if name in numbers]
+        found += [(name.replace("_", " "), f"{numbers[name]:.4f}") for name in ("accuracy", "macro_f1", "f1") if name in numbers]
     for name, path in (
         ("data", workspace / "data/processed" / target),
         ("model", workspace / "models" / target / "model.safetensors"),

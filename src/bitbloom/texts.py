@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import ftfy
 
 URL, MENTION = "URL", "USER"
 """What stands for an address and for a name: never longer than twice what it replaces."""
-MOST_PASSES = 8
+MOST_PASSES = 64
+"""Each pass undoes a whole level of quoting: nobody has typed so many."""
 
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _MENTION = re.compile(r"(?<!\w)@\w+")
@@ -29,17 +31,21 @@ def clean(text: str) -> str:
 
     Applied until nothing changes, so cleaning twice is cleaning once. At most twice as long as `text`.
     """
-    for _ in range(MOST_PASSES):
-        cleaned = _once(text)
-        if cleaned == text:
-            break
-        text = cleaned
-    return text
+    return _until_settled(_once, text)
 
 
 def clean_keyword(keyword: str) -> str:
     """A keyword, which is percent-encoded in Kaggle's files: `body%20bag` → `body bag`."""
-    return clean(unquote(keyword))
+    return _until_settled(lambda text: _once(unquote(text)), keyword)
+
+
+def _until_settled(step: Callable[[str], str], text: str) -> str:
+    for _ in range(MOST_PASSES):
+        done = step(text)
+        if done == text:
+            break
+        text = done
+    return text
 
 
 def _once(text: str) -> str:

@@ -1,65 +1,17 @@
 """The corruption matrix: every expectation of `petals` is broken alone, and says so with the rows at fault."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import pandas as pd
 import pytest
+from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
 from synthetic_manifest import LABELS, manifest
 
 from bitbloom import canonical
 from bitbloom.config import Gate
 from bitbloom.gate.check import check, suite_path
-from bitbloom.gate.verdict import FAILED, NOT_CHECKED, PASSED, Verdict
+from bitbloom.gate.verdict import NOT_CHECKED, PASSED
 
 SUITE = suite_path("petals").resolve()
 EXPECTATIONS = {one["meta"]["name"]: one for one in canonical.read_json(SUITE)["expectations"]}
 GATE = {"labels": LABELS, "rows": [30, 40], "class_rows": 5, "imbalance": 3.0}
-
-Corruption = Callable[[pd.DataFrame], pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A corruption of the valid manifest that fails one expectation.
-
-    Attributes:
-        fails: the expectation's name.
-        corrupt: the corruption.
-        rows: ids at fault; empty where the fault is the table's.
-        says: text that the explanation must hold.
-        gate: bounds that differ from `GATE`.
-        unchecked: expectations that cannot be checked any more.
-    """
-
-    fails: str
-    corrupt: Corruption
-    rows: set[str] = field(default_factory=set)
-    says: str = ""
-    gate: dict[str, object] = field(default_factory=dict)
-    unchecked: set[str] = field(default_factory=set)
-
-
-def put(row: int, **values: object) -> Corruption:
-    """Other values in one row (0 to 11 daisies, then roses, then tulips)."""
-
-    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
-        for column, value in values.items():
-            old = table[column]
-            new = pd.Series([value if position == row else kept for position, kept in enumerate(old)], dtype=object)
-            table[column] = new if old.dtype == object or isinstance(value, str) else new.infer_objects()
-        return table
-
-    return corrupt
-
-
-def copy(column: str, source: int, to: int) -> Corruption:
-    """The value of one row in another."""
-    return lambda table: put(to, **{column: table.loc[source, column]})(table)
-
-
-def cast(column: str, dtype: str) -> Corruption:
-    return lambda table: table.astype({column: dtype})
 
 
 def keep(**numbers: int) -> Corruption:
@@ -141,16 +93,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
-    verdict = check(case.corrupt(manifest()), SUITE, Gate(**GATE | case.gate))
-    [finding] = verdict.with_outcome(FAILED)
-    assert finding.name == case.fails
-    assert {row["id"] for row in finding.rows} == case.rows
-    assert {one.name for one in verdict.with_outcome(NOT_CHECKED)} == case.unchecked
-    assert finding.count == len(finding.rows)
-    text = verdict.in_words()
-    assert EXPECTATIONS[case.fails]["meta"]["advice"] in text
-    assert case.says in text
-    assert all(row in text for row in sorted(case.rows)[:5])
+    assert_fails_alone(case, manifest(), SUITE, GATE)
 
 
 TEXT = ("path", "label", "attributes", "source", "sha256", "mode", "error", "key", "perceptual_hash")
@@ -186,10 +129,6 @@ def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> N
     verdict = check(table, SUITE, Gate(**GATE, undecodable=1))
     assert rows_by_name(verdict) == ids
     assert verdict.with_outcome(NOT_CHECKED) == []
-
-
-def rows_by_name(verdict: Verdict) -> dict[str, set[str]]:
-    return {finding.name: {row["id"] for row in finding.rows} for finding in verdict.with_outcome(FAILED)}
 
 
 def test_every_expectation_is_broken_by_some_corruption() -> None:

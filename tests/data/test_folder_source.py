@@ -12,7 +12,7 @@ from PIL import Image
 
 from bitbloom.errors import BitBloomError
 from bitbloom.sources import SourceFile, load
-from bitbloom.sources.folder import Config, class_root, copy_classes, fetch
+from bitbloom.sources.folder import Config, class_root, collect, fetch
 
 
 def jpeg(seed: int = 0) -> bytes:
@@ -55,7 +55,7 @@ def test_the_order_does_not_depend_on_where_names_sort_in_folders(tmp_path: Path
 
 def test_deeper_folders_belong_to_their_class(photos: Path, tmp_path: Path) -> None:
     fill(photos, "rose/red/dark/9.jpg")
-    files = copy_classes(photos, tmp_path / "out")
+    files = collect(photos, tmp_path / "out")
     assert files[-1] == SourceFile("rose/red/dark/9.jpg", "rose")
 
 
@@ -67,12 +67,12 @@ def test_wrapper_folders_are_skipped(photos: Path, tmp_path: Path, wrapper: str)
     (outer / "LICENSE.txt").write_text("free")
     (outer / "__MACOSX").mkdir()
     assert class_root(outer) == outer / wrapper
-    assert paths(copy_classes(outer, tmp_path / "out")) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg"]
+    assert paths(collect(outer, tmp_path / "out")) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg"]
 
 
 def test_classes_that_hold_only_deeper_folders_are_not_wrappers(tmp_path: Path) -> None:
     fill(tmp_path / "in", "daisy/x/1.jpg", "rose/y/1.jpg")
-    assert [file.label for file in copy_classes(tmp_path / "in", tmp_path / "out")] == ["daisy", "rose"]
+    assert [file.label for file in collect(tmp_path / "in", tmp_path / "out")] == ["daisy", "rose"]
 
 
 def test_files_that_are_no_images_are_reported_and_left_out(
@@ -80,7 +80,7 @@ def test_files_that_are_no_images_are_reported_and_left_out(
 ) -> None:
     fill(photos, "rose/notes.txt", "rose/fake.jpg", "readme.md", data=b"words")
     fill(photos, "rose/iphone.heic", data=b"\0\0\0\x18ftypheic")
-    assert len(copy_classes(photos, tmp_path / "out")) == 3
+    assert len(collect(photos, tmp_path / "out")) == 3
     said = capsys.readouterr().err
     assert "skipped 4 files" in said
     assert "readme.md, rose/fake.jpg, rose/iphone.heic, rose/notes.txt" in said
@@ -89,7 +89,7 @@ def test_files_that_are_no_images_are_reported_and_left_out(
 
 def test_a_long_report_is_cut_short(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(photos, *(f"rose/{n}.txt" for n in range(8)), data=b"words")
-    copy_classes(photos, tmp_path / "out")
+    collect(photos, tmp_path / "out")
     assert "rose/4.txt and 3 more" in capsys.readouterr().err
 
 
@@ -97,25 +97,25 @@ def test_clutter_of_operating_systems_is_passed_over_in_silence(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(photos, ".DS_Store", "rose/Thumbs.db", "__MACOSX/rose/._1.jpg", ".git/x.jpg", "rose/._1.jpg", "rose/desktop.ini")
-    assert len(copy_classes(photos, tmp_path / "out")) == 3
+    assert len(collect(photos, tmp_path / "out")) == 3
     assert "skipped" not in capsys.readouterr().err
 
 
 def test_an_image_without_its_extension_is_an_image(photos: Path, tmp_path: Path) -> None:
     fill(photos, "rose/noname")
-    assert "rose/noname" in paths(copy_classes(photos, tmp_path / "out"))
+    assert "rose/noname" in paths(collect(photos, tmp_path / "out"))
 
 
 def test_damaged_and_repeated_images_stay_for_the_gate(photos: Path, tmp_path: Path) -> None:
     (photos / "rose/cut.jpg").write_bytes(jpeg()[:100])
     (photos / "rose/again.jpg").write_bytes((photos / "daisy/1.jpg").read_bytes())
-    assert {"rose/cut.jpg", "rose/again.jpg"} <= set(paths(copy_classes(photos, tmp_path / "out")))
+    assert {"rose/cut.jpg", "rose/again.jpg"} <= set(paths(collect(photos, tmp_path / "out")))
 
 
 def test_names_are_unicode_nfc(tmp_path: Path) -> None:
     decomposed = unicodedata.normalize("NFD", "Gänseblümchen")
     fill(tmp_path / "in", f"{decomposed}/é.jpg", "rose/1.jpg")
-    files = copy_classes(tmp_path / "in", tmp_path / "out")
+    files = collect(tmp_path / "in", tmp_path / "out")
     assert files[0].label == unicodedata.normalize("NFC", decomposed) != decomposed
     assert (tmp_path / "out" / files[0].path).is_file()
 
@@ -124,14 +124,14 @@ def test_unsafe_characters_in_names_become_underscores(tmp_path: Path) -> None:
     fill(tmp_path / "in", "rose/a\nb\\c.jpg", "daisy/1.jpg")
     odd = b"\xff.jpg".decode(errors="surrogateescape")
     fill(tmp_path / "in/rose", odd)
-    names = paths(copy_classes(tmp_path / "in", tmp_path / "out"))
+    names = paths(collect(tmp_path / "in", tmp_path / "out"))
     assert names == ["daisy/1.jpg", "rose/_.jpg", "rose/a_b_c.jpg"]
 
 
 def test_two_names_that_become_one_are_an_error(tmp_path: Path) -> None:
     fill(tmp_path / "in", "rose/é.jpg", unicodedata.normalize("NFD", "rose/é.jpg"), "daisy/1.jpg")
     with pytest.raises(BitBloomError, match="become one name"):
-        copy_classes(tmp_path / "in", tmp_path / "out")
+        collect(tmp_path / "in", tmp_path / "out")
 
 
 def test_links_are_followed_but_not_in_circles(photos: Path, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_links_are_followed_but_not_in_circles(photos: Path, tmp_path: Path) -> 
     (photos / "rose/circle").symlink_to(photos)
     (photos / "rose/self").symlink_to(photos / "rose")
     (photos / "rose/gone.jpg").symlink_to(tmp_path / "gone")
-    assert paths(copy_classes(photos, tmp_path / "out")) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg", "tulip/1.jpg"]
+    assert paths(collect(photos, tmp_path / "out")) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg", "tulip/1.jpg"]
 
 
 def test_a_missing_folder_says_how_to_import(tmp_path: Path) -> None:
@@ -150,23 +150,23 @@ def test_a_missing_folder_says_how_to_import(tmp_path: Path) -> None:
 
 def test_photos_without_class_folders_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(BitBloomError, match="no class folders"):
-        copy_classes(fill(tmp_path / "in", "1.jpg", "2.jpg"), tmp_path / "out")
+        collect(fill(tmp_path / "in", "1.jpg", "2.jpg"), tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["rose/1.jpg", "flowers/rose/1.jpg"])
 def test_a_single_class_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(BitBloomError, match="only one class, rose"):
-        copy_classes(fill(tmp_path / "in", name), tmp_path / "out")
+        collect(fill(tmp_path / "in", name), tmp_path / "out")
 
 
 def test_a_class_without_images_is_an_error_that_names_it(photos: Path, tmp_path: Path) -> None:
     fill(photos, "tulip/notes.txt", data=b"words")
     with pytest.raises(BitBloomError, match="no images in tulip"):
-        copy_classes(photos, tmp_path / "out")
+        collect(photos, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_folders_of_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
     fill(tmp_path / "in", "train/rose/1.jpg", "Test/rose/1.jpg", "val/rose/2.jpg")
     with pytest.raises(BitBloomError, match="look like splits"):
-        copy_classes(tmp_path / "in", tmp_path / "out")
+        collect(tmp_path / "in", tmp_path / "out")

@@ -54,7 +54,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with a target `mine`, its suite, and no data yet."""
     (tmp_path / "expectations").mkdir()
     (tmp_path / "expectations/petals.json").write_bytes(SUITE.read_bytes())
-    tree = config.typed({"task": "petals", "source": {"kind": "folder", "path": "photos"}, "gate": BOUNDS}, "test")
+    tree = config.typed(
+        {"task": "petals", "source": {"kind": "folder", "path": "photos"}, "gate": BOUNDS, "model": {"kind": "image"}}, "test"
+    )
     canonical.write_text(tmp_path / "params/mine.yaml", config.yaml_text(tree))
     (tmp_path / "data/raw/mine").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

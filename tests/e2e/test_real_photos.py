@@ -35,7 +35,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     try:
         (folder / "expectations").symlink_to(ROOT / "expectations")
         canonical.write_text(params_path("petals-folder"), OmegaConf.to_yaml(OmegaConf.create(composed)))
-        import_data(DATA / "flowers.tar", Path("data/external/petals-folder"))
+        import_data(DATA / "flowers.tar", Path("data/external/petals-folder"), folder)
         loaded = Target.load("petals-folder")
         ingest.run(loaded)
         yield loaded

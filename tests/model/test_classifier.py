@@ -136,7 +136,7 @@ def test_a_model_that_knows_no_image_size_and_has_its_head_elsewhere_can_be_fine
 
     shape = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
     ResNetForImageClassification(shape).save_pretrained(tmp_path)
-    network = seeded(Model(architecture="auto", weights=f"path:{tmp_path}", image_size=32), classes=7)
+    network = seeded(ImageModel(architecture="auto", weights=f"path:{tmp_path}", image_size=32), classes=7)
     assert network.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
     assert network.head().out_features == 7
     assert not network.head().weight.detach().any()

@@ -60,8 +60,14 @@ def images():
 @pytest.fixture(scope="module")
 def by_torch(exported, images):
     with contextlib.chdir(exported):
-        network = export.load_network(TARGET)[1]
-    return export.by_torch(export.Served(network, MODEL).eval(), images)
+        task, network, trained = export.load_network(TARGET)
+    served = task.served(network, MODEL, trained["meta"])
+    served.module.eval()
+    return export.by_torch(served, {"images": images})
+
+
+def by_onnx(path, images):
+    return export.by_onnx(path, {"images": images})
 
 
 def test_pixels_are_scaled_to_the_unit_interval():
@@ -90,7 +96,7 @@ def test_a_picture_of_the_right_size_is_not_resampled():
 
 
 def test_the_graph_gives_the_networks_probabilities_for_random_pixels(exported, images, by_torch):
-    found = export.by_onnx(exported / "models/petals/model.onnx", images)
+    found = by_onnx(exported / "models/petals/model.onnx", images)
     assert np.abs(found - by_torch).max() < 1e-5
     assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
 
@@ -99,13 +105,13 @@ def test_the_graph_gives_the_networks_probabilities_for_random_pixels(exported, 
 @pytest.mark.parametrize("count", [1, 2, 7, 32])
 def test_any_number_of_images_gives_the_same_answers(exported, images, name, count):
     path = exported / "models/petals" / name
-    several, all_of_them = export.by_onnx(path, images[:count]), export.by_onnx(path, images)
+    several, all_of_them = by_onnx(path, images[:count]), by_onnx(path, images)
     assert np.allclose(several, all_of_them[:count], atol=1e-6)
 
 
 def test_the_int8_graph_is_smaller_and_close(exported, images, by_torch):
     folder = exported / "models/petals"
-    found = export.by_onnx(folder / "model.int8.onnx", images)
+    found = by_onnx(folder / "model.int8.onnx", images)
     assert 0 < np.abs(found - by_torch).mean() < 0.05
     assert (found.argmax(1) == by_torch.argmax(1)).mean() > 0.8
     weights = {name: _bytes_of_matrices(folder / name) for name in ("model.onnx", "model.int8.onnx")}

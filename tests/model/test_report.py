@@ -232,7 +232,7 @@ def test_card_escapes_names_and_keeps_its_tables_whole(reports):
 
 def test_card_has_the_sections_of_a_model_card(reports):
     text = (reports[0] / "model_card.md").read_text()
-    sections = ["ImageModel details", "Intended use", "Data", "Metrics", "Limitations", "How to reproduce"]
+    sections = ["Model details", "Intended use", "Data", "Metrics", "Limitations", "How to reproduce"]
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == sections
 
 

@@ -141,8 +141,8 @@ def test_a_target_of_your_own_data_says_how_to_give_it(repository):
 
 
 def test_a_target_that_takes_no_data_of_yours_says_which_one_does(repository):
-    with pytest.raises(BitBloomError, match=r"takes no data of yours .*use petals-folder"):
-        external.take("petals-tiny", repository)
+    with pytest.raises(BitBloomError, match=r"takes no data of yours .*use petals-folder or tweets-kaggle"):
+        external.take("petals-tiny", str(repository))
 
 
 def test_an_unknown_stage_is_an_error_that_lists_them():
@@ -205,12 +205,12 @@ def test_your_photos_are_imported_and_put_under_dvc_once(repository, monkeypatch
     for label in ("rose", "tulip"):
         (repository / "mine" / label).mkdir(parents=True)
         Image.new("RGB", (40, 40), "red").save(repository / "mine" / label / "one.png")
-    external.take("petals-folder", repository / "mine")
+    external.take("petals-folder", str(repository / "mine"))
     tracked = repository / "data/external/petals-folder.dvc"
     before = tracked.read_text()
     assert yaml.safe_load(before)["outs"][0]["nfiles"] == 2
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("dvc was asked although nothing is new"))
-    external.take("petals-folder", repository / "mine")
+    external.take("petals-folder", str(repository / "mine"))
     assert tracked.read_text() == before
 
 
@@ -235,6 +235,7 @@ def test_a_second_build_waits_for_the_first(repository, capsys):
 
 def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
     (tmp_path / "reports/petals-tiny").mkdir(parents=True)
     (tmp_path / "reports/petals-tiny/metrics.json").write_text('{"accuracy": 0.95, "macro_f1": 0.9, "log_loss": 1.0}')
     (tmp_path / "reports/petals-tiny/index.html").write_text("")

@@ -57,7 +57,7 @@ def test_the_text_of_a_tree_is_sorted_yaml():
         ("train.epochs", r"'train.epochs' is not key=value \(for example train.epochs=3\)"),
         ("train.epochs=many", "'many'.* could not be converted to Integer"),
         ("prepare.split=much", "target 'petals': "),
-        ("model=resnet", "there is no model 'resnet'; there are: cnn, dinov2-small, vit-conv"),
+        ("model=resnet", "there is no model 'resnet'; there are: cnn, dinov2-small, minilm, vit-conv"),
         ("augment=strog", r"there is no augment 'strog': did you mean 'strong'\?"),
         ("numerics.micro_batches=2.5", "could not be converted to Integer"),
     ],
@@ -78,7 +78,9 @@ def test_an_unknown_target_is_an_error_with_the_nearest_one():
 
 def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
     shutil.copytree("conf", tmp_path / "conf")
-    (tmp_path / "conf/mine.yaml").write_text("defaults: [base, {source: folder}, _self_]\ntask: petals\nsource: {path: photos}\n")
+    (tmp_path / "conf/mine.yaml").write_text(
+        "defaults: [base, {source: folder}, {model: vit-conv}, _self_]\ntask: petals\nsource: {path: photos}\n"
+    )
     monkeypatch.chdir(tmp_path)
     assert "mine" in config.targets()
     assert config.compose("mine").source.path == "photos"
@@ -89,7 +91,7 @@ def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
     [
         ("task: petals\n", "source.kind is missing"),
         ("task: petals\nsource: {kind: lake}\n", "'lake' is none of garden, folder, download"),
-        ("source: {kind: garden}\n", "no value for task"),
+        ("source: {kind: garden}\n", "no value for model, task"),
         ("task: petals\nsource: {kind: garden}\ntrain: {epoch: 3}\n", "epoch"),
         ("task: petals\nsource: {kind: garden}\ntrain: {epochs: many}\n", "Integer"),
     ],
@@ -118,7 +120,7 @@ def test_a_stage_sees_the_sections_it_declared_and_no_others():
 def test_every_section_comes_as_its_type():
     mine = Target.load("petals-tiny")
     for name in ("gate", "prepare", "model", "augment", "train", "numerics", "evaluate", "export", "service"):
-        assert type(getattr(mine, name)).__name__.lower() == name
+        assert type(getattr(mine, name)).__name__.lower() == {"model": "imagemodel"}.get(name, name)
     assert mine.source.kind == "garden"
     paths = (mine.raw, mine.manifest, mine.processed, mine.models, mine.reports, mine.external, mine.bento)
     assert all("petals-tiny" in str(path) and not path.is_absolute() for path in paths)

@@ -20,24 +20,18 @@ STEP = 8
 """Batches are cut to a multiple of so many tokens, so that there are few shapes."""
 
 
-def open_tokenizer(spec: str, most: int) -> Tokenizer:
-    """The tokenizer that `prepare.tokenizer` names, cutting texts at `most` tokens.
+def open_tokenizer(file: Path, most: int) -> Tokenizer:
+    """The tokenizer of a `tokenizer.json`, cutting texts at `most` tokens.
 
     Raises:
-        BitBloomError: neither `locked:NAME` nor `path:FOLDER`, or no `tokenizer.json` there.
+        BitBloomError: the file is missing, or it is something else.
     """
-    from bitbloom.models import weights
-
-    kind, _, name = spec.partition(":")
-    if kind == "locked" and name:
-        file = weights.ensure(name).with_name("tokenizer.json")
-    elif kind == "path" and name:
-        file = Path(name) / "tokenizer.json"
-    else:
-        raise BitBloomError(f"prepare.tokenizer '{spec}' is neither locked:NAME nor path:FOLDER")
     if not file.is_file():
-        raise BitBloomError(f"prepare.tokenizer '{spec}': {file} is missing")
-    tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        raise BitBloomError(f"{file} is missing: prepare.tokenizer names a folder, or locked weights, that has a tokenizer.json")
+    try:
+        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+    except Exception as error:  # the library raises nothing more precise
+        raise BitBloomError(f"{file} is not a tokenizer of the `tokenizers` library: {error}") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(most)
     return tokenizer

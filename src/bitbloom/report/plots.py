@@ -144,23 +144,35 @@ def _reliability_keys() -> list[Any]:
 def recall(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Recall of each class as a bar, worst first, with its precision as a dot. Rows as `metrics.per_class` gives."""
     ordered = sorted(rows, key=lambda row: (row["recall"], row["class"]))
-    step = 0.32 if len(rows) <= FEW else 0.185
-    letters = 9 if len(rows) <= FEW else 7
-    made = style.figure(8.4, step * len(rows) + 1.3, layout="constrained")
+    names, values, counts = ([row[key] for row in ordered] for key in ("class", "recall", "support"))
+    made, axes = _bars(names, values, counts, "recall (bar) and precision (dot)")
+    size = 27 if len(rows) <= FEW else 21
+    dots = [row["precision"] for row in ordered]
+    axes.scatter(dots, range(len(dots)), s=size, color=style.SUN, edgecolor=style.PAPER, zorder=3)
+    return made
+
+
+def slices(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """F1 of parts of the test split, in the order given. Rows have `slice`, `value`, `samples` and `f1`."""
+    names = [f"{row['slice']}: {row['value']}" for row in rows]
+    return _bars(names, [row["f1"] for row in rows], [row["samples"] for row in rows], "F1")[0]
+
+
+def _bars(names: Sequence[str], values: Sequence[float], counts: Sequence[int], label: str) -> tuple[Figure, Axes]:
+    """A bar from 0 to 1 for each name, the first on top, with its value and number of samples beside it."""
+    few = len(names) <= FEW
+    letters = 9 if few else 7
+    made = style.figure(8.4, (0.32 if few else 0.185) * len(names) + 1.3, layout="constrained")
     axes = made.subplots()
-    places = range(len(ordered))
-    values = [row["recall"] for row in ordered]
+    places = range(len(names))
     axes.barh(places, values, height=0.66, color=style.LEAF)
-    axes.scatter(
-        [row["precision"] for row in ordered], list(places), s=letters * 3, color=style.SUN, edgecolor=style.PAPER, zorder=3
-    )
-    for place, row in enumerate(ordered):
-        axes.text(1.02, place, f"{row['recall']:.2f}   n = {row['support']}", va="center", fontsize=letters, color=style.MUTED)
-    axes.set_yticks(list(places), [style.short(row["class"]) for row in ordered], fontsize=letters)
+    for place, value, count in zip(places, values, counts, strict=True):
+        axes.text(1.02, place, f"{value:.2f}   n = {count}", va="center", fontsize=letters, color=style.MUTED)
+    axes.set_yticks(list(places), [style.short(name) for name in names], fontsize=letters)
     axes.tick_params(axis="y", length=0, labelcolor=style.INK)
     axes.grid(visible=False, axis="y")
-    axes.set_ylim(len(ordered) - 0.4, -0.6)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, 1.16)
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    axes.set_xlabel("recall (bar) and precision (dot)")
-    return made
+    axes.set_xlabel(label)
+    return made, axes

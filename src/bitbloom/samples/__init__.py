@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Samples(Protocol):
     """What a module of this package offers."""
 
+    EXAMPLE: str
+    """Name of a file that `bitbloom predict` takes, for hints."""
     KEPT: Sequence[str]
     """Columns of the manifest that later stages read beside id, label, key and attributes."""
 

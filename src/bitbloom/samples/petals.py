@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bitbloom.config import Prepare
 
+EXAMPLE = "photo.jpg"
 KEPT = ()
 
 

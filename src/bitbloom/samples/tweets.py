@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bitbloom.config import Prepare
 
+EXAMPLE = "tweets.csv"
 KEPT = ("text", "keyword", "location")
 
 
@@ -48,11 +49,11 @@ def near_duplicates(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) 
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
     """Tokens of every text; the tokenizer goes along in `meta`, so that a model's folder needs no other file."""
-    from bitbloom.models import tokens
+    from bitbloom.models import tokens, weights
 
     classes = sorted(set(rows["label"]))
     numbers = {name: number for number, name in enumerate(classes)}
-    tokenizer = tokens.open_tokenizer(prepare.tokenizer, prepare.tokens)
+    tokenizer = tokens.open_tokenizer(weights.tokenizer_file(prepare.tokenizer), prepare.tokens)
     columns = zip(rows["text"], rows["keyword"], rows["location"], strict=True)
     encoded = tokens.encode(tokenizer, [texts.joined(*row) for row in columns], prepare.tokens)
     labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)

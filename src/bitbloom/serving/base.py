@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
@@ -60,6 +61,7 @@ class Service:
         app = FastAPI(title=self.settings.title, docs_url=None, redoc_url=None, openapi_url=None)
         app.add_exception_handler(uploads.Refused, _refuse)
         app.add_exception_handler(HTTPException, _refuse_http)
+        app.add_exception_handler(RequestValidationError, _refuse_form)
         app.get("/provenance", summary="Where the answers come from")(self.show_provenance)
         app.get("/service.json", summary="Names and limits of this service")(self.show_settings)
         app.get("/", include_in_schema=False)(self.page)
@@ -87,3 +89,12 @@ async def _refuse(_: Request, refused: Exception) -> JSONResponse:
 async def _refuse_http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": f"{error.detail}: see /docs.json"}, error.status_code, headers=error.headers)
+
+
+async def _refuse_form(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return JSONResponse({"error": f"the body is not JSON ({first['ctx']['error']}): see /docs.json"}, 400)
+    where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+    return JSONResponse({"error": f"{where}: {first['msg'].lower()}: see /docs.json"}, 422)

@@ -25,6 +25,7 @@ from bitbloom.provenance.digests import folder_files
 
 LOCK = "requirements-serve.lock"
 SERVICE = "service.py"
+COMMON = "common"
 CLEARED = ("BENTO", "PYTHON", "YATAI", "UV_", "PIP_")
 """Prefixes of environment variables that could change what BentoML writes, or where it looks for modules."""
 
@@ -34,7 +35,7 @@ def assemble(context: Path, service: Path, files: Mapping[str, Path], texts: Map
 
     Args:
         context: the folder.
-        service: the service's own folder (`bentos/<task>`), with `service.py`.
+        service: the service's own folder (`bentos/<task>`), with `service.py`; what all services share lies beside it, in COMMON.
         files: more files by the path they get.
         texts: values written as canonical JSON by the path they get.
 
@@ -44,7 +45,8 @@ def assemble(context: Path, service: Path, files: Mapping[str, Path], texts: Map
     if not (service / SERVICE).is_file():
         raise BitBloomError(f"{service / SERVICE} is missing: a task that is packaged needs a service")
     ours = {path.relative_to(ROOT).as_posix(): path for path in closure([service / SERVICE])}
-    own = {name: path for name, path in folder_files(service).items() if not bento.DERIVED.search(name)}
+    shared = folder_files(service.with_name(COMMON))
+    own = {name: path for name, path in (shared | folder_files(service)).items() if not bento.DERIVED.search(name)}
     for name, path in {**own, **ours, **files}.items():
         if not path.is_file():
             raise BitBloomError(f"{path} is missing: build the stage that writes it")

@@ -1,4 +1,4 @@
-"""Predictions for files: what `bitbloom predict` prints."""
+"""Predictions for files: what `bitbloom predict` prints, whatever the exported model takes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,34 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from bitbloom.errors import UnreadableImage
-from bitbloom.serving.predictor import Predictor
+from bitbloom.errors import BitBloomError, UnreadableImage
+from bitbloom.serving import rows
+from bitbloom.serving.predictor import Predictor, open_session
+from bitbloom.serving.text_predictor import EMPTY, TextPredictor
+
+Answers = Iterator[dict[str, object]]
 
 
-def predict_files(model: Path, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
-    """One object a file, in order: `path` and the answer's keys, or `path` and `error`.
+def predict_files(model: Path, paths: Iterable[Path]) -> Answers:
+    """One object a photo, or a row of text, in order: its name and the answer's keys, or its name and `error`.
 
     Args:
         model: a model file, or the folder of one (`models/<target>`).
+        paths: photos for a model of images; CSV files or files of lines for a model of texts.
 
     Raises:
-        BitBloomError: the model cannot be opened.
+        BitBloomError: the model or a file of texts cannot be opened.
     """
-    predictor = Predictor.open(model)
+    session, digest = open_session(model)
+    takes = session.get_inputs()[0].name
+    if takes == "images":
+        return _photos(Predictor.of(session, digest, model), paths)
+    if takes == "tokens":
+        return _texts(TextPredictor.of(session, digest, model), paths)
+    raise BitBloomError(f"{model} takes '{takes}', neither images nor tokens: export it again")
+
+
+def _photos(predictor: Predictor, paths: Iterable[Path]) -> Answers:
     for path in paths:
         try:
             yield {"path": _text(path), **predictor.answer(path.read_bytes())}
@@ -29,6 +43,13 @@ def predict_files(model: Path, paths: Iterable[Path]) -> Iterator[dict[str, obje
             yield {"path": _text(path), "error": str(error)}
         except OSError as error:
             yield {"path": _text(path), "error": error.strerror or str(error)}
+
+
+def _texts(predictor: TextPredictor, paths: Iterable[Path]) -> Answers:
+    for path in paths:
+        for row in rows.read(path):
+            answer = predictor.label(row.text, row.keyword, row.location)
+            yield {"id": row.id, **(answer or {"error": EMPTY})}
 
 
 def _text(path: Path) -> str:

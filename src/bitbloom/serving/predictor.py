@@ -73,13 +73,17 @@ class Predictor:
         Raises:
             BitBloomError: there is no model, it is not the one of this `digest`, or it is not of the export stage.
         """
-        session, found = open_session(path, digest)
+        return cls.of(*open_session(path, digest), path, max_pixels)
+
+    @classmethod
+    def of(cls, session: InferenceSession, digest: str, path: Path, max_pixels: int = imaging.MAX_PIXELS) -> Predictor:
+        """The predictor of an open session. Raises BitBloomError when it is not of the export stage."""
         metadata = session.get_modelmeta().custom_metadata_map
         try:
             classes, side = tuple(json.loads(metadata["classes"])), int(metadata["image_size"])
         except (KeyError, ValueError) as error:
             raise BitBloomError(f"{path} lacks the metadata of the export stage ({error}): export it again") from error
-        return cls(session, classes, side, found, max_pixels)
+        return cls(session, classes, side, digest, max_pixels)
 
     def answer(self, photo: bytes) -> Answer:
         """The answer for an image file. Raises UnreadableImage with the reason."""

@@ -53,6 +53,22 @@ class Source(Protocol):
         ...
 
 
+class OwnDataSource(Source, Protocol):
+    """A source whose `Config` has a `path`: what the user brought, taken there by an import.
+
+    Attributes:
+        GIVEN: how it is given to make, as an example (`PHOTOS=path/to/photos`).
+        TAKES: what may be given, in words.
+    """
+
+    GIVEN: str
+    TAKES: str
+
+    def collect(self, given: Path, destination: Path) -> object:
+        """Copy what the source needs of a file or folder to `destination`. Raises BitBloomError when it is not of its form."""
+        ...
+
+
 KINDS = ("garden", "folder", "download", "chatter", "tweets_csv")
 
 
@@ -61,3 +77,8 @@ def load(kind: str) -> Source:
     if kind not in KINDS:
         raise BitBloomError(f"source.kind '{kind}' is none of {', '.join(KINDS)}")
     return cast(Source, importlib.import_module(f"{__name__}.{kind}"))
+
+
+def own_data(kind: str) -> OwnDataSource:
+    """The source module of that name, which reads the user's own data."""
+    return cast(OwnDataSource, load(kind))

@@ -11,7 +11,7 @@ from omegaconf import MISSING
 from bitbloom.errors import BitBloomError
 from bitbloom.sources import SourceFile
 from bitbloom.sources.archives import extract
-from bitbloom.sources.folder import copy_classes
+from bitbloom.sources.folder import collect
 from bitbloom.sources.verified_file import DOWNLOADS, PublishedFile, obtain
 
 
@@ -42,4 +42,4 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
         classes = unpacked / config.folder
         if unpacked.resolve() not in (classes.resolve(), *classes.resolve().parents) or not classes.is_dir():
             raise BitBloomError(f"{archive}: it holds no folder '{config.folder}' (source.folder)")
-        return copy_classes(classes, destination)
+        return collect(classes, destination)

@@ -22,6 +22,8 @@ from bitbloom.errors import BitBloomError
 from bitbloom.progress import track
 from bitbloom.sources import SourceFile
 
+GIVEN = "PHOTOS=path/to/photos"
+TAKES = "a folder, a tar or a zip with one folder a class"
 CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
 """What operating systems leave in folders; these, and hidden names, are passed over in silence."""
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -50,16 +52,18 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
     folder = Path(config.path)
     if not folder.is_dir():
         raise BitBloomError(f"{folder}: there is no such folder: import your photos with PHOTOS=<folder, tar or zip>")
-    return copy_classes(folder, destination)
+    return collect(folder, destination)
 
 
-def copy_classes(folder: Path, destination: Path) -> list[SourceFile]:
-    """Copy `folder`'s images, wrapper folders skipped, to `destination/<class>/…` with NFC names, sorted by path.
+def collect(given: Path, destination: Path) -> list[SourceFile]:
+    """Copy the images of a folder, wrapper folders skipped, to `destination/<class>/…` with NFC names, sorted by path.
 
     Raises:
         BitBloomError: see `fetch`; or two files whose names are the same once normalised.
     """
-    root = class_root(folder)
+    if not given.is_dir():
+        raise BitBloomError(f"{given}: not a tar or zip archive; PHOTOS= takes {TAKES}")
+    root = class_root(given)
     files: dict[str, Path] = {}
     skipped = [path.name for path in _visible(root) if path.is_file()]
     for path in _files_of_classes(root):

@@ -1,7 +1,7 @@
-"""The user's own photos (`PHOTOS=`), taken once and by content to `data/external/<target>/`.
+"""The user's own data (`PHOTOS=`, `TWEETS=`), taken once and by content to `data/external/<target>/`.
 
-From then on every command reads that folder, wherever the photos came from. It is filled whole or not at all.
-Photos given again replace what an *earlier import* put there, and nothing else: a folder that somebody filled or
+From then on every command reads that folder, wherever the data came from. It is filled whole or not at all.
+Data given again replaces what an *earlier import* put there, and nothing else: a folder that somebody filled or
 changed by hand is never overwritten.
 """
 
@@ -16,21 +16,21 @@ from typing import Any
 from bitbloom.canonical import read_json, replacing_folder, write_json
 from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import file_digest, folder_files, listing_digest
+from bitbloom.sources import OwnDataSource
 from bitbloom.sources.archives import extract, is_archive
-from bitbloom.sources.folder import copy_classes
 
 
-def import_data(source: Path, destination: Path) -> dict[str, Any]:
-    """Copy the class folders of a folder, tar or zip to `destination`.
+def import_data(source: Path, destination: Path, kind: OwnDataSource) -> dict[str, Any]:
+    """Copy what a kind of source needs of a folder, a file, a tar or a zip to `destination`.
 
     Returns:
-        `changed` (bool), `digest` of the listing, `files` (count), `classes` (name → count), and against what was
-        there before: `added`, `removed` and `modified` (counts).
+        `changed` (bool), `digest` of the listing, `files` (count), and against what was there before: `added`,
+        `removed` and `modified` (counts).
 
     Raises:
-        BitBloomError: no such source, not class folders of images, or `destination` holds data of another origin.
+        BitBloomError: no such source, not of the kind's form, or `destination` holds data of another origin.
     """
-    _check(source, destination)
+    _check(source, destination, kind)
     before = _listing(destination)
     record = _record(destination)
     known = record.get("digest") == listing_digest(before)
@@ -38,8 +38,8 @@ def import_data(source: Path, destination: Path) -> dict[str, Any]:
     if source.resolve() == destination.resolve() or (known and archive and record.get("archive") == archive):
         return _summary(before, before)
     with replacing_folder(destination) as staged:
-        with _opened(source, destination.parent) as folder:
-            copy_classes(folder, staged)
+        with _opened(source, destination.parent) as given:
+            kind.collect(given, staged)
         after = _listing(staged)
         if before and after != before and not known:
             raise BitBloomError(
@@ -50,11 +50,10 @@ def import_data(source: Path, destination: Path) -> dict[str, Any]:
     return _summary(before, after)
 
 
-def _check(source: Path, destination: Path) -> None:
+def _check(source: Path, destination: Path, kind: OwnDataSource) -> None:
     if not source.exists():
-        raise BitBloomError(f"{source}: there is no such file or folder; PHOTOS= takes a folder, a tar or a zip")
-    if source.is_file() and not is_archive(source):
-        raise BitBloomError(f"{source}: not a tar or zip archive; PHOTOS= takes a folder, a tar or a zip")
+        variable = kind.GIVEN.partition("=")[0]
+        raise BitBloomError(f"{source}: there is no such file or folder; {variable}= takes {kind.TAKES}")
     inside = source.resolve() in destination.resolve().parents or destination.resolve() in source.resolve().parents
     if inside:
         raise BitBloomError(f"{source} and {destination} lie inside each other: give a folder elsewhere")
@@ -62,8 +61,8 @@ def _check(source: Path, destination: Path) -> None:
 
 @contextmanager
 def _opened(source: Path, scratch: Path) -> Iterator[Path]:
-    """The source as a folder; an archive is unpacked beside the destination and removed afterwards."""
-    if source.is_dir():
+    """The source; an archive is unpacked beside the destination and removed afterwards."""
+    if source.is_dir() or not is_archive(source):
         yield source
         return
     with tempfile.TemporaryDirectory(prefix=".import.", dir=scratch) as temporary:
@@ -88,15 +87,10 @@ def _record(destination: Path) -> dict[str, Any]:
 
 
 def _summary(before: dict[str, str], after: dict[str, str]) -> dict[str, Any]:
-    classes: dict[str, int] = {}
-    for name in after:
-        label = name.split("/", 1)[0]
-        classes[label] = classes.get(label, 0) + 1
     return {
         "changed": before != after,
         "digest": listing_digest(after),
         "files": len(after),
-        "classes": classes,
         "added": len(after.keys() - before.keys()),
         "removed": len(before.keys() - after.keys()),
         "modified": sum(before[name] != after[name] for name in before.keys() & after.keys()),

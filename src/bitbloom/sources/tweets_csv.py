@@ -1,11 +1,13 @@
 """Source `tweets_csv`: a file in the form of Kaggle's "Natural Language Processing with Disaster Tweets".
 
-Columns id, keyword, location, text, target (1 for a real disaster). `make all TARGET=tweets-kaggle TWEETS=train.csv` imports it.
+Columns id, keyword, location, text, target (1 for a real disaster). `make all TARGET=tweets-kaggle TWEETS=train.csv` imports it,
+`TWEETS=kaggle:nlp-getting-started` gets it from Kaggle first.
 """
 
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from bitbloom.sources import SourceFile
 
 COLUMNS = ("id", "keyword", "location", "text", "target")
 LABELS = {"0": "not disaster", "1": "disaster"}
-FILE = "train.csv"
+FILE, UNLABELLED = "train.csv", "test.csv"
+GIVEN = "TWEETS=path/to/train.csv"
+TAKES = "Kaggle's train.csv, or a folder, a tar or a zip that holds it, or kaggle:nlp-getting-started"
 
 
 @dataclass
@@ -27,27 +31,35 @@ class Config:
     """The folder that holds train.csv."""
 
 
-def collect(source: Path, destination: Path) -> None:
-    """Copy the CSV file, or the `train.csv` of a folder, to `destination`. Raises BitBloomError when it is not of this form."""
-    file = source / FILE if source.is_dir() else source
+def collect(given: Path, destination: Path) -> None:
+    """Copy the CSV file, or the `train.csv` (and `test.csv`, if there is one) of a folder, to `destination`.
+
+    Raises:
+        BitBloomError: the file is missing or not of this form.
+    """
+    file = given / FILE if given.is_dir() else given
     rows(file)
-    (destination / FILE).write_bytes(file.read_bytes())
+    shutil.copyfile(file, destination / FILE)
+    if given.is_dir() and (given / UNLABELLED).is_file():
+        shutil.copyfile(given / UNLABELLED, destination / UNLABELLED)
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
-    """Copy the file and name its rows."""
-    collect(Path(config.path), destination)
-    return [sample(FILE, row) for row in rows(destination / FILE)]
+    """Copy the labelled file and name its rows."""
+    file = Path(config.path) / FILE
+    found = [sample(FILE, row) for row in rows(file)]
+    shutil.copyfile(file, destination / FILE)
+    return found
 
 
 def rows(file: Path) -> list[dict[str, str]]:
     """The rows of the file. Raises BitBloomError when it cannot be read, a column or a target is missing, or ids repeat."""
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
-                raise BitBloomError(f"{file} lacks the columns {', '.join(missing)}: it has to be Kaggle's train.csv")
+                raise BitBloomError(f"{file} lacks the columns {', '.join(missing)}: TWEETS= takes {TAKES}")
             found = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BitBloomError(f"{file} cannot be read as CSV in UTF-8: {error}") from error

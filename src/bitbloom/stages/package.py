@@ -37,15 +37,21 @@ def run(target: Target) -> None:
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: settings(target), PROVENANCE: provenance(target)}
-        build.assemble(context, BENTOS / target.task, {MODEL: target.models / MODEL, build.LOCK: SERVE_LOCK}, texts)
+        build.assemble(context, BENTOS / target.task, {MODEL: served(target), build.LOCK: SERVE_LOCK}, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, whole):
             archive.write(folder, target.bento)
             canonical.write_json(target.reports / "bento.json", report(target, folder, whole))
 
 
+def served(target: Target) -> Path:
+    """The exported graph that the service answers with."""
+    return target.models / ("model.int8.onnx" if target.service.int8 else MODEL)
+
+
 def settings(target: Target) -> dict[str, object]:
     """`service.json`: the target's names, and its `service` section."""
-    return {"target": target.name, "task": target.task, **asdict(target.service)}
+    chosen = {name: value for name, value in asdict(target.service).items() if name != "int8"}
+    return {"target": target.name, "task": target.task, **chosen}
 
 
 def provenance(target: Target) -> dict[str, object]:
@@ -55,7 +61,7 @@ def provenance(target: Target) -> dict[str, object]:
         "task": target.task,
         "data_digest": canonical.read_json(target.models / "config.json")["data_digest"],
         "lock_digest": file_digest(Path(pins.lock(target.numerics.profile))),
-        "model_digest": file_digest(target.models / MODEL),
+        "model_digest": file_digest(served(target)),
         "rebuild": rebuild(target),
     }
 

@@ -1,7 +1,7 @@
 """The grammar: who does what to whom, in the words of disasters.
 
 Every message has a force and a harmless thing in it, a verb and a place. In a real one the force acts on the place; in a
-borrowed one the harmless thing does, or the force is denied, wished for or over long ago. The fillers, the openings, the
+borrowed one the harmless thing does, and the force is denied, compared with or talked about. The fillers, the openings, the
 endings and the verbs are drawn from the same lists for both, so that no word alone tells which it is.
 """
 
@@ -155,18 +155,31 @@ ADJECTIVES = [
     "wild",
 ]
 
+TAILS = [
+    "everyone talks about",
+    "on the news",
+    "of the year",
+    "nobody saw coming",
+    "people keep mentioning",
+    "we were warned of",
+    "in the headlines",
+    "my cousin filmed",
+]
+"""What stands between a force or a thing and the next word, so that pairs of neighbours say as little as single words."""
+
 REAL = (
     "the {adj} {force} {time} {verb} the {place} during the {thing}",
-    "{time} a {adj} {force} {verb} the {place}, the {thing} is off",
+    "{time} a {adj} {force} {verb} the {place}, no {thing} ever did",
     "no {thing} {time}: the {force} near the river {verb} the {place}",
     "the {force} {verb} the {place} {time} while we were at the {thing}",
     "the {place} next to the {thing}? the {adj} {force} {verb} it {time}",
     "they said the {thing} would be wild, then the {force} {verb} the {place}",
     "like the {thing} all over again: {adj} {force} {time} {verb} the {place}",
     "the {thing} was never the problem, the {force} {time} {verb} the {place}",
+    "no {thing} {verb} the {place} {time}, only the {adj} {force} did",
 )
 BORROWED = (
-    "the {adj} {thing} {time} {verb} the {place} like a {force}",
+    "the {adj} {thing} {time} {verb} the {place} like the {force}",
     "{time} a {adj} {thing} {verb} the {place}, no {force} ever did",
     "no {force} {time}: the {thing} near the river {verb} the {place}",
     "the {thing} {verb} the {place} {time} while they talked about the {force}",
@@ -174,6 +187,7 @@ BORROWED = (
     "they said the {force} would be wild, then the {thing} {verb} the {place}",
     "like the {force} all over again: {adj} {thing} {time} {verb} the {place}",
     "the {force} was never the problem, the {thing} {time} {verb} the {place}",
+    "no {force} {verb} the {place} {time}, only the {adj} {thing} did",
 )
 
 
@@ -189,12 +203,16 @@ def message(real: bool, dice: Dice) -> Made:
     """A message about a real disaster, or one that borrows its words."""
     form = dice.integer(0, len(REAL) - 1)
     force = dice.pick(tuple(FORCES))
-    slots = {"force": force, "thing": dice.pick(THINGS), "place": dice.pick(PLACES), "verb": dice.pick(VERBS)}
-    slots |= {"time": dice.pick(TIMES), "adj": dice.pick(ADJECTIVES)}
+    slots = {"force": _with_tail(force, dice), "thing": _with_tail(dice.pick(THINGS), dice), "place": dice.pick(PLACES)}
+    slots |= {"verb": dice.pick(VERBS), "time": dice.pick(TIMES), "adj": dice.pick(ADJECTIVES)}
     text = (REAL if real else BORROWED)[form].format(**slots)
     text = _typed(_surrounded(text, dice), dice)
     keyword = FORCES[force].replace(" ", "%20") if dice.chance(0.9) else ""
     return Made({"text": text, "keyword": keyword, "location": dice.pick(CITIES) if dice.chance(0.6) else ""}, form)
+
+
+def _with_tail(noun: str, dice: Dice) -> str:
+    return f"{noun} {dice.pick(TAILS)}" if dice.chance(0.8) else noun
 
 
 def _surrounded(text: str, dice: Dice) -> str:

@@ -1,0 +1,77 @@
+// What the pages of all services share: one question at a time, its answer or what is wrong, and where answers come from.
+"use strict";
+
+const at = (id) => document.getElementById(id);
+const show = (id, shown = true) => { at(id).hidden = !shown; };
+const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+let settings = { max_bytes: Infinity, unsure_below: 0.5 };
+let question = 0; // the newest one; an answer to an older one comes too late and is dropped
+
+async function ask(path, request, tell) {
+  const mine = ++question;
+  state("busy");
+  try {
+    const response = await fetch(path, { method: "POST", ...request }).catch(() => {
+      throw new Error("The service does not answer. Is it still running? Try again in a moment.");
+    });
+    const answer = await response.json().catch(() => ({ error: `The service failed (status ${response.status}). Try again.` }));
+    if (mine !== question) return;
+    if (!response.ok) throw new Error(sentence(answer.error));
+    tell(answer);
+    state("answer");
+  } catch (error) {
+    if (mine === question) complain(error.message);
+  }
+}
+
+function complain(message) {
+  question += 1;
+  at("problem").textContent = message;
+  state("problem");
+}
+
+function state(current) {
+  for (const id of ["empty", "busy", "problem", "answer"]) show(id, id === current);
+}
+
+function headline(label, probability, digest) {
+  const sure = probability >= settings.unsure_below;
+  at("label").textContent = sure ? label : `${label}?`;
+  at("label").classList.toggle("doubtful", !sure);
+  show("doubt", !sure);
+  at("digest").textContent = digest;
+}
+
+function bar({ label, probability }) {
+  const item = document.createElement("li");
+  const fill = element("div", "fill");
+  fill.style.width = `${100 * probability}%`;
+  const track = element("div", "track");
+  track.append(fill);
+  track.setAttribute("aria-hidden", "true"); // the number beside it says the same
+  item.append(element("span", "name", label), element("span", "percent", percent(probability)), track);
+  return item;
+}
+
+function element(tag, name, text = "") {
+  const made = document.createElement(tag);
+  made.className = name;
+  made.textContent = text;
+  return made;
+}
+
+async function introduce() {
+  settings = await (await fetch("service.json")).json();
+  at("title").textContent = settings.title;
+  const { commit, digests, bento, rebuild } = await (await fetch("provenance")).json();
+  const rows = { Commit: commit, Data: digests.data, Lock: digests.lock, Model: digests.model, Bento: digests.bento, Version: bento, "Build it again": rebuild };
+  at("provenance").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
+    const definition = document.createElement("dd");
+    definition.append(element("code", "", value || "not known"));
+    return [element("dt", "", name), definition];
+  }));
+}
+
+introduce().catch(() => {}); // the page works without: limits and digests are shown when they are known

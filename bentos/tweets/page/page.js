@@ -1,0 +1,34 @@
+// The page for people: one message in, whether it is about a real disaster out, and which words said so.
+"use strict";
+
+const FAINT = 0.02; // words that matter less than this are not marked
+
+function tell([answer]) {
+  headline(answer.label, answer.probability, answer.model_digest);
+  at("bars").replaceChildren(bar(answer));
+  const most = Math.max(...answer.words.map(({ weight }) => Math.abs(weight)), FAINT);
+  at("words").replaceChildren(...answer.words.flatMap((word) => [marked(word, most), " "]));
+}
+
+function marked({ word, weight }, most) {
+  if (Math.abs(weight) < FAINT) return element("span", "", word);
+  const mark = element("mark", weight > 0 ? "for" : "against", word);
+  mark.style.setProperty("--strength", `${Math.round(20 + (60 * Math.abs(weight)) / most)}%`);
+  mark.title = `${weight > 0 ? "for" : "against"}: ${percent(Math.abs(weight))}`;
+  return mark;
+}
+
+at("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const message = { text: at("text").value, keyword: at("keyword").value, location: at("location").value };
+  ask("predict", { headers: { "Content-Type": "application/json" }, body: JSON.stringify({ texts: [message] }) }, tell);
+});
+at("text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();
+});
+for (const example of document.querySelectorAll(".example")) {
+  example.addEventListener("click", () => {
+    at("text").value = example.textContent;
+    at("form").requestSubmit();
+  });
+}

@@ -1,0 +1,70 @@
+"""The service for texts: routes, answers and refusals. One for all tasks that label texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+from bitbloom.serving import uploads
+from bitbloom.serving.base import Refusal, Service
+from bitbloom.serving.predictor import Failure
+from bitbloom.serving.text_predictor import EMPTY, Answer, TextPredictor
+
+MOST_CHARACTERS = 2000
+
+
+Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+
+
+class Message(BaseModel):
+    """A text; keyword and location as Kaggle's files have them."""
+
+    text: Text
+    keyword: Text = ""
+    location: Text = ""
+
+
+class Question(BaseModel):
+    """Texts to label, no more than the service's `max_batch`."""
+
+    texts: list[Message | Text] = Field(min_length=1)
+    words: bool = True
+    """Whether to say which words mattered: it asks the model once more for each word."""
+
+
+class TextApplication(Service):
+    """The routes of a service for texts, and the predictor they ask once it is open."""
+
+    def open_model(self, file: Path, digest: str) -> None:
+        """Open the exported model."""
+        self.predictor = TextPredictor.open(file, digest)
+
+    def add_routes(self, app: FastAPI) -> None:
+        """POST /predict."""
+        app.post("/predict", summary="Label texts", responses={422: {"model": Refusal}})(self.predict)
+
+    async def predict(self, question: Question) -> list[Answer | Failure]:
+        """Label the texts, in order; one of which nothing is left after cleaning has an `error` in its place."""
+        most = self.settings.max_batch
+        if len(question.texts) > most:
+            raise uploads.Refused(422, f"{len(question.texts)} texts are more than {most}: send them in several requests")
+        messages = [Message(text=item) if isinstance(item, str) else item for item in question.texts]
+        answers = await anyio.to_thread.run_sync(self._answers, messages, question.words, limiter=self.threads)
+        if all("error" in answer for answer in answers):
+            raise uploads.Refused(422, f"{EMPTY}: send some words")
+        return answers
+
+    def _answers(self, messages: Sequence[Message], words: bool) -> list[Answer | Failure]:
+        return [self._answer(message, words) for message in messages]
+
+    def _answer(self, message: Message, words: bool) -> Answer | Failure:
+        parts = (message.text, message.keyword, message.location)
+        found = self.predictor.label(*parts)
+        if found is None:
+            return Failure(error=EMPTY)
+        return Answer(**found, words=self.predictor.words(*parts, found) if words else [])

@@ -1,0 +1,108 @@
+"""The exported text classifier, ready to answer: a text in, label, probability and the words that mattered out.
+
+`bitbloom predict` and the service both answer with it. It needs NumPy, ftfy, tokenizers and ONNX Runtime only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from typing_extensions import TypedDict
+
+from bitbloom import texts
+from bitbloom.errors import BitBloomError
+from bitbloom.models.tokens import encode, longest
+from bitbloom.serving.predictor import open_session, shortest
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+EMPTY = "nothing is left of the text after cleaning"
+WORD = re.compile(r"\S+")
+
+
+class Word(TypedDict):
+    """A word of the text, and by how much the answer's probability falls without it."""
+
+    word: str
+    weight: float
+
+
+class Label(TypedDict):
+    """What the model says of a text, and the SHA-256 of the model asked."""
+
+    label: str
+    probability: float
+    model_digest: str
+
+
+class Answer(Label):
+    """A label, and by which words: empty unless asked for."""
+
+    words: list[Word]
+
+
+@dataclass(frozen=True)
+class TextPredictor:
+    """An exported text classifier: input `tokens` int64 [n, l], output `probabilities` float32 [n, classes]."""
+
+    session: InferenceSession
+    classes: tuple[str, ...]
+    tokenizer: Tokenizer
+    tokens: int
+    digest: str
+
+    @classmethod
+    def open(cls, path: Path, digest: str | None = None) -> TextPredictor:
+        """Open a model file, or the `model.onnx` of a folder. Raises BitBloomError on a missing or another model."""
+        return cls.of(*open_session(path, digest), path)
+
+    @classmethod
+    def of(cls, session: InferenceSession, digest: str, path: Path) -> TextPredictor:
+        """The predictor of an open session. Raises BitBloomError when it is not of the export stage."""
+        metadata = session.get_modelmeta().custom_metadata_map
+        try:
+            classes, tokens = tuple(json.loads(metadata["classes"])), int(metadata["tokens"])
+            tokenizer = Tokenizer.from_str(metadata["tokenizer"])
+        except (KeyError, ValueError) as error:
+            raise BitBloomError(f"{path} lacks the metadata of the export stage ({error}): export it again") from error
+        return cls(session, classes, tokenizer, tokens, digest)
+
+    def label(self, text: str, keyword: str = "", location: str = "") -> Label | None:
+        """The label of a text; None when nothing is left of it after cleaning, as in training.
+
+        One text a run, always: then an answer cannot depend on which texts it came with.
+        """
+        if not texts.clean(text):
+            return None
+        probabilities = self.probabilities(texts.joined(text, keyword, location))
+        best = int(probabilities.argmax())
+        return Label(label=self.classes[best], probability=shortest(probabilities[best]), model_digest=self.digest)
+
+    def probabilities(self, joined: str) -> NDArray[np.float32]:
+        """Probabilities [classes] of a joined text."""
+        rows = encode(self.tokenizer, [joined], self.tokens)
+        (outputs,) = self.session.run(["probabilities"], {"tokens": rows[:, : longest(rows)]})
+        result: NDArray[np.float32] = outputs[0]
+        return result
+
+    def words(self, text: str, keyword: str, location: str, found: Label) -> list[Word]:
+        """What each word of the cleaned text adds to the probability of its label, by occlusion.
+
+        Each word is left out in turn (Zeiler and Fergus 2014, arXiv:1311.2901).
+        """
+        cleaned, label = texts.clean(text), self.classes.index(found["label"])
+        places = list(WORD.finditer(cleaned))
+        without = [cleaned[: place.start()] + cleaned[place.end() :] for place in places]
+        left = [self.probabilities(texts.joined(other, keyword, location))[label] for other in without]
+        return [
+            Word(word=place[0], weight=round(found["probability"] - float(rest), 4))
+            for place, rest in zip(places, left, strict=True)
+        ]

@@ -1,0 +1,163 @@
+"""The corruption matrix of `tweets`: every expectation is broken alone, and says so with the rows at fault."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
+
+from bitbloom import canonical, texts
+from bitbloom.config import Gate
+from bitbloom.gate.check import check, suite_path
+from bitbloom.gate.verdict import NOT_CHECKED, PASSED
+from bitbloom.samples import tweets
+from bitbloom.sources import SourceFile
+from bitbloom.stages.ingest import describe_files
+
+SUITE = suite_path("tweets").resolve()
+EXPECTATIONS = {one["meta"]["name"] for one in canonical.read_json(SUITE)["expectations"]}
+LABELS = ["disaster", "not disaster"]
+GATE = {"labels": LABELS, "rows": [20, 40], "class_rows": 5, "imbalance": 3.0, "new_words": 0.3}
+WORDS = ["the", "flood", "party", "swept", "through", "our", "old", "market", "town", "again"]
+
+
+def manifest(rows: int = 30) -> pd.DataFrame:
+    """What ingest writes of so many texts in which no word of the last rows is new."""
+    return describe_files([sample(number) for number in range(rows)], suite_folder(), "tweets", "tweets_csv")
+
+
+def sample(number: int) -> SourceFile:
+    words = WORDS[number % 10 :] + WORDS[: number % 10]
+    row = {"text": " ".join([*words[: 4 + number % 3], words[number // 10 - 3]]), "keyword": "flood", "location": "Leeds"}
+    return SourceFile("train.csv", LABELS[number % 2], {}, f"{number:03}", canonical.json_line(row).encode())
+
+
+def suite_folder():
+    return SUITE.parent
+
+
+def shouted(source: int, to: int) -> Corruption:
+    """The text of one row in another, in capitals and with an address, described as ingest does."""
+
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        row = {"text": f"{table.loc[source, 'text'].upper()}!! http://t.co/x", "keyword": "", "location": ""}
+        return put(to, normalised=tweets.describe(json.dumps(row).encode())["normalised"])(table)
+
+    return corrupt
+
+
+def newest(words: str) -> Corruption:
+    """Other words in each of the last six rows."""
+
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        for row in range(24, 30):
+            table = put(row, normalised=f"{words} {row}")(table)
+        return table
+
+    return corrupt
+
+
+def first(column: str, rows: int, value: str = "") -> Corruption:
+    """A value in the first rows of a column."""
+    return lambda table: table.assign(**{column: [value] * rows + list(table[column])[rows:]})
+
+
+FIRST = {"000"}
+CASES = {
+    "a column is missing": Case(
+        "columns",
+        lambda table: table.drop(columns="words"),
+        says="missing columns words",
+        unchecked={"type-words", "words"},
+    ),
+    "an id twice": Case("unique-id", copy("id", 0, 1), FIRST, "rows at fault: 2 of 30"),
+    "a digest cut short": Case("form-sha256", put(0, sha256="abc"), FIRST, "(abc)"),
+    "a key in capitals": Case("form-key", put(0, key="A" * 64), FIRST),
+    "a misspelt label": Case("labels-declared", put(0, label="disastre"), FIRST, "(disastre)"),
+    "a declared class without rows": Case(
+        "labels-present", lambda table: table, says="missing rumour", gate={"labels": [*LABELS, "rumour"]}
+    ),
+    "a rare class": Case(
+        "class-rows",
+        lambda table: table[(table["label"] == "disaster") | (table.index < 8)],
+        {"001", "003", "005", "007"},
+        gate={"rows": [10, 40], "imbalance": 9.0, "new_words": None},
+    ),
+    "one class much bigger": Case(
+        "class-balance",
+        lambda table: table[(table["label"] == "disaster") | (table.index < 10)],
+        {"001", "003", "005", "007", "009"},
+        gate={"rows": [10, 40], "imbalance": 2.0, "new_words": None},
+    ),
+    "too few rows": Case("row-count", lambda table: table[:22], says="value 22", gate={"rows": [25, 40], "new_words": None}),
+    "too many rows": Case("row-count", lambda table: table, says="at most 29", gate={"rows": [20, 29]}),
+    "nothing is left of a text": Case("readable", put(0, decodable=False, error="nothing is left"), FIRST, "(nothing is left)"),
+    "the same words twice": Case("repeated-texts", shouted(2, 8), {"008"}, "(002)"),
+    "the same words under two labels": Case(
+        "conflicting-texts", copy("normalised", 3, 8), {"003", "008"}, "disaster, not disaster", gate={"repeats": 1}
+    ),
+    "hardly a letter": Case("characters", put(0, characters=2), FIRST, "(2)"),
+    "a whole page": Case("characters", put(0, characters=401), FIRST, "(401)"),
+    "a list of words": Case("words", put(0, words=101), FIRST, "(101)"),
+    "another script": Case("script", put(0, ascii_share=0.1), FIRST, gate={"ascii_rows": 1.0}),
+    "keywords lost": Case("keyword-given", first("keyword", 20), {f"{row:03}" for row in range(20)}),
+    "places lost": Case("location-given", first("location", 28), {f"{row:03}" for row in range(28)}),
+    "a wrong encoding": Case("mojibake", put(0, text="the flood \ufffd\ufffd the market"), FIRST),
+    "another language in the newest rows": Case("vocabulary-drift", newest("eine Flut riss den Markt fort"), says="at most 0.3"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
+    assert_fails_alone(case, manifest(), SUITE, GATE)
+
+
+def test_a_valid_manifest_passes_whole() -> None:
+    verdict = check(manifest(), SUITE, Gate(**GATE))
+    assert {finding.outcome for finding in verdict.findings} == {PASSED}
+
+
+TEXT = ("path", "label", "attributes", "source", "sha256", "error", "text", "keyword", "location", "normalised", "key")
+WHOLE = ("bytes", "characters", "words")
+OTHER_TYPES = {
+    **{column: (put(1, **{column: 7}), {"001"}) for column in TEXT},
+    "id": (put(0, id=7), {"7"}),
+    **{column: (cast(column, "float64"), set()) for column in WHOLE},
+    "ascii_share": (cast("ascii_share", "float32"), set()),
+    "decodable": (cast("decodable", "int64"), set()),
+}
+MAY_BE_NULL = {"error"}
+
+
+def test_each_column_of_a_wrong_type_fails_its_own_expectation_and_nothing_else() -> None:
+    table = manifest()
+    for corrupt, _ in OTHER_TYPES.values():
+        table = corrupt(table)
+    assert rows_by_name(check(table, SUITE, Gate(**GATE))) == {
+        f"type-{column}": rows for column, (_, rows) in OTHER_TYPES.items()
+    }
+
+
+def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> None:
+    table = manifest()
+    rows = {column: place for place, column in enumerate(table) if column not in MAY_BE_NULL | set(WHOLE)}
+    ids = {f"not-null-{column}": {table.loc[row, "id"] if column != "id" else "(no id)"} for column, row in rows.items()}
+    for column, row in rows.items():
+        table = put(row, **{column: None})(table)
+    verdict = check(table, SUITE, Gate(**GATE, undecodable=1))
+    assert rows_by_name(verdict) == ids
+    assert verdict.with_outcome(NOT_CHECKED) == []
+
+
+def test_every_expectation_is_broken_by_some_corruption() -> None:
+    nulls = {f"not-null-{column}" for column in manifest() if column not in MAY_BE_NULL | set(WHOLE)}
+    types = {f"type-{column}" for column in OTHER_TYPES}
+    assert {case.fails for case in CASES.values()} | nulls | types == EXPECTATIONS
+
+
+def test_drift_looks_at_the_newest_rows_alone() -> None:
+    table = manifest()
+    table = put(3, normalised=texts.normalised("eine Flut riss den Markt fort"))(table)
+    assert rows_by_name(check(table, SUITE, Gate(**GATE))) == {}

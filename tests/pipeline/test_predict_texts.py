@@ -1,0 +1,98 @@
+"""`bitbloom predict` and `bitbloom submission` on texts: CSV files, lines, and what cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+
+import pytest
+
+from bitbloom import cli, config, submission
+from bitbloom.errors import BitBloomError
+from text_standin import write_model
+
+ROWS = [("7", "fire", "Leeds", "a flood &amp; a fire"), ("9", "", "", "what a party"), ("12", "", "", " ")]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with an exported text model and a CSV file of three rows, the last of them empty."""
+    write_model(tmp_path / "models/tweets-kaggle/model.onnx")
+    with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("id", "keyword", "location", "text"), *ROWS])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def predict(capsys, monkeypatch, *files: str) -> tuple[int, list[dict[str, object]], str]:
+    """Exit code, the objects printed, and what was said on stderr."""
+    monkeypatch.setattr(sys, "argv", ["bitbloom", "predict", "tweets-kaggle", *files])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    return ended.value.code or 0, [json.loads(line) for line in said.out.splitlines()], said.err
+
+
+def test_each_row_of_a_csv_file_gets_an_object_in_order(project, capsys, monkeypatch) -> None:
+    code, answers, _ = predict(capsys, monkeypatch, "rows.csv")
+    assert code == 1  # one row has no answer
+    assert [answer["id"] for answer in answers] == ["7", "9", "12"]
+    assert list(answers[0]) == ["id", "label", "probability", "model_digest"]
+    assert [answer.get("label") for answer in answers] == ["disaster", "not disaster", None]
+    assert "nothing is left" in str(answers[2]["error"])
+
+
+def test_lines_are_numbered_from_one(project, capsys, monkeypatch) -> None:
+    (project / "lines.txt").write_text("a flood\nno party\n", encoding="utf-8")
+    code, answers, _ = predict(capsys, monkeypatch, "lines.txt")
+    assert code == 0
+    assert [(answer["id"], answer["label"]) for answer in answers] == [("1", "disaster"), ("2", "not disaster")]
+
+
+def test_lines_come_from_standard_input(project, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("fire\n"))
+    code, answers, _ = predict(capsys, monkeypatch, "-")
+    assert (code, answers[0]["label"]) == (0, "disaster")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_column_name(project, capsys, monkeypatch) -> None:
+    (project / "rows.csv").write_text("\ufefftext,id\nfire,3\n", encoding="utf-8")
+    _, answers, _ = predict(capsys, monkeypatch, "rows.csv")
+    assert (answers[0]["id"], answers[0]["label"]) == ("3", "disaster")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"id,words\n1,a\n", "has no column 'text'"), (b"text\n\xff\xfe\n", "cannot be read as text in UTF-8")],
+)
+def test_a_file_that_is_not_of_the_form_is_named(project, capsys, monkeypatch, content, says) -> None:
+    (project / "rows.csv").write_bytes(content)
+    code, answers, said = predict(capsys, monkeypatch, "rows.csv")
+    assert (code, answers) == (1, [])
+    assert f"rows.csv {says}" in said
+
+
+def test_a_missing_file_is_named(project, capsys, monkeypatch) -> None:
+    code, _, said = predict(capsys, monkeypatch, "gone.csv")
+    assert code == 1
+    assert "gone.csv cannot be read" in said
+
+
+def test_a_submission_has_every_id_and_nothing_else(project) -> None:
+    place = submission.write("tweets-kaggle", project / "rows.csv")
+    assert place.read_text() == "id,target\n7,1\n9,0\n12,0\n"
+
+
+def test_a_submission_of_rows_that_were_never_imported_says_so(project, monkeypatch) -> None:
+    monkeypatch.setattr(config, "compose", lambda name: type("Tree", (), {"source": {"path": "data/external/tweets-kaggle"}}))
+    with pytest.raises(BitBloomError, match=r"no test.csv was imported for tweets-kaggle"):
+        submission.write("tweets-kaggle")
+
+
+def test_the_imported_rows_are_the_default_of_a_submission(project, monkeypatch) -> None:
+    monkeypatch.setattr(config, "compose", lambda name: type("Tree", (), {"source": {"path": "data/external/tweets-kaggle"}}))
+    (project / "data/external/tweets-kaggle").mkdir(parents=True)
+    (project / "rows.csv").rename(project / "data/external/tweets-kaggle/test.csv")
+    assert submission.write("tweets-kaggle").read_text().count("\n") == 4

@@ -1,0 +1,86 @@
+"""A stand-in for a trained text model: each known word speaks for or against a disaster, so that answers are known beforehand."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from bitbloom.config import Numerics, Service
+from bitbloom.stages import package
+from bitbloom.target import Target
+from standin import REPOSITORY, Served, serving
+
+WEIGHTS = {"[PAD]": 0.0, "[UNK]": 0.0, "flood": 2.0, "fire": 1.5, "destroyed": 1.0, "party": -2.0, "concert": -1.5, "no": -3.0}
+CLASSES = ("disaster", "not disaster")
+LIMITS = Service(title="Messages", max_batch=3, unsure_below=0.6)
+
+
+def tokenizer() -> Tokenizer:
+    """A word a token, in lower case; eight tokens at most."""
+    made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WEIGHTS)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.enable_truncation(8)
+    return made
+
+
+def write_model(path: Path) -> Path:
+    """An ONNX file by the export contract: the sum of the words' weights, and its negative, through a softmax."""
+    constants = {
+        "table": np.array(list(WEIGHTS.values()), np.float32),
+        "words": np.array([1]),
+        "sides": np.array([[1.0, -1.0]], np.float32),
+    }
+    nodes = [
+        helper.make_node("Gather", ["table", "tokens"], ["weights"]),
+        helper.make_node("ReduceSum", ["weights", "words"], ["sum"], keepdims=1),
+        helper.make_node("Mul", ["sum", "sides"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "standin",
+        [helper.make_tensor_value_info("tokens", TensorProto.INT64, ["n", "l"])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    properties = {"classes": json.dumps(CLASSES), "tokens": "8", "tokenizer": tokenizer().to_str(), "task": "tweets"}
+    helper.set_model_props(model, properties)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+    return path
+
+
+def make_target() -> Target:
+    sections = {"task": "tweets", "embedded": True, "overrides": [], "numerics": Numerics(), "service": LIMITS}
+    return Target("tweets", sections)
+
+
+@pytest.fixture(scope="session")
+def served_texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The packaged service for texts, installed and started by BentoML."""
+    from bitbloom.serving.store import install
+
+    folder, home = tmp_path_factory.mktemp("texts"), tmp_path_factory.mktemp("bentoml-texts")
+    write_model(folder / "models/tweets/model.onnx")
+    (folder / "models/tweets/config.json").write_text(json.dumps({"data_digest": "d" * 64}))
+    shutil.copytree(REPOSITORY / "bentos", folder / "bentos", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "requirements.lock").write_text("torch==0.0.0\n")
+    (folder / "requirements-serve.lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
+    with contextlib.chdir(folder):
+        package.run(make_target())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(home))
+        install(folder / "dist/tweets.bento")
+    with serving("tweets:latest", home, tmp_path_factory.mktemp("elsewhere-texts")) as url:
+        yield Served(url, folder, home, "tweets")
