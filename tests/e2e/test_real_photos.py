@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from bitbloom import canonical, config
 from bitbloom.dataset import Dataset
+from bitbloom.sources import folder as class_folders
 from bitbloom.sources.importing import import_data
 from bitbloom.stages import ingest, prepare, validate
 from bitbloom.target import Target, params_path
@@ -35,7 +36,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     try:
         (folder / "expectations").symlink_to(ROOT / "expectations")
         canonical.write_text(params_path("petals-folder"), OmegaConf.to_yaml(OmegaConf.create(composed)))
-        import_data(DATA / "flowers.tar", Path("data/external/petals-folder"), folder)
+        import_data(DATA / "flowers.tar", Path("data/external/petals-folder"), class_folders)
         loaded = Target.load("petals-folder")
         ingest.run(loaded)
         yield loaded

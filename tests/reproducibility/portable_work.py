@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn import functional as F
 
-from bitbloom import config, inference, samples, tasks
+from bitbloom import canonical, config, inference, samples, tasks
 from bitbloom.dataset import Dataset
 from bitbloom.models.weights import resize_positions
 from bitbloom.numerics import pins, subset, trace
-from bitbloom.sources import garden
+from bitbloom.sources import chatter, garden
 from bitbloom.target import Target
 from bitbloom.training import loop
 from bitbloom.training.workers import Worker
@@ -29,13 +29,26 @@ DRAWN = 48
 
 
 def drawn(target: Target) -> Dataset:
-    """Some photos of the garden, drawn, compressed and packed here, as the stages do it."""
-    photos, labels, _ = zip(*(garden.draw(garden.Config(images=DRAWN, seed=7), number) for number in range(DRAWN)), strict=True)
-    rows = pd.DataFrame({"id": [f"{number:02}" for number in range(DRAWN)], "label": labels})
-    rows["key"] = [hashlib.sha256(photo).hexdigest() for photo in photos]
-    arrays, meta = samples.load(target.task).pack(rows, photos, target.prepare)
+    """Some photos of the garden, or messages of the chatter, drawn and packed here, as the stages do it."""
+    raw, labels = (messages if target.model.kind == "text" else photos)()
+    kind = samples.load(target.task)
+    rows = pd.DataFrame([kind.describe(one) for one in raw]).assign(id=[f"{number:02}" for number in range(DRAWN)], label=labels)
+    rows["key"] = [hashlib.sha256(one).hexdigest() for one in raw]
+    arrays, meta = kind.pack(rows, raw, target.prepare)
     splits = ["train", "train", "train", "val"] * (DRAWN // 4)
     return Dataset(arrays, rows.assign(attributes="{}", split=splits, excluded=False, reason=""), meta)
+
+
+def photos() -> tuple[list[bytes], list[str]]:
+    """Image files and their labels."""
+    made = [garden.draw(garden.Config(images=DRAWN, seed=7), number) for number in range(DRAWN)]
+    return [photo for photo, _, _ in made], [label for _, label, _ in made]
+
+
+def messages() -> tuple[list[bytes], list[str]]:
+    """Rows of text and their labels."""
+    made = [chatter.write(chatter.Config(seed=7), number) for number in range(DRAWN)]
+    return [canonical.json_line(message.content).encode() for message in made], [message.label for message in made]
 
 
 def steps(name: str, count: int, overrides: list[str]) -> tuple[list[trace.Line], list[dict[str, object]]]:

@@ -1,0 +1,86 @@
+"""Text classifiers: their shapes, what padding changes, and where weights come from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from bitbloom.config import TextModel
+from bitbloom.errors import BitBloomError
+from bitbloom.models import text_classifier, tokens
+from text_standin import WEIGHTS, tokenizer
+
+META = {"classes": ["disaster", "not disaster"], "tokenizer": tokenizer().to_str(), "tokens": 8}
+SMALL = TextModel(hidden_size=32, layers=2, heads=2, positions=16)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return text_classifier.build(SMALL, META).eval()
+
+
+def encoded(*texts: str) -> torch.Tensor:
+    return torch.from_numpy(tokens.encode(tokenizer(), texts, 8))
+
+
+def test_tokens_become_logits(network):
+    assert network(encoded("a flood", "no party")).shape == (2, 2)
+
+
+def test_the_vocabulary_is_the_tokenizers(network):
+    assert network.get_submodule("model.bert").embeddings.word_embeddings.num_embeddings == len(WEIGHTS)
+
+
+def test_padding_changes_no_answer(network):
+    short, long = encoded("flood fire")[:, :2], encoded("flood fire")
+    assert torch.allclose(network(short), network(long), atol=1e-6)
+
+
+def test_an_answer_does_not_depend_on_its_company(network):
+    together = network(encoded("flood", "no concert party fire destroyed"))
+    assert torch.allclose(together[0], network(encoded("flood"))[0], atol=1e-6)
+
+
+def test_case_addresses_and_names_of_users_change_nothing():
+    from bitbloom import texts
+
+    one = texts.joined("FLOOD near us http://t.co/a @anna", "", "")
+    other = texts.joined("flood near us http://x.org/b?c @bob", "", "")
+    assert torch.equal(encoded(one), encoded(other))
+
+
+def test_any_classifier_of_transformers_is_taken_from_a_folder(tmp_path):
+    shape = BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    BertForSequenceClassification(shape).save_pretrained(tmp_path)
+    model = TextModel(architecture="auto", weights=f"path:{tmp_path}")
+    network = text_classifier.build(model, META).eval()
+    assert network(encoded("a flood")).shape == (1, 2)
+
+
+def test_an_unknown_architecture_is_an_error():
+    with pytest.raises(BitBloomError, match="'lstm' is none of bert, auto"):
+        text_classifier.build(TextModel(architecture="lstm"), META)
+
+
+def test_rows_are_cut_to_the_longest_in_whole_steps():
+    rows = np.zeros((2, 64), np.int64)
+    rows[0, :9] = 5
+    assert tokens.longest(rows) == 16
+    assert tokens.longest(rows[1:]) == 8
+
+
+def test_a_long_text_is_cut(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(tokenizer().to_str())
+    opened = tokens.open_tokenizer(tmp_path / "tokenizer.json", 4)
+    assert tokens.encode(opened, ["flood " * 9], 4).tolist() == [[2, 2, 2, 2]]
+
+
+@pytest.mark.parametrize("content", [None, "{}"])
+def test_a_file_that_is_no_tokenizer_is_named(tmp_path, content):
+    if content:
+        (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(BitBloomError, match=r"tokenizer.json is (missing|not a tokenizer)"):
+        tokens.open_tokenizer(tmp_path / "tokenizer.json", 4)
