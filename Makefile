@@ -127,6 +127,10 @@ bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## What reproducible tra
 bench-real: $(STATE)/venv-dev ## Accuracy on real photos (FLOWERS=flowers.tar), from locked and from random weights
 	@python benchmarks/real_photos.py '$(or $(FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder a class))'
 
+.PHONY: bench-tweets
+bench-tweets: $(STATE)/venv-dev ## F1 on Kaggle's tweets (TWEETS=train.csv), and texts a second through the service
+	@python benchmarks/tweets.py '$(or $(TWEETS),$(error TWEETS=path is missing: Kaggle's train.csv))'
+
 ##@ Maintain
 
 .PHONY: setup

@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows there")
     options = parser.parse_args()
     try:
-        external.take(TARGET, options.photos, OWN)
+        external.take(TARGET, str(options.photos), OWN)
     except BitBloomError as error:
         sys.exit(f"error: {error}")
     rows = [measure(case) for name, case in CASES.items() if options.only in (None, name)]
