@@ -30,6 +30,7 @@ def tokenizer() -> Tokenizer:
     made.normalizer = normalizers.Lowercase()
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.enable_truncation(8)
+    made.enable_padding(length=8)
     return made
 
 
@@ -54,7 +55,7 @@ def write_model(path: Path) -> Path:
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    properties = {"classes": json.dumps(CLASSES), "tokens": "8", "tokenizer": tokenizer().to_str(), "task": "tweets"}
+    properties = {"classes": json.dumps(CLASSES), "tokenizer": tokenizer().to_str(), "task": "tweets"}
     helper.set_model_props(model, properties)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)

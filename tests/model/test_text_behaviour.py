@@ -42,7 +42,7 @@ def probability():
 
     @torch.no_grad()
     def ask(*asked: str) -> np.ndarray:
-        rows = tokens.encode(tokenizer, [texts.joined(text, "", "") for text in asked], 64)
+        rows, _ = tokens.encode(tokenizer, [texts.joined(text, "", "") for text in asked])
         return network(torch.from_numpy(rows)).softmax(-1)[:, meta["classes"].index("disaster")].numpy()
 
     return ask

@@ -12,7 +12,7 @@ from bitbloom.errors import BitBloomError
 from bitbloom.models import text_classifier, tokens
 from text_standin import WEIGHTS, tokenizer
 
-META = {"classes": ["disaster", "not disaster"], "tokenizer": tokenizer().to_str(), "tokens": 8}
+META = {"classes": ["disaster", "not disaster"], "tokenizer": tokenizer().to_str()}
 SMALL = TextModel(hidden_size=32, layers=2, heads=2, positions=16)
 
 
@@ -23,7 +23,7 @@ def network():
 
 
 def encoded(*texts: str) -> torch.Tensor:
-    return torch.from_numpy(tokens.encode(tokenizer(), texts, 8))
+    return torch.from_numpy(tokens.encode(tokenizer(), texts)[0])
 
 
 def test_tokens_become_logits(network):
@@ -67,15 +67,32 @@ def test_an_unknown_architecture_is_an_error():
 
 def test_rows_are_cut_to_the_longest_in_whole_steps():
     rows = np.zeros((2, 64), np.int64)
-    rows[0, :9] = 5
-    assert tokens.longest(rows) == 16
-    assert tokens.longest(rows[1:]) == 8
+    assert tokens.cut(rows, np.array([9, 2])).shape == (2, 16)
+    assert tokens.cut(rows, np.array([8, 2])).shape == (2, 8)
 
 
 def test_a_long_text_is_cut(tmp_path):
     (tmp_path / "tokenizer.json").write_text(tokenizer().to_str())
     opened = tokens.open_tokenizer(tmp_path / "tokenizer.json", 4)
-    assert tokens.encode(opened, ["flood " * 9], 4).tolist() == [[2, 2, 2, 2]]
+    rows, lengths = tokens.encode(opened, ["flood " * 9, "fire"])
+    assert rows.tolist() == [[2, 2, 2, 2], [3, 0, 0, 0]]
+    assert lengths.tolist() == [4, 1]
+
+
+def test_padding_may_have_any_number(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(tokenizer().to_str().replace("[PAD]", "first").replace("party", "<pad>"))
+    opened = tokens.open_tokenizer(tmp_path / "tokenizer.json", 4)
+    assert tokens.padding(opened) == list(WEIGHTS).index("party")
+    torch.manual_seed(0)
+    network = text_classifier.build(SMALL, META | {"tokenizer": opened.to_str()}).eval()
+    rows = torch.from_numpy(tokens.encode(opened, ["first flood"])[0])
+    assert torch.allclose(network(rows), network(rows[:, :2]), atol=1e-6)
+
+
+def test_a_vocabulary_without_padding_is_refused(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(tokenizer().to_str().replace("[PAD]", "first"))
+    with pytest.raises(BitBloomError, match="has no token"):
+        tokens.open_tokenizer(tmp_path / "tokenizer.json", 4)
 
 
 @pytest.mark.parametrize("content", [None, "{}"])

@@ -1,6 +1,6 @@
 """Text classifiers: a BERT of given sizes, from random or locked weights, or any of transformers' by name.
 
-Every network here takes tokens int64 [n, l], padded with PADDING, and gives logits float32 [n, classes].
+Every network here takes tokens int64 [n, l], filled up with the tokenizer's padding, and gives logits float32 [n, classes].
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from bitbloom.config import TextModel
@@ -16,7 +17,7 @@ from bitbloom.errors import BitBloomError
 from bitbloom.models import initialise, weights
 from bitbloom.models.classifier import EAGER
 from bitbloom.models.linear import PortableLinear
-from bitbloom.models.tokens import PADDING
+from bitbloom.models.tokens import padding
 
 
 def build(config: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
@@ -34,14 +35,15 @@ def build(config: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -
 class MeanOfTokens(nn.Module):
     """A transformers classifier whose head reads the mean of all tokens, as sentence encoders are trained to be read."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, padding: int) -> None:
         super().__init__()
         model.classifier = PortableLinear.of(model.classifier)
         self.model: nn.Module = model
+        self.padding = padding
 
     def forward(self, tokens: Tensor) -> Tensor:
         """int64 [n, l] → float32 [n, classes]."""
-        there = (tokens != PADDING).to(torch.float32)
+        there = (tokens != self.padding).to(torch.float32)
         hidden = self.model.get_submodule("bert")(input_ids=tokens, attention_mask=blocking(there)).last_hidden_state
         mean = (hidden * there[:, :, None]).sum(dim=1) / there.sum(dim=1, keepdim=True)
         dropped = self.model.get_submodule("dropout")(mean)
@@ -52,13 +54,14 @@ class MeanOfTokens(nn.Module):
 class Logits(nn.Module):
     """A transformers classifier that takes tokens and gives logits, nothing else."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, padding: int) -> None:
         super().__init__()
         self.model: nn.Module = model
+        self.padding = padding
 
     def forward(self, tokens: Tensor) -> Tensor:
         """int64 [n, l] → float32 [n, classes]."""
-        logits: Tensor = self.model(input_ids=tokens, attention_mask=(tokens != PADDING).long()).logits
+        logits: Tensor = self.model(input_ids=tokens, attention_mask=(tokens != self.padding).long()).logits
         return logits
 
 
@@ -69,11 +72,11 @@ def blocking(there: Tensor) -> Tensor:
 
 def _bert(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Module:
     """`BertForSequenceClassification` with a vocabulary of the tokenizer's size (Devlin et al. 2018, arXiv:1810.04805)."""
-    from tokenizers import Tokenizer
     from transformers import BertConfig, BertForSequenceClassification
 
+    tokenizer = Tokenizer.from_str(meta["tokenizer"])
     shape: dict[str, Any] = {
-        "vocab_size": Tokenizer.from_str(meta["tokenizer"]).get_vocab_size(),
+        "vocab_size": tokenizer.get_vocab_size(),
         "hidden_size": config.hidden_size,
         "num_hidden_layers": config.layers,
         "num_attention_heads": config.heads,
@@ -86,7 +89,7 @@ def _bert(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Mo
     }
     model: Any = BertForSequenceClassification(BertConfig(**shape))
     model.bert.pooler = None  # the mean of the tokens is read instead
-    network = MeanOfTokens(model)
+    network = MeanOfTokens(model, padding(tokenizer))
     if pretrained:
         initialise.portable(network)
         if config.weights != "none":
@@ -100,12 +103,12 @@ def _auto(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Mo
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     name, revision = weights.location(config.weights)
+    filling = padding(Tokenizer.from_str(meta["tokenizer"]))
     common: dict[str, Any] = {"revision": revision, "num_labels": len(meta["classes"])}
     if not pretrained:
         found = AutoConfig.from_pretrained(name, **common)
-        return Logits(AutoModelForSequenceClassification.from_config(found, attn_implementation=EAGER))  # type: ignore[no-untyped-call]
-    return Logits(
-        AutoModelForSequenceClassification.from_pretrained(
-            name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True
-        )
+        return Logits(AutoModelForSequenceClassification.from_config(found, attn_implementation=EAGER), filling)  # type: ignore[no-untyped-call]
+    model = AutoModelForSequenceClassification.from_pretrained(
+        name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True
     )
+    return Logits(model, filling)

@@ -1,6 +1,7 @@
 """Samples of `tweets`: short texts with a keyword and a place, and whether they are about a real disaster.
 
-Arrays: `tokens` int64 [N, L], padded with PADDING, and `labels` int64 [N] (positions in `meta["classes"]`).
+Arrays: `tokens` int64 [N, L], filled up to `prepare.tokens`, `lengths` int64 [N], how many tokens are a text's own, and `labels`
+int64 [N] (positions in `meta["classes"]`).
 """
 
 from __future__ import annotations
@@ -55,7 +56,6 @@ def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Ar
     numbers = {name: number for number, name in enumerate(classes)}
     tokenizer = tokens.open_tokenizer(weights.tokenizer_file(prepare.tokenizer), prepare.tokens)
     columns = zip(rows["text"], rows["keyword"], rows["location"], strict=True)
-    encoded = tokens.encode(tokenizer, [texts.joined(*row) for row in columns], prepare.tokens)
+    encoded, lengths = tokens.encode(tokenizer, [texts.joined(*row) for row in columns])
     labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
-    meta = {"classes": classes, "tokens": prepare.tokens, "tokenizer": tokenizer.to_str()}
-    return {"tokens": encoded, "labels": labels}, meta
+    return {"tokens": encoded, "lengths": lengths, "labels": labels}, {"classes": classes, "tokenizer": tokenizer.to_str()}

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from bitbloom import texts
 from bitbloom.errors import BitBloomError
-from bitbloom.models.tokens import encode, longest
+from bitbloom.models.tokens import cut, encode
 from bitbloom.serving.predictor import open_session, shortest
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ class TextPredictor:
     session: InferenceSession
     classes: tuple[str, ...]
     tokenizer: Tokenizer
-    tokens: int
     digest: str
 
     @classmethod
@@ -69,11 +68,10 @@ class TextPredictor:
         """The predictor of an open session. Raises BitBloomError when it is not of the export stage."""
         metadata = session.get_modelmeta().custom_metadata_map
         try:
-            classes, tokens = tuple(json.loads(metadata["classes"])), int(metadata["tokens"])
-            tokenizer = Tokenizer.from_str(metadata["tokenizer"])
+            classes, tokenizer = tuple(json.loads(metadata["classes"])), Tokenizer.from_str(metadata["tokenizer"])
         except (KeyError, ValueError) as error:
             raise BitBloomError(f"{path} lacks the metadata of the export stage ({error}): export it again") from error
-        return cls(session, classes, tokenizer, tokens, digest)
+        return cls(session, classes, tokenizer, digest)
 
     def label(self, text: str, keyword: str = "", location: str = "") -> Label | None:
         """The label of a text; None when nothing is left of it after cleaning, as in training.
@@ -88,8 +86,7 @@ class TextPredictor:
 
     def probabilities(self, joined: str) -> NDArray[np.float32]:
         """Probabilities [classes] of a joined text."""
-        rows = encode(self.tokenizer, [joined], self.tokens)
-        (outputs,) = self.session.run(["probabilities"], {"tokens": rows[:, : longest(rows)]})
+        (outputs,) = self.session.run(["probabilities"], {"tokens": cut(*encode(self.tokenizer, [joined]))})
         result: NDArray[np.float32] = outputs[0]
         return result
 

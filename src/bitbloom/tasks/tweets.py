@@ -38,10 +38,10 @@ def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, 
     """`tokens` int64 [n, l], cut to the longest of these texts, and `labels` int64 [n]."""
     import torch
 
-    from bitbloom.models.tokens import longest
+    from bitbloom.models.tokens import cut
 
-    tokens = arrays["tokens"]
-    return {"tokens": torch.from_numpy(tokens[:, : longest(tokens)]), "labels": torch.from_numpy(arrays["labels"])}
+    tokens = cut(arrays["tokens"], arrays["lengths"])
+    return {"tokens": torch.from_numpy(tokens), "labels": torch.from_numpy(arrays["labels"])}
 
 
 def forward(network: nn.Module, batch: Batch) -> Tensor:
@@ -69,5 +69,5 @@ def served(network: nn.Module, model: TextModel, meta: Mapping[str, Any]) -> Ser
     from torch.nn import Sequential, Softmax
 
     properties = {"classes": json.dumps(meta["classes"], ensure_ascii=False)}
-    properties |= {"tokens": str(meta["tokens"]), "tokenizer": meta["tokenizer"]}
+    properties |= {"tokenizer": meta["tokenizer"]}
     return Served(Sequential(network, Softmax(dim=-1)), ("tokens",), ({0: "n", 1: "l"},), properties)
