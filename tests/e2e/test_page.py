@@ -68,6 +68,13 @@ class Browser:
         """Choose a file as a person does, in the page's file input."""
         self.post(f"/element/{self.find('#photo')}/value", text=str(file))
 
+    def type(self, selector: str, words: str) -> None:
+        """Type into a field, or on the keyboard where it has the focus."""
+        self.post(f"/element/{self.find(selector)}/value", text=words)
+
+    def click(self, selector: str) -> None:
+        self.post(f"/element/{self.find(selector)}/click")
+
     def script(self, code: str) -> Any:
         return self.post("/execute/sync", script=f"return {code}", args=[])
 
@@ -202,3 +209,43 @@ def test_the_page_asks_nobody_but_the_service_and_logs_no_error(page, served, tm
     assert loaded
     assert all(name.startswith((served.url, "blob:")) for name in loaded)
     assert [entry for entry in page.log() if entry["level"] == "SEVERE"] == []
+
+
+@pytest.fixture
+def text_page(browser: Browser, served_texts: Served) -> Browser:
+    browser.open(served_texts.url)
+    browser.log()
+    return browser
+
+
+def test_a_typed_message_gets_its_label_and_the_words_that_mattered(text_page, served_texts):
+    text_page.type("#text", "The flood destroyed a party")
+    text_page.click("#send")
+    text_page.wait_for(lambda: text_page.visible("#answer"))
+    assert text_page.text("#label").lower() == "disaster"
+    marked = text_page.script("[...document.querySelectorAll('#words mark')].map(each => [each.className, each.textContent])")
+    assert marked == [["for", "flood"], ["for", "destroyed"], ["against", "party"]]
+    assert text_page.text("#words") == "The flood destroyed a party"
+    assert text_page.text("#digest") == httpx.get(f"{served_texts.url}/provenance").json()["digests"]["model"]
+    assert text_page.log() == []
+
+
+def test_keyword_and_place_are_asked_along(text_page):
+    text_page.type("#text", "it is here")
+    text_page.type("#keyword", "fire")
+    text_page.click("#send")
+    text_page.wait_for(lambda: text_page.visible("#answer"))
+    assert text_page.text("#label").lower() == "disaster"
+
+
+def test_an_example_is_one_click_away(text_page):
+    text_page.click(".example")
+    text_page.wait_for(lambda: text_page.visible("#answer"))
+    assert "flood" in text_page.script("document.querySelector('#text').value")
+
+
+def test_a_message_of_spaces_is_answered_with_what_to_do(text_page):
+    text_page.type("#text", "   ")
+    text_page.click("#send")
+    text_page.wait_for(lambda: text_page.visible("#problem"))
+    assert "send some words" in text_page.text("#problem")
