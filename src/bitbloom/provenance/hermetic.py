@@ -24,6 +24,7 @@ from rich.console import Console
 
 from bitbloom import claim, config, graph
 from bitbloom.errors import BitBloomError
+from bitbloom.models import weights
 from bitbloom.provenance.digests import digest
 from bitbloom.target import params_path
 
@@ -61,7 +62,7 @@ def check(target: str) -> None:
 
 
 def furnish(cell: Path, stage: graph.Stage) -> None:
-    """Copy a stage's declared inputs, with the declared keys of the parameters and the declared entries of weights.lock."""
+    """Copy a stage's declared inputs: files, keys of the parameters, and entries of weights.lock with what is stored of them."""
     for name in stage.inputs:
         source, copy = Path(name), cell / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -73,8 +74,11 @@ def furnish(cell: Path, stage: graph.Stage) -> None:
     tree = yaml.safe_load(params.read_text(encoding="utf-8"))
     _write(cell / params, {key: tree[key] for key in stage.sections})
     if stage.weights:
-        weights = yaml.safe_load(Path("weights.lock").read_text(encoding="utf-8"))
-        _write(cell / "weights.lock", {name: weights[name] for name in stage.weights})
+        entries = yaml.safe_load(weights.LOCK.read_text(encoding="utf-8"))
+        _write(cell / weights.LOCK, {name: entries[name] for name in stage.weights})
+    for name in stage.weights:
+        if (weights.STORE / name).is_dir():  # pinned by its entry, as a package is by the lock
+            shutil.copytree(weights.STORE / name, cell / weights.STORE / name)
 
 
 def _write(path: Path, tree: Mapping[str, Any]) -> None:
