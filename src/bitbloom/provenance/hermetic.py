@@ -91,6 +91,7 @@ def run(cell: Path, stage: graph.Stage, trace: Path) -> subprocess.CompletedProc
     home = cell.parent / "home"
     home.mkdir()
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": str(cell / "src")}
+    environment["MPLCONFIGDIR"] = str(home)  # else the venv says the checkout's own
     environment["WORKERS"] = "1"  # several would meet on the loopback interface, which is gone too
     command = [
         "unshare",
