@@ -359,3 +359,22 @@ def test_drawing_leaves_the_global_style_alone():
 
 if __name__ == "__main__":
     write_report(Path(sys.argv[1]))
+
+
+CLASS_ROWS = [{"class": "a", "recall": 0.5, "precision": 0.7, "support": 3}]
+SLICE_ROWS = [{"slice": "length", "value": "short", "samples": 5, "f1": 0.8}]
+DRAWN = {
+    "curves": lambda: plots.curves(fake_history()),
+    "confusion": lambda: plots.confusion(np.array([[3, 1], [0, 2]]), ["a", "b"]),
+    "recall": lambda: plots.recall(CLASS_ROWS),
+    "slices": lambda: plots.slices(SLICE_ROWS),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_no_setting_of_the_user_changes_a_figure(draw):
+    import matplotlib
+
+    plain = style.png(draw())
+    with matplotlib.rc_context({"figure.facecolor": "black", "font.family": "serif", "axes.spines.top": True, "font.size": 20}):
+        assert style.png(draw()) == plain

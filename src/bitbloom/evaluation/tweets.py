@@ -37,6 +37,7 @@ def evaluate(outputs: Tensor, dataset: Dataset, history: Mapping[str, Any], conf
     found.tables["slices"] = [
         {"slice": name, "value": value, "samples": int(chosen.sum()), "f1": f1(labels[chosen], predicted[chosen], classes)}
         for name, value, chosen in slices(rows)
+        if chosen.any()
     ]
     caption = "F1 by keyword (the commonest), by length in thirds, and whether a text has a twin in the test split."
     found.figures["slices"] = (caption, plots.slices(found.tables["slices"]))

@@ -152,6 +152,7 @@ def recall(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return made
 
 
+@style.applied()
 def slices(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """F1 of parts of the test split, in the order given. Rows have `slice`, `value`, `samples` and `f1`."""
     names = [f"{row['slice']}: {row['value']}" for row in rows]
