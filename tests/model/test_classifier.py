@@ -259,7 +259,9 @@ def test_the_locked_vit_computes_what_the_graph_in_its_wheel_computes(locked_fil
     import onnxruntime
 
     monkeypatch.chdir(REPOSITORY)
-    config = ImageModel("dinov2", "locked:vit-s-dinov2", image_size=518, patch_size=14, hidden_size=384, layers=12, heads=6)
+    config = ImageModel(
+        architecture="dinov2", weights="locked:vit-s-dinov2", image_size=518, patch_size=14, hidden_size=384, layers=12, heads=6
+    )
     backbone = classifier.build(config, 2).eval().get_submodule("model.dinov2")
     pixels = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
     last = "/backbone/layernorm/Add_1_output_0"
