@@ -24,9 +24,10 @@ def test_a_build_by_one_worker_leaves_the_claim_unchanged(built_texts: Path) -> 
     assert run(built_texts, "git", "status", "--porcelain") == ""
 
 
-def test_the_exported_model_answers_for_every_row_in_order(built_texts: Path) -> None:
-    (built_texts / "reports/rows.csv").write_text("id,text,keyword\n8,the flood hit the market,flood\n3,what a party,\n")
-    lines = run(built_texts, "bitbloom", "predict", NAME, "reports/rows.csv").splitlines()
+def test_the_exported_model_answers_for_every_row_in_order(built_texts: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("id,text,keyword\n8,the flood hit the market,flood\n3,what a party,\n")
+    lines = run(built_texts, "bitbloom", "predict", NAME, str(file)).splitlines()
     answers = [json.loads(line) for line in lines]
     assert [answer["id"] for answer in answers] == ["8", "3"]
     assert {answer["label"] for answer in answers} <= {"disaster", "not disaster"}
