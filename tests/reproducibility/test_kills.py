@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -63,26 +64,31 @@ def kill(folder: Path, aim: str, seconds: float, victim: str) -> str | None:
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            if VICTIMS[victim]:
-                strike(process, VICTIMS[victim])
+            if VICTIMS[victim] and strike(process, VICTIMS[victim]):
+                process.wait(120)  # the others notice
             return stages_in(log)[-1]
     assert process.returncode == 0, log.read_text()
     return None
 
 
-def strike(build: subprocess.Popen[bytes], words: str) -> None:
-    """Kill the processes of a build whose command line has these words, and wait for make to notice."""
+def strike(build: subprocess.Popen[bytes], words: str) -> bool:
+    """Kill the processes of a build whose command line has these words; whether there were any, and not between two stages."""
+    struck = False
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, psutil.Error):
             if os.getsid(process.pid) == build.pid and words in " ".join(process.cmdline()):
                 process.kill()
-    build.wait(60)
+                struck = True
+    return struck
 
 
 @contextmanager
 def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A build in a session of its own, killed at the end of the block if make still runs, and what it prints."""
-    log = folder / ".bitbloom/killed.log"
+    """A build in a session of its own, killed at the end of the block if make still runs, and what it prints.
+
+    The log is a new one: DVC may live on after a killed front door, and goes on writing to the log of its build.
+    """
+    log = Path(tempfile.mkdtemp(dir=folder / ".bitbloom")) / "build.log"
     with log.open("w") as stream:
         command, variables = ["make", "all", TARGET], environment(folder)
         process = subprocess.Popen(command, cwd=folder, env=variables, stdout=stream, stderr=stream, start_new_session=True)
