@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from bitbloom import canonical, claim, config, graph
+from bitbloom import build, canonical, claim, config, graph
 from bitbloom.provenance import digests
 
 
@@ -57,6 +58,24 @@ def test_what_is_not_there_has_no_digest(tmp_path):
 def test_only_targets_that_everybody_can_build_have_a_committed_claim():
     assert claim.path("petals-tiny").as_posix() == "digests/petals-tiny.json"
     assert claim.path("petals-folder").as_posix() == ".bitbloom/digests/petals-folder.json"
+
+
+def test_the_committed_record_of_dvc_is_of_the_code_and_the_parameters_that_are_here():
+    recorded = yaml.safe_load(build.LOCK.read_bytes())["stages"]
+    changed = [f"{name}: {path}" for name, stage in recorded.items() for path, before, now in _with_now(stage) if before != now]
+    assert not changed, "build these targets again and commit dvc.lock and digests/"
+
+
+def _with_now(stage):
+    """What a stage read of the repository: its name, what it was then, and what it is."""
+    for dependency in stage["deps"]:
+        path = Path(dependency["path"])
+        if path.is_file() and path.parts[0] not in ("data", "models", "reports"):
+            yield path.as_posix(), dependency["md5"], hashlib.md5(path.read_bytes()).hexdigest()
+    for path, sections in stage["params"].items():
+        now = yaml.safe_load(Path(path).read_bytes())
+        for section, before in sections.items():
+            yield f"{path}: {section}", before, now.get(section)
 
 
 def test_a_claim_names_every_output_with_its_digest_and_size(tmp_path, monkeypatch, folder):
