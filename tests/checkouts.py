@@ -31,7 +31,8 @@ def checkout(folder: Path) -> Path:
 
 def environment(folder: Path) -> dict[str, str]:
     """The variables of a newcomer's shell, with the checkout's own code before that of the venv."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "COV_", "WORKERS"))}
+    ours = ("MAKE", "COV_", "WORKERS", "OMP_NUM", "MKL_NUM", "OPENBLAS_NUM")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     path = f"{folder / '.venv/bin'}{os.pathsep}{kept['PATH']}"
     homes = {"DVC_SITE_CACHE_DIR": str(folder / ".bitbloom/dvc"), "BENTOML_HOME": str(folder / "dist/bentoml")}
     own = {"PYTHONPATH": str(folder / "src"), "BITBLOOM_TRACK": "0"} | homes
