@@ -14,7 +14,6 @@ import pytest
 
 from checkouts import ROOT, TARGET, checkout, environment
 
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = "make,git,procps,libstdc++6,libssl3t64,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libexpat1,libuuid1"
 """What a newcomer has, and the libraries that Python is linked to."""
 NOBODY = 12345
@@ -32,8 +31,8 @@ def debian_testing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root folder of another Debian."""
     root = tmp_path_factory.mktemp("debian") / "testing"
     options = ["--mode=root", "--variant=minbase", f"--include={PACKAGES}", "--aptopt=APT::Install-Recommends false"]
-    stale = "--aptopt=Acquire::Check-Valid-Until false"  # a mirror may stand still
-    done = subprocess.run(["mmdebstrap", *options, stale, "testing", str(root), MIRROR], capture_output=True, text=True)
+    stale = "--aptopt=Acquire::Check-Valid-Until false"  # the mirror, which mmdebstrap knows, may stand still
+    done = subprocess.run(["mmdebstrap", *options, stale, "testing", str(root)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return root
 
