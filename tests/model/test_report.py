@@ -357,10 +357,6 @@ def test_drawing_leaves_the_global_style_alone():
     assert json.dumps({key: str(value) for key, value in matplotlib.rcParams.items()}) == before
 
 
-if __name__ == "__main__":
-    write_report(Path(sys.argv[1]))
-
-
 CLASS_ROWS = [{"class": "a", "recall": 0.5, "precision": 0.7, "support": 3}]
 SLICE_ROWS = [{"slice": "length", "value": "short", "samples": 5, "f1": 0.8}]
 DRAWN = {
@@ -378,3 +374,7 @@ def test_no_setting_of_the_user_changes_a_figure(draw):
     plain = style.png(draw())
     with matplotlib.rc_context({"figure.facecolor": "black", "font.family": "serif", "axes.spines.top": True, "font.size": 20}):
         assert style.png(draw()) == plain
+
+
+if __name__ == "__main__":
+    write_report(Path(sys.argv[1]))

@@ -65,14 +65,14 @@ def kill(folder: Path, aim: str, seconds: float, victim: str) -> str | None:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             if VICTIMS[victim] and strike(process, VICTIMS[victim]):
-                process.wait(120)  # the others notice
+                process.wait(60)  # the others notice
             return stages_in(log)[-1]
     assert process.returncode == 0, log.read_text()
     return None
 
 
 def strike(build: subprocess.Popen[bytes], words: str) -> bool:
-    """Kill the processes of a build whose command line has these words; whether there were any, and not between two stages."""
+    """Kill the processes of a build whose command line has these words; whether there were any: between two stages runs none."""
     struck = False
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, psutil.Error):
