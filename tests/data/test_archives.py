@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import stat
 import tarfile
 import zipfile
@@ -48,12 +49,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in folder_files(folder).items()}
 
 
-def refused(archive: Path, match: str, limits: Limits | None = None) -> None:
-    """The archive is refused with these words, and leaves nothing behind."""
-    destination = archive.parent / "out"
-    with pytest.raises(BitBloomError, match=match):
-        extract(archive, destination, limits)
+def refusal(archive: Path, limits: Limits | None = None) -> str:
+    """How the archive is refused; nothing of it is left behind."""
+    with pytest.raises(BitBloomError) as caught:
+        extract(archive, archive.parent / "out", limits)
     assert sorted(path.name for path in archive.parent.iterdir()) == [archive.name]
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "mode"), [("x.tar", "w"), ("x.tgz", "w:gz"), ("x.tar.bz2", "w:bz2"), ("x.tar.xz", "w:xz")])
@@ -108,9 +109,9 @@ def test_a_refused_archive_leaves_the_destination_as_it_was(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["../out.txt", "a/../../b", "/etc/motd", "a/..", "C:/windows", "a\nb", "..", "\x7f"])
 def test_a_path_that_leaves_the_folder_or_is_odd_is_refused(tmp_path: Path, name: str) -> None:
-    refused(make_tar(tmp_path / "x.tar", {"good.txt": b"1", name: b"2"}), "no plain path|has no name")
+    assert re.search("no plain path|has no name", refusal(make_tar(tmp_path / "x.tar", {"good.txt": b"1", name: b"2"})))
     (tmp_path / "x.tar").unlink()
-    refused(make_zip(tmp_path / "x.zip", {"good.txt": b"1", name: b"2"}), "no plain path|has no name")
+    assert re.search("no plain path|has no name", refusal(make_zip(tmp_path / "x.zip", {"good.txt": b"1", name: b"2"})))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_a_path_that_leaves_the_folder_or_is_odd_is_refused(tmp_path: Path, name
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
     member = tarfile.TarInfo("trick")
     member.type, member.linkname = kind, "before.txt"
-    refused(special_tar(tmp_path / "x.tar", member), "'trick' is a link or a device")
+    assert "'trick' is a link or a device" in refusal(special_tar(tmp_path / "x.tar", member))
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
         info = zipfile.ZipInfo("trick")
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(info, "/etc/passwd")
-    refused(tmp_path / "x.zip", "'trick' is a link or a device")
+    assert "'trick' is a link or a device" in refusal(tmp_path / "x.zip")
 
 
 def test_a_sparse_file_is_refused(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_sparse_file_is_refused(tmp_path: Path) -> None:
     member.size = 512
     with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(member, io.BytesIO(b"0\n".ljust(512, b"\0")))
-    refused(tmp_path / "x.tar", "sparse")
+    assert "sparse" in refusal(tmp_path / "x.tar")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -152,18 +153,18 @@ def test_the_same_name_twice_is_refused(tmp_path: Path, again: str) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         for name in ("a.txt", again):
             archive.addfile(tarfile.TarInfo(name), io.BytesIO(b""))
-    refused(tmp_path / "x.tar", "is in it twice")
+    assert "is in it twice" in refusal(tmp_path / "x.tar")
 
 
 def test_a_file_where_a_folder_is_needed_is_refused(tmp_path: Path) -> None:
-    refused(make_tar(tmp_path / "x.tar", {"a": b"1", "a/b": b"2"}), "'a/b' cannot be unpacked")
+    assert "'a/b' cannot be unpacked" in refusal(make_tar(tmp_path / "x.tar", {"a": b"1", "a/b": b"2"}))
 
 
 def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
     limits = Limits(ratio=20, free_bytes=1000)
-    refused(make_zip(tmp_path / "x.zip", {"zeros": bytes(1_000_000)}), "unpacks to more than", limits)
+    assert "unpacks to more than" in refusal(make_zip(tmp_path / "x.zip", {"zeros": bytes(1_000_000)}), limits)
     (tmp_path / "x.zip").unlink()
-    refused(make_tar(tmp_path / "x.tgz", {"zeros": bytes(1_000_000)}, "w:gz"), "unpacks to more than", limits)
+    assert "unpacks to more than" in refusal(make_tar(tmp_path / "x.tgz", {"zeros": bytes(1_000_000)}, "w:gz"), limits)
 
 
 def test_little_data_may_compress_as_well_as_it_likes(tmp_path: Path) -> None:
@@ -173,8 +174,8 @@ def test_little_data_may_compress_as_well_as_it_likes(tmp_path: Path) -> None:
 
 def test_limits_on_files_and_bytes_hold_to_the_last_one(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "x.tar", {"a": bytes(60), "b": bytes(40)})
-    refused(archive, "more than 99 bytes", Limits(total_bytes=99))
-    refused(archive, "more than 1 files", Limits(files=1))
+    assert "more than 99 bytes" in refusal(archive, Limits(total_bytes=99))
+    assert "more than 1 files" in refusal(archive, Limits(files=1))
     extract(archive, tmp_path / "out", Limits(files=2, total_bytes=100))
     assert len(contents(tmp_path / "out")) == 2
 
@@ -184,7 +185,7 @@ def test_a_header_that_claims_megabytes_is_refused(tmp_path: Path) -> None:
     member.pax_headers = {"comment": "x" * (archives.LARGEST_HEADER + 1)}
     with tarfile.open(tmp_path / "x.tgz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(member, io.BytesIO(b""))
-    refused(tmp_path / "x.tgz", "header of")
+    assert "header of" in refusal(tmp_path / "x.tgz")
 
 
 @settings(max_examples=60, deadline=None)
@@ -201,13 +202,13 @@ def test_a_truncated_archive_is_never_taken_for_a_whole_one(
     # A plain tar is padded with zeros to 10,240 bytes: a cut there loses nothing.
     end = sum(512 + 3072 for _ in noise) if mode == "w" else len(data)
     whole.write_bytes(data[: int(part * end)])
-    refused(whole, "not a readable|cannot be unpacked")
+    assert re.search("not a readable|cannot be unpacked", refusal(whole))
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"PK\x03\x04 not really", b"\x1f\x8b not really"])
 def test_what_is_no_archive_is_said_to_be_none(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x").write_bytes(data)
-    refused(tmp_path / "x", "not a readable tar or zip")
+    assert "not a readable tar or zip" in refusal(tmp_path / "x")
 
 
 def test_a_missing_archive_is_named(tmp_path: Path) -> None:
@@ -220,7 +221,7 @@ def test_an_encrypted_zip_says_what_to_do(tmp_path: Path) -> None:
     data[6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "x.zip").write_bytes(data)
-    refused(tmp_path / "x.zip", "encrypted: unpack it yourself")
+    assert "encrypted: unpack it yourself" in refusal(tmp_path / "x.zip")
 
 
 def test_nothing_comes_out_executable(tmp_path: Path) -> None:
