@@ -88,6 +88,8 @@ class Prepare:
     """none | locked:NAME (of weights.lock) | path:FOLDER: whose `tokenizer.json` makes numbers of texts."""
     tokens: int = 64
     """Longest text, tokens; longer ones are cut."""
+    fewest: int = 1
+    """How often the training split has to have a word for the vocabulary of a model that writes."""
 
 
 @dataclass

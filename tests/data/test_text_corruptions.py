@@ -43,7 +43,7 @@ def shouted(source: int, to: int) -> Corruption:
 
     def corrupt(table: pd.DataFrame) -> pd.DataFrame:
         row = {"text": f"{table.loc[source, 'text'].upper()}!! http://t.co/x", "keyword": "", "location": ""}
-        return put(to, normalised=tweets.describe(json.dumps(row).encode())["normalised"])(table)
+        return put(to, normalised=tweets.describe(json.dumps(row).encode(), {})["normalised"])(table)
 
     return corrupt
 

@@ -104,7 +104,7 @@ def test_texts_without_a_word_are_told_apart_by_what_they_are() -> None:
 
 def test_a_row_is_described_by_its_cleaned_parts() -> None:
     row = {"text": "Fire &amp; smoke http://t.co/x", "keyword": "wild%20fires", "location": " Leeds "}
-    found = tweets.describe(json.dumps(row).encode())
+    found = tweets.describe(json.dumps(row).encode(), {})
     assert {name: found[name] for name in ("text", "keyword", "location", "normalised", "words", "characters", "decodable")} == {
         "text": "Fire & smoke URL",
         "keyword": "wild fires",
@@ -117,7 +117,7 @@ def test_a_row_is_described_by_its_cleaned_parts() -> None:
 
 
 def test_a_row_of_which_nothing_is_left_says_so() -> None:
-    found = tweets.describe(json.dumps({"text": " \n ", "keyword": "", "location": ""}).encode())
+    found = tweets.describe(json.dumps({"text": " \n ", "keyword": "", "location": ""}).encode(), {})
     assert found["decodable"] is False
     assert "nothing is left" in str(found["error"])
 

@@ -6,7 +6,7 @@ Like a task, it never reads a path of the build: stages hand it bytes and rows, 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ class Samples(Protocol):
     KEPT: Sequence[str]
     """Columns of the manifest that later stages read beside id, label, key and attributes."""
 
-    def describe(self, data: bytes) -> dict[str, object]:
-        """Manifest columns of one raw file. Never raises on bad bytes: `decodable` is False and `error` says why."""
+    def describe(self, data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
+        """Manifest columns of one sample, of its bytes and of what its source knows of it.
+
+        Never raises on bad bytes: `decodable` is False and `error` says why.
+        """
         ...
 
     def near_duplicates(self, rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ Arrays: `images` uint8 [N, 3, S, S] RGB, `labels` int64 [N] (positions in `meta[
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ EXAMPLE = "photo.jpg"
 KEPT = ()
 
 
-def describe(data: bytes) -> dict[str, object]:
+def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
     """Size, mode, light, key and perceptual hash of a photo."""
     return imaging.facts(data)
 

@@ -7,7 +7,7 @@ int64 [N] (positions in `meta["classes"]`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ EXAMPLE = "tweets.csv"
 KEPT = ("text", "keyword", "location")
 
 
-def describe(data: bytes) -> dict[str, object]:
+def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
     """The cleaned texts of a row (JSON with text, keyword, location), their sizes and the key that repeats share."""
     row = json.loads(data)
     text = texts.clean(row["text"])

@@ -57,7 +57,7 @@ def _row(file: SourceFile, folder: Path, task: str, kind: str) -> dict[str, Any]
         "source": kind,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
-        **samples.load(task).describe(data),
+        **samples.load(task).describe(data, file.attributes),
     }
 
 
