@@ -6,7 +6,8 @@ PORT ?= 3000
 SET ?=
 PHOTOS ?=
 TWEETS ?=
-OWN = $(or $(PHOTOS),$(TWEETS))
+CAPTIONS ?=
+OWN = $(or $(PHOTOS),$(TWEETS),$(CAPTIONS))
 PYTHON ?= python3.11
 
 SHELL := /bin/sh
@@ -47,7 +48,7 @@ BUILDS := all ingest validate prepare train evaluate export package
 $(foreach build,$(BUILDS),$(eval $(call build_rule,$(build))))
 $(sort $(foreach build,$(BUILDS),$(INPUTS.$(TARGET).$(build)))): ;
 
-##@ Build (TARGET=petals, SET='train.epochs=3', PHOTOS=path, TWEETS=path, WORKERS=n, ACCEL=cpu|cuda)
+##@ Build (TARGET=petals, SET='train.epochs=3', PHOTOS=path, TWEETS=path, CAPTIONS=path, WORKERS=n, ACCEL=cpu|cuda)
 
 .PHONY: all
 all: $(call stamp,all) ## Build a target from raw data to a packaged model, and sum up

@@ -5,4 +5,4 @@ import os
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(threads, "1")  # before anything imports NumPy or PyTorch
 
-pytest_plugins = ("checkouts", "standin", "text_standin")
+pytest_plugins = ("checkouts", "standin", "text_standin", "caption_standin", "browser")

@@ -52,16 +52,14 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
     Raises:
         BitBloomError: an unknown target, key or stage, or a stage that failed (its own message is already printed).
     """
-    if until not in (*graph.WRITES, "all"):
-        raise BitBloomError(f"no stage '{until}'; there are: {', '.join(graph.WRITES)}, all")
     tree = config.compose(target, overrides)
+    stages = graph.last_stages(until, target, tree)
     with only_one():
         for path in graph.write():
             print(f"{path} brought up to date")
         place = variant(target, overrides) if overrides else Path()
         needs_external(tree, target)
         heal(place)
-        stages = graph.ENDS if until == "all" else (until,)
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
         watched = sorted({path for stage in needed for path in stage.inputs if path.startswith(SHARED)})
         repro(place, [graph.stage_name(stage, target) for stage in stages], tree.numerics.profile, watched)
@@ -241,7 +239,9 @@ def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> N
 
     What a build takes in by content is linked: the user's own data, downloads and pretrained weights.
     """
-    for external in (*graph.external(tree), *graph.own_folder(tree.model.weights), *graph.own_folder(tree.prepare.tokenizer)):
+    model = config.model(tree.model)
+    own = (folder for spec in (*model.starts_from(), str(tree.prepare.tokenizer)) for folder in graph.own_folder(spec))
+    for external in (*graph.external(tree), *own):
         _link(place / external, Path(external))
     for store in ("weights", "downloads"):
         (STATE / store).mkdir(exist_ok=True)
@@ -250,7 +250,7 @@ def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> N
     settings = f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {shared}\n"
     canonical.write_text(place / ".dvc/config", settings)
     canonical.write_text(place / params_path(target), graph.HEADER + config.yaml_text(tree))
-    canonical.write_text(place / graph.DVC, graph.dvc_text(graph.stages(target, tree)))
+    canonical.write_text(place / graph.DVC, graph.dvc_text(graph.stages(target, tree), {target: model}))
 
 
 def _link(link: Path, to: Path) -> None:

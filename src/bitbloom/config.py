@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -70,6 +70,12 @@ class Gate:
     """Largest part of rows without a location."""
     new_words: float = 0.35
     """Largest part of words, on average, in the last fifth of the rows that the rows before lack."""
+    captions: list[int] = field(default_factory=lambda: [1, 10])
+    """Fewest and most sentences of a photo."""
+    shared_captions: float | None = 0.1
+    """Largest part of photos with a sentence that another photo has too."""
+    nameless: int = 0
+    """Most photos with a sentence that names nothing, such as "a photo of the"."""
 
 
 @dataclass
@@ -100,6 +106,25 @@ class Model:
     architecture: str = MISSING
     weights: str = "none"
     """none | locked:NAME (of weights.lock) | hub:REPOSITORY@REVISION | path:FOLDER."""
+
+    PARTS: ClassVar[tuple[str, ...]] = ()
+    """Fields that are models themselves, with weights of their own."""
+    EXPORTS: ClassVar[tuple[str, ...]] = ("model.onnx", "model.int8.onnx")
+    """What the export stage writes."""
+    SCORE: ClassVar[str] = "val_accuracy"
+    """The curve of training that is drawn beside the losses."""
+    CONFUSION: ClassVar[bool] = True
+    """Whether its answers are classes, of which one may be taken for another."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a part of it keeps its weights, so that what it says of every sample can be computed once."""
+        return False
+
+    def starts_from(self) -> list[str]:
+        """The weights that it starts from, those of its parts included."""
+        own = [self.weights, *(spec for part in self.PARTS for spec in getattr(self, part).starts_from())]
+        return [spec for spec in own if spec != "none"]
 
 
 @dataclass
@@ -141,7 +166,52 @@ class TextModel(Model):
     dropout: float = 0.1
 
 
-MODELS: dict[str, type[Model]] = {"image": ImageModel, "text": TextModel}
+@dataclass
+class Writer:
+    """The decoder that writes sentences."""
+
+    hidden_size: int = 256
+    layers: int = 2
+    heads: int = 8
+    mlp_ratio: int = 4
+    dropout: float = 0.1
+
+
+@dataclass
+class CaptionModel(Model):
+    """A tower for photos and one for sentences with a common space, and a writer that looks at the photo."""
+
+    kind: str = "caption"
+    architecture: str = "dual"
+    """dual (a `VisionTextDualEncoderModel` of the two towers) | clip (the `CLIPModel` of `weights`, whose towers it has)."""
+    image: ImageModel = field(default_factory=ImageModel)
+    text: TextModel = field(default_factory=TextModel)
+    writer: Writer = field(default_factory=Writer)
+    embedding_size: int = 256
+    """Length of the vectors that photos and sentences are compared by."""
+    image_layers: int = -1
+    """How many of the last layers of the image tower learn: -1 is all of it; 0 none, then its features are computed once."""
+    text_layers: int = -1
+    """The same of the text tower."""
+    grid: int = 0
+    """The writer sees the photo as grid × grid averages of patches and one of the whole; 0 is every patch."""
+    views: int = 1
+    """Pictures that a frozen image tower sees of a photo: it as it is, and so many less one augmented ones."""
+    caption_weight: float = 1.0
+    """What the loss of writing counts beside that of telling pairs from others."""
+
+    PARTS: ClassVar[tuple[str, ...]] = ("image", "text")
+    EXPORTS: ClassVar[tuple[str, ...]] = ("image.onnx", "text.onnx", "decoder.onnx", "index")
+    SCORE: ClassVar[str] = "val_recall"
+    CONFUSION: ClassVar[bool] = False
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a tower keeps its weights, so that what it says of every sample can be computed once."""
+        return self.image_layers == 0 or self.text_layers == 0
+
+
+MODELS: dict[str, type[Model]] = {"image": ImageModel, "text": TextModel, "caption": CaptionModel}
 
 
 def model(section: Mapping[str, Any]) -> Model:
@@ -149,7 +219,9 @@ def model(section: Mapping[str, Any]) -> Model:
     kind = section.get("kind")
     if kind not in MODELS:
         raise BitBloomError(f"model.kind '{kind}' is none of {', '.join(MODELS)}")
-    return MODELS[str(kind)](**section)
+    found = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(MODELS[str(kind)]), dict(section)))
+    assert isinstance(found, Model)
+    return found
 
 
 @dataclass
@@ -231,6 +303,8 @@ class Export:
     """Training samples from which the static int8 ranges are taken."""
     tolerance: float = 1e-4
     """Largest difference of a probability between PyTorch and the exported graph."""
+    index: int = 500
+    """Most photos of the test split that can be searched for by a sentence."""
     int8_cost: float = 0.02
     """Accuracy that the int8 variant may cost before `parity.json` says that it is too much."""
 
@@ -315,7 +389,7 @@ POSITIVE = {
     "model": ("image_size", "patch_size", "hidden_size", "layers", "heads"),
     "evaluate": ("calibration_bins",),
 }
-ARCHITECTURES = {"image": ("vit", "cnn", "dinov2", "auto"), "text": ("bert", "auto")}
+ARCHITECTURES = {"image": ("vit", "cnn", "dinov2", "auto"), "text": ("bert", "auto"), "caption": ("dual", "clip")}
 CHOICES = {
     "numerics.profile": ("portable", "fast", "cuda"),
     "model.stem": ("patch", "conv"),

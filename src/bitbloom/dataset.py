@@ -33,9 +33,10 @@ class Dataset:
     meta: dict[str, Any]
 
     @classmethod
-    def open(cls, folder: Path) -> Dataset:
-        """Map a folder written by `save`."""
-        arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+    def open(cls, folder: Path, *more: Path) -> Dataset:
+        """Map a folder written by `save`, and the arrays of more folders beside its own."""
+        files = (path for place in (folder, *more) for path in sorted(place.glob("*.npy")))
+        arrays = {path.stem: np.load(path, mmap_mode="r") for path in files}
         return cls(arrays, pd.read_parquet(folder / "samples.parquet"), canonical.read_json(folder / "meta.json"))
 
     def save(self, folder: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from bitbloom import canonical, config, imports
+from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.stages import STAGES
 from bitbloom.target import params_path
@@ -30,6 +31,7 @@ READS_FILES: Mapping[str, Sequence[str]] = {
     "ingest": (),
     "validate": ("data/raw/{target}/manifest.parquet", "expectations/{task}.json"),
     "prepare": ("data/raw/{target}", "reports/{target}/validation.json"),
+    "features": ("data/processed/{target}",),
     "train": ("data/processed/{target}",),
     "evaluate": (
         "data/processed/{target}",
@@ -40,7 +42,6 @@ READS_FILES: Mapping[str, Sequence[str]] = {
     ),
     "export": ("data/processed/{target}", "models/{target}/model.safetensors", "models/{target}/config.json"),
     "package": (
-        "models/{target}/model.onnx",
         "models/{target}/config.json",
         "bentos/{task}",
         "bentos/common",
@@ -51,12 +52,17 @@ WRITES: Mapping[str, Sequence[str]] = {
     "ingest": ("data/raw/{target}",),
     "validate": ("reports/{target}/validation.json",),
     "prepare": ("data/processed/{target}",),
+    "features": ("data/features/{target}",),
     "train": tuple(f"models/{{target}}/{name}" for name in ("model.safetensors", "config.json", "training.json", "ledger.jsonl")),
     "evaluate": tuple(f"reports/{{target}}/{name}" for name in ("index.html", "model_card.md", "figures", "tables")),
-    "export": tuple(f"models/{{target}}/{name}" for name in ("model.onnx", "model.int8.onnx", "parity.json")),
+    "export": ("models/{target}/parity.json",),
     "package": ("dist/{target}.bento", "reports/{target}/bento.json"),
 }
 METRICS: Mapping[str, Sequence[str]] = {"evaluate": ("reports/{target}/metrics.json",)}
+FROM_WEIGHTS = ("features", "train")
+"""Stages that build the network that `model` describes."""
+AFTER_FEATURES = ("train", "evaluate", "export")
+"""Stages that read `features` beside processed data, where there is such a stage."""
 ENDS = ("evaluate", "package")
 """The stages that no other stage reads from: all of a build."""
 
@@ -99,32 +105,52 @@ def stage_name(stage: str, target: str) -> str:
 
 def stages(target: str, tree: Any) -> list[Stage]:
     """All stages of a target with this composed configuration, in order."""
-    return [_stage(stage, target, tree) for stage in STAGES]
+    model = config.model(tree.model)
+    return [_stage(stage, target, tree, model) for stage in STAGES if stage != "features" or model.frozen]
 
 
-def _stage(stage: str, target: str, tree: Any) -> Stage:
+def _stage(stage: str, target: str, tree: Any, model: config.Model) -> Stage:
     names = {"target": target, "task": tree.task}
     reads = declared_reads(stage)
     files = [path.format(**names) for path in READS_FILES[stage]]
     if "source" in reads:
         files += external(tree)
-    if stage == "train":
-        files += own_folder(tree.model.weights)
-    if stage == "prepare":
-        files += own_folder(tree.prepare.tokenizer)
-    if stage == "package" and tree.service.int8:
-        files.append(f"models/{target}/model.int8.onnx")
-    weights = {"prepare": str(tree.prepare.tokenizer), "train": str(tree.model.weights)}.get(stage, "")
-    locked = (weights.removeprefix("locked:"),) if weights.startswith("locked:") else ()
+    if stage in AFTER_FEATURES and model.frozen:
+        files.append(f"data/features/{target}")
+    weights = {"prepare": [str(tree.prepare.tokenizer)], **dict.fromkeys(FROM_WEIGHTS, model.starts_from())}.get(stage, [])
+    files += [folder for spec in weights for folder in own_folder(spec)]
+    if stage == "package":
+        files += [f"models/{target}/{name}" for name in packed(tree, model)]
+    locked = tuple(spec.removeprefix("locked:") for spec in weights if spec.startswith("locked:"))
+    outputs = [*WRITES[stage], *(f"models/{target}/{name}" for name in exports(tree, model) if stage == "export")]
     return Stage(
         stage=stage,
         target=target,
         sections=tuple(sorted({*reads, *EVERY_STAGE})),
         weights=locked,
         inputs=tuple(sorted({*files, *modules(stage, tree), pins.lock(str(tree.numerics.profile))})),
-        outputs=tuple(path.format(**names) for path in WRITES[stage] if tree.export.int8 or "int8" not in path),
+        outputs=tuple(path.format(**names) for path in outputs),
         metrics=tuple(path.format(**names) for path in METRICS.get(stage, ())),
     )
+
+
+def exports(tree: Any, model: config.Model) -> list[str]:
+    """What the export stage writes of a model."""
+    return [name for name in model.EXPORTS if tree.export.int8 or "int8" not in name]
+
+
+def packed(tree: Any, model: config.Model) -> list[str]:
+    """Which of it the Bento holds: where there are two graphs of the same, the one that the service is to answer with."""
+    unwanted = "model.onnx" if tree.service.int8 else "model.int8.onnx"
+    return [name for name in model.EXPORTS if name != unwanted]
+
+
+def last_stages(until: str, target: str, tree: Any) -> tuple[str, ...]:
+    """The stages to ask DVC for, to build up to one stage or `all`. Raises BitBloomError when the target has no such stage."""
+    there = [stage.stage for stage in stages(target, tree)]
+    if until not in (*there, "all"):
+        raise BitBloomError(f"'{target}' has no stage '{until}'; it has: {', '.join(there)}, all")
+    return ENDS if until == "all" else (until,)
 
 
 def own_folder(spec: str) -> list[str]:
@@ -154,7 +180,7 @@ def modules(stage: str, tree: Any) -> set[str]:
     if "source" in declared_reads(stage):
         start.append(f"bitbloom.sources.{tree.source.kind}")
     found = imports.closure(start)
-    for package in ("samples", "tasks", "evaluation"):  # their modules are loaded by the task's name
+    for package in ("samples", "tasks", "evaluation", "exporters"):  # their modules are loaded by the task's name
         if imports.ROOT / "bitbloom" / package / "__init__.py" in found:
             found |= imports.closure([f"bitbloom.{package}.{tree.task}"])
     if stage == "package":
@@ -163,36 +189,37 @@ def modules(stage: str, tree: Any) -> set[str]:
     return {f"src/{path.relative_to(imports.ROOT).as_posix()}" for path in found | templates}
 
 
-def dvc_text(graph: Sequence[Stage]) -> str:
-    """dvc.yaml: the stages, and the plots that `dvc plots show` draws."""
+def dvc_text(graph: Sequence[Stage], models: Mapping[str, config.Model]) -> str:
+    """dvc.yaml: the stages, and the plots that `dvc plots show` draws of each target."""
     plots: list[Any] = []
-    for target in sorted({stage.target for stage in graph}):
-        plots += _plots(target)
+    for target, model in models.items():
+        plots += _plots(target, model)
     body = {"stages": {stage.name: stage.as_dvc() for stage in graph}, "plots": plots}
     return HEADER + yaml.safe_dump(body, sort_keys=False, width=150)
 
 
-def _plots(target: str) -> list[Any]:
+def _plots(target: str, model: config.Model) -> list[Any]:
     curves = {f"models/{target}/training.json": ["train_loss", "val_loss"]}
-    return [
+    score = model.SCORE.removeprefix("val_")
+    plots: list[Any] = [
         {f"{target}: loss": {"x": "epoch", "y": curves, "title": f"{target}: loss"}},
         {
-            f"{target}: accuracy": {
+            f"{target}: {score}": {
                 "x": "epoch",
-                "y": {f"models/{target}/training.json": "val_accuracy"},
-                "title": f"{target}: accuracy",
+                "y": {f"models/{target}/training.json": model.SCORE},
+                "title": f"{target}: {score}",
             }
         },
-        {
-            f"{target}: confusion": {
-                "x": "actual",
-                "y": {f"reports/{target}/tables/confusion.json": "predicted"},
-                "template": "confusion",
-                "title": f"{target}: confusion",
-            }
-        },
-        f"reports/{target}/figures",
     ]
+    if model.CONFUSION:
+        confusion = {
+            "x": "actual",
+            "y": {f"reports/{target}/tables/confusion.json": "predicted"},
+            "template": "confusion",
+            "title": f"{target}: confusion",
+        }
+        plots.append({f"{target}: confusion": confusion})
+    return [*plots, f"reports/{target}/figures"]
 
 
 def make_text(graph: Sequence[Stage]) -> str:
@@ -200,7 +227,7 @@ def make_text(graph: Sequence[Stage]) -> str:
     lines = [HEADER.rstrip()]
     for target in sorted({stage.target for stage in graph}):
         mine = {stage.stage: stage for stage in graph if stage.target == target}
-        for last in (*STAGES, "all"):
+        for last in (*mine, "all"):
             needed = upstream(mine, ENDS if last == "all" else (last,))
             outputs = sorted({path for stage in needed for path in (*stage.outputs, *stage.metrics)})
             inputs = sorted(
@@ -237,12 +264,14 @@ def upstream(mine: Mapping[str, Stage], last: Sequence[str]) -> list[Stage]:
 def texts() -> dict[Path, str]:
     """Every generated file and what it has to hold."""
     graph: list[Stage] = []
+    models: dict[str, config.Model] = {}
     files: dict[Path, str] = {}
     for target in config.targets():
         tree = config.compose(target)
         files[params_path(target)] = HEADER + config.yaml_text(tree)
         graph += stages(target, tree)
-    return files | {DVC: dvc_text(graph), MAKE: make_text(graph)}
+        models[target] = config.model(tree.model)
+    return files | {DVC: dvc_text(graph, models), MAKE: make_text(graph)}
 
 
 def stale() -> list[Path]:

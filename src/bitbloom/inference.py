@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from bitbloom import canonical, config, tasks
 from bitbloom.config import Augment, Model
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.target import Target
-from bitbloom.tasks import Task
+from bitbloom.tasks import Outputs, Task
 
 if TYPE_CHECKING:
     from bitbloom.training.workers import Worker
@@ -26,34 +27,55 @@ BATCH = 32
 @torch.no_grad()
 def outputs(
     task: Task, network: nn.Module, dataset: Dataset, positions: NDArray[np.int64], model: Model, worker: Worker | None = None
-) -> Tensor:
-    """Outputs float32 [n, …] at `positions`, on the CPU; several workers share the batches and all get the whole."""
+) -> Outputs:
+    """Outputs float32 at `positions`, on the CPU; several workers share the batches and all get the whole."""
     network.eval()
     device = next(network.parameters()).device
     batches = [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
     rank, world = (worker.rank, worker.world) if worker else (0, 1)
-    mine = {}
+    mine: dict[int, Outputs] = {}
     for number in range(rank, len(batches), world):
         # The last batch is filled up with its own samples: matrices with few rows have other bits on other CPUs.
         filled = np.resize(batches[number], BATCH)
         batch = task.batch(dataset.take(filled), None, Augment(), model)
         result = task.forward(network, {name: tensor.to(device) for name, tensor in batch.items()})
-        mine[number] = result.float().cpu()[: len(batches[number])]
+        mine[number] = {name: tensor.float().cpu()[: len(batches[number])] for name, tensor in result.items()}
     parts = _everyones(mine, world)
-    return torch.cat([parts[number] for number in range(len(batches))])
+    return {name: torch.cat([parts[number][name] for number in range(len(batches))]) for name in parts[0]}
 
 
-def _everyones(mine: dict[int, Tensor], world: int) -> dict[int, Tensor]:
-    """All workers' numbered tensors."""
+def _everyones(mine: dict[int, Outputs], world: int) -> dict[int, Outputs]:
+    """All workers' numbered outputs."""
     if world == 1:
         return mine
     gathered: list[Any] = [None] * world
     torch.distributed.all_gather_object(gathered, mine)
-    return {number: tensor for part in gathered for number, tensor in part.items()}
+    return {number: found for part in gathered for number, found in part.items()}
 
 
-def load_network(target: Target) -> tuple[Task, nn.Module, dict[str, Any]]:
-    """The task, the trained network in evaluation mode, and models/<target>/config.json."""
+@dataclass(frozen=True)
+class Trained:
+    """A trained network in evaluation mode, the `model` section and `meta` it was made from, and its data."""
+
+    task: Task
+    network: nn.Module
+    model: Model
+    meta: dict[str, Any]
+    dataset: Dataset
+    data_digest: str
+
+    def outputs(self, split: str) -> Outputs:
+        """What it says of a split's included samples, in the order of `dataset.split`."""
+        return outputs(self.task, self.network, self.dataset, self.dataset.split(split), self.model)
+
+
+def open_dataset(target: Target, model: Model) -> Dataset:
+    """Processed data, and what the frozen parts of the model say of it where there are any."""
+    return Dataset.open(target.processed, *([target.features] if model.frozen else []))
+
+
+def load(target: Target) -> Trained:
+    """What training left of a target. Raises BitBloomError when its weights are of other code."""
     task = tasks.load(target.task)
     trained = canonical.read_json(target.models / "config.json")
     network = task.build(config.model(trained["model"]), trained["meta"], pretrained=False)
@@ -63,4 +85,5 @@ def load_network(target: Target) -> tuple[Task, nn.Module, dict[str, Any]]:
         raise BitBloomError(
             f"{target.models}/model.safetensors is not of this code: run `make train TARGET={target.name}`"
         ) from error
-    return task, network.eval(), trained
+    model = config.model(trained["model"])
+    return Trained(task, network.eval(), model, trained["meta"], open_dataset(target, model), trained["data_digest"])

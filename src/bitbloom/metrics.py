@@ -181,7 +181,7 @@ def intervals(judged: Judged, resamples: int) -> dict[str, list[float]]:
         seen = _class_counts(labels[drawn], k) + _class_counts(predicted[drawn], k)
         accuracy += [count / n for count in hits.sum(axis=1).tolist()]
         f1 += [_mean(_ratio(2 * hits[i], seen[i])[seen[i] > 0]) for i in range(size)]
-    return {"accuracy": _percentiles(accuracy), "macro_f1": _percentiles(f1)}
+    return {"accuracy": percentiles(accuracy), "macro_f1": percentiles(f1)}
 
 
 def baseline(labels: Integers, predicted: Integers, classes: int) -> dict[str, float]:
@@ -238,7 +238,7 @@ def _mean(values: NDArray[Any]) -> float:
     return math.fsum(values.tolist()) / len(values)
 
 
-def _percentiles(values: list[float]) -> list[float]:
-    """Two of the values themselves (the inverse of the empirical distribution): nothing is interpolated."""
+def percentiles(values: list[float]) -> list[float]:
+    """INTERVAL of the values, two of themselves (the inverse of the empirical distribution): nothing is interpolated."""
     ordered = sorted(values)
     return [ordered[min(len(ordered) - 1, math.ceil(part * len(ordered)) - 1)] for part in INTERVAL]

@@ -62,6 +62,11 @@ class Target:
         return Path("data/processed") / self.name
 
     @property
+    def features(self) -> Path:
+        """data/features/<target>: what the frozen parts of a model say of each sample."""
+        return Path("data/features") / self.name
+
+    @property
     def models(self) -> Path:
         """models/<target>: weights, ledger, exported graphs."""
         return Path("models") / self.name

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from bitbloom import config, graph
-from bitbloom.errors import BitBloomError
-from bitbloom.stages import STAGES
 
 KINDS = {"src/": "code", "bentos/": "code", "expectations/": "suite", "data/": "data", "models/": "model", "reports/": "report"}
 DIGITS = 12
@@ -40,9 +38,8 @@ def why(stage: str, target: str) -> list[Reason]:
     """
     from dvc.repo import Repo
 
-    if stage not in STAGES:
-        raise BitBloomError(f"no stage '{stage}'; there are: {', '.join(STAGES)}")
     tree = config.compose(target)
+    graph.last_stages(stage, target, tree)
     if graph.stale():
         return [Reason("graph", "dvc.yaml", "as generated", "not current: run `make graph`, or build")]
     mine = {each.stage: each for each in graph.stages(target, tree)}

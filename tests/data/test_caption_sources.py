@@ -1,22 +1,36 @@
-"""Where photos with sentences come from: COCO's caption JSON, and the garden in words."""
+"""Where photos with sentences come from: COCO's caption JSON, COCO's zips, and the garden in words."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
+from bitbloom import config
 from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import digest, folder_files
-from bitbloom.sources import coco_folder, garden, garden_captions
+from bitbloom.provenance.digests import digest, file_digest, folder_files
+from bitbloom.sources import coco, coco_folder, garden, garden_captions
+from bitbloom.sources.coco_folder import Captioned
 from bitbloom.sources.garden import sentences
 from bitbloom.sources.garden.randomness import Dice
 from bitbloom.sources.garden.species import SPECIES
 from bitbloom.sources.importing import import_data
+from bitbloom.sources.verified_file import DOWNLOADS
+from bitbloom.stages import ingest
+from bitbloom.target import Target
+from tiny import REPOSITORY
 
 CAPTIONS = Path(__file__).parents[3] / "shared/data/captions.tar"
 IMAGES = [{"id": 7, "file_name": "b.jpg"}, {"id": 3, "file_name": "deep/a.jpg"}, {"id": 9, "file_name": "silent.jpg"}]
@@ -71,6 +85,7 @@ BAD = {
     "a caption of no photo": (IMAGES, [*SAID, {"image_id": 8, "caption": "x"}], "a caption is of photo 8"),
     "an entry without a name": ([*IMAGES, {"id": 1}], SAID, "is not COCO's caption JSON"),
     "a caption that is no text": (IMAGES, [*SAID, {"image_id": 3, "caption": 7}], "a caption that is no text"),
+    "a name that is no text": ([*IMAGES, {"id": 1, "file_name": 7}], SAID, "or a file name"),
     "two photos of one name": ([*IMAGES, {"id": 1, "file_name": "x/b.jpg"}], SAID, "two photos have the name"),
     "two photos of one id": ([*IMAGES, {"id": 7, "file_name": "c.jpg"}], SAID, "two photos have the name or the id"),
     "a photo that is missing": (
@@ -103,6 +118,221 @@ def test_a_photo_that_is_there_twice_is_named(tmp_path, destination) -> None:
     (source / "b.jpg").write_bytes(b"another")
     with pytest.raises(BitBloomError, match=r"b.jpg is there twice"):
         import_data(source, destination, coco_folder)
+
+
+PARTS = {
+    "val2017": ["000000000139.jpg", "000000000285.jpg", "000000000632.jpg"],
+    "train2017": ["000000000139.jpg", "000000000009.jpg"],
+}
+"""Photos of small zips in the layout of COCO's; two have the same name, which COCO's own never have."""
+
+
+def photo(path: str) -> bytes:
+    """What stands for a photo in them."""
+    return f"a photo, {path}".encode() * 50
+
+
+def annotations(part: str) -> str:
+    """A caption file as COCO writes it."""
+    images = [
+        {"license": 4, "file_name": name, "coco_url": f"/{part}/{name}", "height": 426, "width": 640, "id": number}
+        for number, name in enumerate(PARTS[part])
+    ]
+    said = [
+        {"image_id": image["id"], "id": 10 * image["id"] + n, "caption": f"Caption {n} ."} for n in range(2) for image in images
+    ]
+    return json.dumps({"info": {"year": 2017}, "licenses": [], "images": images, "annotations": said})
+
+
+@dataclass
+class Publisher:
+    """The folder that a server on this machine gives out, and what it was asked for."""
+
+    folder: Path
+    address: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def write(self, name: str, files: dict[str, str | bytes]) -> None:
+        """A zip, stored and with entries of its folders, as COCO's are."""
+        with zipfile.ZipFile(self.folder / name, "w") as archive:
+            for folder in sorted({path.rpartition("/")[0] for path in files}):
+                archive.mkdir(folder)
+            for path, content in files.items():
+                archive.writestr(path, content)
+
+    def zip(self, name: str) -> coco.Zip:
+        """One of its zips, as the configuration names it."""
+        file = self.folder / name
+        return coco.Zip(f"{self.address}/{name}", file.stat().st_size, file_digest(file))
+
+    def config(self, *parts: str, photos: int | None = None) -> coco.Config:
+        zips = {part: self.zip(f"{part}.zip") for part in PARTS}
+        return coco.Config(parts=list(parts), photos=photos, annotations=self.zip("annotations.zip"), zips=zips)
+
+
+@pytest.fixture
+def publisher(tmp_path, monkeypatch) -> Iterator[Publisher]:
+    """COCO's three zips, small, on a server, and an empty workspace to download into."""
+    (tmp_path / "published").mkdir()
+    publisher = Publisher(tmp_path / "published")
+    for part, names in PARTS.items():
+        publisher.write(f"{part}.zip", {f"{part}/{name}": photo(f"{part}/{name}") for name in names})
+    captions = {f"annotations/captions_{part}.json": annotations(part) for part in PARTS}
+    publisher.write("annotations.zip", captions | {"annotations/instances_val2017.json": "{}"})
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_request(self, *args: object) -> None:
+            publisher.asked.append(self.path.removeprefix("/"))
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(publisher.folder)))
+    publisher.address = f"http://127.0.0.1:{http.server_port}"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    (tmp_path / "workspace/raw").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "workspace")
+    monkeypatch.delenv("BITBLOOM_MIRROR", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield publisher
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def test_photos_of_a_part_come_out_of_its_zip_with_their_sentences(publisher) -> None:
+    found = coco.fetch(publisher.config("val2017"), Path("raw"))
+    assert [one.id for one in found] == [f"val2017/{name}" for name in PARTS["val2017"]]
+    assert all(one.attributes == {"captions": ["Caption 0 .", "Caption 1 ."]} for one in found)
+    assert {name: path.read_bytes() for name, path in folder_files(Path("raw")).items()} == {
+        one.id: photo(one.id) for one in found
+    }
+
+
+def test_only_the_zips_of_the_parts_are_downloaded_and_they_stay_packed(publisher) -> None:
+    coco.fetch(publisher.config("val2017"), Path("raw"))
+    assert publisher.asked == ["annotations.zip", "val2017.zip"]
+    assert sorted(path.name.partition("-")[2] for path in DOWNLOADS.iterdir()) == ["annotations.zip", "val2017.zip"]
+
+
+def test_a_zip_that_no_chosen_photo_is_in_is_not_downloaded(publisher) -> None:
+    [chosen] = coco.fetch(publisher.config("val2017", "train2017", photos=1), Path("raw"))
+    assert publisher.asked == ["annotations.zip", f"{chosen.id.partition('/')[0]}.zip"]
+    assert list(folder_files(Path("raw"))) == [chosen.id]
+
+
+def test_photos_of_one_name_in_two_parts_are_two_samples(publisher) -> None:
+    found = coco.fetch(publisher.config("train2017", "val2017"), Path("raw"))
+    assert [one.id for one in found] == sorted(f"{part}/{name}" for part, names in PARTS.items() for name in names)
+    assert all(one.read(Path("raw")) == photo(one.id) for one in found)
+
+
+def test_the_mirror_is_looked_at_before_the_network(publisher, monkeypatch) -> None:
+    monkeypatch.setenv("BITBLOOM_MIRROR", str(publisher.folder))
+    assert len(coco.fetch(publisher.config("val2017", "train2017"), Path("raw"))) == 5
+    assert publisher.asked == []
+    assert not DOWNLOADS.exists()
+
+
+def test_the_target_reads_the_zips_that_its_configuration_names(publisher, monkeypatch) -> None:
+    Path("conf").symlink_to(REPOSITORY / "conf")
+    monkeypatch.setenv("WORKERS", "1")
+    overrides = ["source.photos=2", "source.parts=[train2017]"]
+    for key, name in (("annotations", "annotations"), ("zips.train2017", "train2017")):
+        published = publisher.zip(f"{name}.zip")
+        overrides += [f"source.{key}.{part}={getattr(published, part)}" for part in ("url", "bytes", "sha256")]
+    tree = config.compose("captions-coco", overrides)
+    ingest.run(Target("captions-coco", {"task": tree.task, "source": OmegaConf.to_object(tree.source)}))
+    manifest = pd.read_parquet("data/raw/captions-coco/manifest.parquet")
+    assert list(manifest["id"]) == [f"train2017/{name}" for name in sorted(PARTS["train2017"])]
+    assert set(manifest["captions"]) == {'["Caption 0 .", "Caption 1 ."]'}
+    assert set(manifest["source"]) == {"coco"}
+
+
+file_names = st.lists(st.integers(0, 10**12).map("val2017/{:012}.jpg".format), unique=True)
+
+
+@given(file_names, st.data())
+def test_a_choice_depends_on_the_names_alone_and_a_smaller_one_is_part_of_a_larger(names, data) -> None:
+    photos = [Captioned(name, ("A dog .",)) for name in names]
+    count = data.draw(st.integers(0, len(photos)))
+    chosen = coco.choose(photos, count)
+    assert len(chosen) == count
+    assert chosen == coco.choose(data.draw(st.permutations(photos)), count)
+    assert set(chosen) <= set(coco.choose(photos, data.draw(st.integers(count, len(photos)))))
+    assert coco.choose(photos, None) == sorted(photos, key=lambda one: one.name)
+
+
+@given(file_names, st.data())
+def test_more_photos_to_choose_from_never_bring_back_one_that_was_left_out(names, data) -> None:
+    photos = [Captioned(name, ()) for name in names]
+    some = photos[: data.draw(st.integers(0, len(photos)))]
+    count = data.draw(st.integers(0, len(some)))
+    assert set(coco.choose(photos, count)) & set(some) <= set(coco.choose(some, count))
+
+
+UNKNOWABLE = {
+    "a part that there is not": (["val2014"], None, r"source.parts is \[val2014\].*source.zips has val2017, train2017"),
+    "a part named twice": (["val2017", "val2017"], None, "name each part once"),
+    "no part": ([], None, r"source.parts is \[\]"),
+    "no photo": (["val2017"], 0, "source.photos is 0: it has to be 1 or more"),
+}
+
+
+@pytest.mark.parametrize(("parts", "photos", "says"), UNKNOWABLE.values(), ids=UNKNOWABLE)
+def test_a_choice_that_cannot_be_made_is_refused_before_any_download(publisher, parts, photos, says) -> None:
+    with pytest.raises(BitBloomError, match=says):
+        coco.fetch(publisher.config(*parts, photos=photos), Path("raw"))
+    assert publisher.asked == []
+
+
+def test_more_photos_than_there_are_is_an_error_before_they_are_downloaded(publisher) -> None:
+    with pytest.raises(BitBloomError, match=r"source.photos is 4; source.parts have 3 photos with captions: ask for fewer"):
+        coco.fetch(publisher.config("val2017", photos=4), Path("raw"))
+    assert publisher.asked == ["annotations.zip"]
+
+
+def cut(file: Path) -> None:
+    """A zip without its last bytes, where its table of contents is."""
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def garble(file: Path) -> None:
+    """A zip with a changed byte in what it holds."""
+    file.write_bytes(file.read_bytes().replace(b"a photo", b"A photo", 1).replace(b'"images"', b'"Images"', 1))
+
+
+@pytest.mark.parametrize("name", ["val2017.zip", "annotations.zip"])
+@pytest.mark.parametrize(("damage", "says"), [(cut, "not a zip file"), (garble, "Bad CRC-32 for file")])
+def test_a_damaged_zip_is_named(publisher, name, damage, says) -> None:
+    damage(publisher.folder / name)
+    with pytest.raises(BitBloomError, match=rf"{name}.* cannot be unpacked \(.*{says}.*: is it a whole zip"):
+        coco.fetch(publisher.config("val2017"), Path("raw"))
+
+
+def test_a_zip_whose_checksum_is_another_is_refused(publisher) -> None:
+    config = publisher.config("val2017")
+    garble(publisher.folder / "val2017.zip")
+    with pytest.raises(BitBloomError, match=r"val2017.zip: its SHA-256 is"):
+        coco.fetch(config, Path("raw"))
+    assert not any(Path("raw").iterdir())
+
+
+def test_a_photo_that_its_zip_lacks_is_named_and_none_is_copied(publisher) -> None:
+    publisher.write("val2017.zip", {f"val2017/{name}": photo(name) for name in PARTS["val2017"][:2]})
+    with pytest.raises(BitBloomError, match=r"val2017.zip has no file val2017/000000000632.jpg"):
+        coco.fetch(publisher.config("val2017"), Path("raw"))
+    assert not any(Path("raw").iterdir())
+
+
+def test_captions_that_the_annotations_lack_are_named(publisher) -> None:
+    publisher.write("annotations.zip", {"annotations/captions_val2017.json": annotations("val2017")})
+    with pytest.raises(BitBloomError, match=r"annotations.zip has no file annotations/captions_train2017.json"):
+        coco.fetch(publisher.config("train2017"), Path("raw"))
+
+
+def test_annotations_of_another_form_are_named(publisher) -> None:
+    publisher.write("annotations.zip", {"annotations/captions_val2017.json": '{"images": []}'})
+    with pytest.raises(BitBloomError, match=r"annotations.zip: annotations/captions_val2017.json is not COCO's caption JSON"):
+        coco.fetch(publisher.config("val2017"), Path("raw"))
 
 
 COLOURS = tuple(sorted({colour for species in SPECIES for colour in species.colours}))

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 import tiny
-from bitbloom import canonical
+from bitbloom import canonical, exporters, inference
 from bitbloom.config import Export
 from bitbloom.errors import BitBloomError
+from bitbloom.exporters import classification, graphs, petals
 from bitbloom.models import classifier
 from bitbloom.models.preprocess import Preprocess, scale
 from bitbloom.stages import export
@@ -60,14 +61,12 @@ def images():
 @pytest.fixture(scope="module")
 def by_torch(exported, images):
     with contextlib.chdir(exported):
-        task, network, trained = export.load_network(TARGET)
-    served = task.served(network, MODEL, trained["meta"])
-    served.module.eval()
-    return export.by_torch(served, {"images": images})
+        graph = petals.graph(inference.load(TARGET))
+    return graphs.by_torch(graph, {"images": images})["probabilities"]
 
 
 def by_onnx(path, images):
-    return export.by_onnx(path, {"images": images})
+    return graphs.by_onnx(path, {"images": images})["probabilities"]
 
 
 def test_pixels_are_scaled_to_the_unit_interval():
@@ -160,11 +159,14 @@ def test_the_verdict_holds_counts_and_the_measurements_are_apart(exported):
 
 
 @pytest.mark.parametrize("broken", [{"labels_equal": 9}, {"within_tolerance": False}])
-def test_a_graph_that_is_not_the_network_is_an_error(broken):
-    parity = {"samples": 10, "labels_equal": 10, "within_tolerance": True, "tolerance": 1e-4}
-    export.check(parity, TARGET)
-    with pytest.raises(BitBloomError, match=r"model\.onnx is not the network"):
-        export.check(parity | broken, TARGET)
+def test_a_graph_that_is_not_the_network_is_an_error(tmp_path, monkeypatch, broken):
+    monkeypatch.chdir(write_workspace(tmp_path))
+    verdict = {"samples": 10, "labels_equal": 10, "within_tolerance": True, "tolerance": 1e-4} | broken
+    found = exporters.Parity(verdict, {}, classification.wrong(verdict))
+    monkeypatch.setattr(petals, "export", lambda *_: found)
+    with pytest.raises(BitBloomError, match=r"models/petals is not the network"):
+        export.run(TARGET)
+    assert canonical.read_json(TARGET.models / "parity.json") == verdict
 
 
 def test_weights_of_another_code_are_an_error_that_says_what_to_run(exported, tmp_path, monkeypatch):

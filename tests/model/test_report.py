@@ -93,12 +93,6 @@ class Source:
     kind = "folder"
 
 
-class StandInTask:
-    """A task whose answers are known."""
-
-    evaluate = staticmethod(classification.evaluate)
-
-
 def write_report(folder):
     """Run the whole stage in `folder` with a stand-in for the network; returns reports/fake."""
     os.chdir(folder)
@@ -109,9 +103,9 @@ def write_report(folder):
     canonical.write_json(target.models / "config.json", {})
     canonical.write_bytes(target.models / "model.safetensors", b"weights")
     canonical.write_json(target.reports / "validation.json", GATE)
-    trained = {"model": vars(ImageModel()), "data_digest": "0" * 64}
-    inference.load_network = lambda target: (StandInTask(), None, trained)
-    inference.outputs = lambda task, network, dataset, positions, model: fake_logits(dataset)
+    trained = inference.Trained(None, None, ImageModel(), dataset.meta, dataset, "0" * 64)
+    inference.load = lambda target: trained
+    inference.outputs = lambda task, network, dataset, positions, model: {"logits": fake_logits(dataset)}
     evaluate.run(target)
     return target.reports
 
@@ -140,7 +134,7 @@ def reports(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         patch.setattr(inference, "outputs", None)
-        patch.setattr(inference, "load_network", None)
+        patch.setattr(inference, "load", None)
         write_report(here)
     _, errors = other.communicate()
     assert other.returncode == 0, errors

@@ -318,7 +318,7 @@ def test_a_trained_network_tells_the_colours_apart_whatever_the_light():
     for light in (0.85, 1.0, 1.1):
         images = np.clip(data.arrays["images"] * light, 0, 255).astype(np.uint8)
         lit = replace(data, arrays={**data.arrays, "images": images})
-        logits = inference.outputs(tasks.load("petals"), run.network, lit, test, tiny.MODEL)
+        logits = inference.outputs(tasks.load("petals"), run.network, lit, test, tiny.MODEL)["logits"]
         assert (logits.argmax(1).numpy() == data.arrays["labels"][test]).mean() >= 0.9
 
 
@@ -331,7 +331,7 @@ def test_a_photo_turned_greener_looks_more_like_a_fern():
         images[:, 1] += amount
         images[:, 0] -= amount
         greener = replace(data, arrays={**data.arrays, "images": np.clip(images, 0, 255).astype(np.uint8)})
-        logits = inference.outputs(tasks.load("petals"), run.network, greener, poppies, tiny.MODEL)
+        logits = inference.outputs(tasks.load("petals"), run.network, greener, poppies, tiny.MODEL)["logits"]
         chances.append(float(logits.softmax(1)[:, tiny.CLASSES.index("fern")].mean()))
     assert chances == sorted(chances)
     assert chances[-1] > chances[0] + 0.5
@@ -361,8 +361,8 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch():
     assert len(scores) == summary["best_epoch"] + 3 < 40
     run.network.load_state_dict(run.finish())
     positions = run.dataset.split("val")
-    logits = inference.outputs(run.task, run.network, run.dataset, positions, tiny.MODEL)
-    assert run.task.score(logits, run.dataset.take(positions))["accuracy"] == max(scores)
+    found = inference.outputs(run.task, run.network, run.dataset, positions, tiny.MODEL)
+    assert run.task.score(found, run.dataset.take(positions))["accuracy"] == max(scores)
 
 
 def test_a_moving_average_is_what_is_validated_and_kept():
@@ -464,10 +464,10 @@ def test_the_stage_writes_a_network_that_evaluation_can_load_and_forgets_its_che
         "training.json",
         "ledger.jsonl",
     }
-    _, network, config = inference.load_network(target)
-    assert config["meta"]["classes"] == tiny.CLASSES
-    assert config["data_digest"] == digest(target.processed)
-    assert network(torch.zeros(1, 3, 16, 16)).shape == (1, 3)
+    trained = inference.load(target)
+    assert trained.meta["classes"] == tiny.CLASSES
+    assert trained.data_digest == digest(target.processed)
+    assert trained.network(torch.zeros(1, 3, 16, 16)).shape == (1, 3)
     assert not any(Path(".bitbloom/checkpoints").glob("*"))
 
 

@@ -141,7 +141,7 @@ def test_a_target_of_your_own_data_says_how_to_give_it(repository):
 
 
 def test_a_target_that_takes_no_data_of_yours_says_which_one_does(repository):
-    with pytest.raises(BitBloomError, match=r"takes no data of yours .*use petals-folder or tweets-kaggle"):
+    with pytest.raises(BitBloomError, match=r"takes no data of yours .*petals-folder or tweets-kaggle"):
         external.take("petals-tiny", str(repository))
 
 

@@ -30,7 +30,7 @@ class Project:
         kept = {
             key: value
             for key, value in os.environ.items()
-            if key not in ("MAKEFLAGS", "MAKELEVEL", "TARGET", "SET", "PHOTOS", "ACCEL")
+            if key not in ("MAKEFLAGS", "MAKELEVEL", "TARGET", "SET", "PHOTOS", "TWEETS", "CAPTIONS", "ACCEL")
         }
         done = subprocess.run(["make", *arguments], cwd=self.folder, env=kept | variables, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -233,6 +233,17 @@ def test_your_photos_are_imported_before_the_build(project):
     (project.folder / "data/external/petals-folder").mkdir(parents=True)
     project.asked("all", "TARGET=petals-folder")
     assert project.asked("all", "TARGET=petals-folder") == []
+
+
+@pytest.mark.parametrize(
+    ("target", "given"),
+    [("tweets-kaggle", "TWEETS=kaggle:nlp-getting-started"), ("captions-folder", "CAPTIONS=my photos/and captions.tar")],
+)
+def test_each_kind_of_own_data_has_a_variable_of_its_name(project, target, given):
+    source = given.partition("=")[2]
+    calls = [f"bitbloom import {target} {source}", f"bitbloom build {target} --until ingest"]
+    assert project.asked("data", f"TARGET={target}", given) == calls
+    assert given.partition("=")[0] in project.make("help")
 
 
 @pytest.mark.parametrize(("development", "lock"), [(True, "requirements-dev.lock"), (False, "requirements.lock")])

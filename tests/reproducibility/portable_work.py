@@ -32,7 +32,9 @@ def drawn(target: Target) -> Dataset:
     """Some photos of the garden, or messages of the chatter, drawn and packed here, as the stages do it."""
     raw, labels = (messages if target.model.kind == "text" else photos)()
     kind = samples.load(target.task)
-    rows = pd.DataFrame([kind.describe(one, {}) for one in raw]).assign(id=[f"{number:02}" for number in range(DRAWN)], label=labels)
+    rows = pd.DataFrame([kind.describe(one, {}) for one in raw]).assign(
+        id=[f"{number:02}" for number in range(DRAWN)], label=labels
+    )
     rows["key"] = [hashlib.sha256(one).hexdigest() for one in raw]
     arrays, meta = kind.pack(rows, raw, target.prepare)
     splits = ["train", "train", "train", "val"] * (DRAWN // 4)

@@ -1,4 +1,4 @@
-// What the pages of all services share: one question at a time, its answer or what is wrong, and where answers come from.
+// What the pages of all services share: a panel's one question at a time, its answer or what is wrong, and where answers come from.
 "use strict";
 
 const at = (id) => document.getElementById(id);
@@ -7,33 +7,39 @@ const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 let settings = { max_bytes: Infinity, unsure_below: 0.5 };
-let question = 0; // the newest one; an answer to an older one comes too late and is dropped
+const asked = {}; // how many questions a panel has had; an answer to an older one comes too late and is dropped
 
-async function ask(path, request, tell) {
-  const mine = ++question;
-  state("busy");
+// A panel is a prefix of four ids: empty, busy, problem and answer. A page with one question needs none.
+async function ask(path, request, tell, panel = "") {
+  const mine = next(panel);
+  state("busy", panel);
   try {
     const response = await fetch(path, { method: "POST", ...request }).catch(() => {
       throw new Error("The service does not answer. Is it still running? Try again in a moment.");
     });
     const answer = await response.json().catch(() => ({ error: `The service failed (status ${response.status}). Try again.` }));
-    if (mine !== question) return;
+    if (mine !== asked[panel]) return;
     if (!response.ok) throw new Error(sentence(answer.error));
     tell(answer);
-    state("answer");
+    state("answer", panel);
   } catch (error) {
-    if (mine === question) complain(error.message);
+    if (mine === asked[panel]) complain(error.message, panel);
   }
 }
 
-function complain(message) {
-  question += 1;
-  at("problem").textContent = message;
-  state("problem");
+function next(panel) {
+  asked[panel] = (asked[panel] || 0) + 1;
+  return asked[panel];
 }
 
-function state(current) {
-  for (const id of ["empty", "busy", "problem", "answer"]) show(id, id === current);
+function complain(message, panel = "") {
+  next(panel);
+  at(`${panel}problem`).textContent = message;
+  state("problem", panel);
+}
+
+function state(current, panel) {
+  for (const id of ["empty", "busy", "problem", "answer"]) show(panel + id, id === current);
 }
 
 function headline(label, probability, digest) {
@@ -74,4 +80,4 @@ async function introduce() {
   }));
 }
 
-introduce().catch(() => {}); // the page works without: limits and digests are shown when they are known
+const introduced = introduce().catch(() => {}); // the page works without: limits and digests are shown when they are known

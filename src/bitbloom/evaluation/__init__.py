@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import Tensor
 
     from bitbloom.config import Evaluate
-    from bitbloom.dataset import Dataset
+    from bitbloom.inference import Trained
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Evaluation:
 class Judge(Protocol):
     """What a module of this package offers."""
 
-    def evaluate(self, outputs: Tensor, dataset: Dataset, history: dict[str, Any], config: Evaluate) -> Evaluation:
-        """Metrics, figures and tables from the outputs [n, …] of the test split."""
+    def evaluate(self, trained: Trained, history: dict[str, Any], config: Evaluate) -> Evaluation:
+        """Metrics, figures and tables of what a trained network says of the test split."""
         ...
 
 

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from bitbloom.report.classification import evaluate
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["evaluate"]
+from bitbloom.report import classification
+
+if TYPE_CHECKING:
+    from bitbloom.config import Evaluate
+    from bitbloom.evaluation import Evaluation
+    from bitbloom.inference import Trained
+
+
+def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> Evaluation:
+    """As for any classifier."""
+    return classification.evaluate(trained.outputs("test")["logits"], trained.dataset, history, config)

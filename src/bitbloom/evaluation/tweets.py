@@ -14,21 +14,21 @@ from bitbloom.evaluation import Evaluation
 from bitbloom.report import classification, plots
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from bitbloom.config import Evaluate
     from bitbloom.dataset import Dataset
+    from bitbloom.inference import Trained
 
 POSITIVE = "disaster"
 COMMON_KEYWORDS = 10
 LENGTHS = ("short", "middling", "long")
 
 
-def evaluate(outputs: Tensor, dataset: Dataset, history: Mapping[str, Any], config: Evaluate) -> Evaluation:
+def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> Evaluation:
     """As for any classifier, and: `f1` of the class `disaster`, `tfidf_f1` of the baseline, a table of slices."""
-    found = classification.evaluate(outputs, dataset, history, config, text="text")
+    dataset, logits = trained.dataset, trained.outputs("test")["logits"]
+    found = classification.evaluate(logits, dataset, history, config, text="text")
     test, classes = dataset.split("test"), dataset.meta["classes"]
-    labels, predicted = np.asarray(dataset.arrays["labels"])[test], outputs.argmax(dim=1).numpy()
+    labels, predicted = np.asarray(dataset.arrays["labels"])[test], logits.argmax(dim=1).numpy()
     counted = tfidf(dataset)
     found.metrics["f1"] = f1(labels, predicted, classes)
     found.metrics["tfidf_f1"] = f1(labels, counted, classes)

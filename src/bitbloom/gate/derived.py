@@ -1,7 +1,7 @@
 """Columns computed from a manifest before it is checked, so that a plain expectation can speak of a class or a repeat.
 
 A column is added where its sources exist, so manifests of different tasks share this module. Columns that say
-what is wrong with a row (`unreadable`, `repeat_of`, `conflicts_with`) are null where nothing is: the value is the reason.
+what is wrong with a row (`unreadable`, `repeat_of`, `nameless`, …) are null where nothing is: the value is the reason.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bitbloom.config import Gate
+from bitbloom.gate.nameless import NAME_NOTHING
 
 HASH_BITS = 64
 LATE = 0.2
@@ -78,6 +79,30 @@ def new_words(table: pd.DataFrame, gate: Gate) -> pd.Series:
         if place < len(ordered) * (1 - LATE):
             known.update(words)
     return pd.Series(found, dtype="float64").reindex(table.index)
+
+
+def sentence_shared_with(table: pd.DataFrame, gate: Gate) -> pd.Series:
+    """The row's first sentence (a line of `normalised`) that another row has too, and the first such row (by id); else null."""
+    rows = table.sort_values("id", kind="stable")[["id", "normalised"]]
+    lines = rows.assign(sentence=rows["normalised"].fillna("").str.split("\n")).explode("sentence")
+    lines = lines[lines["sentence"].ne("")].drop_duplicates(["id", "sentence"])
+    place = lines.groupby("sentence").cumcount()
+    first, second = (lines[place.eq(number)].set_index("sentence")["id"] for number in (0, 1))
+    other = lines["sentence"].map(first).where(place.gt(0), lines["sentence"].map(second))
+    shared = (lines["sentence"] + ", also of " + other).dropna()
+    return shared[~shared.index.duplicated()].astype(object).reindex(table.index)
+
+
+def nameless(table: pd.DataFrame, gate: Gate) -> pd.Series:
+    """The row's first sentence whose words name nothing (articles, prepositions, "photo" …); null where there is none.
+
+    A sentence without words is none of them: how many words there are is another question.
+    """
+    return table["normalised"].fillna("").map(_nameless).astype(object)
+
+
+def _nameless(normalised: str) -> str | None:
+    return next((said for said in normalised.split("\n") if said and NAME_NOTHING.issuperset(said.split())), None)
 
 
 def class_rows(table: pd.DataFrame, gate: Gate) -> pd.Series:
@@ -159,6 +184,8 @@ COLUMNS = (
     Derived("longest_side", ("width", "height"), longest_side),
     Derived("text_repeat_of", ("id", "normalised"), text_repeat_of),
     Derived("text_conflicts_with", ("normalised", "label"), text_conflicts_with),
+    Derived("sentence_shared_with", ("id", "normalised"), sentence_shared_with),
+    Derived("nameless", ("normalised",), nameless),
     Derived("new_words", ("id", "normalised"), new_words),
     Derived("conflicts_with", ("id", "label", "key", "perceptual_hash"), conflicts_with),
 )

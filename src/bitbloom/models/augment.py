@@ -39,13 +39,17 @@ class Mixed:
 
 
 def augment(pixels: Tensor, labels: Tensor, seeds: Seeds, side: int, config: Augment) -> Mixed:
-    """Crop to `side`, flip, colour, erase and mix a micro-batch, float32 [n, 3, S, S] in 0..1; one seed a sample."""
+    """Vary a micro-batch, float32 [n, 3, S, S] in 0..1, and mix its samples; one seed a sample."""
+    return mix(vary(pixels, seeds, side, config), labels, draw.derive(seeds, MIX), config)
+
+
+def vary(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:
+    """Crop to `side`, flip, colour and erase, each sample apart from the others: [n, 3, S, S] → [n, 3, side, side]."""
     pixels = crop(pixels, draw.derive(seeds, CROP), side, config)
     pixels = flip(pixels, draw.derive(seeds, FLIP), config.flip, K.RandomHorizontalFlip)
     pixels = flip(pixels, draw.derive(seeds, VERTICAL), config.vertical_flip, K.RandomVerticalFlip)
     pixels = colour(pixels, draw.derive(seeds, COLOUR), config)
-    pixels = erase(pixels, draw.derive(seeds, ERASE), config)
-    return mix(pixels, labels, draw.derive(seeds, MIX), config)
+    return erase(pixels, draw.derive(seeds, ERASE), config)
 
 
 def crop(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:

@@ -32,10 +32,18 @@ def open_tokenizer(file: Path, length: int) -> Tokenizer:
         tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises nothing more precise
         raise BitBloomError(f"{file} is not a tokenizer of the `tokenizers` library: {error}") from error
+    try:
+        return fitted(tokenizer, length)
+    except KeyError as error:
+        raise BitBloomError(f"{file} has no token {' or '.join(PADDING)} to fill rows up with: take another tokenizer") from error
+
+
+def fitted(tokenizer: Tokenizer, length: int) -> Tokenizer:
+    """The tokenizer itself, which now cuts texts, or fills them up, to `length` tokens. Raises KeyError without PADDING."""
     known = tokenizer.get_vocab()
     found = [name for name in PADDING if name in known]
     if not found:
-        raise BitBloomError(f"{file} has no token {' or '.join(PADDING)} to fill rows up with: take another tokenizer")
+        raise KeyError(PADDING)
     tokenizer.enable_truncation(length)
     tokenizer.enable_padding(length=length, pad_id=known[found[0]], pad_token=found[0])
     return tokenizer

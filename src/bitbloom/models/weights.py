@@ -9,15 +9,15 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import file_digest
+from bitbloom.provenance.digests import digest, file_digest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,6 +65,19 @@ def ensure(name: str) -> Path:
     if file_digest(path) != entry.member_sha256:
         raise BitBloomError(f"{path} is not what {LOCK} names: delete it and run `make weights`")
     return path
+
+
+def ensure_all(specs: Iterable[str]) -> None:
+    """Get those of some weights that are locked."""
+    for spec in specs:
+        if spec.startswith("locked:"):
+            ensure(spec.removeprefix("locked:"))
+
+
+def identity(spec: str) -> Any:
+    """What stands for the bytes of some weights: their entry in the lock, a folder's digest, or the name of a pinned revision."""
+    kind, _, name = spec.partition(":")
+    return asdict(locked(name)) if kind == "locked" else digest(Path(name)) if kind == "path" else spec
 
 
 def tokenizer_file(spec: str) -> Path:

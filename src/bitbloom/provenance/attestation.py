@@ -22,7 +22,6 @@ from bitbloom import canonical, claim, config, graph
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import digest, file_digest, folder_files
-from bitbloom.stages import STAGES
 from bitbloom.why import why
 
 ROOT = Path("dist/attestations")
@@ -134,7 +133,8 @@ def _is_as_claimed(target: str, workspace: Path) -> None:
             f"{', '.join(wrong[:5])} in {workspace.absolute()} is not as {claim.path(target)} claims: build again"
         )
     if workspace == Path():
-        changed = [stage for stage in STAGES if why(stage, target)]
+        stages = [stage.stage for stage in graph.stages(target, config.compose(target))]
+        changed = [stage for stage in stages if why(stage, target)]
         if changed:
             raise BitBloomError(
                 f"inputs of {', '.join(changed)} changed since the build (bitbloom why {changed[0]} {target}): build again"

@@ -47,15 +47,14 @@ def verify(target: str, until: str = "all") -> list[Row]:
     Raises:
         BitBloomError: nothing is claimed of the target, or a stage failed.
     """
-    if until not in (*STAGES, "all"):
-        raise BitBloomError(f"no stage '{until}'; there are: {', '.join(STAGES)}, all")
+    tree = config.compose(target)
+    stages = graph.last_stages(until, target, tree)
     claimed, recorded = claim.read(target), records(Path())
     place = fresh(target)
-    stages = graph.ENDS if until == "all" else (until,)
     build.repro(
         place,
         [graph.stage_name(stage, target) for stage in stages],
-        config.compose(target).numerics.profile,
+        tree.numerics.profile,
         PYTHONPATH=str((place / "src").resolve()),
     )
     return compare(target, until, claimed, recorded, place)

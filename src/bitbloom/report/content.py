@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,53 @@ METRICS: dict[str, tuple[str, str]] = {
     "macro_f1": ("Macro F1", "precision and recall, every class counting the same"),
     "log_loss": ("Log loss", "surprise at the truth; 0 is certain and right"),
     "expected_calibration_error": ("Calibration error", "confidence minus accuracy, on average"),
+    "cider_d": ("CIDEr-D", "words shared with people's sentences, rare ones counting more; 10 at most"),
+    "bleu_4": ("BLEU-4", "up to four words in a row that people's sentences have too"),
+    "rouge_l": ("ROUGE-L", "words in the same order as in people's sentences"),
+    "attribute_accuracy": ("All attributes right", "sentences with species, colour and number right"),
+    "i2t_recall_at_1": ("Photo to sentence", "the sentence found first is right"),
+    "t2i_recall_at_1": ("Sentence to photo", "the photo found first is right"),
+    "i2t_median_rank": ("Photo to sentence, median rank", "place of the first right sentence"),
+    "t2i_median_rank": ("Sentence to photo, median rank", "place of the first right photo"),
 }
 """Metric → its name and what it means. A metric that is not here is shown under its key."""
-SHARES = ("accuracy", "f1", "recall", "precision")
-"""Metrics whose key ends so lie between 0 and 1 and are written in percent."""
+DETAILS: dict[str, tuple[str, str]] = {
+    "bleu_1": ("BLEU-1", "single words that people's sentences have too"),
+    "bleu_2": ("BLEU-2", "up to two words in a row"),
+    "bleu_3": ("BLEU-3", "up to three words in a row"),
+    "greedy_cider_d": ("CIDEr-D without beam search", "always the likeliest word next"),
+    "nn_cider_d": ("CIDEr-D of the nearest photo's sentence", "copied from the training photo that looks most alike"),
+    "species_accuracy": ("Species accuracy", "sentences with the species right"),
+    "colour_accuracy": ("Colour accuracy", "sentences with the colour right"),
+    "count_accuracy": ("Number accuracy", "sentences with the number right"),
+    "i2t_recall_at_5": ("Photo to sentence, first 5", "a right sentence is among them"),
+    "i2t_recall_at_10": ("Photo to sentence, first 10", "a right sentence is among them"),
+    "t2i_recall_at_5": ("Sentence to photo, first 5", "a right photo is among them"),
+    "t2i_recall_at_10": ("Sentence to photo, first 10", "a right photo is among them"),
+    "chance_i2t_recall_at_1": ("Photo to sentence, by chance", "sentences in any order"),
+    "chance_i2t_recall_at_5": ("Photo to sentence, first 5, by chance", "sentences in any order"),
+    "chance_i2t_recall_at_10": ("Photo to sentence, first 10, by chance", "sentences in any order"),
+    "chance_t2i_recall_at_1": ("Sentence to photo, by chance", "photos in any order"),
+    "chance_t2i_recall_at_5": ("Sentence to photo, first 5, by chance", "photos in any order"),
+    "chance_t2i_recall_at_10": ("Sentence to photo, first 10, by chance", "photos in any order"),
+    "distinct_words": ("Different words", "in all written sentences"),
+    "distinct_share": ("Different sentences", "share of the written ones"),
+    "seen_share": ("Sentences seen in training", "word for word"),
+}
+"""As METRICS, for a table below the headlines. Baselines have a comparison of their own."""
+SHARES = ("accuracy", "f1", "recall", "precision", "share")
+"""Metrics whose key ends so lie between 0 and 1 and are written in percent; so are recalls among the first."""
+COMPARED = {
+    "accuracy": (
+        "accuracy",
+        "Accuracy on the same samples. A rule here looks at next to nothing; a model has to be far better than it.",
+    ),
+    "cider_d": (
+        "CIDEr-D",
+        "CIDEr-D on the same samples. A rule here writes nothing of its own: it repeats a sentence of the training data.",
+    ),
+}
+"""Metric by which a model is compared with its baselines → its name, and what to think of them. The first there is."""
 
 TOP = 5
 
@@ -33,6 +76,9 @@ HEADINGS = {
     "reliability": "How far to trust its confidence",
     "slices": "Part by part",
     "mistakes": "Worst mistakes",
+    "captions_sheet": "What it writes",
+    "retrieval": "Finding the other",
+    "search": "Searching with a sentence",
 }
 """Figure → heading of its section. A figure that is not here is headed by its name."""
 
@@ -65,6 +111,25 @@ class Headline:
     text: str
     hint: str
     interval: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """This model (`ours`) or one of its baselines: the number in words, and the length of its bar, 0 to 1."""
+
+    name: str
+    text: str
+    share: float
+    ours: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric's name, what to think of its baselines, and a row for each, the best first."""
+
+    metric: str
+    hint: str
+    rows: list[Compared]
 
 
 @dataclass(frozen=True)
@@ -101,36 +166,60 @@ class Content:
         return self.title or self.target
 
     @property
+    def settings(self) -> list[tuple[str, str]]:
+        """Those of the model in words, sorted; those of a part under the part's name."""
+        return sorted(_settings(self.model), key=lambda row: row[0].lower())
+
+    @property
+    def weights(self) -> list[str]:
+        """The pretrained weights that the model and its parts start from."""
+        return [spec for key, spec in self.settings if key.split()[-1] == "weights" and spec != "none"]
+
+    @property
     def headlines(self) -> list[Headline]:
         """The numbers at the top level of the metrics, the known ones first; of five classes or fewer, not the top five."""
-        intervals = self.metrics.get("confidence_intervals", {})
-        keys = [key for key, value in self.metrics.items() if isinstance(value, float)]
+        keys = [key for key, value in self.metrics.items() if isinstance(value, float) and key not in DETAILS]
         if len(self.metrics.get("per_class", {})) <= TOP:
             keys = [key for key in keys if key != "top5_accuracy"]
         keys.sort(key=lambda key: (list(METRICS).index(key) if key in METRICS else len(METRICS), key))
-        lines = []
-        for key in keys:
-            name, hint = METRICS.get(key, (sentence(key), ""))
-            bounds = intervals.get(key)
-            interval = f"{number(key, bounds[0])} to {number(key, bounds[1])}" if bounds else ""
-            lines.append(Headline(name, number(key, self.metrics[key]), hint, interval))
-        return lines
+        return [self._headline(key, *METRICS.get(key, (sentence(key), ""))) for key in keys]
 
     @property
-    def comparison(self) -> list[tuple[str, float, bool]]:
-        """Accuracy of this model and of its baselines, best first: name, accuracy, whether it is the model."""
-        baselines = self.metrics.get("baselines", {})
-        if not baselines:
-            return []
-        rows = [("this model", float(self.metrics["accuracy"]), True)]
-        rows += [(sentence(name).lower(), float(found["accuracy"]), False) for name, found in baselines.items()]
-        return sorted(rows, key=lambda row: (-row[1], row[0]))
+    def details(self) -> list[Headline]:
+        """Numbers for those who want more of them."""
+        return [self._headline(key, name, hint) for key, (name, hint) in DETAILS.items() if key in self.metrics]
+
+    def _headline(self, key: str, name: str, hint: str) -> Headline:
+        bounds = self.metrics.get("confidence_intervals", {}).get(key)
+        interval = f"{number(key, bounds[0])} to {number(key, bounds[1])}" if bounds else ""
+        return Headline(name, number(key, self.metrics[key]), hint, interval)
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """This model beside its baselines, or None where there are none."""
+        baselines, key = self.metrics.get("baselines", {}), next((key for key in COMPARED if key in self.metrics), "")
+        if not baselines or not key:
+            return None
+        rows = [("this model", float(self.metrics[key]), True)]
+        rows += [(sentence(name).lower(), float(found[key]), False) for name, found in baselines.items()]
+        rows.sort(key=lambda row: (-row[1], row[0]))
+        whole = 1.0 if key.endswith(SHARES) else rows[0][1] or 1.0
+        bars = [Compared(name, number(key, value), value / whole, ours) for name, value, ours in rows]
+        return Comparison(*COMPARED[key], bars)
 
     @property
     def classes(self) -> list[dict[str, Any]]:
         """Rows of `per_class`, the worst recall first."""
         rows = [{"class": name, **row} for name, row in self.metrics.get("per_class", {}).items()]
         return sorted(rows, key=lambda row: (row["recall"], row["class"]))
+
+
+def _settings(section: Mapping[str, Any], part: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{part}{key} ")
+        else:
+            yield f"{part}{key}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def sentence(key: str) -> str:
@@ -141,7 +230,9 @@ def sentence(key: str) -> str:
 
 def number(key: str, value: float) -> str:
     """A metric's value as people read it."""
-    return f"{100 * value:.1f} %" if key.endswith(SHARES) else f"{value:.3f}"
+    if isinstance(value, int) or key.endswith("_rank"):
+        return f"{value:g}"
+    return percent(value) if key.endswith(SHARES) or "_recall_at_" in key else f"{value:.3f}"
 
 
 def percent(value: float) -> str:

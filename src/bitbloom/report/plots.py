@@ -1,4 +1,4 @@
-"""Charts of a training and of a classifier's answers. Every function returns a new figure."""
+"""Charts of a training and of a model's answers. Every function returns a new figure."""
 
 from __future__ import annotations
 
@@ -157,6 +157,27 @@ def slices(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """F1 of parts of the test split, in the order given. Rows have `slice`, `value`, `samples` and `f1`."""
     names = [f"{row['slice']}: {row['value']}" for row in rows]
     return _bars(names, [row["f1"] for row in rows], [row["samples"] for row in rows], "F1")[0]
+
+
+@style.applied()
+def retrieval(ways: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """For each direction recall among the first 1, 2, 3 … and the same by chance."""
+    made = style.figure(11, 3.9, layout="constrained")
+    places = made.subplots(1, len(ways), sharey=True, squeeze=False)[0]
+    for axes, (name, (ours, chance)) in zip(places, ways.items(), strict=True):
+        ks = range(1, len(ours) + 1)
+        axes.plot(ks, ours, color=style.LEAF, label="this model", marker="o", markersize=3.5)
+        axes.plot(ks, chance, color=style.MUTED, label="chance", linewidth=1.4, linestyle=(0, (4, 3)))
+        for k in (k for k in (1, 5, 10) if k <= len(ours)):
+            axes.annotate(f"{ours[k - 1]:.2f}", (k, ours[k - 1]), (-3, 6), textcoords="offset points", ha="right", fontsize=9)
+        axes.set_title(name)
+        axes.set_xlabel("how many are looked at")
+        axes.set_xticks([1, *range(5, len(ours) + 1, 5)])
+        axes.set_xlim(-0.8, len(ours) + 0.5)
+        axes.set_ylim(0, 1.08)
+    made.axes[0].set_ylabel("share with a right one among them")
+    made.legend(*made.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return made
 
 
 def _bars(names: Sequence[str], values: Sequence[float], counts: Sequence[int], label: str) -> tuple[Figure, Axes]:

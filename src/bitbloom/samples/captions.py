@@ -1,7 +1,8 @@
 """Samples of `captions`: photos, each with some sentences.
 
 Arrays: `images` uint8 [N, 3, S, S] RGB; `words` int64 [N, C, W], each sentence as numbers of words between START and END, filled
-up with PADDING, and a row of PADDING where a photo has fewer than C sentences. `meta["vocabulary"]` names the words.
+up with PADDING, and a row of PADDING where a photo has fewer than C sentences; `tokens` int64 [N, C, W], as the text tower
+reads them. `meta["vocabulary"]` names the words, `meta["tokenizer"]` makes the tokens.
 """
 
 from __future__ import annotations
@@ -19,54 +20,96 @@ from numpy.typing import NDArray
 from bitbloom import imaging, splits, texts
 from bitbloom.dataset import SPLITS, Arrays
 from bitbloom.samples import petals
+from bitbloom.vocabulary import END as END
+from bitbloom.vocabulary import PADDING as PADDING
+from bitbloom.vocabulary import SPECIAL as SPECIAL
+from bitbloom.vocabulary import START as START
+from bitbloom.vocabulary import UNKNOWN as UNKNOWN
 
 if TYPE_CHECKING:
     import pandas as pd
+    from tokenizers import Tokenizer
 
     from bitbloom.config import Prepare
 
 EXAMPLE = "photo.jpg"
 KEPT = ("captions",)
-PADDING, START, END, UNKNOWN = range(4)
-SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
-"""Words with a place of their own at the front of every vocabulary."""
+WORD = r"[\w']+"
 
 near_duplicates = petals.near_duplicates
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
-    """The columns of any photo; its sentences, cleaned, as a JSON list; how many, and the fewest and most words of one.
+    """The columns of any photo, and those of its sentences.
 
     A source that knows a sample's `group` decides with it which samples share their split.
     """
     given = attributes.get("captions", [])
     captions = [texts.clean(str(caption)) for caption in given] if isinstance(given, list) else []
-    words = [len(split(caption)) for caption in captions] or [0]
     facts = imaging.facts(data)
     if group := attributes.get("group"):
         facts["key"] = hashlib.sha256(str(group).encode()).hexdigest()
+    return {**facts, **_sentence_facts(captions)}
+
+
+def _sentence_facts(captions: Sequence[str]) -> dict[str, object]:
+    """The sentences as a JSON list, how many, their extremes, and their words alone, one sentence a line."""
+    words = [split(caption) for caption in captions]
     return {
-        **facts,
         "captions": json.dumps(captions, ensure_ascii=False),
         "sentences": len(captions),
-        "fewest_words": min(words),
-        "most_words": max(words),
+        "fewest_words": min(map(len, words), default=0),
+        "most_words": max(map(len, words), default=0),
+        "most_characters": max(map(len, captions), default=0),
+        "least_ascii_share": min(map(texts.ascii_share, captions), default=1.0),
+        "normalised": "\n".join(" ".join(said) for said in words),
     }
 
 
 def split(sentence: str) -> list[str]:
     """Its words, in lower case, without punctuation: what models write and what metrics compare."""
-    return re.findall(r"[\w']+", sentence.lower())
+    return re.findall(WORD, sentence.lower())
 
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
-    """Decode and square every photo; number the words, those that the training split has often enough."""
+    """Decode and square every photo; number the words, those that the training split has often enough, and the tokens."""
     images = np.stack([imaging.square(imaging.decode(data), prepare.image_size) for data in raw])
-    sentences = [[split(caption) for caption in json.loads(captions)] for captions in rows["captions"]]
+    captions: list[list[str]] = [json.loads(given) for given in rows["captions"]]
+    sentences = [[split(caption) for caption in given] for given in captions]
     learned = [said for key, said in zip(rows["key"], sentences, strict=True) if splits.split_of(key, prepare.split) == SPLITS[0]]
     vocabulary = known_words((words for said in learned for words in said), prepare.fewest)
-    arrays = {"images": images, "words": numbered(sentences, vocabulary, prepare.tokens)}
-    return arrays, {"vocabulary": vocabulary, "image_size": prepare.image_size}
+    words = numbered(sentences, vocabulary, prepare.tokens)
+    tokenizer = _tokenizer(prepare, vocabulary)
+    arrays: Arrays = {"images": images, "words": words, "tokens": encoded(captions, tokenizer, words.shape)}
+    sizes = {"tokens": prepare.tokens, "image_size": prepare.image_size}
+    return arrays, {"vocabulary": vocabulary, "tokenizer": tokenizer.to_str(), **sizes}
+
+
+def _tokenizer(prepare: Prepare, vocabulary: Sequence[str]) -> Tokenizer:
+    """The one of pretrained weights, or, without any, one that takes the writer's words as they are."""
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.normalizers import Lowercase
+    from tokenizers.pre_tokenizers import Split
+
+    from bitbloom.models import tokens, weights
+
+    if prepare.tokenizer != "none":
+        return tokens.open_tokenizer(weights.tokenizer_file(prepare.tokenizer), prepare.tokens)
+    made = Tokenizer(WordLevel({word: number for number, word in enumerate(vocabulary)}, unk_token=SPECIAL[UNKNOWN]))
+    made.normalizer = Lowercase()
+    made.pre_tokenizer = Split(Regex(WORD), "removed", invert=True)
+    return tokens.fitted(made, prepare.tokens)
+
+
+def encoded(captions: Sequence[Sequence[str]], tokenizer: Tokenizer, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """`tokens` of the sentences, in an array of this shape [N, C, W]; rows of padding where there is no sentence."""
+    from bitbloom.models import tokens
+
+    rows = np.full(shape, tokens.padding(tokenizer), dtype=np.int64)
+    for sample, given in zip(rows, captions, strict=True):
+        sample[: len(given)] = tokens.encode(tokenizer, given)[0]
+    return rows
 
 
 def known_words(sentences: Iterable[Sequence[str]], fewest: int) -> list[str]:

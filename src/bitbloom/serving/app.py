@@ -15,30 +15,28 @@ from bitbloom.serving import uploads
 from bitbloom.serving.base import Refusal, Service
 from bitbloom.serving.predictor import Answer, Failure, Predictor
 
-BINARY = {"type": "string", "format": "binary"}
-ONE = {"type": "object", "required": ["image"], "properties": {"image": BINARY}}
-MANY = {"type": "object", "required": ["image"], "properties": {"image": {"type": "array", "items": BINARY}}}
+BATCH = "send several to /predict_batch"
 
 
 class Application(Service):
     """The routes of a service for photos, and the predictor they ask once it is open."""
 
-    def open_model(self, file: Path, digest: str) -> None:
+    def open_model(self, folder: Path, digest: str) -> None:
         """Open the exported model."""
-        self.predictor = Predictor.open(file, digest, self.settings.max_pixels)
+        self.predictor = Predictor.open(folder, digest, self.settings.max_pixels)
 
     def add_routes(self, app: FastAPI) -> None:
         """POST /predict and /predict_batch."""
         refusals: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 413, 415, 422)}
         batch = refusals | {200: {"model": list[Answer | Failure]}}
-        app.post("/predict", summary="Label a photo", responses=refusals, openapi_extra=_takes(ONE, raw=True))(self.predict)
-        app.post("/predict_batch", summary="Label several photos", responses=batch, openapi_extra=_takes(MANY))(
+        app.post("/predict", summary="Label a photo", responses=refusals, openapi_extra=uploads.ONE)(self.predict)
+        app.post("/predict_batch", summary="Label several photos", responses=batch, openapi_extra=uploads.MANY)(
             self.predict_batch
         )
 
     async def predict(self, request: Request) -> Answer:
         """Label the photo in the form field `image`, or in the body itself."""
-        return await self._answer(await uploads.photo(request, self.settings.max_bytes))
+        return await self._answer(await uploads.photo(request, self.settings.max_bytes, BATCH))
 
     async def predict_batch(self, request: Request) -> Any:
         """Label the photos in the form fields `image`, in order.
@@ -66,11 +64,3 @@ class Application(Service):
             return await self._answer(await uploads.content(file, self.settings.max_bytes))
         except uploads.Refused as refused:
             return Failure(error=refused.message)
-
-
-def _takes(form: dict[str, Any], raw: bool = False) -> dict[str, Any]:
-    """The OpenAPI words for a route that reads its body itself."""
-    content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
-    if raw:
-        content["image/*"] = {"schema": BINARY}
-    return {"requestBody": {"required": True, "content": content}}

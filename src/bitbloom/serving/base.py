@@ -19,7 +19,6 @@ from starlette.exceptions import HTTPException
 
 from bitbloom import canonical
 from bitbloom.serving import uploads
-from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import PROVENANCE, Provenance, Settings, provenance
 
 PAGE = "page"
@@ -37,7 +36,7 @@ class Service:
     """The routes of a service; a task's own class adds those that ask its model, which it opens in `open_model`."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the names and limits in `folder`, which holds service.json, provenance.json, model.onnx and page/."""
+        """Read the names and limits in `folder`, which holds service.json, provenance.json, the model and page/."""
         self.folder = folder
         self.settings = Settings.read(folder)
         self.asgi = self._common_routes()
@@ -45,12 +44,12 @@ class Service:
 
     def open(self) -> None:
         """Open the model and take the digests, in the process that serves. Raises BitBloomError on a wrong model."""
-        self.open_model(self.folder / MODEL, canonical.read_json(self.folder / PROVENANCE)["model_digest"])
+        self.open_model(self.folder, canonical.read_json(self.folder / PROVENANCE)["model_digest"])
         self.provenance = provenance(self.folder)
         self.threads = anyio.CapacityLimiter(len(os.sched_getaffinity(0)))
 
-    def open_model(self, file: Path, digest: str) -> None:
-        """Open the exported model, which has this digest."""
+    def open_model(self, folder: Path, digest: str) -> None:
+        """Open the exported model, which lies in the service's folder and has this digest."""
         raise NotImplementedError
 
     def add_routes(self, app: FastAPI) -> None:

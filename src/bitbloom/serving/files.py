@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from bitbloom.errors import BitBloomError, UnreadableImage
-from bitbloom.serving import rows
+from bitbloom.serving import model_files, rows
+from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.serving.predictor import Predictor, open_session
 from bitbloom.serving.text_predictor import EMPTY, TextPredictor
 
@@ -21,11 +22,13 @@ def predict_files(model: Path, paths: Iterable[Path]) -> Answers:
 
     Args:
         model: a model file, or the folder of one (`models/<target>`).
-        paths: photos for a model of images; CSV files or files of lines for a model of texts.
+        paths: photos for a model of images or captions; CSV files or files of lines for a model of texts.
 
     Raises:
         BitBloomError: the model or a file of texts cannot be opened.
     """
+    if model_files.writes_captions(model):
+        return _photos(CaptionPredictor.open(model), paths)
     session, digest = open_session(model)
     takes = session.get_inputs()[0].name
     if takes == "images":
@@ -35,7 +38,7 @@ def predict_files(model: Path, paths: Iterable[Path]) -> Answers:
     raise BitBloomError(f"{model} takes '{takes}', neither images nor tokens: export it again")
 
 
-def _photos(predictor: Predictor, paths: Iterable[Path]) -> Answers:
+def _photos(predictor: Predictor | CaptionPredictor, paths: Iterable[Path]) -> Answers:
     for path in paths:
         try:
             yield {"path": _text(path), **predictor.answer(path.read_bytes())}

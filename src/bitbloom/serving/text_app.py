@@ -40,9 +40,9 @@ class Question(BaseModel):
 class TextApplication(Service):
     """The routes of a service for texts, and the predictor they ask once it is open."""
 
-    def open_model(self, file: Path, digest: str) -> None:
+    def open_model(self, folder: Path, digest: str) -> None:
         """Open the exported model."""
-        self.predictor = TextPredictor.open(file, digest)
+        self.predictor = TextPredictor.open(folder, digest)
 
     def add_routes(self, app: FastAPI) -> None:
         """POST /predict."""

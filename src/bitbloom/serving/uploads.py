@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message, Receive
@@ -13,11 +14,26 @@ from starlette.types import Message, Receive
 from bitbloom import imaging
 from bitbloom.errors import UnreadableImage
 
-FIELD = "image"
+FIELD, TEXTS = "image", "sentence"
 FRAMING = 16_384
 """Bytes a file that a multipart body may take beside the photos, for boundaries and headers."""
+MANY_FIELDS = 1000
+"""Fields of a form that are read at all."""
 DISCARDED = 64_000_000
 """Bytes of a refused body that are read and thrown away, so that the sender hears the answer and no broken pipe."""
+
+
+def _takes(*types: str, **fields: object) -> dict[str, Any]:
+    """The OpenAPI words for a route that reads its body itself: a form with these fields, or a photo of these types."""
+    form = {"type": "object", "required": list(fields), "properties": fields}
+    content = {"multipart/form-data": {"schema": form}} | {kind: {"schema": BINARY} for kind in types}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+BINARY = {"type": "string", "format": "binary"}
+ONE = _takes("image/*", image=BINARY)
+MANY = _takes(image={"type": "array", "items": BINARY})
+ONE_AND_TEXTS = _takes(image=BINARY, sentence={"type": "array", "items": {"type": "string"}})
 
 
 class Refused(Exception):
@@ -38,8 +54,13 @@ def unreadable(data: bytes, error: UnreadableImage) -> Refused:
     return Refused(422, f"{error}" if "resize" in str(error) else f"{error}: save the photo again and send the whole file")
 
 
-async def photo(request: Request, max_bytes: int) -> bytes:
+async def photo(request: Request, max_bytes: int, several: str) -> bytes:
     """The one photo of a request: the multipart field `image`, or the body itself.
+
+    Args:
+        request: not read yet.
+        max_bytes: of the photo.
+        several: what to do instead of sending several photos.
 
     Raises:
         Refused: too big (413; known while reading, not after), or a form without exactly one photo (400).
@@ -47,8 +68,27 @@ async def photo(request: Request, max_bytes: int) -> bytes:
     if not _is_form(request):
         limited = Request(request.scope, _limited(request.receive, max_bytes, too_big(max_bytes)))
         return await limited.body()
-    async with photos(request, max_bytes, 1) as uploads:
-        return await content(uploads[0], max_bytes)
+    async with _form(request, max_bytes + FRAMING, too_big(max_bytes), (1, 1), several) as form:
+        return await content(_files(form)[0], max_bytes)
+
+
+async def photo_and_texts(request: Request, max_bytes: int, most: int, longest: int) -> tuple[bytes, list[str]]:
+    """The photo in the field `image` of a form, and the texts in its fields `sentence`, one to `most` of `longest` characters.
+
+    Raises:
+        Refused: not a form (415), too big (413), not exactly one photo or no text (400), too many texts or too long (422).
+    """
+    whole = max_bytes + FRAMING + most * (4 * longest + FRAMING)
+    refusal = Refused(413, f"the photo and the sentences have more than {whole:,} bytes together: send less")
+    async with _form(request, whole, refusal, (1, MANY_FIELDS), "send one photo at a time") as form:
+        texts = [value for value in form.getlist(TEXTS) if isinstance(value, str)]
+        if not texts:
+            raise Refused(400, f"the form has no field '{TEXTS}': add one or several (curl -F {TEXTS}='a red flower')")
+        if len(texts) > most:
+            raise Refused(422, f"{len(texts)} sentences are more than {most}: send them in several requests")
+        if max(map(len, texts)) > longest:
+            raise Refused(422, f"a sentence has more than {longest} characters: send a shorter one")
+        return await content(_files(form)[0], max_bytes), texts
 
 
 @asynccontextmanager
@@ -58,24 +98,34 @@ async def photos(request: Request, max_bytes: int, most: int) -> AsyncIterator[l
     Raises:
         Refused: not a form (415), the whole is too big (413), or there is no photo, or more than `most` (400).
     """
+    whole = most * (max_bytes + FRAMING)
+    refusal = Refused(413, f"the photos have more than {whole:,} bytes together: send fewer")
+    async with _form(request, whole, refusal, (most, most), f"send at most {most} in one request") as form:
+        yield _files(form)
+
+
+@asynccontextmanager
+async def _form(request: Request, whole: int, refusal: Refused, most: tuple[int, int], several: str) -> AsyncIterator[FormData]:
+    """A form of no more than `whole` bytes (else `refusal`) and `most` files and other fields."""
     if not _is_form(request):
         raise Refused(415, f"send the photos as multipart/form-data, each in a field '{FIELD}'")
-    whole = most * (max_bytes + FRAMING)
-    refusal = too_big(max_bytes) if most == 1 else Refused(413, f"the photos have more than {whole:,} bytes together: send fewer")
     limited = Request(request.scope, _limited(request.receive, whole, refusal))
     try:
-        form = await limited.form(max_files=most, max_fields=most)
+        form = await limited.form(max_files=most[0], max_fields=most[1])
     except HTTPException as error:
-        many = f"send at most {most} in one request" if most > 1 else "send several to /predict_batch"
-        advice = many if "Too many files" in error.detail else f"send each photo as a file (curl -F {FIELD}=@photo.jpg)"
+        advice = several if "Too many files" in error.detail else f"send each photo as a file (curl -F {FIELD}=@photo.jpg)"
         raise Refused(400, f"{error.detail.rstrip('.')}: {advice}") from error
     try:
-        files = [value for value in form.getlist(FIELD) if isinstance(value, UploadFile)]
-        if not files:
-            raise Refused(400, f"the form has no file in a field '{FIELD}': add one (curl -F {FIELD}=@photo.jpg)")
-        yield files
+        yield form
     finally:
         await form.close()
+
+
+def _files(form: FormData) -> list[UploadFile]:
+    files = [value for value in form.getlist(FIELD) if isinstance(value, UploadFile)]
+    if not files:
+        raise Refused(400, f"the form has no file in a field '{FIELD}': add one (curl -F {FIELD}=@photo.jpg)")
+    return files
 
 
 async def content(upload: UploadFile, max_bytes: int) -> bytes:

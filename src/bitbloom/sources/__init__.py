@@ -69,7 +69,7 @@ class OwnDataSource(Source, Protocol):
         ...
 
 
-KINDS = ("garden", "folder", "download", "chatter", "tweets_csv", "coco_folder", "garden_captions")
+KINDS = ("garden", "folder", "download", "chatter", "tweets_csv", "coco_folder", "coco", "garden_captions")
 
 
 def load(kind: str) -> Source:

@@ -71,12 +71,17 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
 
 
 def read(file: Path) -> list[Captioned]:
-    """The photos of an annotation file that have sentences, sorted by name.
+    """The photos of an annotation file that have sentences; see `parse`."""
+    return parse(file.read_bytes(), str(file))
+
+
+def parse(data: bytes, file: str) -> list[Captioned]:
+    """The photos of an annotation file's content that have sentences, sorted by name. `file` is what errors call it.
 
     Raises:
         BitBloomError: not COCO's form, two photos of one name, or a sentence of no photo.
     """
-    tree = _tree(file)
+    tree = _tree(data, file)
     names = {image["id"]: _file_name(file, image["file_name"]) for image in tree["images"]}
     repeated = [name for name, count in Counter(names.values()).items() if count > 1]
     if repeated or len(names) != len(tree["images"]):
@@ -97,22 +102,25 @@ def write(file: Path, pairs: Iterable[Captioned]) -> None:
     canonical.write_json(file, {"images": images, "annotations": annotations})
 
 
-def _tree(file: Path) -> dict[str, Any]:
+def _tree(data: bytes, file: str) -> dict[str, Any]:
     """The file's content, each entry with the keys that are needed."""
     try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
+        tree = json.loads(data.decode())
         for section, keys in (("images", {"id", "file_name"}), ("annotations", {"image_id", "caption"})):
             if not all(keys <= entry.keys() for entry in tree[section]):
                 raise KeyError(f"{' or '.join(sorted(keys))} in an entry of {section}")
-            if not all(isinstance(entry.get("caption", ""), str) for entry in tree[section]):
-                raise TypeError("a caption that is no text")
+            if not all(isinstance(entry.get(key, ""), str) for entry in tree[section] for key in ("caption", "file_name")):
+                raise TypeError("a caption that is no text, or a file name")
     except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BitBloomError(f"{file} is not COCO's caption JSON ({error}): CAPTIONS= takes {TAKES}") from error
+        raise BitBloomError(
+            f"{file} is not COCO's caption JSON ({error}): "
+            "it has to hold `images` (id, file_name) and `annotations` (image_id, caption)"
+        ) from error
     found: dict[str, Any] = tree
     return found
 
 
-def _file_name(file: Path, name: str) -> str:
+def _file_name(file: str, name: str) -> str:
     """The last part of a photo's name. Raises BitBloomError where it leads out of its folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.name:

@@ -1,4 +1,4 @@
-"""The user's own data (`PHOTOS=`, `TWEETS=`), taken once and by content to `data/external/<target>/`.
+"""The user's own data (`PHOTOS=`, `TWEETS=`, `CAPTIONS=`), taken once and by content to `data/external/<target>/`.
 
 From then on every command reads that folder, wherever the data came from. It is filled whole or not at all.
 Data given again replaces what an *earlier import* put there, and nothing else: a folder that somebody filled or

@@ -12,7 +12,8 @@ from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.target import Target
 
-STAGES = ("ingest", "validate", "prepare", "train", "evaluate", "export", "package")
+STAGES = ("ingest", "validate", "prepare", "features", "train", "evaluate", "export", "package")
+"""All of them; `features` is only there for a model with frozen parts."""
 
 
 def main(run: Callable[[Target], None], reads: Sequence[str]) -> None:

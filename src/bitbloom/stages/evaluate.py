@@ -5,15 +5,17 @@ python -m bitbloom.stages.evaluate petals
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bitbloom import canonical, config, evaluation, inference
+from bitbloom import canonical, evaluation, inference
 from bitbloom.dataset import SPLITS, Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.evaluation import Evaluation
+from bitbloom.inference import Trained
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import file_digest
 from bitbloom.report import card, html, style
@@ -33,29 +35,27 @@ def run(target: Target) -> None:
     """
     pins.pin_torch()
     _require(target)
-    dataset = Dataset.open(target.processed)
-    test = dataset.split("test")
-    if len(test) == 0:
-        raise BitBloomError(f"{target.processed} has no test samples: add data, or give `prepare.split` a larger third number")
-    task, network, trained = inference.load_network(target)
-    outputs = inference.outputs(task, network, dataset, test, config.model(trained["model"]))
+    trained = inference.load(target)
     history = canonical.read_json(target.models / "training.json")
-    found = evaluation.load(target.task).evaluate(outputs, dataset, history, target.evaluate)
-    content = _content(target, dataset, trained, history, found)
+    found = evaluation.load(target.task).evaluate(trained, history, target.evaluate)
+    content = _content(target, trained, history, found)
     _write(target.reports, found, content)
     print("evaluate: " + ", ".join(f"{line.name} {line.text}" for line in content.headlines))
 
 
 def _require(target: Target) -> None:
-    """Say which stage has to run first when its output is not there."""
+    """Say what has to be done first when something that is needed is not there."""
     needed = {target.processed / "meta.json": "data", target.models / "model.safetensors": "train"}
     for path, goal in needed.items():
         if not path.exists():
             raise BitBloomError(f"{path} is missing: run `make {goal} TARGET={target.name}` first")
+    if len(Dataset.open(target.processed).split("test")) == 0:
+        raise BitBloomError(f"{target.processed} has no test samples: add data, or give `prepare.split` a larger third number")
 
 
-def _content(target: Target, dataset: Dataset, trained: dict[str, Any], history: dict[str, Any], found: Evaluation) -> Content:
+def _content(target: Target, trained: Trained, history: dict[str, Any], found: Evaluation) -> Content:
     """Everything the report and the card tell."""
+    dataset = trained.dataset
     validation = target.reports / "validation.json"
     pictures = [
         Picture(stem, caption, str(figure.get_label()), style.png(figure)) for stem, (caption, figure) in found.figures.items()
@@ -72,17 +72,17 @@ def _content(target: Target, dataset: Dataset, trained: dict[str, Any], history:
         pictures=pictures,
         tables=found.tables,
         history=history,
-        model=trained["model"],
+        model=asdict(trained.model),
         splits=splits | ({"excluded": excluded} if excluded else {}),
         gate=canonical.read_json(validation) if validation.exists() else None,
         digests=_digests(target, trained),
     )
 
 
-def _digests(target: Target, trained: dict[str, Any]) -> dict[str, str]:
+def _digests(target: Target, trained: Trained) -> dict[str, str]:
     """Of the data, as training recorded it, and of the model's files."""
     files = [target.models / name for name in ("model.safetensors", "config.json", "training.json")]
-    return {target.processed.as_posix(): trained["data_digest"]} | {path.as_posix(): file_digest(path) for path in files}
+    return {target.processed.as_posix(): trained.data_digest} | {path.as_posix(): file_digest(path) for path in files}
 
 
 def _write(folder: Path, found: Evaluation, content: Content) -> None:

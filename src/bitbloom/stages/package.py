@@ -17,7 +17,7 @@ from bitbloom import canonical
 from bitbloom.numerics import pins
 from bitbloom.provenance import archive, bento
 from bitbloom.provenance.digests import digest, file_digest, folder_files
-from bitbloom.serving import build
+from bitbloom.serving import build, model_files
 from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import main
@@ -37,15 +37,16 @@ def run(target: Target) -> None:
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: settings(target), PROVENANCE: provenance(target)}
-        build.assemble(context, BENTOS / target.task, {MODEL: served(target), build.LOCK: SERVE_LOCK}, texts)
+        build.assemble(context, BENTOS / target.task, {**served(target), build.LOCK: SERVE_LOCK}, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, whole):
             archive.write(folder, target.bento)
             canonical.write_json(target.reports / "bento.json", report(target, folder, whole))
 
 
-def served(target: Target) -> Path:
-    """The exported graph that the service answers with."""
-    return target.models / ("model.int8.onnx" if target.service.int8 else MODEL)
+def served(target: Target) -> dict[str, Path]:
+    """The exported files that the service answers with, by the names they get there."""
+    found = model_files.files(target.models)
+    return found | {MODEL: target.models / "model.int8.onnx"} if target.service.int8 and MODEL in found else found
 
 
 def settings(target: Target) -> dict[str, object]:
@@ -61,7 +62,7 @@ def provenance(target: Target) -> dict[str, object]:
         "task": target.task,
         "data_digest": canonical.read_json(target.models / "config.json")["data_digest"],
         "lock_digest": file_digest(Path(pins.lock(target.numerics.profile))),
-        "model_digest": file_digest(served(target)),
+        "model_digest": model_files.digest(served(target)),
         "rebuild": rebuild(target),
     }
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from bitbloom import canonical, imports, tasks
-from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
+from bitbloom.inference import open_dataset
 from bitbloom.models import weights
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import digest, file_digest
@@ -29,9 +29,7 @@ READS = ("task", "model", "augment", "train", "numerics")
 
 def run(target: Target) -> None:
     """Write models/<target>/: `model.safetensors`, `config.json`, `training.json`, `ledger.jsonl`."""
-    kind, _, name = target.model.weights.partition(":")
-    if kind == "locked":
-        weights.ensure(name)  # once, before several workers want it
+    weights.ensure_all(target.model.starts_from())  # once, before several workers want them
     one_gpu = target.numerics.profile == "cuda"
     workers.launch(fit, 1 if one_gpu else target.numerics.micro_batches, target, inputs_digest(target))
 
@@ -39,7 +37,7 @@ def run(target: Target) -> None:
 def fit(worker: workers.Worker, target: Target, inputs: str) -> None:
     """One worker's part; the first writes the outputs and then forgets the checkpoints."""
     pins.pin_torch()
-    dataset = Dataset.open(target.processed)
+    dataset = open_dataset(target, target.model)
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
     run = loop.Run(worker, tasks.load(target.task), dataset, sections)
     checkpoints = Checkpoints(inputs)
@@ -76,13 +74,12 @@ def inputs_digest(target: Target) -> str:
     sections = {key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in target.sections.items()}
     code = imports.closure([__spec__.name, f"{tasks.__name__}.{target.task}"])
     files = {path.relative_to(imports.ROOT).as_posix(): file_digest(path) for path in code}
-    kind, _, name = target.model.weights.partition(":")
     state = {
         "config": sections,
-        "data": digest(target.processed),
+        "data": [digest(target.processed), *([digest(target.features)] if target.model.frozen else [])],
         "code": files,
         "lock": file_digest(Path("requirements.lock")),
-        "weights": asdict(weights.locked(name)) if kind == "locked" else digest(Path(name)) if kind == "path" else None,
+        "weights": [weights.identity(spec) for spec in target.model.starts_from()],
         "isa": os.environ.get("ATEN_CPU_CAPABILITY"),
     }
     return hashlib.sha256(canonical.json_text(state).encode()).hexdigest()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -22,23 +21,8 @@ if TYPE_CHECKING:
 
 Batch = dict[str, "torch.Tensor"]
 """A micro-batch: the same names, as tensors."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """What is exported: the network with all that stands between stored arrays and probabilities.
-
-    Attributes:
-        module: the arrays named in `inputs`, as tensors in that order → probabilities float32 [n, classes].
-        inputs: names of arrays of the data set, and of the graph's inputs.
-        free: for each input, the axes of any size and what they are called (`{0: "n"}`).
-        properties: what whoever asks the graph has to know, as its metadata.
-    """
-
-    module: torch.nn.Module
-    inputs: tuple[str, ...]
-    free: tuple[Mapping[int, str], ...]
-    properties: Mapping[str, str]
+Outputs = dict[str, "torch.Tensor"]
+"""What a network says of some samples, by name: tensors whose first axis is the sample."""
 
 
 class Task(Protocol):
@@ -58,20 +42,31 @@ class Task(Protocol):
         """Tensors of some samples; `seeds` [n] augments each with its own, None leaves them as they are."""
         ...
 
-    def forward(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        """Outputs [n, …] of a batch: what `score` and the evaluation judge."""
+    def forward(self, network: torch.nn.Module, batch: Batch) -> Outputs:
+        """Outputs of a batch: what `score` and the evaluation judge."""
         ...
 
     def loss(self, network: torch.nn.Module, batch: Batch, train: Train) -> torch.Tensor:
         """Mean loss of a micro-batch, a scalar."""
         ...
 
-    def score(self, outputs: torch.Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-        """Validation numbers from the outputs [n, …] of all validation samples; `accuracy`-like key `score` is maximised."""
+    def score(self, outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        """Validation numbers from the outputs of all validation samples; `accuracy`-like key `score` is maximised."""
         ...
 
-    def served(self, network: torch.nn.Module, model: Model, meta: Mapping[str, Any]) -> Served:
-        """What the export stage writes of a trained network."""
+
+class Freezing(Protocol):
+    """What the module of a task offers beside that whose model may have parts that keep their weights."""
+
+    def features(
+        self,
+        network: torch.nn.Module,
+        arrays: Mapping[str, NDArray[Any]],
+        seeds: NDArray[np.uint64],
+        augment: Augment,
+        model: Model,
+    ) -> dict[str, NDArray[Any]]:
+        """What those parts say of some samples: arrays that `batch` then takes instead of those they were made from."""
         ...
 
 

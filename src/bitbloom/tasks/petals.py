@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.tasks import Batch, Served
+from bitbloom.tasks import Batch, Outputs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,17 +50,16 @@ def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, 
     return {"pixels": preprocess.normalise(mixed.pixels), "first": mixed.first, "second": mixed.second, "share": mixed.share}
 
 
-def forward(network: nn.Module, batch: Batch) -> Tensor:
-    """Logits [n, classes]."""
-    logits: Tensor = network(batch["pixels"])
-    return logits
+def forward(network: nn.Module, batch: Batch) -> Outputs:
+    """`logits` [n, classes]."""
+    return {"logits": network(batch["pixels"])}
 
 
 def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
     """Mean cross-entropy with label smoothing; a mixed sample counts for both its labels."""
     from torch.nn.functional import cross_entropy
 
-    logits = forward(network, batch)
+    logits = network(batch["pixels"])
     first, second = (
         cross_entropy(logits, batch[name], reduction="none", label_smoothing=train.label_smoothing)
         for name in ("first", "second")
@@ -68,24 +67,12 @@ def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
     return (first + (second - first) * batch["share"]).mean()
 
 
-def score(outputs: Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Loss and accuracy on the validation split."""
     import torch
     from torch.nn.functional import cross_entropy
 
     labels = torch.from_numpy(arrays["labels"])
-    accuracy = int((outputs.argmax(1) == labels).sum()) / len(labels)
-    return {"loss": float(cross_entropy(outputs, labels)), "accuracy": accuracy, "score": accuracy}
-
-
-def served(network: nn.Module, model: ImageModel, meta: Mapping[str, Any]) -> Served:
-    """`images` uint8 [n, 3, S, S] → probabilities, preprocessing included."""
-    import json
-
-    from torch.nn import Sequential, Softmax
-
-    from bitbloom.models.preprocess import Preprocess
-
-    module = Sequential(Preprocess(model.image_size, model.mean, model.std), network, Softmax(dim=-1))
-    properties = {"classes": json.dumps(meta["classes"], ensure_ascii=False), "image_size": str(meta["image_size"])}
-    return Served(module, ("images",), ({0: "n"},), properties)
+    logits = outputs["logits"]
+    accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
+    return {"loss": float(cross_entropy(logits, labels)), "accuracy": accuracy, "score": accuracy}

@@ -5,14 +5,13 @@ Arrays: as `bitbloom.samples.tweets` packs them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.tasks import Batch, Served
+from bitbloom.tasks import Batch, Outputs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,30 +43,20 @@ def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, 
     return {"tokens": torch.from_numpy(tokens), "labels": torch.from_numpy(arrays["labels"])}
 
 
-def forward(network: nn.Module, batch: Batch) -> Tensor:
-    """Logits [n, classes]."""
-    logits: Tensor = network(batch["tokens"])
-    return logits
+def forward(network: nn.Module, batch: Batch) -> Outputs:
+    """`logits` [n, classes]."""
+    return {"logits": network(batch["tokens"])}
 
 
 def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
     """Mean cross-entropy with label smoothing."""
     from torch.nn.functional import cross_entropy
 
-    return cross_entropy(forward(network, batch), batch["labels"], label_smoothing=train.label_smoothing)
+    return cross_entropy(network(batch["tokens"]), batch["labels"], label_smoothing=train.label_smoothing)
 
 
-def score(outputs: Tensor, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Loss and accuracy on the validation split."""
     from bitbloom.tasks.petals import score as of_classifier
 
     return of_classifier(outputs, arrays)
-
-
-def served(network: nn.Module, model: TextModel, meta: Mapping[str, Any]) -> Served:
-    """`tokens` int64 [n, l] → probabilities; classes and tokenizer in the metadata."""
-    from torch.nn import Sequential, Softmax
-
-    properties = {"classes": json.dumps(meta["classes"], ensure_ascii=False)}
-    properties |= {"tokenizer": meta["tokenizer"]}
-    return Served(Sequential(network, Softmax(dim=-1)), ("tokens",), ({0: "n", 1: "l"},), properties)

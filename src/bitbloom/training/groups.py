@@ -21,10 +21,11 @@ def parameter_groups(network: nn.Module, head: Iterable[nn.Parameter], train: Tr
     network has learnt first is the most general and changes least (Clark et al. 2020, arXiv:2003.10555).
     """
     of_head = {id(parameter) for parameter in head}
-    depths = {name: _depth(name) for name, _ in network.named_parameters()}
+    learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    depths = {name: _depth(name) for name in learning}
     top = max(depths.values(), default=0) + 1
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
+    for name, parameter in learning.items():
         rate = train.learning_rate
         if id(parameter) in of_head:
             rate = train.head_learning_rate or rate

@@ -145,8 +145,8 @@ class Run:
         """Score the weights that would be kept now, and add a row to the history."""
         positions = self.dataset.split("val")
         with self.kept_weights():
-            logits = outputs(self.task, self.network, self.dataset, positions, self.sections.model, self.worker)
-        scores = self.task.score(logits, self.dataset.take(positions))
+            found = outputs(self.task, self.network, self.dataset, positions, self.sections.model, self.worker)
+        scores = self.task.score(found, self.dataset.take(positions))
         row = {
             "epoch": len(self.history.epochs) + 1,
             "step": step,

@@ -26,13 +26,13 @@ class Optimiser:
     """Weights and AdamW state of a network.
 
     Attributes:
-        weights: float32 [p], the network's parameters in order; they are views of it.
+        weights: float32 [p], the network's parameters that learn, in order; they are views of it.
         average: float32 [p], the moving average of the weights, or None.
     """
 
     def __init__(self, network: nn.Module, groups: list[dict[str, Any]], config: Train) -> None:
         self.config = config
-        self.parameters = list(network.parameters())
+        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.weights = torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters])
         for parameter, part in zip(self.parameters, self.split(self.weights), strict=True):
             parameter.data = part

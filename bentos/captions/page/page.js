@@ -1,0 +1,50 @@
+// The page for people: a photo in, sentences out; a sentence in, photos out. No library, no storage, nothing from elsewhere.
+"use strict";
+
+const describe = photosTo("caption", ({ sentences, model_digest }) => {
+  at("label").textContent = sentences[0].sentence;
+  at("bars").replaceChildren(...sentences.map(({ sentence, score }) => bar({ label: sentence, probability: Math.exp(score) })));
+  at("digest").textContent = model_digest;
+});
+
+function find(wish) {
+  const body = JSON.stringify({ sentence: wish });
+  ask("search", { headers: { "Content-Type": "application/json" }, body }, ({ photos }) => {
+    at("summary").textContent = `${photos.length} ${photos.length === 1 ? "photo" : "photos"} for “${wish.trim()}”, the best first`;
+    at("photos").replaceChildren(...photos.map(tile));
+  }, "found-");
+}
+
+function tile({ id, score, captions, thumbnail }) {
+  const image = element("img", "");
+  image.src = thumbnail;
+  image.alt = ""; // the words beside it say what it shows
+  const button = element("button", "tile");
+  button.type = "button";
+  button.title = "Describe this photo";
+  button.append(image, element("span", "name", captions[0] || id), " ", element("span", "percent", score.toFixed(2)));
+  button.addEventListener("click", async () => {
+    reveal("drop");
+    const response = await fetch(thumbnail).catch(() => null);
+    if (response?.ok) describe(new File([await response.blob()], id));
+    else complain("This photo cannot be fetched. Is the service still running? Try again in a moment.");
+  });
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
+}
+
+function reveal(id) {
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  at(id).scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+}
+
+at("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  find(at("sentence").value);
+});
+at("alike").addEventListener("click", () => {
+  at("sentence").value = at("label").textContent;
+  at("form").requestSubmit();
+  reveal("search");
+});

@@ -1,0 +1,87 @@
+"""A classifier: its network, what stands before it and its softmax as one ONNX graph, and a static int8 variant.
+
+A task's `export` is one line:
+
+    return classification.export(trained, graph, config, folder)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bitbloom import canonical
+from bitbloom.config import Export
+from bitbloom.dataset import Arrays, Dataset
+from bitbloom.exporters import Parity
+from bitbloom.exporters.graphs import Graph, batches, by_onnx, by_torch, tensors, write
+from bitbloom.inference import Trained
+from bitbloom.models import quantise
+
+FP32, INT8 = "model.onnx", "model.int8.onnx"
+PROBABILITIES = "probabilities"
+
+
+def export(trained: Trained, graph: Graph, config: Export, folder: Path) -> Parity:
+    """Write the graph (inputs: arrays of the data set; output `probabilities` float32 [n, classes]) and its int8 variant."""
+    dataset = trained.dataset
+    program, proto = write(graph, taken(graph, dataset, dataset.split("test")[:2]), folder / FP32, config.opset)
+    if config.int8:
+        ranges = quantise.measure(program, calibration(graph, dataset, config.calibration_samples))
+        with canonical.replacing(folder / INT8) as temporary:
+            quantise.save(quantise.static_int8(proto, ranges), temporary)
+    return compare(graph, dataset, config, folder)
+
+
+def taken(graph: Graph, dataset: Dataset, positions: NDArray[np.int64]) -> Arrays:
+    """The graph's inputs at some positions."""
+    found = dataset.take(positions)
+    return {name: found[name] for name in graph.inputs}
+
+
+def calibration(graph: Graph, dataset: Dataset, count: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Batches of training samples, spread evenly over the split."""
+    train = dataset.split("train")
+    chosen = train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(np.int64)]
+    return (tensors(batch) for batch in batches(taken(graph, dataset, chosen)))
+
+
+def compare(graph: Graph, dataset: Dataset, config: Export, folder: Path) -> Parity:
+    """Labels and probabilities of the test split: ONNX Runtime against PyTorch, and what int8 costs."""
+    test = dataset.split("test")
+    inputs, labels = taken(graph, dataset, test), dataset.take(test)["labels"]
+    expected, found = by_torch(graph, inputs)[PROBABILITIES], by_onnx(folder / FP32, inputs)[PROBABILITIES]
+    difference = float(np.abs(found - expected).max())
+    verdict: dict[str, Any] = {
+        "samples": len(test),
+        "labels_equal": int((found.argmax(1) == expected.argmax(1)).sum()),
+        "within_tolerance": difference <= config.tolerance,
+        "tolerance": config.tolerance,
+    }
+    measured: dict[str, Any] = {"largest_difference": difference}
+    if config.int8:
+        kept = by_onnx(folder / INT8, inputs)[PROBABILITIES].argmax(1) == labels
+        verdict["int8"], measured["int8"] = int8_cost(expected.argmax(1) == labels, kept, config.int8_cost)
+    return Parity(verdict, measured, wrong(verdict))
+
+
+def int8_cost(right: NDArray[np.bool_], kept: NDArray[np.bool_], bound: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The verdict that is hashed, and the measured accuracies that are not: ONNX Runtime's last bits depend on the CPU."""
+    cost = float(right.mean() - kept.mean())
+    verdict = {"accuracy_cost_bound": bound, "within_bound": cost <= bound}
+    return verdict, {"accuracy": float(kept.mean()), "accuracy_fp32": float(right.mean()), "accuracy_cost": cost}
+
+
+def wrong(verdict: dict[str, Any]) -> str:
+    """What is wrong with the fp32 graph, in words; empty when it is the network."""
+    if verdict["labels_equal"] == verdict["samples"] and verdict["within_tolerance"]:
+        return ""
+    return (
+        f"{verdict['labels_equal']} of {verdict['samples']} labels are equal, "
+        f"probabilities within {verdict['tolerance']}: {verdict['within_tolerance']}"
+    )

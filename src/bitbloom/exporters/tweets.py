@@ -1,0 +1,26 @@
+"""Texts: `tokens` int64 [n, l] → probabilities; classes and tokenizer in the metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from torch.nn import Sequential, Softmax
+
+from bitbloom.config import Export
+from bitbloom.exporters import Parity, classification
+from bitbloom.exporters.graphs import Graph
+from bitbloom.inference import Trained
+
+
+def export(trained: Trained, config: Export, folder: Path) -> Parity:
+    """Write and compare the classifier's graphs."""
+    return classification.export(trained, graph(trained), config, folder)
+
+
+def graph(trained: Trained) -> Graph:
+    """The network and its softmax."""
+    classes = json.dumps(trained.meta["classes"], ensure_ascii=False)
+    properties = {"classes": classes, "tokenizer": trained.meta["tokenizer"], "task": "tweets"}
+    module = Sequential(trained.network, Softmax(dim=-1))
+    return Graph(module, ("tokens",), (classification.PROBABILITIES,), ({0: "n", 1: "l"},), properties)

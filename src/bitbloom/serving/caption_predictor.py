@@ -1,0 +1,222 @@
+"""The exported model of photos and sentences, ready to answer: a photo in, sentences out; a sentence in, photos out.
+
+`bitbloom predict` and the service both answer with it. It needs NumPy, Pillow, ftfy, tokenizers and ONNX Runtime only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from typing_extensions import TypedDict
+
+from bitbloom import canonical, imaging, texts, vocabulary
+from bitbloom.errors import BitBloomError
+from bitbloom.models.tokens import cut, encode
+from bitbloom.serving import model_files
+from bitbloom.serving.predictor import open_session, shortest
+from bitbloom.serving.search import Sentence, search
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+WIDTH = 4
+"""Beams of a search, and so sentences of an answer."""
+WORDLESS = "there is no word in the sentence"
+WORD = re.compile(r"\w")
+
+Embedding = NDArray[np.float32]
+
+
+class Written(TypedDict):
+    """A sentence that the model wrote, and the mean log-probability of its words."""
+
+    sentence: str
+    score: float
+
+
+class Answer(TypedDict):
+    """What the model writes of a photo, best first, and the digest of the model asked."""
+
+    sentences: list[Written]
+    model_digest: str
+
+
+class Found(TypedDict):
+    """A photo of the index: how similar it is to the sentence (cosine), its own captions, and where its thumbnail is."""
+
+    id: str
+    score: float
+    captions: list[str]
+    thumbnail: str
+
+
+class Findings(TypedDict):
+    """Photos, the most similar first, and the digest of the model asked."""
+
+    photos: list[Found]
+    model_digest: str
+
+
+class Fit(TypedDict):
+    """A sentence, and how similar it is to the photo: the cosine of their embeddings, -1 to 1."""
+
+    sentence: str
+    similarity: float
+
+
+class Fits(TypedDict):
+    """Sentences in the order of the question, and the digest of the model asked."""
+
+    sentences: list[Fit]
+    model_digest: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """Photos that can be found: unit embeddings float32 [m, E], and `id` and `captions` of each."""
+
+    embeddings: Embedding
+    photos: list[dict[str, Any]]
+
+    @classmethod
+    def open(cls, folder: Path) -> Index:
+        """Read the index in a model's folder. Raises BitBloomError when its parts do not fit each other."""
+        try:
+            embeddings = np.load(folder / model_files.EMBEDDINGS)
+            photos = canonical.read_json(folder / model_files.PHOTOS)
+        except (OSError, ValueError) as error:
+            raise BitBloomError(f"{folder / model_files.INDEX} cannot be read ({error}): export it again") from error
+        thumbnails = len(list((folder / model_files.THUMBNAILS).glob("*.jpg")))
+        if not len(embeddings) == len(photos) == thumbnails:
+            counts = f"{len(embeddings)} embeddings, {len(photos)} photos and {thumbnails} thumbnails"
+            raise BitBloomError(f"{folder / model_files.INDEX} has {counts}: export it again")
+        return cls(embeddings, photos)
+
+    def nearest(self, embedding: Embedding, count: int) -> list[Found]:
+        """The photos most similar to an embedding [E], equal ones in the order of the index."""
+        scores = np.einsum("me,e->m", self.embeddings, embedding)  # one thread, always the same order of sums
+        return [self._found(at, scores[at]) for at in np.argsort(-scores, kind="stable")[:count].tolist()]
+
+    def _found(self, at: int, score: np.float32) -> Found:
+        photo = self.photos[at]
+        return Found(id=photo["id"], score=shortest(score), captions=photo["captions"], thumbnail=f"photos/{at:05}.jpg")
+
+
+@dataclass(frozen=True)
+class CaptionPredictor:
+    """The graphs of the export stage in ONNX Runtime sessions, and the index.
+
+    Attributes:
+        image: `images` uint8 [n, 3, side, side] → `embedding` float32 [n, E], unit length; `memory` float32
+            [n, L, 2, H, T, D], keys and values of the decoder's cross-attention.
+        text: `tokens` int64 [n, l] → `embedding` float32 [n, E], unit length.
+        decoder: one step: `words` int64 [n], `position` int64 [1], `memory`, `past` float32 [n, L, 2, H, W, D] → `scores`
+            float32 [n, V], log-probabilities of the next word, and `present`, the next `past`.
+        words: the decoder's vocabulary.
+        tokenizer: of the text encoder.
+        index: photos to find.
+        image_size: side of the square that the graph takes, pixels.
+        digest: of the files of the model (`model_files.digest`).
+        max_pixels: larger photos are refused.
+    """
+
+    image: InferenceSession
+    text: InferenceSession
+    decoder: InferenceSession
+    words: tuple[str, ...]
+    tokenizer: Tokenizer
+    index: Index
+    image_size: int
+    digest: str
+    max_pixels: int
+
+    @classmethod
+    def open(cls, folder: Path, digest: str | None = None, max_pixels: int = imaging.MAX_PIXELS) -> CaptionPredictor:
+        """Open the model in a folder.
+
+        Raises:
+            BitBloomError: a file is missing, they are not those of this `digest`, or not of the export stage.
+        """
+        found = model_files.digest(model_files.files(folder))
+        if digest is not None and found != digest:
+            raise BitBloomError(f"the model in {folder} has the digest {found}, not {digest}: build it again or fetch it again")
+        image, text, decoder = (open_session(folder / name)[0] for name in model_files.GRAPHS)
+        try:
+            words = tuple(json.loads(_metadata(decoder)["vocabulary"]))
+            tokenizer, side = Tokenizer.from_str(_metadata(text)["tokenizer"]), int(_metadata(image)["image_size"])
+        except (KeyError, ValueError) as error:
+            raise BitBloomError(f"{folder} lacks the metadata of the export stage ({error}): export it again") from error
+        if words[: len(vocabulary.SPECIAL)] != vocabulary.SPECIAL:
+            raise BitBloomError(f"the vocabulary of {folder} does not begin with {vocabulary.SPECIAL}: export it again")
+        return cls(image, text, decoder, words, tokenizer, Index.open(folder), side, found, max_pixels)
+
+    def answer(self, photo: bytes, width: int = WIDTH) -> Answer:
+        """Sentences for an image file. Raises UnreadableImage with the reason."""
+        sentences = [
+            Written(sentence=vocabulary.sentence(one.words, self.words), score=shortest(np.float32(one.score)))
+            for one in self.write(self._square(photo), width)
+        ]
+        return Answer(sentences=sentences, model_digest=self.digest)
+
+    def write(self, image: NDArray[np.uint8], width: int = WIDTH) -> list[Sentence]:
+        """Sentences for an image [3, side, side], best first, by a beam search of this width.
+
+        One image a run, always, its beams the batch: then an answer cannot depend on which photos it came with.
+        """
+        memory = self._look(image)[1]
+
+        def step(words: NDArray[np.int64], position: int, past: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
+            inputs = {"words": words, "position": np.array([position]), "past": past, "memory": memory.repeat(len(words), 0)}
+            scores, present = self.decoder.run(["scores", "present"], inputs)
+            return scores, present
+
+        _, *shape = next(taken.shape for taken in self.decoder.get_inputs() if taken.name == "past")
+        return search(step, np.zeros((1, *shape), np.float32), width, length=shape[3])
+
+    def find(self, sentence: str, count: int) -> Findings | None:
+        """The `count` photos most similar to a sentence, or all; None when there is no word in it."""
+        embedding = self._read(sentence)
+        if embedding is None:
+            return None
+        return Findings(photos=self.index.nearest(embedding, count), model_digest=self.digest)
+
+    def compare(self, photo: bytes, sentences: Sequence[str]) -> Fits | None:
+        """How similar each sentence is to an image file; None when there is no word in one. Raises UnreadableImage."""
+        embeddings = [self._read(sentence) for sentence in sentences]
+        seen = self._look(self._square(photo))[0]
+        fits = [
+            Fit(sentence=sentence, similarity=shortest(np.einsum("e,e->", seen, embedding)))
+            for sentence, embedding in zip(sentences, embeddings, strict=True)
+            if embedding is not None
+        ]
+        return Fits(sentences=fits, model_digest=self.digest) if len(fits) == len(sentences) else None
+
+    def _square(self, photo: bytes) -> NDArray[np.uint8]:
+        return imaging.square(imaging.decode(photo, self.max_pixels), self.image_size)
+
+    def _look(self, image: NDArray[np.uint8]) -> tuple[Embedding, NDArray[np.float32]]:
+        """Embedding [E] and memory [1, L, 2, H, T, D] of an image [3, side, side]."""
+        embedding, memory = self.image.run(["embedding", "memory"], {"images": image[None]})
+        return embedding[0], memory
+
+    def _read(self, sentence: str) -> Embedding | None:
+        """The embedding [E] of a sentence, cleaned as in training; None when there is no word in it."""
+        cleaned = texts.clean(sentence)
+        if not WORD.search(cleaned):
+            return None
+        (embedding,) = self.text.run(["embedding"], {"tokens": cut(*encode(self.tokenizer, [cleaned]))})
+        result: Embedding = embedding[0]
+        return result
+
+
+def _metadata(session: InferenceSession) -> dict[str, str]:
+    properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    return properties

@@ -1,0 +1,48 @@
+"""Which files of a model's folder answer, and the one digest that names them.
+
+A classifier is one graph. A model of photos and sentences is three graphs and the index of photos that it searches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance.digests import file_digest, folder_files, listing_digest
+from bitbloom.serving.predictor import MODEL
+
+GRAPHS = IMAGE, TEXT, DECODER = "image.onnx", "text.onnx", "decoder.onnx"
+INDEX = "index"
+EMBEDDINGS, PHOTOS, THUMBNAILS = f"{INDEX}/embeddings.npy", f"{INDEX}/photos.json", f"{INDEX}/photos"
+
+
+def writes_captions(folder: Path) -> bool:
+    """Whether this is the folder of a model of photos and sentences."""
+    return (folder / IMAGE).is_file()
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """What the service needs of `models/<target>`, by the path it gets there.
+
+    Raises:
+        BitBloomError: a file is missing.
+    """
+    if not writes_captions(folder):
+        return _present({MODEL: folder / MODEL})
+    index = {f"{INDEX}/{name}": path for name, path in folder_files(folder / INDEX).items()}
+    named = {name: folder / name for name in (*GRAPHS, EMBEDDINGS, PHOTOS)}
+    return _present(dict(sorted((index | named).items())))
+
+
+def digest(found: Mapping[str, Path]) -> str:
+    """The digest of the model made of these files: of one file its own, of several that of their sorted list."""
+    digests = {name: file_digest(path) for name, path in found.items()}
+    return next(iter(digests.values())) if len(digests) == 1 else listing_digest(digests)
+
+
+def _present(found: dict[str, Path]) -> dict[str, Path]:
+    for path in found.values():
+        if not path.is_file():
+            raise BitBloomError(f"{path} is missing: `make export TARGET=…` makes it")
+    return found

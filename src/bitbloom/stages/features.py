@@ -1,0 +1,85 @@
+"""features: ask the parts of a model that keep their weights once, for every sample, instead of in every epoch.
+
+    python -m bitbloom.stages.features captions-folder     # → data/features/captions-folder/
+
+It is a stage of the targets whose model has such parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bitbloom import canonical, progress, tasks
+from bitbloom.dataset import Dataset
+from bitbloom.inference import BATCH
+from bitbloom.models import weights
+from bitbloom.numerics import pins, seeds
+from bitbloom.stages import main
+from bitbloom.target import Target
+from bitbloom.tasks import Freezing
+from bitbloom.training import workers
+
+READS = ("task", "model", "augment", "train", "numerics")
+PURPOSE = 99
+"""What is mixed with `train.seed` here, so that no sample is seen in the features as it is in training."""
+
+
+def run(target: Target) -> None:
+    """Write data/features/<target>/: one array a name, a row a sample."""
+    weights.ensure_all(target.model.starts_from())
+    with canonical.replacing_folder(target.features) as folder:
+        workers.launch(ask, 1 << 30, target, folder)
+    dataset = Dataset.open(target.processed, target.features)
+    print(", ".join(f"{path.stem} {list(dataset.arrays[path.stem].shape)}" for path in sorted(target.features.glob("*.npy"))))
+
+
+@torch.no_grad()
+def ask(worker: workers.Worker, target: Target, folder: Path) -> None:
+    """One worker's batches, each computed alone, into files that all workers have mapped."""
+    pins.pin_torch()
+    dataset = Dataset.open(target.processed)
+    task = tasks.load(target.task)
+    torch.manual_seed(target.train.seed)
+    network = task.build(target.model, dataset.meta).eval()
+    sample_seeds = seeds.derive(dataset.sample_seeds(), target.train.seed, PURPOSE)
+    batches = [np.arange(first, min(first + BATCH, len(dataset.samples))) for first in range(0, len(dataset.samples), BATCH)]
+    files: dict[str, NDArray[Any]] = {}
+    shown = progress.advancing("features", len(batches)) if worker.first else contextlib.nullcontext(lambda _: None)
+    with shown as advance:
+        for number in range(worker.rank, len(batches), worker.world) or [0]:  # every worker has to come to the barriers
+            filled = np.resize(batches[number], BATCH)  # matrices with few rows have other bits on other CPUs
+            found = cast(Freezing, task).features(
+                network, dataset.take(filled), sample_seeds[filled], target.augment, target.model
+            )
+            files = files or mapped(worker, folder, found, len(dataset.samples))
+            for name, array in found.items():
+                files[name][batches[number]] = array[: len(batches[number])]
+            advance(worker.world)
+    wait(worker)
+
+
+def mapped(worker: workers.Worker, folder: Path, found: Mapping[str, NDArray[Any]], rows: int) -> dict[str, NDArray[Any]]:
+    """The files of arrays like these, with so many rows; the first worker makes them."""
+    files = {name: folder / f"{name}.npy" for name in found}
+    if worker.first:
+        for name, array in found.items():
+            np.lib.format.open_memmap(files[name], "w+", array.dtype, (rows, *array.shape[1:])).flush()
+    wait(worker)
+    return {name: np.lib.format.open_memmap(file, "r+") for name, file in files.items()}
+
+
+def wait(worker: workers.Worker) -> None:
+    """Until all workers have come here; an error when one of them will not."""
+    if worker.world > 1:
+        torch.distributed.barrier()
+
+
+if __name__ == "__main__":
+    main(run, READS)

@@ -1,0 +1,174 @@
+"""Task `captions`: a photo → a sentence that says what is in it, and photos and sentences that belong together.
+
+Arrays: as `bitbloom.samples.captions` packs them; where a tower is frozen also what `features` made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.tasks import Batch, Outputs
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bitbloom.config import Augment, CaptionModel, Train
+    from bitbloom.models.captioner import Captioner
+
+CAPTION, VIEW, VIEWS = 16, 17, 18
+"""Purposes that a sample's seed is derived for, beside those of its augmentation."""
+
+
+def build(model: CaptionModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
+    """Both towers and the writer."""
+    from bitbloom.models import captioner
+
+    return captioner.build(model, meta, pretrained)
+
+
+def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
+    """The towers learn at the learning rate, falling from layer to layer; what is new on top of them at the head's."""
+    from bitbloom.training import groups
+
+    towers = ("dual.vision_model.", "dual.text_model.")
+    new = [parameter for name, parameter in network.named_parameters() if not name.startswith(towers)]
+    return groups.parameter_groups(network, new, train)
+
+
+def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: CaptionModel) -> Batch:
+    """One sentence a photo, drawn, for training (c = 1), all of them (c = C) without `seeds`.
+
+    `words` int64 [n, c, W]; `pixels` float32 [n, 3, s, s], or `places` float32 [n, T, D] of a frozen image tower; `tokens`
+    int64 [n, c, l], or `meanings` float32 [n, c, width] of a frozen text tower.
+    """
+    chosen = range(arrays["words"].shape[1]) if seeds is None else None
+    rows = np.arange(len(arrays["words"]))[:, None]
+    columns = np.array([list(chosen)] * len(rows)) if chosen is not None else one_each(arrays["words"], seeds)[:, None]
+    said = {name: arrays[name][rows, columns] for name in ("words", "tokens", "meanings") if name in arrays}
+    if "meanings" in said:
+        del said["tokens"]
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in said.items()} | _seen(arrays, seeds, augment, model)
+
+
+def one_each(words: NDArray[np.int64], seeds: Any) -> NDArray[np.int64]:
+    """Which of its sentences each photo is learned with, [n]."""
+    from bitbloom.numerics import seeds as draw
+    from bitbloom.samples.captions import PADDING
+
+    there = (words[:, :, 0] != PADDING).sum(axis=1)
+    return draw.below(draw.derive(seeds, CAPTION), there)
+
+
+def _seen(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: CaptionModel) -> Batch:
+    """The photos' side of a batch."""
+    import torch
+
+    from bitbloom.models.augment import vary
+    from bitbloom.models.preprocess import Preprocess, scale
+    from bitbloom.numerics import seeds as draw
+
+    if "places" in arrays:
+        views = np.full(len(arrays["places"]), arrays["places"].shape[1])
+        view = np.zeros_like(views) if seeds is None else draw.below(draw.derive(seeds, VIEW), views)
+        return {"places": torch.from_numpy(arrays["places"][np.arange(len(views)), view].astype(np.float32))}
+    preprocess, images = Preprocess(model.image.image_size, model.image.mean, model.image.std), torch.from_numpy(arrays["images"])
+    if seeds is None:
+        return {"pixels": preprocess(images)}
+    return {"pixels": preprocess.normalise(vary(scale(images), seeds, model.image.image_size, augment))}
+
+
+def features(
+    network: nn.Module, arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64], augment: Augment, model: CaptionModel
+) -> dict[str, NDArray[Any]]:
+    """What the frozen towers say of some samples.
+
+    `places` float16 [n, views, T, D] of the image tower, the first view the photo as it is; `meanings` float32 [n, C, width] of
+    the text tower.
+    """
+    import torch
+
+    from bitbloom.numerics import seeds as draw
+
+    captioner = _captioner(network)
+    found: dict[str, NDArray[Any]] = {}
+    if model.image_layers == 0:
+        varied = (None, *(draw.derive(seeds, VIEWS, view) for view in range(1, model.views)))
+        views = [captioner.places(_seen(arrays, view, augment, model)["pixels"]) for view in varied]
+        found["places"] = torch.stack(views, dim=1).half().numpy()
+    if model.text_layers == 0:
+        tokens = torch.from_numpy(arrays["tokens"])
+        found["meanings"] = captioner.meaning(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1).numpy()
+    return found
+
+
+def forward(network: nn.Module, batch: Batch) -> Outputs:
+    """Unit vectors `images` [n, E] and `texts` [n, c, E], and `surprise` [n, c]: mean -log p of a sentence's words, 0 of none."""
+    captioner = _captioner(network)
+    places, texts = _places(captioner, batch), _texts(captioner, batch)
+    words = batch["words"]
+    many = places[:, None].expand(-1, words.shape[1], -1, -1).flatten(0, 1)
+    surprise = _surprise(captioner, many, words.flatten(0, 1), 0.0).view(words.shape[:2])
+    return {"images": captioner.image_embedding(places), "texts": texts, "surprise": surprise}
+
+
+def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
+    """The symmetric contrastive loss within the micro-batch, and cross-entropy of the next word with label smoothing."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    captioner = _captioner(network)
+    places, texts = _places(captioner, batch), _texts(captioner, batch)[:, 0]
+    similar = captioner.similarity(captioner.image_embedding(places), texts)
+    pairs = torch.arange(len(similar))
+    contrast = (cross_entropy(similar, pairs) + cross_entropy(similar.T, pairs)) / 2
+    written = _surprise(captioner, places, batch["words"][:, 0], train.label_smoothing).mean()
+    return contrast + captioner.caption_weight * written
+
+
+def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Loss of writing, and recall at 5 in both directions among the validation split's photos and first sentences."""
+    images, firsts = outputs["images"], outputs["texts"][:, 0]
+    similar = images @ firsts.T
+    own = similar.diagonal()
+    above = [(side > own[:, None]).sum(dim=1) < 5 for side in (similar, similar.T)]
+    recall = sum(int(hits.sum()) for hits in above) / (2 * len(own))
+    there = outputs["surprise"] > 0
+    surprise = float(outputs["surprise"].sum() / there.sum())
+    return {"loss": surprise, "recall": recall, "score": recall}
+
+
+def _captioner(network: nn.Module) -> Captioner:
+    from bitbloom.models.captioner import Captioner
+
+    assert isinstance(network, Captioner)
+    return network
+
+
+def _places(captioner: Captioner, batch: Batch) -> Tensor:
+    return batch["places"] if "places" in batch else captioner.places(batch["pixels"])
+
+
+def _texts(captioner: Captioner, batch: Batch) -> Tensor:
+    """Unit vectors [n, c, E] of the sentences."""
+    if "meanings" in batch:
+        return captioner.text_embedding(batch["meanings"])
+    tokens = batch["tokens"]
+    return captioner.text_embedding(captioner.meaning(tokens.flatten(0, 1))).view(*tokens.shape[:2], -1)
+
+
+def _surprise(captioner: Captioner, places: Tensor, words: Tensor, smoothing: float) -> Tensor:
+    """Mean -log p of each sentence's words [n], each given those before it; `smoothing` of them spread over all words."""
+    from bitbloom.samples.captions import PADDING
+
+    scores = captioner.next_words(places, words[:, :-1])
+    wanted, there = words[:, 1:], (words[:, 1:] != PADDING).float()
+    right = -scores.gather(2, wanted[:, :, None])[:, :, 0]
+    each = right + (-scores.mean(dim=2) - right) * smoothing
+    surprise: Tensor = (each * there).sum(dim=1) / there.sum(dim=1).clamp(min=1.0)
+    return surprise

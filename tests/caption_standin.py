@@ -1,0 +1,216 @@
+"""A stand-in for a trained model of photos and sentences: it names a photo's colour, so that answers are known beforehand."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from PIL import Image
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from bitbloom.config import Service
+from bitbloom.provenance import archive
+from bitbloom.serving import build, model_files
+from bitbloom.vocabulary import END, SPECIAL
+from standin import REPOSITORY, Served, serving
+
+SIDE, LENGTH = 16, 8
+COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
+VOCABULARY = (*SPECIAL, "a", "the", *COLOURS, "flower")
+NUMBER = {word: number for number, word in enumerate(VOCABULARY)}
+FOLLOWS = {
+    "<start>": {"a": 6.0, "the": 5.0},
+    "a": dict.fromkeys(COLOURS, 0.0),
+    "the": dict.fromkeys(COLOURS, 0.0),
+    **{colour: {"flower": 6.0} for colour in COLOURS},
+    "flower": {"<end>": 6.0},
+}
+"""What may follow a word, and how gladly; which colour, the photo says. No word is written twice."""
+NEVER, TWICE = -9.0, -20.0
+PHOTOS = [("scarlet.jpg", "red"), ("leaf.jpg", "green"), ("sky.jpg", "blue"), ("poppy.jpg", "red"), ("sea.jpg", "blue")]
+"""The index: names of photos, and what colour they have."""
+LIMITS = Service(title="Captions", max_bytes=300_000, max_pixels=1_000_000, max_batch=3)
+
+
+def photo(colour: str | tuple[int, int, int], width: int = 64, height: int = 48, kind: str = "JPEG") -> bytes:
+    """An image file of one colour."""
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), COLOURS[colour] if isinstance(colour, str) else colour).save(stream, kind)
+    return stream.getvalue()
+
+
+def tokenizer() -> Tokenizer:
+    """A word a token, in lower case; eight tokens at most."""
+    made = Tokenizer(
+        models.WordLevel({"[PAD]": 0, "[UNK]": 1, **{word: at for at, word in enumerate(COLOURS, 2)}}, unk_token="[UNK]")
+    )
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.enable_truncation(8)
+    made.enable_padding(length=8)
+    return made
+
+
+def write_model(folder: Path) -> Path:
+    """The folder of a model by the export contract."""
+    (folder / model_files.THUMBNAILS).mkdir(parents=True)
+    _write_image(folder / model_files.IMAGE)
+    _write_text(folder / model_files.TEXT)
+    _write_decoder(folder / model_files.DECODER)
+    write_index(folder)
+    return folder
+
+
+def write_index(folder: Path) -> None:
+    """PHOTOS, each with one caption."""
+    unit = [np.array(COLOURS[colour]) / np.linalg.norm(COLOURS[colour]) for _, colour in PHOTOS]
+    np.save(folder / model_files.EMBEDDINGS, np.array(unit, np.float32))
+    listed = [{"id": name, "captions": [f"A {colour} flower."]} for name, colour in PHOTOS]
+    (folder / model_files.PHOTOS).write_text(json.dumps(listed))
+    for at, (_, colour) in enumerate(PHOTOS):
+        (folder / model_files.THUMBNAILS / f"{at:05}.jpg").write_bytes(photo(colour, 32, 32))
+
+
+def _write_image(path: Path) -> None:
+    """The mean colour is the embedding, its direction, and the memory [n, 1, 2, 1, 1, 3]."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats", "sides"], ["means"], keepdims=0),
+        helper.make_node("Div", ["means", "white"], ["colour"]),
+        helper.make_node("LpNormalization", ["colour"], ["embedding"], axis=1, p=2),
+        helper.make_node("Unsqueeze", ["colour", "four"], ["column"]),
+        helper.make_node("Expand", ["column", "both"], ["memory"]),
+    ]
+    constants = {"sides": [2, 3], "white": np.float32(255), "four": [1, 2, 3, 4], "both": [1, 1, 2, 1, 1, 3]}
+    inputs = {"images": (TensorProto.UINT8, ["n", 3, SIDE, SIDE])}
+    outputs = {"embedding": ["n", 3], "memory": ["n", 1, 2, 1, 1, 3]}
+    _write(path, nodes, constants, inputs, outputs, {"image_size": str(SIDE)})
+
+
+def _write_text(path: Path) -> None:
+    """The direction of the sum of the colours that a sentence names; other words are a little grey."""
+    table = np.array([(0, 0, 0), (1, 1, 1), *COLOURS.values()], np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "tokens"], ["colours"]),
+        helper.make_node("ReduceSum", ["colours", "words"], ["sum"], keepdims=0),
+        helper.make_node("LpNormalization", ["sum"], ["embedding"], axis=1, p=2),
+    ]
+    inputs = {"tokens": (TensorProto.INT64, ["n", "l"])}
+    _write(path, nodes, {"table": table, "words": [1]}, inputs, {"embedding": ["n", 3]}, {"tokenizer": tokenizer().to_str()})
+
+
+def _write_decoder(path: Path) -> None:
+    """log softmax of FOLLOWS + the photo's colour - what was written before, which `past` holds as one-hot rows [W, V]."""
+    size = len(VOCABULARY)
+    follows = np.full((size, size), NEVER, np.float32)
+    for word, choices in FOLLOWS.items():
+        for choice, gladly in choices.items():
+            follows[NUMBER[word], NUMBER[choice]] = gladly
+    shows = np.zeros((3, size), np.float32)
+    for channel, colour in enumerate(COLOURS):
+        shows[channel, NUMBER[colour]] = 4.0
+    nodes = [
+        helper.make_node("Gather", ["identity", "words"], ["hot"]),
+        helper.make_node("Unsqueeze", ["hot", "inner"], ["row"]),
+        helper.make_node("Equal", ["places", "position"], ["here"]),
+        helper.make_node("Where", ["here", "row", "past"], ["present"]),
+        helper.make_node("ReduceMax", ["present", "others"], ["said"], keepdims=0),
+        helper.make_node("Mul", ["said", "twice"], ["again"]),
+        helper.make_node("Gather", ["follows", "words"], ["gladly"]),
+        helper.make_node("ReduceMean", ["memory", "others"], ["colour"], keepdims=0),
+        helper.make_node("MatMul", ["colour", "shows"], ["seen"]),
+        helper.make_node("Sum", ["again", "gladly", "seen"], ["logits"]),
+        helper.make_node("LogSoftmax", ["logits"], ["scores"], axis=1),
+    ]
+    constants = {
+        "identity": np.eye(size, dtype=np.float32),
+        "inner": [1, 2, 3, 4],
+        "places": np.arange(LENGTH).reshape(LENGTH, 1),
+        "others": [1, 2, 3, 4],
+        "twice": np.float32(TWICE),
+        "follows": follows,
+        "shows": shows,
+    }
+    inputs = {
+        "words": (TensorProto.INT64, ["n"]),
+        "position": (TensorProto.INT64, [1]),
+        "memory": (TensorProto.FLOAT, ["n", 1, 2, 1, 1, 3]),
+        "past": (TensorProto.FLOAT, ["n", 1, 2, 1, LENGTH, size]),
+    }
+    outputs = {"scores": ["n", size], "present": ["n", 1, 2, 1, LENGTH, size]}
+    _write(path, nodes, constants, inputs, outputs, {"vocabulary": json.dumps(VOCABULARY)})
+
+
+def _write(
+    path: Path,
+    nodes: Sequence[NodeProto],
+    constants: Mapping[str, object],
+    inputs: Mapping[str, tuple[int, list[object]]],
+    outputs: Mapping[str, list[object]],
+    properties: Mapping[str, str],
+) -> None:
+    graph = helper.make_graph(
+        nodes,
+        "standin",
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {"task": "captions", **properties})
+    onnx.save(model, path)
+
+
+def sure(photo_colour: str, first: str, colour: str) -> float:
+    """Mean log-probability of `<first> <colour> flower`, as the decoder has to find it, by hand."""
+    seen = dict(zip(COLOURS, (np.array(COLOURS[photo_colour]) * 4.0 / 255).tolist(), strict=True))
+    said, total = {"<start>"}, 0.0
+    for before, word in zip(("<start>", first, colour, "flower"), (first, colour, "flower", VOCABULARY[END]), strict=True):
+        said.add(before)
+        logits = [
+            FOLLOWS[before].get(other, NEVER) + seen.get(other, 0.0) + (TWICE if other in said else 0.0) for other in VOCABULARY
+        ]
+        total += logits[NUMBER[word]] - float(np.log(np.exp(logits).sum()))
+    return total / 4
+
+
+def write_service(folder: Path, model: Path) -> Path:
+    """What lies beside `service.py` in the Bento of this model."""
+    files = model_files.files(model)
+    settings = {name: value for name, value in vars(LIMITS).items() if name != "int8"}
+    facts = {"data_digest": "d" * 64, "lock_digest": "l" * 64, "model_digest": model_files.digest(files)}
+    named = {"target": "captions", "task": "captions"}
+    (folder / "lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
+    texts = {"service.json": named | settings, "provenance.json": named | facts | {"rebuild": "make verify TARGET=captions"}}
+    context = folder / "context"
+    context.mkdir()
+    build.assemble(context, REPOSITORY / "bentos/captions", {**files, build.LOCK: folder / "lock"}, texts)
+    return context
+
+
+@pytest.fixture(scope="session")
+def caption_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the stand-in model."""
+    return write_model(tmp_path_factory.mktemp("captions") / "models/captions")
+
+
+@pytest.fixture(scope="session")
+def served_captions(caption_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service for photos and sentences, built, installed and started by BentoML."""
+    from bitbloom.serving.store import install
+
+    folder, home = caption_model.parents[1], tmp_path_factory.mktemp("bentoml-captions")
+    context = write_service(folder, caption_model)
+    with build.built(context, "captions", {"task": "captions"}) as (bento, _):
+        archive.write(bento, folder / "captions.bento")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(home))
+        install(folder / "captions.bento")
+    with serving("captions:latest", home, tmp_path_factory.mktemp("elsewhere-captions")) as url:
+        yield Served(url, folder, home, "captions")

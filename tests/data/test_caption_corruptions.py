@@ -1,0 +1,264 @@
+"""The corruption matrix of `captions`: every expectation is broken alone, and says so with the rows at fault."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bitbloom import canonical, imaging
+from bitbloom.config import Gate
+from bitbloom.gate import derived
+from bitbloom.gate.check import check, suite_path
+from bitbloom.gate.nameless import NAME_NOTHING
+from bitbloom.gate.verdict import NOT_CHECKED, PASSED
+from bitbloom.samples import captions
+from bitbloom.sources import SourceFile, coco_folder, garden_captions
+from bitbloom.sources.importing import import_data
+from bitbloom.stages.ingest import describe_files
+
+SUITE = suite_path("captions").resolve()
+EXPECTATIONS = {one["meta"]["name"] for one in canonical.read_json(SUITE)["expectations"]}
+REAL = Path(__file__).parents[3] / "shared/data/captions.tar"
+ROWS = 30
+GATE = {"rows": [20, 40], "captions": [2, 3], "words": [3, 20]}
+NOUNS = ["dog", "cat", "child", "man", "woman", "horse"]
+VERBS = ["runs", "sits", "jumps", "stands", "plays"]
+PLACES = ["grass", "snow", "water", "street", "sand"]
+FOREIGN = "ein Vogel ruht auf einem Zaun"
+
+
+@cache
+def described() -> pd.DataFrame:
+    """What ingest writes of so many photos whose sentences no other photo has, and in which no word of the last rows is new."""
+    return describe_files([sample(number) for number in range(ROWS)], Path(), "captions", "coco_folder")
+
+
+def manifest() -> pd.DataFrame:
+    return described().copy()
+
+
+def sample(number: int) -> SourceFile:
+    pixels = np.random.default_rng(number).integers(60, 200, (36, 48, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    verb, place, under = VERBS[number % 5], PLACES[number % 5], PLACES[number // 6 - 2]
+    said = [f"A {NOUNS[number % 6]} {verb} on the {place}.", f"{under}, and a {NOUNS[number % 6]} that {VERBS[number // 6 - 2]}"]
+    return SourceFile(f"{number:03}.png", "", {"captions": said}, f"{number:03}", file.getvalue())
+
+
+def said(row: int, *sentences: str) -> Corruption:
+    """Other sentences of one photo, described as ingest does."""
+    facts = captions.describe(b"", {"captions": list(sentences)})
+    return put(row, **{column: value for column, value in facts.items() if column not in imaging.facts(b"")})
+
+
+def all_say(sentence: str, rows: range) -> Corruption:
+    """One sentence, beside one of their own, of several photos."""
+
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        for row in rows:
+            table = said(row, sentence, json.loads(table.loc[row, "captions"])[0])(table)
+        return table
+
+    return corrupt
+
+
+def newest_say(sentence: str) -> Corruption:
+    """Other sentences of each of the last six photos."""
+
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        for row in range(24, ROWS):
+            table = said(row, f"{sentence} {row}", f"{row} {sentence}")(table)
+        return table
+
+    return corrupt
+
+
+def undecodable(row: int) -> Corruption:
+    """What ingest writes of a file that does not decode."""
+    return put(row, **imaging.facts(b"\xff\xd8\xff cut off"))
+
+
+def ids(*rows: int) -> set[str]:
+    return {f"{row:03}" for row in rows}
+
+
+FIRST = {"000"}
+DOG = "a dog runs on the grass"
+CASES = {
+    "a column is missing": Case(
+        "columns",
+        lambda table: table.drop(columns="most_characters"),
+        says="missing columns most_characters",
+        unchecked={"type-most_characters", "most-characters"},
+    ),
+    "a column too many": Case("columns", lambda table: table.assign(url=""), says="unexpected columns url"),
+    "an id twice": Case("unique-id", copy("id", 0, 1), FIRST, "rows at fault: 2 of 30"),
+    "a digest cut short": Case("form-sha256", put(0, sha256="abc"), FIRST, "(abc)"),
+    "a key in capitals": Case("form-key", put(0, key="A" * 64), FIRST),
+    "a hash of another size": Case("form-perceptual-hash", put(0, perceptual_hash="0" * 32), FIRST),
+    "sentences cut off": Case("form-captions", put(0, captions='["a dog runs", "a ca'), FIRST, '(["a dog runs", "a ca)'),
+    "sentences that are numbers": Case("form-captions", put(0, captions="[7, 8]"), FIRST, "([7, 8])"),
+    "the same file twice": Case("repeated-files", copy("sha256", 3, 8), {"008"}, "(003)"),
+    "a thumbnail": Case("shortest-side", put(0, height=31), FIRST, "(31)"),
+    "a panorama file": Case("longest-side", put(0, width=12001), FIRST, "(12001)"),
+    "a tall strip": Case("aspect", put(0, aspect=0.1), FIRST, "(0.1)"),
+    "a wide strip": Case("aspect", put(0, aspect=9.5), FIRST, "(9.5)"),
+    "a strange colour mode": Case("colour-mode", put(0, mode="LAB"), FIRST, "(LAB)"),
+    "a broken file": Case("decodable", undecodable(0), FIRST, "(not an image of a known format"),
+    "a black photo": Case("brightness", put(0, brightness=0.001), FIRST, "(0.001)"),
+    "a white photo": Case("brightness", put(0, brightness=0.999), FIRST, "(0.999)"),
+    "one flat colour": Case("contrast", put(0, contrast=0.0), FIRST, "(0.0)"),
+    "noise": Case("contrast", put(0, contrast=0.7), FIRST, "(0.7)"),
+    "a photo without a sentence": Case("captions-given", said(0), FIRST, "(0)"),
+    "a sentence lost": Case("captions-per-photo", said(0, DOG), FIRST, "(1)"),
+    "the sentences of two photos": Case(
+        "captions-per-photo", said(0, DOG, "so it runs", "dogs do run", "and a dog sat"), FIRST, "(4)"
+    ),
+    "an empty sentence": Case("fewest-words", said(0, DOG, ""), FIRST, "(0)"),
+    "punctuation for a sentence": Case("fewest-words", said(0, DOG, "?!"), FIRST, "(0)"),
+    "a word for a sentence": Case("fewest-words", said(0, DOG, "Dog."), FIRST, "(1)"),
+    "a whole story": Case("most-words", said(0, DOG, "so the dog " * 7), FIRST, "(21)"),
+    "a file in disguise": Case("most-characters", said(0, DOG, f"a dog {'iVBORw0KGgo' * 50}"), FIRST, "(556)"),
+    "a sentence that names nothing": Case("nameless", said(0, DOG, "A photo of the ..."), FIRST, "(a photo of the)"),
+    "more of them than tolerated": Case(
+        "nameless",
+        lambda table: said(0, DOG, "it is a")(said(5, "in front of", DOG + " again")(table)),
+        ids(0, 5),
+        gate={"nameless": 1},
+    ),
+    "a placeholder": Case(
+        "shared-captions",
+        all_say("Sorry, no description yet", range(1, 5)),
+        ids(1, 2, 3, 4),
+        "(sorry no description yet, also of 002)",
+    ),
+    "another script": Case("script", said(0, DOG, "собака бежит по траве"), FIRST, "(0.0)", gate={"ascii_rows": 1.0}),
+    "a wrong encoding": Case("mojibake", said(0, DOG, "a dog on a caf\ufffd terrace"), FIRST),
+    "another language in the newest rows": Case("vocabulary-drift", newest_say(FOREIGN), says="at most 0.35"),
+    "too few rows": Case("row-count", lambda table: table[:22], says="value 22", gate={"rows": [25, 40], "new_words": None}),
+    "too many rows": Case("row-count", lambda table: table, says="at most 29", gate={"rows": [20, 29]}),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
+    assert_fails_alone(case, manifest(), SUITE, GATE)
+
+
+def test_a_valid_manifest_passes_whole() -> None:
+    verdict = check(manifest(), SUITE, Gate(**GATE))
+    assert {finding.outcome for finding in verdict.findings} == {PASSED}
+    assert verdict.left_out == []
+
+
+TEXT = ("path", "label", "attributes", "source", "sha256", "mode", "error", "key", "perceptual_hash", "captions", "normalised")
+WHOLE = ("bytes", "width", "height", "sentences", "fewest_words", "most_words", "most_characters")
+SHARES = ("aspect", "brightness", "contrast", "least_ascii_share")
+OTHER_TYPES = {
+    **{column: (put(1, **{column: 7}), ids(1)) for column in TEXT},
+    "id": (put(0, id=7), {"7"}),
+    **{column: (cast(column, "float64"), set()) for column in WHOLE},
+    **{column: (cast(column, "float32"), set()) for column in SHARES},
+    "decodable": (cast("decodable", "int64"), set()),
+}
+MAY_BE_NULL = {"error"}
+
+
+def test_each_column_of_a_wrong_type_fails_its_own_expectation_and_nothing_else() -> None:
+    table = manifest()
+    for corrupt, _ in OTHER_TYPES.values():
+        table = corrupt(table)
+    assert rows_by_name(check(table, SUITE, Gate(**GATE))) == {
+        f"type-{column}": rows for column, (_, rows) in OTHER_TYPES.items()
+    }
+
+
+def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> None:
+    table = manifest()
+    rows = {column: place for place, column in enumerate(table) if column not in MAY_BE_NULL | set(WHOLE)}
+    named = {f"not-null-{column}": {table.loc[row, "id"] if column != "id" else "(no id)"} for column, row in rows.items()}
+    for column, row in rows.items():
+        table = put(row, **{column: None})(table)
+    verdict = check(table, SUITE, Gate(**GATE, undecodable=1))
+    assert rows_by_name(verdict) == named
+    assert verdict.with_outcome(NOT_CHECKED) == []
+
+
+def test_every_expectation_is_broken_by_some_corruption() -> None:
+    nulls = {f"not-null-{column}" for column in manifest() if column not in MAY_BE_NULL | set(WHOLE)}
+    types = {f"type-{column}" for column in OTHER_TYPES}
+    assert {case.fails for case in CASES.values()} | nulls | types == EXPECTATIONS
+
+
+def test_as_many_shared_sentences_as_the_target_tolerates_pass_and_are_reported() -> None:
+    verdict = check(all_say("a bird on a fence", range(7, 10))(manifest()), SUITE, Gate(**GATE, shared_captions=0.1))
+    assert verdict.passed
+    [finding] = [one for one in verdict.findings if one.name == "shared-captions"]
+    assert {row["id"] for row in finding.rows} == ids(7, 8, 9)
+
+
+def test_a_target_whose_photos_are_meant_to_be_described_alike_leaves_the_bound_out() -> None:
+    verdict = check(all_say("a bird on a fence", range(ROWS))(manifest()), SUITE, Gate(**GATE, shared_captions=None))
+    assert verdict.passed
+    assert verdict.left_out == ["shared-captions"]
+
+
+LINES = st.lists(st.sampled_from(["a dog", "two dogs", "a red car", ""]), max_size=3)
+
+
+@given(st.lists(LINES, min_size=1, max_size=6).flatmap(lambda rows: st.permutations(list(enumerate(rows)))))
+def test_a_shared_sentence_names_the_first_other_photo_that_has_it(rows: list[tuple[int, list[str]]]) -> None:
+    table = pd.DataFrame({"id": [str(number) for number, _ in rows], "normalised": ["\n".join(lines) for _, lines in rows]})
+    found = derived.sentence_shared_with(table, Gate())
+    for (number, lines), reason in zip(rows, found, strict=True):
+        others = {line: [other for other, has in sorted(rows) if other != number and line in has] for line in lines if line}
+        expected = [f"{line}, also of {having[0]}" for line, having in others.items() if having]
+        assert (None if pd.isna(reason) else reason) == next(iter(expected), None)
+
+
+@given(st.lists(st.sampled_from(sorted(NAME_NOTHING)), min_size=1, max_size=6), st.data())
+def test_a_sentence_names_something_once_any_other_word_is_in_it(words: list[str], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(words)))
+    for sentence, names_nothing in ((words, True), ([*words[:place], "Zebra", *words[place:]], False)):
+        facts = captions.describe(b"", {"captions": [f"{' '.join(sentence).upper()} ."]})
+        found = derived.nameless(pd.DataFrame([facts]), Gate())
+        assert found.notna().tolist() == [names_nothing]
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
+def test_the_words_of_every_sentence_have_a_line_of_their_own(sentences: list[str]) -> None:
+    facts = captions.describe(b"", {"captions": sentences})
+    lines = str(facts["normalised"]).split("\n")
+    assert len(lines) == facts["sentences"] == len(sentences)
+    assert min(len(line.split(" ")) if line else 0 for line in lines) == facts["fewest_words"]
+
+
+def test_drawn_pictures_with_sentences_pass(tmp_path: Path) -> None:
+    files = garden_captions.fetch(garden_captions.Config(images=48, size=32), tmp_path)
+    table = describe_files(files, tmp_path, "captions", "garden_captions")
+    verdict = check(table, SUITE, Gate(rows=[48, 48], captions=[3, 3], words=[5, 20], new_words=0.2))
+    assert verdict.passed, verdict.in_words()
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.is_file(), reason="the captioned photos are not beside this checkout")
+def test_of_eighteen_hundred_real_photos_one_has_a_sentence_that_names_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "data/external/captions-folder"
+    import_data(REAL, folder, coco_folder)
+    (tmp_path / "raw").mkdir()
+    files = coco_folder.fetch(coco_folder.Config(path=str(folder)), tmp_path / "raw")
+    table = describe_files(files, tmp_path / "raw", "captions", "coco_folder")
+    assert rows_by_name(check(table, SUITE, Gate())) == {"nameless": {"photos/2428275562_4bde2bc5ea.jpg"}}
+    assert check(table, SUITE, Gate(nameless=1)).passed
