@@ -83,13 +83,13 @@ def _write_image(path: Path) -> None:
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats", "sides"], ["means"], keepdims=0),
         helper.make_node("Div", ["means", "white"], ["colour"]),
-        helper.make_node("LpNormalization", ["colour"], ["embedding"], axis=1, p=2),
+        helper.make_node("LpNormalization", ["colour"], ["vector"], axis=1, p=2),
         helper.make_node("Unsqueeze", ["colour", "four"], ["column"]),
         helper.make_node("Expand", ["column", "both"], ["memory"]),
     ]
     constants = {"sides": [2, 3], "white": np.float32(255), "four": [1, 2, 3, 4], "both": [1, 1, 2, 1, 1, 3]}
     inputs = {"images": (TensorProto.UINT8, ["n", 3, SIDE, SIDE])}
-    outputs = {"embedding": ["n", 3], "memory": ["n", 1, 2, 1, 1, 3]}
+    outputs = {"vector": ["n", 3], "memory": ["n", 1, 2, 1, 1, 3]}
     _write(path, nodes, constants, inputs, outputs, {"image_size": str(SIDE)})
 
 
@@ -99,10 +99,10 @@ def _write_text(path: Path) -> None:
     nodes = [
         helper.make_node("Gather", ["table", "tokens"], ["colours"]),
         helper.make_node("ReduceSum", ["colours", "words"], ["sum"], keepdims=0),
-        helper.make_node("LpNormalization", ["sum"], ["embedding"], axis=1, p=2),
+        helper.make_node("LpNormalization", ["sum"], ["vector"], axis=1, p=2),
     ]
     inputs = {"tokens": (TensorProto.INT64, ["n", "l"])}
-    _write(path, nodes, {"table": table, "words": [1]}, inputs, {"embedding": ["n", 3]}, {"tokenizer": tokenizer().to_str()})
+    _write(path, nodes, {"table": table, "words": [1]}, inputs, {"vector": ["n", 3]}, {"tokenizer": tokenizer().to_str()})
 
 
 def _write_decoder(path: Path) -> None:

@@ -21,36 +21,45 @@ from bitbloom.dataset import Dataset
 from bitbloom.models.weights import resize_positions
 from bitbloom.numerics import pins, subset, trace
 from bitbloom.sources import chatter, garden
+from bitbloom.sources.garden import sentences
+from bitbloom.sources.garden.randomness import Dice
 from bitbloom.target import Target
 from bitbloom.training import loop
 from bitbloom.training.workers import Worker
 
 DRAWN = 48
+Sample = tuple[bytes, str, dict[str, object]]
+"""A sample's bytes, its label and what its source knows of it."""
 
 
 def drawn(target: Target) -> Dataset:
-    """Some photos of the garden, or messages of the chatter, drawn and packed here, as the stages do it."""
-    raw, labels = (messages if target.model.kind == "text" else photos)()
+    """Some samples of the embedded source of the target's task, drawn and packed here, as the stages do it."""
+    made = {"image": photos, "text": messages, "caption": captioned}[target.model.kind]()
     kind = samples.load(target.task)
-    rows = pd.DataFrame([kind.describe(one, {}) for one in raw]).assign(
-        id=[f"{number:02}" for number in range(DRAWN)], label=labels
-    )
-    rows["key"] = [hashlib.sha256(one).hexdigest() for one in raw]
+    rows = pd.DataFrame([kind.describe(data, attributes) for data, _, attributes in made])
+    rows = rows.assign(id=[f"{number:02}" for number in range(DRAWN)], label=[label for _, label, _ in made])
+    raw = [data for data, _, _ in made]
+    rows["key"] = [hashlib.sha256(data).hexdigest() for data in raw]
     arrays, meta = kind.pack(rows, raw, target.prepare)
     splits = ["train", "train", "train", "val"] * (DRAWN // 4)
     return Dataset(arrays, rows.assign(attributes="{}", split=splits, excluded=False, reason=""), meta)
 
 
-def photos() -> tuple[list[bytes], list[str]]:
-    """Image files and their labels."""
-    made = [garden.draw(garden.Config(images=DRAWN, seed=7), number) for number in range(DRAWN)]
-    return [photo for photo, _, _ in made], [label for _, label, _ in made]
+def photos() -> list[Sample]:
+    """Photos of the garden."""
+    return [garden.draw(garden.Config(images=DRAWN, seed=7), number) for number in range(DRAWN)]
 
 
-def messages() -> tuple[list[bytes], list[str]]:
-    """Rows of text and their labels."""
+def captioned() -> list[Sample]:
+    """Photos of the garden with sentences."""
+    made = ((data, label, seen, Dice(7, number)) for number, (data, label, seen) in enumerate(photos()))
+    return [(data, label, {**seen, "captions": sentences.write(seen, dice)}) for data, label, seen, dice in made]
+
+
+def messages() -> list[Sample]:
+    """Rows of text."""
     made = [chatter.write(chatter.Config(seed=7), number) for number in range(DRAWN)]
-    return [canonical.json_line(message.content).encode() for message in made], [message.label for message in made]
+    return [(canonical.json_line(message.content).encode(), message.label, {}) for message in made]
 
 
 def steps(name: str, count: int, overrides: list[str]) -> tuple[list[trace.Line], list[dict[str, object]]]:

@@ -28,7 +28,7 @@ WORK = Path(__file__).with_name("portable_work.py")
 CPUS = ("Haswell", "EPYC")
 HERE = "here"
 FEWER_LAYERS = ("1", "model.weights=none", "model.layers=2")
-STEPS = {"petals": ("2",), "petals-folder": FEWER_LAYERS, "tweets": FEWER_LAYERS}
+STEPS = {"petals": ("2",), "petals-folder": FEWER_LAYERS, "tweets": FEWER_LAYERS, "captions": ("2",)}
 """Shipped configs and how many of their steps are taken; the pretrained ones with fewer layers, all of the same shape."""
 REBUILT = "petals-tiny"
 STAGES = ("ingest", "validate", "prepare", "train", "evaluate", "export")
@@ -83,7 +83,7 @@ def test_training_steps_of_petals_have_the_same_ops_ledger_and_weights(petals, c
     assert petals[HERE].head["ledger"] == petals[cpu].head["ledger"]
 
 
-@pytest.mark.parametrize("target", ["petals-folder", "tweets"])
+@pytest.mark.parametrize("target", ["petals-folder", "tweets", "captions"])
 def test_a_training_step_of_a_fine_tuned_transformer_has_the_same_ops(tmp_path, target):
     records = everywhere(tmp_path, "steps", target, *STEPS[target])
     for cpu in CPUS:

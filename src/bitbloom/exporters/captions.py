@@ -1,8 +1,8 @@
 """Photos and sentences: three graphs and an index of photos to search.
 
-`image.onnx` takes `images` uint8 [n, 3, S, S] and gives `embedding` float32 [n, E], a unit vector, and `memory` float32
+`image.onnx` takes `images` uint8 [n, 3, S, S] and gives `vector` float32 [n, E], a unit vector, and `memory` float32
 [n, L, 2, H, T, D], what the writer's L layers look at: H heads' keys and values of T places. `text.onnx` takes `tokens`
-int64 [n, l] and gives `embedding`. `decoder.onnx` is one step of the writer, with `past` float32 [n, L, 2, H, W, D] to keep keys
+int64 [n, l] and gives `vector`. `decoder.onnx` is one step of the writer, with `past` float32 [n, L, 2, H, W, D] to keep keys
 and values of the words before. `index/` holds the embeddings of the test split's photos, their sentences, and small photos.
 """
 
@@ -59,11 +59,11 @@ def graphs(trained: Trained) -> dict[str, Graph]:
         "image": Graph(
             ImageSide(captioner, model),
             ("images",),
-            ("embedding", "memory"),
+            ("vector", "memory"),
             ({0: "n"},),
             {"image_size": str(meta["image_size"])},
         ),
-        "text": Graph(TextSide(captioner), ("tokens",), ("embedding",), ({0: "n", 1: "l"},), {"tokenizer": meta["tokenizer"]}),
+        "text": Graph(TextSide(captioner), ("tokens",), ("vector",), ({0: "n", 1: "l"},), {"tokenizer": meta["tokenizer"]}),
         "decoder": Graph(
             WriterStep(captioner),
             step_inputs,
@@ -150,7 +150,7 @@ def _layers(captioner: Captioner) -> Any:
 def _heads(projected: Tensor, attention: Any) -> Tensor:
     """[n, T, H · D] → [n, H, T, D]."""
     heads = attention.num_attention_heads
-    return projected.view(len(projected), -1, heads, projected.shape[-1] // heads).transpose(1, 2)
+    return projected.view(projected.shape[0], -1, heads, projected.shape[-1] // heads).transpose(1, 2)
 
 
 def example_inputs(trained: Trained, made: dict[str, Graph]) -> dict[str, Arrays]:
@@ -206,7 +206,7 @@ def compare(trained: Trained, made: dict[str, Graph], config: Export, folder: Pa
     differences = {}
     for name, inputs in (("image", {"images": test["images"]}), ("text", {"tokens": test["tokens"][:, 0]})):
         expected, found = by_torch(made[name], inputs), by_onnx(folder / f"{name}.onnx", inputs)
-        differences[name] = float(np.abs(found["embedding"] - expected["embedding"]).max())
+        differences[name] = float(np.abs(found["vector"] - expected["vector"]).max())
     predictor = CaptionPredictor.open(folder)
     said = [predictor.answer(encoded(image, "PNG"), width=1)["sentences"][0]["sentence"] for image in test["images"]]
     equal = sum(one == other for one, other in zip(said, greedy_sentences(trained, test["images"]), strict=True))

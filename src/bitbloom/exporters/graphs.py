@@ -53,6 +53,7 @@ def to_onnx(graph: Graph, example: Arrays, opset: int) -> tuple[torch.export.Exp
     shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for axes in graph.free)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here uses
     warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+    warnings.filterwarnings("ignore", message="# The axis name")  # one name for one size of several inputs is what is meant
     exported = torch.onnx.export(
         graph.module.eval(),
         tensors({name: example[name] for name in graph.inputs}),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, log_softmax, normalize
+from torch.nn.functional import avg_pool2d, normalize
 
 from bitbloom.config import CaptionModel, ImageModel, TextModel
 from bitbloom.errors import BitBloomError
@@ -21,8 +21,8 @@ from bitbloom.models import classifier, initialise, text_classifier, weights
 from bitbloom.models.classifier import EAGER
 from bitbloom.models.text_classifier import blocking
 from bitbloom.models.tokens import padding
-from bitbloom.samples.captions import PADDING
 from bitbloom.training.groups import LAYER
+from bitbloom.vocabulary import PADDING
 
 SHARPEST = 100.0
 """Largest factor of a cosine in the contrastive loss, as in CLIP."""
@@ -55,7 +55,7 @@ class Captioner(nn.Module):
         side = round((hidden.shape[1] - 1) ** 0.5)
         if self.grid in (0, side):
             return hidden
-        patches = hidden[:, 1:].transpose(1, 2).reshape(len(hidden), -1, side, side)
+        patches = hidden[:, 1:].transpose(1, 2).reshape(hidden.shape[0], -1, side, side)
         return torch.cat([hidden[:, :1], avg_pool2d(patches, side // self.grid).flatten(2).transpose(1, 2)], dim=1)
 
     def image_embedding(self, places: Tensor) -> Tensor:
@@ -80,13 +80,14 @@ class Captioner(nn.Module):
         return images @ texts.T * (SHARPEST * torch.sigmoid(self.dual.get_parameter("logit_scale")))
 
     def next_words(self, places: Tensor, words: Tensor) -> Tensor:
-        """Log-probabilities [n, w, V] of the word after each of `words` int64 [n, w], having seen those before it."""
+        """Logits [n, w, V] of the word after each of `words` int64 [n, w], having seen those before it."""
         memory = self.bridge(places)
         length = words.shape[1]
         seen = torch.ones(length, length).tril()[None] * (words != PADDING).to(torch.float32)[:, None]
         mask = ((1.0 - seen) * torch.finfo(torch.float32).min)[:, None]
         found = self.writer(input_ids=words, attention_mask=mask, encoder_hidden_states=memory, use_cache=False)
-        return log_softmax(found.logits, dim=-1)
+        logits: Tensor = found.logits
+        return logits
 
 
 def build(config: CaptionModel, meta: Mapping[str, Any], pretrained: bool = True) -> Captioner:
@@ -168,8 +169,10 @@ def _writer(config: CaptionModel, meta: Mapping[str, Any]) -> nn.Module:
         "tie_word_embeddings": False,
         "attn_implementation": EAGER,
     }
-    model: nn.Module = BertLMHeadModel(BertConfig(**shape))
-    return model
+    model: Any = BertLMHeadModel(BertConfig(**shape))
+    model.cls.predictions.register_parameter("bias", None)  # the decoder's own is used
+    whole: nn.Module = model
+    return whole
 
 
 def _start(network: Captioner, config: CaptionModel) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import log_softmax
 
 from bitbloom.models.captioner import Captioner
 from bitbloom.serving.search import Sentence, search
@@ -25,7 +26,8 @@ def beam(captioner: Captioner, places: Tensor, width: int) -> list[Sentence]:
         before = before.clone()
         before[:, position] = torch.from_numpy(words)
         filled = torch.cat([before, before[:1].expand(width - len(before), -1)])
-        return captioner.next_words(seen, filled)[: len(before), position].numpy(), before
+        scores = log_softmax(captioner.next_words(seen, filled)[:, position], dim=-1)
+        return scores[: len(before)].numpy(), before
 
     return search(step, torch.full((1, captioner.longest), PADDING), width, captioner.longest)
 

@@ -115,9 +115,9 @@ class CaptionPredictor:
     """The graphs of the export stage in ONNX Runtime sessions, and the index.
 
     Attributes:
-        image: `images` uint8 [n, 3, side, side] → `embedding` float32 [n, E], unit length; `memory` float32
+        image: `images` uint8 [n, 3, side, side] → `vector` float32 [n, E], unit length; `memory` float32
             [n, L, 2, H, T, D], keys and values of the decoder's cross-attention.
-        text: `tokens` int64 [n, l] → `embedding` float32 [n, E], unit length.
+        text: `tokens` int64 [n, l] → `vector` float32 [n, E], unit length.
         decoder: one step: `words` int64 [n], `position` int64 [1], `memory`, `past` float32 [n, L, 2, H, W, D] → `scores`
             float32 [n, V], log-probabilities of the next word, and `present`, the next `past`.
         words: the decoder's vocabulary.
@@ -204,7 +204,7 @@ class CaptionPredictor:
 
     def _look(self, image: NDArray[np.uint8]) -> tuple[Embedding, NDArray[np.float32]]:
         """Embedding [E] and memory [1, L, 2, H, T, D] of an image [3, side, side]."""
-        embedding, memory = self.image.run(["embedding", "memory"], {"images": image[None]})
+        embedding, memory = self.image.run(["vector", "memory"], {"images": image[None]})
         return embedding[0], memory
 
     def _read(self, sentence: str) -> Embedding | None:
@@ -212,7 +212,7 @@ class CaptionPredictor:
         cleaned = texts.clean(sentence)
         if not WORD.search(cleaned):
             return None
-        (embedding,) = self.text.run(["embedding"], {"tokens": cut(*encode(self.tokenizer, [cleaned]))})
+        (embedding,) = self.text.run(["vector"], {"tokens": cut(*encode(self.tokenizer, [cleaned]))})
         result: Embedding = embedding[0]
         return result
 

@@ -59,7 +59,7 @@ def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, 
 def one_each(words: NDArray[np.int64], seeds: Any) -> NDArray[np.int64]:
     """Which of its sentences each photo is learned with, [n]."""
     from bitbloom.numerics import seeds as draw
-    from bitbloom.samples.captions import PADDING
+    from bitbloom.vocabulary import PADDING
 
     there = (words[:, :, 0] != PADDING).sum(axis=1)
     return draw.below(draw.derive(seeds, CAPTION), there)
@@ -164,11 +164,12 @@ def _texts(captioner: Captioner, batch: Batch) -> Tensor:
 
 def _surprise(captioner: Captioner, places: Tensor, words: Tensor, smoothing: float) -> Tensor:
     """Mean -log p of each sentence's words [n], each given those before it; `smoothing` of them spread over all words."""
-    from bitbloom.samples.captions import PADDING
+    from torch.nn.functional import cross_entropy
 
-    scores = captioner.next_words(places, words[:, :-1])
-    wanted, there = words[:, 1:], (words[:, 1:] != PADDING).float()
-    right = -scores.gather(2, wanted[:, :, None])[:, :, 0]
-    each = right + (-scores.mean(dim=2) - right) * smoothing
-    surprise: Tensor = (each * there).sum(dim=1) / there.sum(dim=1).clamp(min=1.0)
+    from bitbloom.vocabulary import PADDING
+
+    wanted = words[:, 1:]
+    logits = captioner.next_words(places, words[:, :-1]).flatten(0, 1)
+    each = cross_entropy(logits, wanted.flatten(), reduction="none", ignore_index=PADDING, label_smoothing=smoothing)
+    surprise: Tensor = each.view_as(wanted).sum(dim=1) / (wanted != PADDING).float().sum(dim=1).clamp(min=1.0)
     return surprise

@@ -1,0 +1,230 @@
+"""The captioner: towers that meet, a writer that sees the photo and the words before, and what of it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import CLIPConfig, CLIPModel
+
+import tiny_captions
+from bitbloom import inference, tasks
+from bitbloom.config import Augment, CaptionModel
+from bitbloom.errors import BitBloomError
+from bitbloom.models import captioner, writing
+from bitbloom.numerics import subset
+from bitbloom.samples import captions as samples
+from bitbloom.vocabulary import END, PADDING, START, UNKNOWN, sentence
+
+TASK = tasks.load("captions")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return tiny_captions.dataset()
+
+
+@pytest.fixture(scope="module")
+def network(data):
+    torch.manual_seed(0)
+    return captioner.build(tiny_captions.MODEL, data.meta).eval()
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return tiny_captions.trained()
+
+
+@pytest.fixture(scope="module")
+def batch(data):
+    return TASK.batch(data.take(data.split("val")), None, Augment(), tiny_captions.MODEL)
+
+
+def test_vectors_have_unit_length_and_absent_sentences_no_surprise(network, batch, data):
+    with torch.no_grad():
+        found = TASK.forward(network, batch)
+    absent = data.take(data.split("val"))["words"][:, :, 0] == PADDING
+    assert absent.any()
+    for vectors in (found["images"], found["texts"][torch.from_numpy(~absent)]):
+        assert torch.allclose(torch.linalg.vector_norm(vectors, dim=-1), torch.tensor(1.0), atol=1e-5)
+    assert ((found["surprise"] == 0).numpy() == absent).all()
+
+
+def test_a_word_is_written_without_seeing_those_after_it(network, data):
+    words = torch.from_numpy(data.arrays["words"][:1, 0])
+    other = words.clone()
+    other[:, 3:] = UNKNOWN
+    with torch.no_grad():
+        places = network.places(torch.rand(1, 3, 16, 16)).expand(1, -1, -1)
+        before, after = (network.next_words(places, each[:, :-1]) for each in (words, other))
+    assert torch.allclose(before[:, :3], after[:, :3], atol=1e-6)
+    assert not torch.allclose(before[:, 3], after[:, 3], atol=1e-3)
+
+
+def test_a_word_is_written_with_the_photo_in_view(network, data):
+    words = torch.from_numpy(data.arrays["words"][:1, 0, :-1])
+    with torch.no_grad():
+        dark, light = (network.next_words(network.places(torch.full((1, 3, 16, 16), value)), words) for value in (-1.0, 1.0))
+    assert not torch.allclose(dark, light, atol=1e-3)
+
+
+def test_the_grid_averages_the_patches(network):
+    pixels = torch.rand(2, 3, 16, 16)
+    averaged = captioner.Captioner(network.dual, network.writer, replace(tiny_captions.MODEL, grid=2), 0)
+    with torch.no_grad():
+        coarse, patches = averaged.places(pixels), network.places(pixels)
+    assert (coarse.shape[1], patches.shape[1]) == (5, 17)
+    assert torch.allclose(coarse[:, 0], patches[:, 0])
+    assert torch.allclose(coarse[:, 1], patches[:, [1, 2, 5, 6]].mean(1), atol=1e-6)
+
+
+def test_training_brings_a_photo_and_its_sentence_together(fitted, data):
+    test = data.split("test")
+    found = inference.outputs(TASK, fitted.network, data, test, tiny_captions.MODEL)
+    labels = data.samples["label"].to_numpy()[test]
+    nearest = (found["images"] @ found["texts"][:, 0].T).argmax(1).numpy()
+    assert (labels[nearest] == labels).mean() >= 0.9
+
+
+def test_a_trained_writer_says_what_it_sees(fitted, data):
+    images = np.stack([tiny_captions.photo(channel) for channel in (0, 1, 2)])
+    pixels = TASK.batch({**data.take(np.arange(3)), "images": images}, None, Augment(), tiny_captions.MODEL)["pixels"]
+    with torch.no_grad():
+        said = writing.greedy(fitted.network, fitted.network.places(pixels))
+    for words, label in zip(said, ("poppy", "fern", "sky"), strict=True):
+        assert sentence(words, data.meta["vocabulary"]) in tiny_captions.SAYING[label]
+
+
+def test_greedy_writing_is_a_beam_of_one(fitted, batch):
+    with torch.no_grad():
+        places = fitted.network.places(batch["pixels"])
+    together = writing.greedy(fitted.network, places)
+    assert together == [writing.beam(fitted.network, one, 1)[0].words for one in places]
+
+
+def test_writing_keeps_to_the_portable_subset(network):
+    with torch.no_grad():
+        places = network.places(torch.rand(4, 3, 16, 16))
+        with subset.Guard():
+            writing.greedy(network, places)
+            writing.beam(network, places[0], 4)
+
+
+def test_a_sentence_is_drawn_for_every_photo_and_only_one_that_it_has(data):
+    keys = data.sample_seeds()
+    chosen = TASK.one_each(data.arrays["words"], keys)
+    there = (data.arrays["words"][:, :, 0] != PADDING).sum(1)
+    assert (chosen < there).all()
+    assert set(chosen[there == 2]) == {0, 1}
+
+
+def test_frozen_towers_learn_nothing_and_the_rest_does(data):
+    held, featured = tiny_captions.frozen(data)
+    run = tiny_captions.start(held, featured)
+    before = {name: parameter.detach().clone() for name, parameter in run.network.named_parameters()}
+    run.step(0)
+    for name, parameter in run.network.named_parameters():
+        tower = name.startswith(("dual.vision_model", "dual.text_model"))
+        assert torch.equal(parameter, before[name]) == tower, name
+
+
+@pytest.mark.parametrize(("layers", "learning"), [(-1, {0, 1}), (1, {1}), (2, {0, 1})])
+def test_the_last_layers_of_a_tower_learn_alone(data, layers, learning):
+    network = captioner.build(replace(tiny_captions.MODEL, image_layers=layers), data.meta)
+    names = [name for name, parameter in network.named_parameters() if parameter.requires_grad and "vision_model" in name]
+    assert {
+        number for number in (0, 1) for name in names if f".layer.{number}." in name or f".layers.{number}." in name
+    } == learning
+    assert any("embeddings" in name for name in names) == (layers < 0)
+
+
+def test_features_say_of_a_photo_what_the_tower_says(data):
+    held, featured = tiny_captions.frozen(data)
+    torch.manual_seed(tiny_captions.Train().seed)
+    network = captioner.build(held, data.meta).eval()
+    some = data.split("val")
+    with torch.no_grad():
+        asked = TASK.forward(network, TASK.batch(data.take(some), None, Augment(), held))
+        looked_up = TASK.forward(network, TASK.batch(featured.take(some), None, Augment(), held))
+    for name, tensor in asked.items():
+        assert torch.allclose(tensor, looked_up[name], atol=5e-3), name  # float16 between
+
+
+def test_augmented_views_of_a_frozen_tower_differ_from_the_photo_and_are_drawn_for_training_alone(data):
+    held, featured = tiny_captions.frozen(data)
+    places = featured.arrays["places"]
+    assert places.dtype == np.float16 and places.shape[1] == 2
+    assert not np.array_equal(places[:, 0], places[:, 1])
+    some = featured.take(np.arange(20))
+    plain = TASK.batch(some, None, Augment(), held)["places"].numpy()
+    drawn = TASK.batch(some, data.sample_seeds()[:20], Augment(), held)["places"].numpy()
+    assert np.array_equal(plain, places[:20, 0].astype(np.float32))
+    assert {int(np.array_equal(one, other)) for one, other in zip(plain, drawn, strict=True)} == {0, 1}
+
+
+def test_a_clip_model_from_a_folder_has_the_towers(tmp_path, data):
+    size = Tokenizer.from_str(data.meta["tokenizer"]).get_vocab_size()
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 16,
+        "patch_size": 4,
+    }
+    text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": size}
+    CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=16)).save_pretrained(tmp_path)
+    model = replace(tiny_captions.MODEL, architecture="clip", weights=f"path:{tmp_path}")
+    found = tiny_captions.start(model, data)
+    found.check_subset()
+    found.step(0)
+    assert np.isfinite(found.history.losses[0])
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path, data):
+    CLIPModel(
+        CLIPConfig(text_config={"vocab_size": 9, "num_hidden_layers": 1}, vision_config={"num_hidden_layers": 1})
+    ).save_pretrained(tmp_path)
+    with pytest.raises(BitBloomError, match=r"prepare\.tokenizer is not the one"):
+        captioner.build(replace(tiny_captions.MODEL, architecture="clip", weights=f"path:{tmp_path}"), data.meta)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"architecture": "blip"}, "'blip' is none of dual, clip"),
+        ({"image": replace(tiny_captions.MODEL.image, architecture="cnn")}, "is no transformer of patches"),
+        ({"text": replace(tiny_captions.MODEL.text, architecture="auto")}, "is not bert"),
+    ],
+)
+def test_towers_that_do_not_fit_are_refused(data, changed, message):
+    with pytest.raises(BitBloomError, match=message):
+        captioner.build(replace(tiny_captions.MODEL, **changed), data.meta)
+
+
+SENTENCES = st.lists(st.lists(st.sampled_from(["red", "blue", "two", "three"]), max_size=9), min_size=1, max_size=4)
+
+
+@given(SENTENCES, st.integers(1, 3))
+@settings(deadline=None, max_examples=50)
+def test_numbers_of_words_name_the_words_again(said, fewest):
+    vocabulary = samples.known_words(said, fewest)
+    rows = samples.numbered([said], vocabulary, 12)
+    for words, row in zip(said, rows[0], strict=True):
+        inside = row[(row != PADDING) & (row != START) & (row != END)]
+        assert [vocabulary[number] for number in inside] == [word if word in vocabulary else "<unknown>" for word in words]
+        assert row[0] == START and row[len(words) + 1] == END
+
+
+def test_a_model_section_survives_being_written_down():
+    from dataclasses import asdict
+
+    from bitbloom import config
+
+    assert config.model(asdict(tiny_captions.MODEL)) == tiny_captions.MODEL
+    assert isinstance(config.model({"kind": "caption"}), CaptionModel)

@@ -1,0 +1,68 @@
+"""The features stage: what frozen parts say of every sample, the same for any number of workers, and who depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tiny_captions
+from bitbloom import build, config, graph
+from bitbloom.config import Augment, Numerics, Train
+from bitbloom.dataset import Dataset
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance.digests import digest
+from bitbloom.stages import features
+from bitbloom.target import Target
+
+HELD = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
+SECTIONS = {"task": "captions", "model": HELD, "augment": Augment(), "train": Train(), "numerics": Numerics()}
+
+
+@pytest.fixture
+def target(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = Target("mine", SECTIONS)
+    tiny_captions.dataset().save(made.processed)
+    return made
+
+
+def test_every_sample_has_its_features_whoever_asked(target, monkeypatch):
+    monkeypatch.setenv("WORKERS", "1")
+    features.run(target)
+    alone = digest(target.features)
+    monkeypatch.setenv("WORKERS", "2")
+    features.run(target)
+    assert digest(target.features) == alone
+    data = Dataset.open(target.processed, target.features)
+    samples = len(data.samples)
+    assert data.arrays["places"].shape == (samples, 2, 17, 32)
+    assert data.arrays["meanings"].shape == (samples, 2, 32)
+    assert np.isfinite(data.arrays["meanings"]).all() and (data.arrays["places"].std(axis=(1, 2, 3)) > 0).all()
+
+
+def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
+    tiny = tiny_captions.dataset()
+    few = replace(tiny, arrays={name: array[:20] for name, array in tiny.arrays.items()}, samples=tiny.samples[:20])
+    few.save(target.processed)
+    monkeypatch.setenv("WORKERS", "2")
+    features.run(target)
+    assert len(Dataset.open(target.processed, target.features).arrays["places"]) == 20
+
+
+def test_only_a_model_with_frozen_parts_has_the_stage():
+    for name in config.targets():
+        tree = config.compose(name)
+        stages = {stage.stage: stage for stage in graph.stages(name, tree)}
+        folder = f"data/features/{name}"
+        assert ("features" in stages) == config.model(tree.model).frozen
+        readers = {stage for stage, made in stages.items() if folder in made.inputs}
+        assert readers == ({"train", "evaluate", "export"} if "features" in stages else set())
+
+
+def test_a_tower_that_learns_needs_no_features_and_says_so():
+    learning = config.compose("captions-folder", ["model.image_layers=-1", "model.text_layers=2"])
+    assert "features" not in [stage.stage for stage in graph.stages("captions-folder", learning)]
+    with pytest.raises(BitBloomError, match="'petals' has no stage 'features'; it has: ingest, validate, prepare, train"):
+        build.build("petals", "features")
