@@ -44,7 +44,7 @@ $(call stamp,$(1)): $(call inputs,$(1)) $(if $(call ask_dvc,$(1)),FORCE) | $(STA
 	@mv $$@.begun $$@
 endef
 
-BUILDS := all ingest validate prepare train evaluate export package
+BUILDS := all ingest validate prepare features train evaluate export package
 $(foreach build,$(BUILDS),$(eval $(call build_rule,$(build))))
 $(sort $(foreach build,$(BUILDS),$(INPUTS.$(TARGET).$(build)))): ;
 
@@ -56,9 +56,10 @@ all: $(call stamp,all) ## Build a target from raw data to a packaged model, and 
 .PHONY: data
 data: $(call stamp,ingest) ## Get or draw the raw data
 
-.PHONY: validate prepare train evaluate export package
+.PHONY: validate prepare features train evaluate export package
 validate: $(call stamp,validate) ## … and hold it against its expectations
 prepare: $(call stamp,prepare) ## … and decode, pack and split it
+features: $(call stamp,features) ## … and ask the frozen parts of a model that has some, once
 train: $(call stamp,train) ## … and fit the model
 evaluate: $(call stamp,evaluate) ## … and measure it: report, figures, model card
 export: $(call stamp,export) ## … and write it as ONNX, fp32 and int8
@@ -127,6 +128,10 @@ bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## What reproducible tra
 .PHONY: bench-real
 bench-real: $(STATE)/venv-dev ## Accuracy on real photos (FLOWERS=flowers.tar), from locked and from random weights
 	@python benchmarks/real_photos.py '$(or $(FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder a class))'
+
+.PHONY: bench-captions
+bench-captions: $(STATE)/venv-dev ## Retrieval and sentences on your photos (CAPTIONS=path), by how many of them were learned from
+	@python benchmarks/captions.py '$(or $(CAPTIONS),$(error CAPTIONS=path is missing: photos with COCO's caption JSON))'
 
 .PHONY: bench-tweets
 bench-tweets: $(STATE)/venv-dev ## F1 on Kaggle's tweets (TWEETS=train.csv), and texts a second through the service

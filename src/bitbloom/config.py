@@ -266,6 +266,8 @@ class Train:
     """Decay a step of an exponential moving average of the weights, which is then what is kept; 0 is none."""
     patience: int = 0
     """Epochs without a better validation accuracy after which training stops and the best weights are kept; 0 is off."""
+    part: int = 100
+    """Percent of the training samples that are learned from, always the same ones: for curves over the amount of data."""
     max_steps: int | None = None
     """Stop after so many steps, whatever `epochs` says."""
     checkpoint_every: int = 1
@@ -384,7 +386,7 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 POSITIVE = {
-    "train": ("epochs", "batch_size", "checkpoint_every"),
+    "train": ("epochs", "batch_size", "checkpoint_every", "part"),
     "prepare": ("image_size",),
     "model": ("image_size", "patch_size", "hidden_size", "layers", "heads"),
     "evaluate": ("calibration_bins",),

@@ -312,6 +312,16 @@ def test_a_tiny_set_is_learnt_by_heart():
     assert run.summary()["epochs"][-1]["val_accuracy"] == 1.0
 
 
+def test_a_part_of_the_training_samples_is_learned_from_and_a_larger_part_holds_a_smaller_one():
+    data = tiny.dataset()
+    parts = [set(loop.part_of(data, percent)) for percent in (30, 60, 100)]
+    assert parts[0] < parts[1] < parts[2] == set(data.split("train"))
+    run = tiny.start(tiny.sections({"part": 30}), data)
+    assert set(run.stream.positions) == parts[0] and run.summary()["train_samples"] == len(parts[0])
+    with pytest.raises(BitBloomError, match=r"train\.part=0 leaves none"):
+        loop.part_of(data, 0)
+
+
 def test_a_trained_network_tells_the_colours_apart_whatever_the_light():
     run, data = fitted({"epochs": 20}), tiny.dataset()
     test = data.split("test")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitbloom import progress
@@ -30,6 +31,8 @@ from bitbloom.training.optimiser import Optimiser
 from bitbloom.training.sampler import Stream
 from bitbloom.training.workers import Worker
 
+PART = 98
+"""Purpose that a sample's seed is derived for, to say whether it belongs to `train.part`."""
 PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"portable": "32-true", "fast": "bf16-mixed", "cuda": "bf16-mixed"}
 
 
@@ -67,7 +70,7 @@ class Run:
         self.mine = reduction.blocks(self.micro_batches, worker.world)
         self.all_tree_sum = reduction.AllTreeSum(worker.rank, worker.world)
         self.micro_size = micro_batch_size(train.batch_size, self.micro_batches)
-        positions = dataset.split("train")
+        positions = part_of(dataset, train.part)
         self.stream = Stream(positions, dataset.sample_seeds()[positions], train.seed, train.batch_size)
         self.steps = min(self.stream.steps(train.epochs), train.max_steps or 1 << 62)
         torch.manual_seed(train.seed)
@@ -226,7 +229,7 @@ class Run:
             "kept": "last" if self.best is None else "best",
             "steps": len(self.history.ledger),
             "parameters": self.optimiser.weights.numel(),
-            "train_samples": len(self.dataset.split("train")),
+            "train_samples": len(self.stream.positions),
             "val_samples": len(self.dataset.split("val")),
         }
 
@@ -260,6 +263,15 @@ class Report:
     def close(self) -> None:
         """Take the bar away."""
         self.stack.close()
+
+
+def part_of(dataset: Dataset, percent: int) -> NDArray[np.int64]:
+    """Positions of so much of the training split: a larger part holds a smaller one. Raises BitBloomError when it is empty."""
+    positions = dataset.split("train")
+    chosen = positions[seeds.derive(dataset.sample_seeds()[positions], PART) % np.uint64(100) < percent]
+    if not len(chosen):
+        raise BitBloomError(f"train.part={percent} leaves none of the {len(positions)} training samples")
+    return chosen
 
 
 def micro_batch_size(batch_size: int, micro_batches: int) -> int:

@@ -1,0 +1,59 @@
+"""How well `captions-folder` writes and finds on real photos, and what it would gain from more of them.
+
+    python benchmarks/captions.py photos.tar [--parts 25 50 100]
+
+The model is built through the front door as a variant of its own, from all training photos and from parts of them, always the
+same test photos. Beside it stands what needs no training: the caption of the most similar training photo, and chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bitbloom import build, canonical, external
+from bitbloom.errors import BitBloomError
+
+TARGET = "captions-folder"
+PLACE = "data/external/bench-captions"
+OWN = (f"source.path={PLACE}",)
+"""Where the photos are put: not where a user's own are."""
+SHOWN = ("i2t_recall_at_1", "i2t_recall_at_10", "t2i_recall_at_10", "cider_d", "bleu_4", "rouge_l")
+
+
+def measured(part: int) -> tuple[dict[str, Any], float]:
+    """metrics.json of a build that learns from so many percent of the training photos, and its minutes."""
+    start = time.monotonic()
+    place = build.build(TARGET, "evaluate", (*OWN, f"train.part={part}"))
+    return canonical.read_json(place / "reports" / TARGET / "metrics.json"), (time.monotonic() - start) / 60
+
+
+def main() -> None:
+    """Build, and print one row a part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("captions", type=Path, help="a folder, tar or zip with photos and COCO's caption JSON")
+    parser.add_argument("--parts", type=int, nargs="+", default=[25, 50, 100], help="percent of the training photos")
+    options = parser.parse_args()
+    try:
+        external.take(TARGET, str(options.captions), OWN)
+    except BitBloomError as error:
+        sys.exit(f"error: {error}")
+    table = Table("learned from", *SHOWN, "minutes", title=TARGET)
+    for part in options.parts:
+        found, minutes = measured(part)
+        table.add_row(f"{part} %", *(f"{found[name]:.3f}" for name in SHOWN), f"{minutes:.1f}")
+    for name, baseline in found["baselines"].items():
+        table.add_row(name.replace("_", " "), *(f"{baseline[key]:.3f}" if key in baseline else "" for key in SHOWN), "")
+    chance = (f"{found[f'chance_{name}']:.3f}" if f"chance_{name}" in found else "" for name in SHOWN)
+    table.add_row("chance, searching", *chance, "")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
