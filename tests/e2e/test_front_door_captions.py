@@ -1,0 +1,53 @@
+"""What a newcomer types for photos with sentences, in a checkout of their own: `captions-tiny`, and its answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from checkouts import run
+
+pytestmark = pytest.mark.slow
+NAME = "captions-tiny"
+
+
+@pytest.fixture(scope="module")
+def built_captions(built: Path) -> Path:
+    """The checkout in which captions-tiny was built, too."""
+    assert "epoch 24" in run(built, "env", "WORKERS=1", "make", "all", f"TARGET={NAME}")
+    return built
+
+
+def test_a_build_by_one_worker_leaves_the_claim_unchanged(built_captions: Path) -> None:
+    assert run(built_captions, "git", "status", "--porcelain") == ""
+
+
+def test_the_exported_model_writes_about_every_photo_in_order(built_captions: Path) -> None:
+    photos = sorted((built_captions / "data/raw" / NAME).rglob("*.jpg"))[:2]
+    lines = run(built_captions, "bitbloom", "predict", NAME, *map(str, photos)).splitlines()
+    answers = [json.loads(line) for line in lines]
+    assert [answer["path"] for answer in answers] == list(map(str, photos))
+    for answer in answers:
+        scores = [sentence["score"] for sentence in answer["sentences"]]
+        assert scores == sorted(scores, reverse=True) and all(sentence["sentence"] for sentence in answer["sentences"])
+
+
+def test_every_stage_runs_with_its_declared_inputs_alone(built_captions: Path) -> None:
+    assert "train" in run(built_captions, "bitbloom", "hermetic", NAME)
+
+
+def test_frozen_towers_are_asked_once_in_a_stage_of_their_own(built_captions: Path) -> None:
+    frozen = "SET=model.image_layers=0 model.text_layers=0 train.max_steps=2"
+    assert "places [192, 1, 37, 96], " not in run(built_captions, "make", "train", f"TARGET={NAME}")
+    said = run(built_captions, "make", "all", f"TARGET={NAME}", frozen)
+    assert "places [192, 1, 37, 96]" in said and "meanings [192, 3, 64]" in said
+    again = run(built_captions, "make", "all", f"TARGET={NAME}", frozen.replace("max_steps=2", "max_steps=3"))
+    assert "places" not in again  # more training asks the towers nothing
+    assert run(built_captions, "git", "status", "--porcelain") == ""
+
+
+def test_a_target_of_ones_own_photos_without_any_says_what_to_type(built_captions: Path) -> None:
+    said = run(built_captions, "make", "all", "TARGET=captions-folder", fails=True)
+    assert "make all TARGET=captions-folder CAPTIONS=path/to/folder" in said
