@@ -292,7 +292,15 @@ def test_the_checksum_changes_when_two_different_elements_change_places(flat, da
 
 @given(values, st.integers(1, 60))
 def test_the_checksum_is_the_same_in_chunks_of_any_size(flat, chunk):
-    assert ledger.checksum(flat, chunk) == ledger.checksum(flat)
+    assert ledger.checksum(flat, chunk=chunk) == ledger.checksum(flat)
+
+
+@given(values, st.sampled_from([1, 2, 4, 8]), st.integers(1, 20))
+def test_the_workers_shares_add_up_to_the_checksum(flat, world, chunk):
+    shares = [ledger.checksum(flat, worker, world, chunk) for worker in range(world)]
+    exact = sum(bits * (2 * place + 1) for place, bits in enumerate(flat.view(torch.int32).tolist())) % (1 << 64)
+    assert ledger.total(shares) == exact
+    assert torch.tensor(shares, dtype=torch.int64).tolist() == shares
 
 
 # The loop

@@ -82,7 +82,7 @@ def colour(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
     names = ("brightness_factor", "contrast_factor", "saturation_factor")
     params = dict(zip(names, factors, strict=True))
     params |= {"hue_factor": torch.zeros(len(seeds)), "order": torch.arange(4), "batch_prob": _gate(seeds, 0, config.colour)}
-    coloured: Tensor = K.ColorJiggle(*amounts, 0.0, p=0.5)(pixels, params=params)
+    coloured: Tensor = _colour_jiggle(*amounts)(pixels, params=params)
     return coloured
 
 
@@ -137,6 +137,11 @@ def _cutmix(pixels: Tensor, labels: Tensor, seeds: Seeds, partner: Tensor) -> Mi
 @functools.cache
 def _resized_crop(side: int) -> K.RandomResizedCrop:
     return K.RandomResizedCrop((side, side), cropping_mode="slice", align_corners=False)
+
+
+@functools.cache
+def _colour_jiggle(brightness: float, contrast: float, saturation: float) -> K.ColorJiggle:
+    return K.ColorJiggle(brightness, contrast, saturation, 0.0, p=0.5)
 
 
 @functools.cache

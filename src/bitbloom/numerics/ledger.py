@@ -17,16 +17,24 @@ CHUNK = 1 << 15
 """Elements at a time: their 64-bit copies stay in the nearest cache."""
 
 
-def checksum(flat: torch.Tensor, chunk: int = CHUNK) -> int:
-    """Checksum modulo 2^64 of a contiguous float32 tensor [n]."""
+def checksum(flat: torch.Tensor, worker: int = 0, world: int = 1, chunk: int = CHUNK) -> int:
+    """A worker's share of the checksum of a contiguous float32 tensor [n] that all workers hold, as a signed 64-bit number.
+
+    `total` makes the checksum of all shares; the share of the only worker is all of it.
+    """
     bits = flat.detach().view(torch.int32)
     odd = torch.arange(1, 2 * chunk + 1, 2, dtype=torch.int64, device=flat.device)
-    total = 0
-    for start in range(0, bits.numel(), chunk):
+    share = 0
+    for start in range(worker * chunk, bits.numel(), world * chunk):
         part = bits[start : start + chunk].to(torch.int64)
         # Σ bits·(2(start + i) + 1) = Σ bits·(2i + 1) + 2·start·Σ bits
-        total += _dot(part, odd[: part.numel()]) + 2 * start * int(part.sum())
-    return total % (1 << 64)
+        share += _dot(part, odd[: part.numel()]) + 2 * start * int(part.sum())
+    return (share + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def total(shares: Iterable[int]) -> int:
+    """The checksum modulo 2^64 of the workers' shares of it."""
+    return sum(shares) % (1 << 64)
 
 
 def _dot(one: torch.Tensor, other: torch.Tensor) -> int:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Refusal(BaseModel):
     """What is wrong, and what to do."""
 
 
-class Service:
+class Service(ABC):
     """The routes of a service; a task's own class adds those that ask its model, which it opens in `open_model`."""
 
     def __init__(self, folder: Path) -> None:
@@ -48,13 +49,13 @@ class Service:
         self.provenance = provenance(self.folder)
         self.threads = anyio.CapacityLimiter(len(os.sched_getaffinity(0)))
 
+    @abstractmethod
     def open_model(self, folder: Path, digest: str) -> None:
         """Open the exported model, which lies in the service's folder and has this digest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add_routes(self, app: FastAPI) -> None:
         """Add the routes that ask the model."""
-        raise NotImplementedError
 
     def _common_routes(self) -> FastAPI:
         app = FastAPI(title=self.settings.title, docs_url=None, redoc_url=None, openapi_url=None)

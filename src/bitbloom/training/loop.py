@@ -120,16 +120,22 @@ class Run:
         gradient = self.all_tree_sum(tree.total()).div_(self.micro_batches)
         losses = reduction.all_in_order(torch.stack([loss for loss, _ in notes]), self.worker.world)
         digests = reduction.all_in_order(torch.stack([digest for _, digest in notes]), self.worker.world)
-        checksum = ledger.checksum(gradient) if self.worker.first else 0
+        checksums = [self.checksum(gradient)]
         self.optimiser.step(gradient, step, self.steps)
         self.optimiser.release(gradient)
         mean = float(reduction.tree_sum(losses)) / self.micro_batches
         if not np.isfinite(mean):
             raise FloatingPointError(f"the loss of step {step} is {mean}: lower train.learning_rate")
         self.history.losses.append(mean)
+        checksums.append(self.checksum(self.optimiser.weights))
+        shares = reduction.all_in_order(torch.tensor([checksums]), self.worker.world)
         if self.worker.first:
-            line = ledger.entry(step, ledger.combined(digests), mean, checksum, ledger.checksum(self.optimiser.weights))
-            self.history.ledger.append(line)
+            of_gradient, of_weights = (ledger.total(column) for column in shares.T.tolist())
+            self.history.ledger.append(ledger.entry(step, ledger.combined(digests), mean, of_gradient, of_weights))
+
+    def checksum(self, flat: Tensor) -> int:
+        """My share of the checksum of a tensor that every worker holds."""
+        return ledger.checksum(flat, self.worker.rank, self.worker.world)
 
     def micro_batch(self, step: int, number: int) -> tuple[Tensor, Tensor]:
         """Forward and backward of one micro-batch: its loss (a scalar on the CPU) and the digest of its inputs (uint8 [32])."""
@@ -138,7 +144,8 @@ class Run:
         batch = self.task.batch(self.dataset.take(positions), sample_seeds, self.sections.augment, self.sections.model)
         digest = torch.frombuffer(bytearray(ledger.tensors_digest(batch.values())), dtype=torch.uint8)
         torch.manual_seed(int(seeds.derive(train.seed, step, number)) >> 1)
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         with self.fabric.autocast():
             loss = self.task.loss(self.network, {name: self.fabric.to_device(tensor) for name, tensor in batch.items()}, train)
         self.fabric.backward(loss)

@@ -1,0 +1,28 @@
+"""Memory that is not filled: PyTorch can fill fresh memory with NaN where it is to be deterministic; our pins switch that off."""
+
+from __future__ import annotations
+
+import portable_work
+import pytest
+import torch
+
+from bitbloom.numerics import pins
+
+
+@pytest.fixture
+def pinned():
+    pins.pin_torch()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [("petals", []), ("tweets", ["model.weights=none", "model.layers=2"]), ("captions", [])],
+    ids=["petals", "tweets", "captions"],
+)
+def test_no_op_of_a_training_step_reads_memory_that_none_has_written(name, overrides, pinned, monkeypatch):
+    _, bare = portable_work.steps(name, 2, overrides)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    _, filled = portable_work.steps(name, 2, overrides)
+    assert bare == filled
