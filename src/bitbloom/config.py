@@ -175,6 +175,9 @@ class Writer:
     heads: int = 8
     mlp_ratio: int = 4
     dropout: float = 0.1
+    word_dropout: float = 0.0
+    """Share of the words before that it is not shown in training, so that it looks at the photo (Bowman et al. 2016,
+    arXiv:1511.06349)."""
 
 
 @dataclass
@@ -197,8 +200,10 @@ class CaptionModel(Model):
     """The writer sees the photo as grid × grid averages of patches and one of the whole; 0 is every patch."""
     views: int = 1
     """Pictures that a frozen image tower sees of a photo: it as it is, and so many less one augmented ones."""
-    caption_weight: float = 1.0
-    """What the loss of writing counts beside that of telling pairs from others."""
+    sentences: int = 1
+    """Of a photo's sentences, so many are written in a step of training; the first of them also makes a pair with it."""
+    contrast_weight: float = 1.0
+    """What the loss of telling pairs from others counts beside that of writing."""
 
     PARTS: ClassVar[tuple[str, ...]] = ("image", "text")
     EXPORTS: ClassVar[tuple[str, ...]] = ("image.onnx", "text.onnx", "decoder.onnx", "index")

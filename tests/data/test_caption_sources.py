@@ -369,8 +369,20 @@ def test_pictures_are_those_of_the_garden_and_every_scene_has_words(tmp_path) ->
     assert digest(tmp_path / "words") == digest(tmp_path / "plain")
     for file in found:
         seen = file.attributes
-        assert seen["group"] == f"{seen['count']} {seen['colour']} {seen['species']}"
+        assert seen["group"] == " ".join(str(seen[name]) for name in ("count", "colour", "species", "background", "view"))
         assert all(sentences.read(words, NAMES, COLOURS)[2] == seen["species"] for words in seen["captions"])
+
+
+def test_pictures_of_one_combination_are_one_group_of_the_attributes_that_are_asked_for(destination) -> None:
+    config = garden_captions.Config(images=12, size=32, combination=["colour", "view"])
+    for seen in (file.attributes for file in garden_captions.fetch(config, destination)):
+        assert seen["group"] == f"{seen['colour']} {seen['view']}"
+
+
+@pytest.mark.parametrize("combination", [[], ["colour", "smell"]], ids=["nothing", "no attribute"])
+def test_a_combination_of_what_no_picture_has_is_refused(combination, destination) -> None:
+    with pytest.raises(BitBloomError, match=r"source\.combination is .* some of background, .* view"):
+        garden_captions.fetch(garden_captions.Config(images=12, combination=combination), destination)
 
 
 @pytest.mark.realdata

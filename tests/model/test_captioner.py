@@ -19,7 +19,7 @@ from bitbloom.errors import BitBloomError
 from bitbloom.models import captioner, writing
 from bitbloom.numerics import subset
 from bitbloom.samples import captions as samples
-from bitbloom.vocabulary import END, PADDING, START, UNKNOWN, sentence
+from bitbloom.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN, sentence
 
 TASK = tasks.load("captions")
 
@@ -115,12 +115,41 @@ def test_writing_keeps_to_the_portable_subset(network):
             writing.beam(network, places[0], 4)
 
 
-def test_a_sentence_is_drawn_for_every_photo_and_only_one_that_it_has(data):
-    keys = data.sample_seeds()
-    chosen = TASK.one_each(data.arrays["words"], keys)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_sentences_are_drawn_for_every_photo_and_only_those_that_it_has(data, count):
+    chosen = TASK.drawn(data.arrays["words"], data.sample_seeds(), count)
     there = (data.arrays["words"][:, :, 0] != PADDING).sum(1)
-    assert (chosen < there).all()
-    assert set(chosen[there == 2]) == {0, 1}
+    assert chosen.shape == (len(there), count) and (chosen < there[:, None]).all()
+    assert set(chosen[there == 2, 0]) == {0, 1}
+    for photo, has in zip(chosen, there, strict=True):
+        assert len(set(photo)) == min(count, has)
+
+
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(0, 6), st.integers(0, 2**64 - 1), st.floats(0, 1))
+def test_gaps_are_left_in_place_of_words_alone(photos, count, length, seed, share):
+    words = np.full((photos, count, 8), PADDING)
+    words[:, :, 0], words[:, :, 1 : length + 1], words[:, :, length + 1] = START, len(SPECIAL), END
+    seeds = np.arange(photos, dtype=np.uint64) + np.uint64(seed)
+    shown = TASK.with_gaps(words, seeds, share)
+    assert ((shown == words) | ((words == len(SPECIAL)) & (shown == UNKNOWN))).all()
+    assert share > 0 or (shown == words).all()
+    assert share < 1 or (shown != len(SPECIAL)).all()
+    assert (TASK.with_gaps(words[-1:], seeds[-1:], share) == shown[-1:]).all()  # of its own seed alone
+
+
+def test_as_many_words_are_left_out_as_was_asked_for(data):
+    words = data.arrays["words"][:, :1]
+    of = words >= len(SPECIAL)
+    share = float((TASK.with_gaps(words, data.sample_seeds(), 0.3) == UNKNOWN)[of].mean())
+    assert share == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / of.sum()) ** 0.5)
+
+
+def test_what_training_draws_is_shown_with_gaps_and_asked_for_whole(data):
+    model = replace(tiny_captions.MODEL, sentences=2, writer=replace(tiny_captions.MODEL.writer, word_dropout=0.5))
+    found = TASK.batch(data.take(np.arange(12)), data.sample_seeds()[:12], Augment(), model)
+    assert found["words"].shape == found["shown"].shape and found["words"].shape[:2] == (12, 2)
+    assert found["tokens"].shape[:2] == (12, 1)
+    assert (found["shown"] == UNKNOWN).any() and not (found["words"] == UNKNOWN).all()
 
 
 def test_frozen_towers_learn_nothing_and_the_rest_does(data):

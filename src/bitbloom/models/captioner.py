@@ -45,7 +45,7 @@ class Captioner(nn.Module):
         self.bridge = nn.Linear(dual.visual_projection.in_features, writer.config.hidden_size)
         self.writer: nn.Module = writer
         self.grid = config.grid
-        self.caption_weight = config.caption_weight
+        self.contrast_weight = config.contrast_weight
         self.filling = filling
         self.longest: int = writer.config.max_position_embeddings
 

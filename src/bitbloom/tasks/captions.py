@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bitbloom.config import Augment, CaptionModel, Train
     from bitbloom.models.captioner import Captioner
 
-CAPTION, VIEW, VIEWS = 16, 17, 18
+CAPTION, VIEW, VIEWS, GAP = 16, 17, 18, 19
 """Purposes that a sample's seed is derived for, beside those of its augmentation."""
 
 
@@ -40,29 +40,47 @@ def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
 
 
 def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: CaptionModel) -> Batch:
-    """One sentence a photo, drawn, for training (c = 1), all of them (c = C) without `seeds`.
+    """Some sentences of a photo, drawn, for training (c = `model.sentences`, p = 1), all of them (c = p = C) without `seeds`.
 
-    `words` int64 [n, c, W]; `pixels` float32 [n, 3, s, s], or `places` float32 [n, T, D] of a frozen image tower; `tokens`
-    int64 [n, c, l], or `meanings` float32 [n, c, width] of a frozen text tower.
+    `words` int64 [n, c, W]; for training `shown`, the same with some words left out; `pixels` float32 [n, 3, s, s], or `places`
+    float32 [n, T, D] of a frozen image tower; `tokens` int64 [n, p, l], or `meanings` float32 [n, p, width] of a frozen text tower.
     """
-    chosen = range(arrays["words"].shape[1]) if seeds is None else None
-    rows = np.arange(len(arrays["words"]))[:, None]
-    columns = np.array([list(chosen)] * len(rows)) if chosen is not None else one_each(arrays["words"], seeds)[:, None]
-    said = {name: arrays[name][rows, columns] for name in ("words", "tokens", "meanings") if name in arrays}
-    if "meanings" in said:
-        del said["tokens"]
     import torch
 
-    return {name: torch.from_numpy(array) for name, array in said.items()} | _seen(arrays, seeds, augment, model)
+    words = arrays["words"]
+    rows = np.arange(len(words))[:, None]
+    if seeds is None:
+        found = {"words": words}
+        columns = np.broadcast_to(np.arange(words.shape[1]), words.shape[:2])
+    else:
+        columns = drawn(words, seeds, model.sentences)
+        found = {"words": words[rows, columns]}
+        found["shown"] = with_gaps(found["words"], seeds, model.writer.word_dropout)
+        columns = columns[:, :1]
+    paired = "meanings" if "meanings" in arrays else "tokens"
+    found[paired] = arrays[paired][rows, columns]
+    return {name: torch.from_numpy(array) for name, array in found.items()} | _seen(arrays, seeds, augment, model)
 
 
-def one_each(words: NDArray[np.int64], seeds: Any) -> NDArray[np.int64]:
-    """Which of its sentences each photo is learned with, [n]."""
+def drawn(words: NDArray[np.int64], seeds: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
+    """Which of its sentences each photo is learned with, [n, count]: a drawn one and those after it, the last before the first."""
     from bitbloom.numerics import seeds as draw
     from bitbloom.vocabulary import PADDING
 
     there = (words[:, :, 0] != PADDING).sum(axis=1)
-    return draw.below(draw.derive(seeds, CAPTION), there)
+    first = draw.below(draw.derive(seeds, CAPTION), there)
+    chosen: NDArray[np.int64] = (first[:, None] + np.arange(count)) % there[:, None]
+    return chosen
+
+
+def with_gaps(words: NDArray[np.int64], seeds: NDArray[np.uint64], share: float) -> NDArray[np.int64]:
+    """`words` [n, c, W] with UNKNOWN in place of a share of them, each drawn alone."""
+    from bitbloom.numerics import seeds as draw
+    from bitbloom.vocabulary import END, PADDING, START, UNKNOWN
+
+    places = np.arange(words[0].size).reshape(words.shape[1:])
+    left_out = draw.happens(draw.derive(seeds[:, None, None], GAP, places), share)
+    return np.where(left_out & ~np.isin(words, (PADDING, START, END)), UNKNOWN, words)
 
 
 def _seen(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: CaptionModel) -> Batch:
@@ -111,9 +129,7 @@ def forward(network: nn.Module, batch: Batch) -> Outputs:
     """Unit vectors `images` [n, E] and `texts` [n, c, E], and `surprise` [n, c]: mean -log p of a sentence's words, 0 of none."""
     captioner = _captioner(network)
     places, texts = _places(captioner, batch), _texts(captioner, batch)
-    words = batch["words"]
-    many = places[:, None].expand(-1, words.shape[1], -1, -1).flatten(0, 1)
-    surprise = _surprise(captioner, many, words.flatten(0, 1), 0.0).view(words.shape[:2])
+    surprise = _surprise(captioner, places, batch["words"], batch["words"], 0.0)
     return {"images": captioner.image_embedding(places), "texts": texts, "surprise": surprise}
 
 
@@ -127,8 +143,8 @@ def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
     similar = captioner.similarity(captioner.image_embedding(places), texts)
     pairs = torch.arange(len(similar))
     contrast = (cross_entropy(similar, pairs) + cross_entropy(similar.T, pairs)) / 2
-    written = _surprise(captioner, places, batch["words"][:, 0], train.label_smoothing).mean()
-    return contrast + captioner.caption_weight * written
+    written = _surprise(captioner, places, batch["words"], batch["shown"], train.label_smoothing).mean()
+    return captioner.contrast_weight * contrast + written
 
 
 def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
@@ -162,14 +178,15 @@ def _texts(captioner: Captioner, batch: Batch) -> Tensor:
     return captioner.text_embedding(captioner.meaning(tokens.flatten(0, 1))).view(*tokens.shape[:2], -1)
 
 
-def _surprise(captioner: Captioner, places: Tensor, words: Tensor, smoothing: float) -> Tensor:
-    """Mean -log p of each sentence's words [n], each given those before it; `smoothing` of them spread over all words."""
+def _surprise(captioner: Captioner, places: Tensor, words: Tensor, shown: Tensor, smoothing: float) -> Tensor:
+    """Mean -log p of each sentence's words [n, c], each given those `shown` before it; `smoothing` of them over all words."""
     from torch.nn.functional import cross_entropy
 
     from bitbloom.vocabulary import PADDING
 
-    wanted = words[:, 1:]
-    logits = captioner.next_words(places, words[:, :-1]).flatten(0, 1)
+    wanted = words[:, :, 1:]
+    many = places[:, None].expand(-1, words.shape[1], -1, -1).flatten(0, 1)
+    logits = captioner.next_words(many, shown.flatten(0, 1)[:, :-1]).flatten(0, 1)
     each = cross_entropy(logits, wanted.flatten(), reduction="none", ignore_index=PADDING, label_smoothing=smoothing)
-    surprise: Tensor = each.view_as(wanted).sum(dim=1) / (wanted != PADDING).float().sum(dim=1).clamp(min=1.0)
+    surprise: Tensor = each.view_as(wanted).sum(dim=2) / (wanted != PADDING).float().sum(dim=2).clamp(min=1.0)
     return surprise

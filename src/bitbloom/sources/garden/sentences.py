@@ -26,6 +26,8 @@ SINGULAR = (
     "{number} {colour} {species} seen {view}",
     "{ground} there is {number} {colour} {species}",
     "there is {number} {colour} {species} {ground}, seen {view}",
+    "a {species} in {colour} {ground}, just {number}",
+    "a {colour} {species} seen {view}, just {number}",
 )
 PLURAL = (
     "{number} {colour} {species} {ground}",
@@ -33,6 +35,8 @@ PLURAL = (
     "{number} {colour} {species} seen {view}",
     "{ground} there are {number} {colour} {species}",
     "there are {number} {colour} {species} {ground}, seen {view}",
+    "{species} in {colour} {ground}, {number} of them",
+    "{colour} {species} seen {view}, {number} of them",
 )
 PER_PICTURE = 3
 
