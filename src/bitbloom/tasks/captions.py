@@ -43,7 +43,7 @@ def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, 
     """Some sentences of a photo, drawn, for training (c = `model.sentences`, p = 1), all of them (c = p = C) without `seeds`.
 
     `words` int64 [n, c, W]; for training `shown`, the same with some words left out; `pixels` float32 [n, 3, s, s], or `places`
-    float32 [n, T, D] of a frozen image tower; `tokens` int64 [n, p, l], or `meanings` float32 [n, p, width] of a frozen text tower.
+    float32 [n, T, D] of a frozen image tower; `tokens` int64 [n, p, l], or `meanings` float32 [n, p, width] of a frozen text one.
     """
     import torch
 
@@ -63,7 +63,7 @@ def batch(arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, 
 
 
 def drawn(words: NDArray[np.int64], seeds: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
-    """Which of its sentences each photo is learned with, [n, count]: a drawn one and those after it, the last before the first."""
+    """Which of its sentences each photo is learned with, [n, count]: a drawn one and those after it, in a ring."""
     from bitbloom.numerics import seeds as draw
     from bitbloom.vocabulary import PADDING
 
