@@ -100,7 +100,7 @@ def test_the_targets_are_listed_with_their_task_and_title(capsys):
     code, out, _ = run(capsys, "targets")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == config.targets()
-    assert {line.split()[1] for line in out.splitlines()} == {"petals", "tweets"}
+    assert {line.split()[1] for line in out.splitlines()} == {"petals", "tweets", "captions"}
     assert all(len(line.split()) > 2 for line in out.splitlines())
 
 

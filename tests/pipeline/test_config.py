@@ -57,7 +57,10 @@ def test_the_text_of_a_tree_is_sorted_yaml():
         ("train.epochs", r"'train.epochs' is not key=value \(for example train.epochs=3\)"),
         ("train.epochs=many", "'many'.* could not be converted to Integer"),
         ("prepare.split=much", "target 'petals': "),
-        ("model=resnet", "there is no model 'resnet'; there are: cnn, dinov2-small, minilm, vit-conv"),
+        (
+            "model=resnet",
+            "there is no model 'resnet'; there are: captioner, cnn, dinov2-small, garden-captioner, minilm, vit-conv",
+        ),
         ("augment=strog", r"there is no augment 'strog': did you mean 'strong'\?"),
         ("numerics.micro_batches=2.5", "could not be converted to Integer"),
     ],
