@@ -228,7 +228,7 @@ def greedy_sentences(trained: Trained, images: NDArray[np.uint8]) -> list[str]:
     side = ImageSide(trained.network, trained.model)
     found: list[str] = []
     for first in range(0, len(images), BATCH):
-        places = trained.network.places(side.preprocess(torch.from_numpy(images[first : first + BATCH])))
+        places = trained.network.places(side.preprocess(torch.tensor(images[first : first + BATCH])))
         said = writing.greedy(trained.network, places)
         found += [vocabulary.sentence(words, trained.meta["vocabulary"]) for words in said]
     return found
