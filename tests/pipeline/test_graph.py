@@ -142,6 +142,12 @@ def test_every_output_has_one_maker_and_every_made_input_a_stage_that_makes_it(s
             assert graph.is_made(path, made) or Path(path).exists(), path
 
 
+def test_git_leaves_out_what_the_stages_make(every_stage):
+    made = [path for stage in every_stage.values() for path in (*stage.outputs, *stage.metrics)]
+    left_out = subprocess.run(["git", "check-ignore", "--no-index", *made], capture_output=True, text=True).stdout.split()
+    assert left_out == made
+
+
 def test_dvc_takes_the_graph_and_sees_each_stage_after_those_it_needs(stages):
     listed = subprocess.run([DVC, "stage", "list", "--name-only"], capture_output=True, text=True, check=True).stdout.split()
     assert {stage.name for stage in stages.values()} <= set(listed)
