@@ -18,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from bitbloom import config
+from bitbloom import config, splits
 from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import digest, file_digest, folder_files
+from bitbloom.samples import captions
 from bitbloom.sources import coco, coco_folder, garden, garden_captions
 from bitbloom.sources.coco_folder import Captioned
 from bitbloom.sources.garden import sentences
@@ -377,6 +378,15 @@ def test_pictures_of_one_combination_are_one_group_of_the_attributes_that_are_as
     config = garden_captions.Config(images=12, size=32, combination=["colour", "view"])
     for seen in (file.attributes for file in garden_captions.fetch(config, destination)):
         assert seen["group"] == f"{seen['colour']} {seen['view']}"
+
+
+def test_photos_of_one_group_share_their_split_and_nothing_else_that_is_drawn_from_a_key() -> None:
+    photos = [garden.draw(garden.Config(size=32), number)[0] for number in range(6)]
+    alike = [str(captions.describe(photo, {"group": "three red tulips"})["key"]) for photo in photos]
+    alone = [str(captions.describe(photo, {})["key"]) for photo in photos]
+    assert len({splits.percent_of(key) for key in alike}) == 1 < len({splits.percent_of(key) for key in alone})
+    assert [key[:16] for key in alike] == [key[:16] for key in alone] and len({key[:16] for key in alone}) == 6
+    assert all(len(key) == 64 for key in alike)
 
 
 @pytest.mark.parametrize("combination", [[], ["colour", "smell"]], ids=["nothing", "no attribute"])

@@ -42,13 +42,14 @@ near_duplicates = petals.near_duplicates
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
     """The columns of any photo, and those of its sentences.
 
-    A source that knows a sample's `group` decides with it which samples share their split.
+    A source that knows a sample's `group` decides with it which samples share their split: the last 64 bits of their keys are
+    the same. The first 64, which the order and the augmentation of samples are drawn from, are always a photo's own.
     """
     given = attributes.get("captions", [])
     captions = [texts.clean(str(caption)) for caption in given] if isinstance(given, list) else []
     facts = imaging.facts(data)
     if group := attributes.get("group"):
-        facts["key"] = hashlib.sha256(str(group).encode()).hexdigest()
+        facts["key"] = str(facts["key"])[:-16] + hashlib.sha256(str(group).encode()).hexdigest()[-16:]
     return {**facts, **_sentence_facts(captions)}
 
 
