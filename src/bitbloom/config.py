@@ -170,7 +170,7 @@ class TextModel(Model):
 class Writer:
     """The decoder that writes sentences."""
 
-    hidden_size: int = 256
+    hidden_size: int = 288
     layers: int = 2
     heads: int = 8
     mlp_ratio: int = 4
@@ -190,7 +190,7 @@ class CaptionModel(Model):
     image: ImageModel = field(default_factory=ImageModel)
     text: TextModel = field(default_factory=TextModel)
     writer: Writer = field(default_factory=Writer)
-    embedding_size: int = 256
+    embedding_size: int = 288
     """Length of the vectors that photos and sentences are compared by."""
     image_layers: int = -1
     """How many of the last layers of the image tower learn: -1 is all of it; 0 none, then its features are computed once."""
@@ -418,23 +418,37 @@ def check(tree: DictConfig) -> None:
         raise BitBloomError("service.int8 needs the graph that export.int8=true writes")
 
 
-def load(path: Path, sections: Iterable[str]) -> DictConfig:
-    """Sections of a composed tree, read back from `params/<target>.yaml` and checked again (`dvc exp run` may have changed them).
+def load(path: Path, keys: Iterable[str]) -> DictConfig:
+    """Sections of a composed tree, or dotted keys of them, read back from `params/<target>.yaml` and checked again.
 
-    The others are not looked at: a stage that reads no `source` does not depend on the module that defines it.
+    (`dvc exp run` may have changed them.) The others are not looked at: a stage that reads no `source` does not depend on the
+    module that defines it.
     """
     try:
         tree: Any = OmegaConf.to_container(OmegaConf.load(path))
-        return typed({key: value for key, value in tree.items() if key in set(sections)}, str(path), sections)
+        return typed(part(tree, keys), str(path), keys)
     except FileNotFoundError as error:
         raise BitBloomError(f"{path} is missing: run `make graph`") from error
     except OmegaConfBaseException as error:
         raise BitBloomError(f"{path}: {_first_line(error)}") from error
 
 
-def typed(tree: Any, where: str, sections: Iterable[str] = tuple(Config.__dataclass_fields__)) -> DictConfig:
-    """Merge a plain tree into the typed schema, these sections of it. `source` and `model` have the schema of their kind."""
-    schema = OmegaConf.structured(Config)
+def part(tree: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """What a plain tree has of these keys, dotted for one inside a section, and nothing else."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        *above, last = key.split(".")
+        there, here = tree, found
+        for name in above:
+            there, here = there.get(name) or {}, here.setdefault(name, {})
+        if last in there:
+            here[last] = there[last]
+    return found
+
+
+def typed(tree: Any, where: str, keys: Iterable[str] = tuple(Config.__dataclass_fields__)) -> DictConfig:
+    """Merge a plain tree into the typed schema, these keys of it. `source` and `model` have the schema of their kind."""
+    schema, sections = OmegaConf.structured(Config), {key.partition(".")[0] for key in keys}
     if "source" in sections:
         kind = (tree.get("source") or {}).get("kind")
         if not kind:
@@ -443,7 +457,7 @@ def typed(tree: Any, where: str, sections: Iterable[str] = tuple(Config.__datacl
     if "model" in sections and isinstance(tree.get("model"), Mapping):
         schema.model = OmegaConf.structured(type(model(tree["model"])))
     merged = OmegaConf.merge(schema, tree)
-    missing = {key for key in OmegaConf.missing_keys(merged) if key.partition(".")[0] in sections}
+    missing = {name for name in OmegaConf.missing_keys(merged) if any(f"{name}.".startswith(f"{key}.") for key in keys)}
     if missing:
         raise BitBloomError(f"{where}: no value for {', '.join(sorted(missing))}")
     assert isinstance(merged, DictConfig)

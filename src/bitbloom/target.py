@@ -33,15 +33,16 @@ class Target:
 
     @classmethod
     def load(cls, name: str, reads: Iterable[str] = ALL) -> Target:
-        """Read `params/<name>.yaml` and keep the sections in `reads`, as instances of the types in `config`."""
-        unknown = set(reads) - set(ALL)
+        """Read `params/<name>.yaml` and keep `reads` of it: sections, as instances of their types in `config`, or dotted keys."""
+        unknown = {key.partition(".")[0] for key in reads} - set(ALL)
         if unknown:
             raise BitBloomError(f"sections {sorted(unknown)} are not in bitbloom.config.Config")
         tree = config.load(params_path(name), tuple(reads))
-        return cls(name, {key: OmegaConf.to_object(tree[key]) if OmegaConf.is_config(tree[key]) else tree[key] for key in reads})
+        found = {key: OmegaConf.select(tree, key) for key in reads}
+        return cls(name, {key: OmegaConf.to_object(it) if OmegaConf.is_config(it) else it for key, it in found.items()})
 
     def section(self, key: str) -> Any:
-        """One section. Raises KeyError when the stage did not declare it."""
+        """One section, or one dotted key. Raises KeyError when the stage did not declare just that."""
         if key not in self.sections:
             raise KeyError(f"the stage reads config section '{key}' but does not declare it in READS")
         return self.sections[key]

@@ -76,7 +76,7 @@ def _of_file(item: Any, made: bool = False) -> Iterator[Reason]:
 
 def _of_params(item: Any) -> Iterator[Reason]:
     """The keys of a parameter file, compared by value."""
-    before, now = item.hash_info.value or {}, item.read_params(flatten=False)
+    before, now = item.hash_info.value or {}, item.read_params()
     for key in item.params:
         kind = "pretrained weights" if item.def_path == "weights.lock" else ("profile" if key == "numerics" else "config key")
         for name, old, new in changes(key, before.get(key, "nothing"), now.get(key, "nothing")):

@@ -8,6 +8,9 @@ import sys
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from bitbloom import config, graph, target
 from bitbloom.errors import BitBloomError
@@ -118,6 +121,24 @@ def test_a_stage_sees_the_sections_it_declared_and_no_others():
         _ = mine.model
     with pytest.raises(BitBloomError, match="zebra"):
         Target.load("petals-tiny", ["zebra"])
+
+
+def test_a_stage_may_declare_one_key_of_a_section_and_sees_no_other():
+    mine = Target.load("petals-tiny", ["train.seed", "model.kind", "model.hidden_size"])
+    assert mine.section("train.seed") == config.compose("petals-tiny").train.seed
+    assert mine.section("model.hidden_size") == config.compose("petals-tiny").model.hidden_size
+    for undeclared in ("train", "train.epochs"):
+        with pytest.raises(KeyError, match=f"'{undeclared}' but does not declare it in READS"):
+            mine.section(undeclared)
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c.x", "c.y", "c.z.t", "d"]), unique=True))
+def test_a_part_of_a_tree_has_the_keys_asked_for_and_no_other(keys):
+    tree = {"a": 1, "b": None, "c": {"x": 2, "y": [3], "z": {"t": 4, "u": 5}}}
+    found = OmegaConf.create(config.part(tree, keys))
+    for key in ("a", "b", "c.x", "c.y", "c.z.t", "c.z.u"):
+        wanted = OmegaConf.select(OmegaConf.create(tree), key) if key in keys else None
+        assert OmegaConf.select(found, key) == wanted
 
 
 def test_every_section_comes_as_its_type():

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 import tiny_captions
 from bitbloom import build, config, graph
-from bitbloom.config import Augment, Numerics, Train
+from bitbloom.config import Augment, Numerics
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import digest
@@ -17,7 +18,9 @@ from bitbloom.stages import features
 from bitbloom.target import Target
 
 HELD = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
-SECTIONS = {"task": "captions", "model": HELD, "augment": Augment(), "train": Train(), "numerics": Numerics()}
+SECTIONS = {"task": "captions", "augment": Augment(), "numerics": Numerics(), "train.seed": 0} | {
+    key: getattr(HELD, key.removeprefix("model.")) for key in features.READS if key.startswith("model.")
+}
 
 
 @pytest.fixture
@@ -49,6 +52,28 @@ def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
     monkeypatch.setenv("WORKERS", "2")
     features.run(target)
     assert len(Dataset.open(target.processed, target.features).arrays["places"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("override", "asks_again"),
+    [
+        ("train.epochs=3", False),
+        ("model.writer.layers=1", False),
+        ("model.contrast_weight=0.5", False),
+        ("train.seed=8", True),
+        ("model.grid=3", True),
+        ("model.text.weights=none", True),
+    ],
+)
+def test_the_towers_are_asked_again_only_for_what_changes_their_answers(override, asks_again):
+    seen = [graph_params(config.compose("captions-folder", overrides)) for overrides in ([], [override])]
+    assert (seen[0] != seen[1]) == asks_again
+
+
+def graph_params(tree) -> dict:
+    """What DVC compares of a configuration for the features stage."""
+    [stage] = [stage for stage in graph.stages("captions-folder", tree) if stage.stage == "features"]
+    return {"weights": stage.weights, **config.part(OmegaConf.to_container(tree), stage.sections)}
 
 
 def test_only_a_model_with_frozen_parts_has_the_stage():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -62,6 +64,32 @@ def test_small_matrix_products_are_refused_with_their_shapes(rows, columns):
         torch.rand(rows, 32) @ torch.rand(32, columns)
 
 
+@pytest.mark.parametrize(
+    ("terms", "let_through"),
+    [(192, True), (193, False), (256, False), (257, False), (258, True), (383, False), (384, True), (385, True)],
+)
+@pytest.mark.parametrize("multiply", [torch.mm, lambda a, b: torch.bmm(a[None], b[None]), lambda a, b: torch.addmm(b[0], a, b)])
+def test_sums_that_cpus_cut_into_other_blocks_are_refused(multiply, terms, let_through):
+    with contextlib.ExitStack() as stack:
+        if not let_through:
+            stack.enter_context(pytest.raises(subset.Unportable, match=f"sums of {terms} products"))
+        stack.enter_context(subset.Guard())
+        multiply(torch.rand(16, terms), torch.rand(terms, 16))
+
+
+@pytest.mark.parametrize(
+    ("images", "kernel", "side", "let_through"),
+    [(4, 1, 14, False), (4, 1, 10, True), (16, 1, 14, True), (1, 3, 16, False), (2, 3, 16, True), (1, 3, 12, True)],
+)
+def test_a_convolution_computed_as_a_matrix_product_is_held_to_the_same(images, kernel, side, let_through):
+    layer = nn.Conv2d(16, 24, kernel, padding=kernel // 2)
+    with contextlib.ExitStack() as stack:
+        if not let_through:
+            stack.enter_context(pytest.raises(subset.Unportable, match=f"op 'convolution.*sums of {side * side} products"))
+        stack.enter_context(subset.Guard())
+        layer(torch.rand(images, 16, side, side)).sum().backward()
+
+
 def test_an_op_in_the_backward_pass_is_seen():
     class Log(torch.autograd.Function):
         @staticmethod
@@ -84,17 +112,17 @@ def test_batch_statistics_are_refused():
 
 
 @settings(deadline=None)
-@given(st.integers(1, 40), st.integers(4, 9), st.booleans())
-def test_a_portable_layer_is_a_linear_layer_inside_the_subset(outputs, rows, bias):
-    layer = nn.Linear(24, outputs, bias=bias)
+@given(st.integers(12, 400), st.integers(1, 400), st.integers(4, 9), st.booleans())
+def test_a_portable_layer_is_a_linear_layer_inside_the_subset(inputs, outputs, rows, bias):
+    layer = nn.Linear(inputs, outputs, bias=bias)
     portable = PortableLinear.of(layer)
     assert portable.state_dict().keys() == layer.state_dict().keys()
-    features = torch.rand(rows, 24)
+    features = torch.rand(rows, inputs, requires_grad=True)
     with subset.Guard():
         found = portable(features)
         found.sum().backward()
     assert found.shape == (rows, outputs)
-    assert torch.allclose(found, layer(features), atol=1e-6)
+    assert torch.allclose(found, layer(features), atol=1e-5)
     assert portable.weight.grad.shape == layer.weight.shape
 
 

@@ -19,6 +19,7 @@ from bitbloom.config import CaptionModel, ImageModel, TextModel
 from bitbloom.errors import BitBloomError
 from bitbloom.models import classifier, initialise, text_classifier, weights
 from bitbloom.models.classifier import EAGER
+from bitbloom.models.linear import PortableLinear
 from bitbloom.models.text_classifier import blocking
 from bitbloom.models.tokens import padding
 from bitbloom.training.groups import LAYER
@@ -171,6 +172,7 @@ def _writer(config: CaptionModel, meta: Mapping[str, Any]) -> nn.Module:
     }
     model: Any = BertLMHeadModel(BertConfig(**shape))
     model.cls.predictions.register_parameter("bias", None)  # the decoder's own is used
+    model.cls.predictions.decoder = PortableLinear.of(model.cls.predictions.decoder)
     whole: nn.Module = model
     return whole
 

@@ -58,8 +58,15 @@ INSTEAD = {
 }
 FEWEST_ROWS, FEWEST_COLUMNS = 4, 12
 """Of a matrix product that is portable: with PyTorch 2.13 and MKL on AVX2, smaller ones differed between CPUs."""
+WHOLE, HALVED = 192, 256
+"""How many products a sum may have: up to WHOLE, an even number above HALVED, or 2 x WHOLE and more. MKL 2024.2 cuts sums of any
+other number into other blocks on Intel's CPUs than on AMD's; every number up to 1,400 was compared, and many above."""
 MATRICES = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
 """Where the two factors of a matrix product stand among its tensors."""
+DIRECT_FROM = 16
+"""PyTorch computes a convolution with kernels of one pixel as a matrix product for fewer images, and any of a single image."""
+Product = tuple[int, int, int]
+"""Rows, terms of each sum, and columns of a matrix product."""
 
 
 class Unportable(BitBloomError):
@@ -86,12 +93,45 @@ def check(op: str, inputs: list[Tensor], results: list[Tensor] | None = None) ->
     floating = any(tensor.is_floating_point() for tensor in (*inputs, *(results or ())))
     if name not in EXACT | PROVEN and (floating or not inputs):
         raise Unportable(_message(op, inputs, INSTEAD.get(name, "express it with the ops of bitbloom.numerics.subset")))
-    if name in MATRICES and floating:
+    if floating:
+        for product in products(name, inputs, results or []):
+            instead = _refused(product)
+            if instead:
+                raise Unportable(_message(op, inputs, instead))
+
+
+def products(name: str, inputs: list[Tensor], results: list[Tensor]) -> list[Product]:
+    """The matrix products that an op is, or that PyTorch computes a convolution of these shapes by."""
+    if name in MATRICES:
         first, second = (inputs[position] for position in MATRICES[name])
-        rows, columns = first.shape[-2], second.shape[-1]
-        if rows < FEWEST_ROWS or columns < FEWEST_COLUMNS:
-            instead = f"products need {FEWEST_ROWS} rows and {FEWEST_COLUMNS} columns: larger micro-batches, or PortableLinear"
-            raise Unportable(_message(op, inputs, instead))
+        return [(first.shape[-2], first.shape[-1], second.shape[-1])]
+    if name not in ("convolution", "convolution_backward"):
+        return []
+    backward = name == "convolution_backward"
+    output, image, kernel = inputs[:3] if backward else (results[0], *inputs[:2])
+    if len(image) > 1 and (len(image) >= DIRECT_FROM or kernel[0, 0].numel() > 1):
+        return []
+    outputs, terms, positions = len(kernel), kernel[0].numel(), output[0, 0].numel()
+    ways = [(positions, terms, outputs), *([(positions, outputs, terms), (outputs, positions, terms)] if backward else [])]
+    return [product for rows, inner, columns in ways for product in ((rows, inner, columns), (columns, inner, rows))]
+
+
+def portable_terms(count: int) -> bool:
+    """Whether sums of so many products are cut into blocks alike on every CPU."""
+    return count <= WHOLE or count >= 2 * WHOLE or (count > HALVED and count % 2 == 0)
+
+
+def _refused(product: Product) -> str:
+    """What to do instead of a product that is not portable; empty when it is."""
+    rows, inner, columns = product
+    if rows < FEWEST_ROWS or columns < FEWEST_COLUMNS:
+        return f"products need {FEWEST_ROWS} rows and {FEWEST_COLUMNS} columns: larger micro-batches, or PortableLinear"
+    if not portable_terms(inner):
+        return (
+            f"sums of {inner} products are cut otherwise on Intel than on AMD: change batch size, tokens or width, so that none "
+            f"has {WHOLE + 1} to {HALVED} terms, or an odd number below {2 * WHOLE}"
+        )
+    return ""
 
 
 def _message(op: str, inputs: list[Tensor], instead: str) -> str:

@@ -72,7 +72,7 @@ def furnish(cell: Path, stage: graph.Stage) -> None:
             shutil.copyfile(source, copy)
     params = params_path(stage.target)
     tree = yaml.safe_load(params.read_text(encoding="utf-8"))
-    _write(cell / params, {key: tree[key] for key in stage.sections})
+    _write(cell / params, config.part(tree, stage.sections))
     if stage.weights:
         entries = yaml.safe_load(weights.LOCK.read_text(encoding="utf-8"))
         _write(cell / weights.LOCK, {name: entries[name] for name in stage.weights})

@@ -16,28 +16,49 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitbloom import canonical, progress, tasks
+from bitbloom import canonical, config, progress, tasks
+from bitbloom.config import Model
 from bitbloom.dataset import Dataset
 from bitbloom.inference import BATCH
 from bitbloom.models import weights
-from bitbloom.numerics import pins, seeds
+from bitbloom.numerics import pins, seeds, subset
 from bitbloom.stages import main
 from bitbloom.target import Target
 from bitbloom.tasks import Freezing
 from bitbloom.training import workers
 
-READS = ("task", "model", "augment", "train", "numerics")
+READS = (
+    "task",
+    "augment",
+    "numerics",
+    "train.seed",
+    "model.kind",
+    "model.architecture",
+    "model.weights",
+    "model.image",
+    "model.text",
+    "model.image_layers",
+    "model.text_layers",
+    "model.grid",
+    "model.views",
+)
+"""Of the model only what makes its towers: another writer, or more epochs, asks them nothing again."""
 PURPOSE = 99
 """What is mixed with `train.seed` here, so that no sample is seen in the features as it is in training."""
 
 
 def run(target: Target) -> None:
     """Write data/features/<target>/: one array a name, a row a sample."""
-    weights.ensure_all(target.model.starts_from())
+    weights.ensure_all(towers(target).starts_from())
     with canonical.replacing_folder(target.features) as folder:
         workers.launch(ask, 1 << 30, target, folder)
     dataset = Dataset.open(target.processed, target.features)
     print(", ".join(f"{path.stem} {list(dataset.arrays[path.stem].shape)}" for path in sorted(target.features.glob("*.npy"))))
+
+
+def towers(target: Target) -> Model:
+    """The model with all that is not its towers' as by default."""
+    return config.model({key.removeprefix("model."): target.section(key) for key in READS if key.startswith("model.")})
 
 
 @torch.no_grad()
@@ -45,19 +66,23 @@ def ask(worker: workers.Worker, target: Target, folder: Path) -> None:
     """One worker's batches, each computed alone, into files that all workers have mapped."""
     pins.pin_torch()
     dataset = Dataset.open(target.processed)
-    task = tasks.load(target.task)
-    torch.manual_seed(target.train.seed)
-    network = task.build(target.model, dataset.meta).eval()
-    sample_seeds = seeds.derive(dataset.sample_seeds(), target.train.seed, PURPOSE)
+    task, model, seed = tasks.load(target.task), towers(target), target.section("train.seed")
+    torch.manual_seed(seed)
+    network = task.build(model, dataset.meta).eval()
+    sample_seeds = seeds.derive(dataset.sample_seeds(), seed, PURPOSE)
     batches = [np.arange(first, min(first + BATCH, len(dataset.samples))) for first in range(0, len(dataset.samples), BATCH)]
+
+    def answers(filled: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        return cast(Freezing, task).features(network, dataset.take(filled), sample_seeds[filled], target.augment, model)
+
+    answers(np.resize(batches[0], BATCH))  # what is made once and kept is made outside the guard
     files: dict[str, NDArray[Any]] = {}
     shown = progress.advancing("features", len(batches)) if worker.first else contextlib.nullcontext(lambda _: None)
     with shown as advance:
         for number in range(worker.rank, len(batches), worker.world) or [0]:  # every worker has to come to the barriers
             filled = np.resize(batches[number], BATCH)  # matrices with few rows have other bits on other CPUs
-            found = cast(Freezing, task).features(
-                network, dataset.take(filled), sample_seeds[filled], target.augment, target.model
-            )
+            with subset.held_to(target.numerics.profile):
+                found = answers(filled)
             files = files or mapped(worker, folder, found, len(dataset.samples))
             for name, array in found.items():
                 files[name][batches[number]] = array[: len(batches[number])]
