@@ -17,6 +17,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 
 BIN := .venv/bin
+FAST := -m 'not slow and not realdata and not container and not emulated_cpu and not gpu' --numprocesses logical --dist worksteal
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=90
 STATE := .bitbloom
 LOCK := $(if $(filter cuda,$(ACCEL)),requirements-cuda.lock,requirements.lock)
@@ -96,8 +97,8 @@ targets: $(STATE)/venv-$(ACCEL) ## List the targets
 ##@ Check
 
 .PHONY: test
-test: $(STATE)/venv-dev ## Run the fast tests (PYTEST='-m slow' for others)
-	@pytest $(if $(PYTEST),$(PYTEST),-m 'not slow and not realdata and not container and not emulated_cpu and not gpu' $(COVERAGE))
+test: $(STATE)/venv-dev ## Run the fast tests, one process a core (PYTEST='-m slow' for others)
+	@pytest $(if $(PYTEST),$(PYTEST),$(FAST) $(COVERAGE))
 
 .PHONY: test-real
 test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA=folder with flowers.tar)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from bitbloom import canonical, config, inference, samples, tasks
 from bitbloom.dataset import Dataset
+from bitbloom.models.linear import PortableLinear
 from bitbloom.models.weights import resize_positions
 from bitbloom.numerics import pins, subset, trace
 from bitbloom.sources import chatter, garden
@@ -90,6 +91,13 @@ def both_ways(output: Tensor) -> None:
     output.backward(values(*output.shape).detach())
 
 
+def drawn_layer(inputs: int, outputs: int) -> torch.nn.Linear:
+    """A layer of such numbers."""
+    layer = torch.nn.Linear(inputs, outputs)
+    layer.load_state_dict({"weight": values(outputs, inputs), "bias": values(outputs)})
+    return layer
+
+
 def every_op() -> list[trace.Line]:
     """The proven ops, forward and backward, in the smallest and in odd shapes of the subset; pretrained positions."""
     torch.manual_seed(0)
@@ -99,6 +107,13 @@ def every_op() -> list[trace.Line]:
         for rows, inner, columns in ((12, 12, 12), (37, 64, 37), (65, 64, 65), (17, 31, 13)):
             both_ways(values(3, rows, inner) @ values(3, inner, columns))
             both_ways(torch.baddbmm(values(3, rows, columns), values(3, rows, inner), values(3, inner, columns)))
+        for inner in filter(subset.portable_terms, (*range(1, 400), *range(400, 1600, 97))):
+            values(16, inner).mm(values(inner, 16))
+        for inputs, outputs in ((24, 3), (257, 200), (64, 383)):
+            layer = PortableLinear.of(drawn_layer(inputs, outputs))
+            both_ways(layer(values(12, inputs)))
+        for batch, channels, side in ((4, 48, 12), (1, 16, 12), (12, 384, 18)):
+            both_ways(F.conv2d(values(batch, channels, side, side), values(24, channels, 1, 1), values(24)))
         for channels, width, kernel, stride in ((3, 32, 3, 2), (16, 24, 3, 1), (24, 24, 1, 1), (3, 384, 14, 14)):
             images, kernels = values(4, channels, 28, 28), values(width, channels, kernel, kernel)
             both_ways(F.conv2d(images, kernels, values(width), stride=stride))
@@ -112,7 +127,7 @@ def every_op() -> list[trace.Line]:
         both_ways(F.interpolate(values(4, 3, 40, 40), (28, 28), mode="bilinear"))
         both_ways(F.embedding(torch.arange(60).reshape(4, 15) % 23, values(23, 48)))
         torch.linalg.vector_norm(values(10_007)).backward()
-        values(33, 17).mean(0).dot(values(17)).backward()
+        (values(33, 17).mean(0) * values(17)).sum().backward()
         weights = torch.nn.Parameter(values(300).detach())
         weights.grad = values(300).detach()
         torch.optim.AdamW([weights], lr=1e-3, fused=True).step()

@@ -34,7 +34,7 @@ EXACT = frozenset(_EXACT.split())
 """Ops that move numbers, compare them, draw them, take correctly rounded operations on each, or sum them one after the other."""
 _PROVEN = """
 _adaptive_avg_pool2d _adaptive_avg_pool2d_backward _fused_adamw _log_softmax _log_softmax_backward_data _softmax
-_softmax_backward_data addmm avg_pool2d avg_pool2d_backward baddbmm bmm convolution convolution_backward dot
+_softmax_backward_data addmm avg_pool2d avg_pool2d_backward baddbmm bmm convolution convolution_backward
 embedding_dense_backward gelu gelu_backward linalg_vector_norm mean mm native_group_norm native_group_norm_backward
 native_layer_norm native_layer_norm_backward sigmoid sigmoid_backward silu silu_backward sum tanh tanh_backward
 upsample_bilinear2d upsample_bilinear2d_backward
@@ -49,6 +49,7 @@ INSTEAD = {
     "pow": "multiply",
     "erfinv": "draw weights with bitbloom.models.initialise",
     "normal": "draw weights with bitbloom.models.initialise",
+    "dot": "multiply, then sum",
     "grid_sampler_2d": "crop by slicing and resize by interpolation",
     "_scaled_dot_product_flash_attention_for_cpu": 'set attn_implementation="eager"',
     "scaled_dot_product_attention": 'set attn_implementation="eager"',
