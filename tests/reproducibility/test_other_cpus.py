@@ -28,8 +28,9 @@ WORK = Path(__file__).with_name("portable_work.py")
 CPUS = ("Haswell", "EPYC")
 HERE = "here"
 FEWER_LAYERS = ("1", "model.weights=none", "model.layers=2")
-STEPS = {"petals": ("2",), "petals-folder": FEWER_LAYERS, "tweets": FEWER_LAYERS, "captions": ("1",)}
-"""Shipped configs and how many of their steps are taken; the pretrained ones with fewer layers, all of the same shape."""
+FEWER_MICRO_BATCHES = ("1", "numerics.micro_batches=2", "train.batch_size=32")
+STEPS = {"petals": ("2",), "petals-folder": FEWER_LAYERS, "tweets": FEWER_LAYERS, "captions": FEWER_MICRO_BATCHES}
+"""Shipped configs and how many of their steps are taken; some with fewer layers or micro-batches, all of the same shape."""
 REBUILT = "petals-tiny"
 STAGES = ("ingest", "validate", "prepare", "train", "evaluate", "export")
 """All but packaging, which starts other programs."""
