@@ -186,7 +186,7 @@ class CaptionModel(Model):
 
     kind: str = "caption"
     architecture: str = "dual"
-    """dual (a `VisionTextDualEncoderModel` of the two towers) | clip (the `CLIPModel` of `weights`, whose towers it has)."""
+    """dual: a `VisionTextDualEncoderModel` of the two towers."""
     image: ImageModel = field(default_factory=ImageModel)
     text: TextModel = field(default_factory=TextModel)
     writer: Writer = field(default_factory=Writer)
@@ -393,29 +393,39 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
 POSITIVE = {
     "train": ("epochs", "batch_size", "checkpoint_every", "part"),
     "prepare": ("image_size",),
-    "model": ("image_size", "patch_size", "hidden_size", "layers", "heads"),
+    "model": ("image_size", "patch_size", "hidden_size", "layers", "heads", "mlp_ratio", "embedding_size", "sentences", "views"),
     "evaluate": ("calibration_bins",),
 }
-ARCHITECTURES = {"image": ("vit", "cnn", "dinov2", "auto"), "text": ("bert", "auto"), "caption": ("dual", "clip")}
-CHOICES = {
-    "numerics.profile": ("portable", "fast", "cuda"),
-    "model.stem": ("patch", "conv"),
-    "model.pooling": ("class", "mean"),
-}
+ARCHITECTURES = {"image": ("vit", "cnn", "dinov2", "auto"), "text": ("bert", "auto"), "caption": ("dual",)}
+PROFILES = ("portable", "fast", "cuda")
+CHOICES = {"stem": ("patch", "conv"), "pooling": ("class", "mean")}
+"""Of a model, or of a part of one."""
 
 
 def check(tree: DictConfig) -> None:
     """Values that would stop a build only when it is half done. Raises BitBloomError that names the key."""
-    for section, keys in POSITIVE.items():
+    networks = ["model", *(f"model.{name}" for name, part in tree.model.items() if isinstance(part, DictConfig))]
+    for section, keys in ((section, POSITIVE[section.partition(".")[0]]) for section in (*POSITIVE, *networks[1:])):
         for key in keys:
-            if key in tree[section] and tree[section][key] < 1:
-                raise BitBloomError(f"{section}.{key} is {tree[section][key]}: it has to be 1 or more")
-    for key, choices in {**CHOICES, "model.architecture": ARCHITECTURES[tree.model.kind]}.items():
-        value = OmegaConf.select(tree, key)
-        if value is not None and value not in choices:
-            raise BitBloomError(f"{key} '{value}'{_nearest(str(value), choices)}")
+            value = OmegaConf.select(tree, f"{section}.{key}")
+            if value is not None and value < 1:
+                raise BitBloomError(f"{section}.{key} is {value}: it has to be 1 or more")
+    _check_choice(tree, "numerics.profile", PROFILES)
+    for network in networks:
+        for key, choices in CHOICES.items():
+            _check_choice(tree, f"{network}.{key}", choices)
+        if kind := OmegaConf.select(tree, f"{network}.kind"):
+            _check_choice(tree, f"{network}.architecture", ARCHITECTURES[kind])
+    if tree.service.int8 and not any("int8" in name for name in MODELS[tree.model.kind].EXPORTS):
+        raise BitBloomError(f"service.int8: a model of kind {tree.model.kind} has no int8 graph")
     if tree.service.int8 and not tree.export.int8:
         raise BitBloomError("service.int8 needs the graph that export.int8=true writes")
+
+
+def _check_choice(tree: DictConfig, key: str, choices: Sequence[str]) -> None:
+    value = OmegaConf.select(tree, key)
+    if value is not None and value not in choices:
+        raise BitBloomError(f"{key} '{value}'{_nearest(str(value), choices)}")
 
 
 def load(path: Path, keys: Iterable[str]) -> DictConfig:

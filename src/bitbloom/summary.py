@@ -9,10 +9,12 @@ from rich.console import Console
 from bitbloom import canonical, config, samples
 from bitbloom.provenance.digests import digest
 
+SCORES = ("accuracy", "macro_f1", "f1", "cider_d", "t2i_recall_at_1")
 NEXT = {
     "ingest": "make validate",
     "validate": "make train",
     "prepare": "make train",
+    "features": "make train",
     "train": "make evaluate",
     "evaluate": "make package",
     "export": "make package",
@@ -44,7 +46,7 @@ def rows(target: str, workspace: Path) -> list[tuple[str, str]]:
     metrics = workspace / "reports" / target / "metrics.json"
     if metrics.exists():
         numbers = canonical.read_json(metrics)
-        found += [(name.replace("_", " "), f"{numbers[name]:.4f}") for name in ("accuracy", "macro_f1", "f1") if name in numbers]
+        found += [(name.replace("_", " "), f"{numbers[name]:.4f}") for name in SCORES if name in numbers]
     for name, path in (
         ("data", workspace / "data/processed" / target),
         ("model", workspace / "models" / target / "model.safetensors"),

@@ -26,6 +26,8 @@ from bitbloom.target import params_path
 
 LOG = STATE / "tracking.log"
 SAMPLES = 32
+ANSWERS = {"confusion.json": ("actual", "predicted"), "sentences.json": ("written", "truth")}
+"""Tables of test samples, of which a task has one, and what is shown of them."""
 
 
 def start(target: str, workspace: Path) -> None:
@@ -102,12 +104,12 @@ def _log_evaluation(run: Any, reports: Path) -> None:
 
 
 def _log_samples(run: Any, reports: Path, processed: Path) -> None:
-    """The first test samples with what they are and what they were taken for; with photos where there are photos."""
+    """The first test samples with what they are and what they were taken for, or what was written of them; with photos if any."""
     import wandb
 
+    answers, columns = _answers(reports / "tables")
     dataset = Dataset.open(processed)
     positions = dataset.split("test")[:SAMPLES]
-    answers = canonical.read_json(reports / "tables" / "confusion.json")[:SAMPLES]
     names = list(dataset.samples["id"].iloc[positions])
     shown: list[Any] = names
     if "images" in dataset.arrays:
@@ -115,9 +117,16 @@ def _log_samples(run: Any, reports: Path, processed: Path) -> None:
             wandb.Image(image.transpose(1, 2, 0), caption=name)
             for image, name in zip(dataset.take(positions)["images"], names, strict=True)
         ]
-    rows: list[Any] = [[sample, answer["actual"], answer["predicted"]] for sample, answer in zip(shown, answers, strict=True)]
-    columns: list[str | int] = ["sample", "actual", "predicted"]
-    run.log({"sample predictions": wandb.Table(columns, rows)})
+    rows: list[Any] = [[sample, *(answer[key] for key in columns)] for sample, answer in zip(shown, answers, strict=True)]
+    run.log({"sample predictions": wandb.Table(["sample", *columns], rows)})
+
+
+def _answers(tables: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """The first rows of a task's table of test samples, and which of its columns to show."""
+    for name, columns in ANSWERS.items():
+        if (tables / name).exists():
+            return canonical.read_json(tables / name)[:SAMPLES], columns
+    raise BitBloomError(f"{tables} has none of {', '.join(ANSWERS)}: make evaluate")
 
 
 def _log_model(run: Any, target: str, workspace: Path) -> None:

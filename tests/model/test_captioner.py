@@ -9,8 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
-from transformers import CLIPConfig, CLIPModel
 
 import tiny_captions
 from bitbloom import inference, tasks
@@ -196,37 +194,9 @@ def test_augmented_views_of_a_frozen_tower_differ_from_the_photo_and_are_drawn_f
     assert {int(np.array_equal(one, other)) for one, other in zip(plain, drawn, strict=True)} == {0, 1}
 
 
-def test_a_clip_model_from_a_folder_has_the_towers(tmp_path, data):
-    size = Tokenizer.from_str(data.meta["tokenizer"]).get_vocab_size()
-    vision = {
-        "hidden_size": 32,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 16,
-        "patch_size": 4,
-    }
-    text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": size}
-    CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=16)).save_pretrained(tmp_path)
-    model = replace(tiny_captions.MODEL, architecture="clip", weights=f"path:{tmp_path}")
-    found = tiny_captions.start(model, data, batch_size=128)  # 16 photos of 17 places a micro-batch are within the subset
-    found.check_subset()
-    found.step(0)
-    assert np.isfinite(found.history.losses[0])
-
-
-def test_a_tokenizer_of_another_model_is_refused(tmp_path, data):
-    CLIPModel(
-        CLIPConfig(text_config={"vocab_size": 9, "num_hidden_layers": 1}, vision_config={"num_hidden_layers": 1})
-    ).save_pretrained(tmp_path)
-    with pytest.raises(BitBloomError, match=r"prepare\.tokenizer is not the one"):
-        captioner.build(replace(tiny_captions.MODEL, architecture="clip", weights=f"path:{tmp_path}"), data.meta)
-
-
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"architecture": "blip"}, "'blip' is none of dual, clip"),
         ({"image": replace(tiny_captions.MODEL.image, architecture="cnn")}, "is no transformer of patches"),
         ({"text": replace(tiny_captions.MODEL.text, architecture="auto")}, "is not bert"),
     ],
@@ -248,6 +218,13 @@ def test_numbers_of_words_name_the_words_again(said, fewest):
         inside = row[(row != PADDING) & (row != START) & (row != END)]
         assert [vocabulary[number] for number in inside] == [word if word in vocabulary else "<unknown>" for word in words]
         assert row[0] == START and row[len(words) + 1] == END
+
+
+def test_a_grid_that_does_not_divide_the_patches_is_refused(data):
+    network = captioner.build(replace(tiny_captions.MODEL, grid=3), data.meta)
+    size = tiny_captions.MODEL.image.image_size
+    with pytest.raises(BitBloomError, match="grid 3 does not divide a photo's 4 x 4 patches"):
+        network.places(torch.rand(2, 3, size, size))
 
 
 def test_a_model_section_survives_being_written_down():

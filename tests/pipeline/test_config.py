@@ -123,6 +123,29 @@ def test_a_stage_sees_the_sections_it_declared_and_no_others():
         Target.load("petals-tiny", ["zebra"])
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.image.stem=cnov", r"model.image.stem 'cnov'.*conv"),
+        ("model.image.architecture=vitt", r"model.image.architecture 'vitt'.*vit"),
+        ("model.architecture=blip", r"model.architecture 'blip'.*dual"),
+        ("model.writer.heads=0", r"model.writer.heads is 0: it has to be 1 or more"),
+        ("model.sentences=0", r"model.sentences is 0: it has to be 1 or more"),
+        ("service.int8=true", r"service.int8: a model of kind caption has no int8 graph"),
+    ],
+)
+def test_a_mistake_in_a_part_of_a_model_is_told_before_anything_is_made(override, message):
+    with pytest.raises(BitBloomError, match=message):
+        config.compose("captions", [override])
+
+
+@pytest.mark.parametrize(("photos", "parts"), [(1000, ["val2017"]), (20000, ["train2017", "val2017"])])
+def test_the_gate_of_coco_holds_for_the_numbers_that_the_readme_names(photos, parts):
+    tree = config.compose("captions-coco", [f"source.photos={photos}", f"source.parts=[{','.join(parts)}]"])
+    fewest, most = tree.gate.rows
+    assert fewest <= photos <= most
+
+
 def test_a_stage_may_declare_one_key_of_a_section_and_sees_no_other():
     mine = Target.load("petals-tiny", ["train.seed", "model.kind", "model.hidden_size"])
     assert mine.section("train.seed") == config.compose("petals-tiny").train.seed

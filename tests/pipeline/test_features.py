@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 import tiny_captions
-from bitbloom import build, config, graph
-from bitbloom.config import Augment, Numerics
+from bitbloom import build, config, graph, tasks
+from bitbloom.config import Augment, Numerics, Train
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import digest
@@ -18,7 +19,7 @@ from bitbloom.stages import features
 from bitbloom.target import Target
 
 HELD = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
-SECTIONS = {"task": "captions", "augment": Augment(), "numerics": Numerics(), "train.seed": 0} | {
+SECTIONS = {"task": "captions", "augment": Augment(), "numerics": Numerics(), "train.seed": Train().seed} | {
     key: getattr(HELD, key.removeprefix("model.")) for key in features.READS if key.startswith("model.")
 }
 
@@ -43,6 +44,23 @@ def test_every_sample_has_its_features_whoever_asked(target, monkeypatch):
     assert data.arrays["places"].shape == (samples, 2, 17, 32)
     assert data.arrays["meanings"].shape == (samples, 2, 32)
     assert np.isfinite(data.arrays["meanings"]).all() and (data.arrays["places"].std(axis=(1, 2, 3)) > 0).all()
+
+
+def test_they_are_of_the_very_towers_that_training_holds_and_export_writes(target):
+    features.run(target)
+    data = Dataset.open(target.processed, target.features)
+    network = tiny_captions.start(HELD, data).network.eval()  # its writer and its common space are not of the default sizes
+    raw, some = Dataset.open(target.processed), np.arange(32)
+    with torch.no_grad():
+        found = tasks.load("captions").features(network, raw.take(some), raw.sample_seeds()[some], Augment(), HELD)
+    assert np.array_equal(found["places"][:, 0], data.arrays["places"][some, 0])
+    assert np.array_equal(found["meanings"], data.arrays["meanings"][some])
+
+
+def test_torchrun_is_told_that_this_is_no_training(target, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with pytest.raises(BitBloomError, match="without torchrun"):
+        features.run(target)
 
 
 def test_more_workers_than_batches_do_no_harm(target, monkeypatch):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import wandb
 import yaml
 from PIL import Image
 
@@ -46,7 +47,8 @@ def workspace(tmp_path, monkeypatch):
     for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path / ".bitbloom"))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    return tmp_path
+    yield tmp_path
+    wandb.teardown()  # or the next test's runs go where this one's went
 
 
 def write_lock(folder, md5="0" * 32, outs="1" * 32):
@@ -72,6 +74,25 @@ def test_the_run_id_follows_from_what_training_read_and_not_from_what_it_wrote(w
 def test_a_target_that_was_never_trained_has_no_run(workspace):
     with pytest.raises(BitBloomError, match="'petals' was never trained here: make train TARGET=petals"):
         tracking.run_id("petals", workspace)
+
+
+def test_sentences_are_logged_where_there_are_no_classes(workspace, monkeypatch):
+    tables = workspace / "reports" / NAME / "tables"
+    answers = canonical.read_json(tables / "confusion.json")
+    (tables / "confusion.json").unlink()
+    said = [{"id": str(number), "written": f"one daisy {number}", "truth": "a rose"} for number in range(len(answers))]
+    canonical.write_json(tables / "sentences.json", said)
+    made, start = [], wandb.Table.__init__
+
+    def noted(table, columns, rows):
+        made.append((columns, rows))
+        start(table, columns, rows)
+
+    monkeypatch.setattr(wandb.Table, "__init__", noted)
+    tracking.log(NAME, workspace)
+    [(columns, rows)] = made
+    assert columns == ["sample", "written", "truth"]
+    assert [row[1:] for row in rows] == [[row["written"], row["truth"]] for row in said[: tracking.SAMPLES]]
 
 
 def test_a_build_is_logged_offline_without_a_key(workspace):

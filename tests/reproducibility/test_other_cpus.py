@@ -85,7 +85,7 @@ def test_training_steps_of_petals_have_the_same_ops_ledger_and_weights(petals, c
 
 
 @pytest.mark.parametrize("target", ["petals-folder", "tweets", "captions"])
-def test_a_training_step_of_a_fine_tuned_transformer_has_the_same_ops(tmp_path, target):
+def test_a_training_step_of_a_transformer_has_the_same_ops(tmp_path, target):
     records = everywhere(tmp_path, "steps", target, *STEPS[target])
     for cpu in CPUS:
         assert_same(records[HERE], records[cpu])

@@ -1,6 +1,6 @@
 """The network of captions: a tower for photos and one for sentences that meet in a common space, and a writer.
 
-Both towers are transformers' own, held by a `VisionTextDualEncoderModel` or a `CLIPModel` (Radford et al. 2021,
+Both towers are transformers' own, held by a `VisionTextDualEncoderModel` and trained as CLIP is (Radford et al. 2021,
 arXiv:2103.00020); the writer is a `BertLMHeadModel` with cross-attention, which sees the photo's patches and the words before.
 """
 
@@ -56,6 +56,10 @@ class Captioner(nn.Module):
         side = round((hidden.shape[1] - 1) ** 0.5)
         if self.grid in (0, side):
             return hidden
+        if side % self.grid:
+            raise BitBloomError(
+                f"model.grid {self.grid} does not divide a photo's {side} x {side} patches: take a divisor, or 0 for all"
+            )
         patches = hidden[:, 1:].transpose(1, 2).reshape(hidden.shape[0], -1, side, side)
         return torch.cat([hidden[:, :1], avg_pool2d(patches, side // self.grid).flatten(2).transpose(1, 2)], dim=1)
 
@@ -95,13 +99,10 @@ def build(config: CaptionModel, meta: Mapping[str, Any], pretrained: bool = True
     """The network of a `model` section; `meta` has the `vocabulary` of the writer, the `tokenizer` and `tokens` a sentence.
 
     Raises:
-        BitBloomError: unknown architecture, or weights that do not fit it.
+        BitBloomError: weights that do not fit, or a `grid` that does not divide the patches of a photo.
     """
-    builders = {"dual": _dual, "clip": _clip}
-    if config.architecture not in builders:
-        raise BitBloomError(f"model.architecture '{config.architecture}' is none of {', '.join(builders)}")
     tokenizer = Tokenizer.from_str(meta["tokenizer"])
-    dual = builders[config.architecture](config, tokenizer)
+    dual = _dual(config, tokenizer)
     network = Captioner(dual, _writer(config, meta), config, padding(tokenizer))
     if pretrained:
         _start(network, config)
@@ -140,18 +141,6 @@ def _text_tower(config: TextModel, tokenizer: Tokenizer) -> Any:
     return text_classifier.build(replace(config, weights="none"), meta, False).get_submodule("model.bert")
 
 
-def _clip(config: CaptionModel, tokenizer: Tokenizer) -> nn.Module:
-    """A `CLIPModel` from a hub repository at a pinned revision or a folder, its towers under the names of the dual encoder."""
-    from transformers import CLIPModel
-
-    name, revision = weights.location(config.weights)
-    model: Any = CLIPModel.from_pretrained(name, revision=revision or "main", attn_implementation=EAGER)
-    if tokenizer.get_vocab_size() != model.config.text_config.vocab_size:
-        raise BitBloomError(f"prepare.tokenizer is not the one of {config.weights}: their vocabularies differ in size")
-    whole: nn.Module = model
-    return whole
-
-
 def _writer(config: CaptionModel, meta: Mapping[str, Any]) -> nn.Module:
     from transformers import BertConfig, BertLMHeadModel
 
@@ -179,14 +168,23 @@ def _writer(config: CaptionModel, meta: Mapping[str, Any]) -> nn.Module:
 
 def _start(network: Captioner, config: CaptionModel) -> None:
     """Draw what is new; load what the towers start from."""
-    if config.architecture == "clip":
-        for new in (network.bridge, network.writer):
-            initialise.portable(new)
-        return
     initialise.portable(network)
-    for name, tower in (("vision_model", config.image), ("text_model", config.text)):
-        if tower.weights != "none":
-            weights.load_backbone(network.dual.get_submodule(name), weights.state(tower.weights))
+    for name, part, learning in (
+        ("vision_model", config.image, config.image_layers),
+        ("text_model", config.text, config.text_layers),
+    ):
+        tower = network.dual.get_submodule(name)
+        if part.weights != "none":
+            weights.load_backbone(tower, weights.state(part.weights))
+        elif learning == 0:
+            _draw_alone(tower)
+
+
+def _draw_alone(tower: nn.Module) -> None:
+    """Draw from the seed alone: the `features` stage knows the tower, and not how much else was drawn before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch.initial_seed())
+        initialise.portable(tower)
 
 
 def _freeze(tower: nn.Module, learning: int) -> None:

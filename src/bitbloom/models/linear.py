@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from bitbloom.numerics.subset import portable_terms
+from bitbloom.numerics.subset import FEWEST_COLUMNS, portable_terms
 
 FEWEST_OUTPUTS = 16
 
@@ -21,7 +21,7 @@ class PortableLinear(nn.Linear):
 
     def forward(self, features: Tensor) -> Tensor:
         """float32 [..., in_features] → float32 [..., out_features]."""
-        inputs = _portable(self.in_features) - self.in_features
+        inputs = _portable(max(self.in_features, FEWEST_COLUMNS)) - self.in_features
         outputs = _portable(max(self.out_features, FEWEST_OUTPUTS)) - self.out_features
         if inputs == outputs == 0 or torch.compiler.is_exporting():  # no pin reaches ONNX Runtime, where a graph runs
             return super().forward(features)

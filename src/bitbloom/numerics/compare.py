@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from bitbloom import progress, tasks
-from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins, trace
 from bitbloom.target import Target
@@ -84,12 +83,13 @@ def record_step(target: Target, step: int, path: Path, ledger: list[dict[str, An
 
     One worker: the bytes do not depend on their number, and the record then holds all micro-batches in order.
     """
+    from bitbloom.inference import open_dataset
     from bitbloom.training import loop
     from bitbloom.training.workers import Worker
 
     pins.pin_torch()
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
-    run = loop.Run(Worker(), tasks.load(target.task), Dataset.open(target.processed), sections)
+    run = loop.Run(Worker(), tasks.load(target.task), open_dataset(target, target.model), sections)
     if step >= run.steps:
         raise BitBloomError(f"a training of '{target.name}' has {run.steps} steps: there is no step {step}")
     for number in progress.track(range(step), f"replaying {target.name}", step):

@@ -130,7 +130,7 @@ def _refused(product: Product) -> str:
     if not portable_terms(inner):
         return (
             f"sums of {inner} products are cut otherwise on Intel than on AMD: change batch size, tokens or width, so that none "
-            f"has {WHOLE + 1} to {HALVED} terms, or an odd number below {2 * WHOLE}"
+            f"has {WHOLE + 1} to {HALVED} terms, or an odd number from {HALVED + 1} to {2 * WHOLE - 1}"
         )
     return ""
 

@@ -8,6 +8,7 @@ It is a stage of the targets whose model has such parts.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from bitbloom import canonical, config, progress, tasks
 from bitbloom.config import Model
 from bitbloom.dataset import Dataset
+from bitbloom.errors import BitBloomError
 from bitbloom.inference import BATCH
 from bitbloom.models import weights
 from bitbloom.numerics import pins, seeds, subset
@@ -49,6 +51,8 @@ PURPOSE = 99
 
 def run(target: Target) -> None:
     """Write data/features/<target>/: one array a name, a row a sample."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise BitBloomError("features is no training: run it without torchrun, WORKERS=n says how many processes")
     weights.ensure_all(towers(target).starts_from())
     with canonical.replacing_folder(target.features) as folder:
         workers.launch(ask, 1 << 30, target, folder)
