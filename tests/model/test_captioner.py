@@ -109,8 +109,9 @@ def test_writing_keeps_to_the_portable_subset(network):
     with torch.no_grad():
         places = network.places(torch.rand(4, 3, 16, 16))
         with subset.Guard():
-            writing.greedy(network, places)
-            writing.beam(network, places[0], 4)
+            sentences = writing.greedy(network, places)
+            best = writing.beam(network, places[0], 4)
+    assert len(sentences) == 4 and best
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
