@@ -309,7 +309,7 @@ class Export:
     calibration_samples: int = 128
     """Training samples from which the static int8 ranges are taken."""
     tolerance: float = 1e-4
-    """Largest difference of a probability between PyTorch and the exported graph."""
+    """Largest difference of an output between PyTorch and the exported graph."""
     index: int = 500
     """Most photos of the test split that can be searched for by a sentence."""
     int8_cost: float = 0.02
@@ -324,6 +324,12 @@ class Service:
     max_bytes: int = 10_000_000
     max_pixels: int = 50_000_000
     max_batch: int = 32
+    max_requests: int = 128
+    """Questions that are read, waiting or answered at a time; more are turned away at once (503, to be asked again later)."""
+    held_bytes: int = 200_000_000
+    """Bytes of all requests together that are held at a time."""
+    body_seconds: float = 20.0
+    """How long a request may take to arrive."""
     int8: bool = False
     """Pack the int8 graph: faster. `bitbloom predict` always answers with the fp32 one."""
     unsure_below: float = 0.5

@@ -130,7 +130,7 @@ def test_a_graph_says_its_classes_its_size_and_its_task(exported, name):
     assert json.loads(properties["classes"]) == tiny.CLASSES
     assert (properties["image_size"], properties["task"]) == (str(SIDE), "petals")
     assert [value.name for value in graph.graph.input] == ["images"]
-    assert [value.name for value in graph.graph.output] == ["probabilities"]
+    assert [value.name for value in graph.graph.output] == ["probabilities", "attention"]
     onnx.checker.check_model(graph)
 
 

@@ -62,9 +62,9 @@ def fake_dataset(classes=NASTY, n=60, side=12, images=True):
     return Dataset({"labels": labels} | ({"images": pixels} if images else {}), samples, {"classes": list(classes)})
 
 
-def fake_logits(dataset):
+def fake_logits(dataset, test=None):
     """Right for most samples, sure and wrong for every seventh."""
-    test = dataset.split("test")
+    test = dataset.split("test") if test is None else test
     labels = dataset.arrays["labels"][test]
     said = np.where(np.arange(len(test)) % 7 == 0, labels + 1, labels) % len(dataset.meta["classes"])
     logits = torch.zeros(len(test), len(dataset.meta["classes"]))
@@ -105,7 +105,7 @@ def write_report(folder):
     canonical.write_json(target.reports / "validation.json", GATE)
     trained = inference.Trained(None, None, ImageModel(), dataset.meta, dataset, "0" * 64)
     inference.load = lambda target: trained
-    inference.outputs = lambda task, network, dataset, positions, model: {"logits": fake_logits(dataset)}
+    inference.outputs = lambda task, network, dataset, positions, model: {"logits": fake_logits(dataset, positions)}
     evaluate.run(target)
     return target.reports
 
@@ -254,7 +254,7 @@ def test_an_empty_test_split_says_what_to_do(tmp_path, monkeypatch):
 
 def test_texts_are_reported_without_photos():
     dataset = fake_dataset(classes=["real", "not"], images=False)
-    found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=20), text="text")
+    found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=20), 1.0, text="text")
     assert list(found.figures) == ["curves", "confusion", "recall", "reliability"]
     assert set(found.metrics["baselines"]) == {"majority_class"}
     page = html.render(content(found))
@@ -290,7 +290,7 @@ def content(found):
 
 def test_mistakes_come_most_confident_first():
     dataset = fake_dataset()
-    found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=0, worst=2))
+    found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=0, worst=2), 1.0)
     rows = found.tables["mistakes"]
     assert len(rows) == 2
     assert rows[0]["confidence"] > rows[1]["confidence"]

@@ -201,7 +201,7 @@ def test_the_interface_is_described(client):
 
 def test_the_page_and_its_parts_are_served_and_nothing_comes_from_elsewhere(client):
     page = client.get("/")
-    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "default-src 'none'" in page.headers["content-security-policy"]
     for part in ("style.css", "captions.css", "common.js", "photo.js", "page.js", "picture.svg"):
         assert f"page/{part}" in page.text
         assert client.get(f"/page/{part}").status_code == 200

@@ -169,7 +169,7 @@ def test_metrics_count_the_requests_of_our_routes(client):
 def test_the_page_may_load_nothing_from_elsewhere(client):
     response = client.get("/")
     assert response.status_code == 200
-    assert "default-src 'self'" in response.headers["content-security-policy"]
+    assert "default-src 'none'" in response.headers["content-security-policy"]
     assert "//" not in response.text.replace("<!--", "")
 
 

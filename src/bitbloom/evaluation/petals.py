@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bitbloom import calibration
 from bitbloom.report import classification
 
 if TYPE_CHECKING:
@@ -15,4 +16,5 @@ if TYPE_CHECKING:
 
 def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> Evaluation:
     """As for any classifier."""
-    return classification.evaluate(trained.outputs("test")["logits"], trained.dataset, history, config)
+    logits, temperature = trained.outputs("test")["logits"], calibration.temperature(trained)
+    return classification.evaluate(logits, trained.dataset, history, config, temperature)

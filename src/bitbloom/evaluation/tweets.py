@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bitbloom import metrics
+from bitbloom import calibration, metrics
 from bitbloom.evaluation import Evaluation
 from bitbloom.report import classification, plots
 
@@ -26,7 +26,7 @@ LENGTHS = ("short", "middling", "long")
 def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> Evaluation:
     """As for any classifier, and: `f1` of the class `disaster`, `tfidf_f1` of the baseline, a table of slices."""
     dataset, logits = trained.dataset, trained.outputs("test")["logits"]
-    found = classification.evaluate(logits, dataset, history, config, text="text")
+    found = classification.evaluate(logits, dataset, history, config, calibration.temperature(trained), text="text")
     test, classes = dataset.split("test"), dataset.meta["classes"]
     labels, predicted = np.asarray(dataset.arrays["labels"])[test], logits.argmax(dim=1).numpy()
     counted = tfidf(dataset)

@@ -27,8 +27,23 @@ FP32, INT8 = "model.onnx", "model.int8.onnx"
 PROBABILITIES = "probabilities"
 
 
+class Calibrated(torch.nn.Module):
+    """Logits [n, classes] → probabilities of a temperature."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        """float32 [n, classes] → float32 [n, classes]."""
+        return (logits / self.temperature).softmax(dim=-1)
+
+
 def export(trained: Trained, graph: Graph, config: Export, folder: Path) -> Parity:
-    """Write the graph (inputs: arrays of the data set; output `probabilities` float32 [n, classes]) and its int8 variant."""
+    """Write the graph and its int8 variant.
+
+    Its inputs are arrays of the data set; its first output is `probabilities` float32 [n, classes].
+    """
     dataset = trained.dataset
     program, proto = write(graph, taken(graph, dataset, dataset.split("test")[:2]), folder / FP32, config.opset)
     if config.int8:
@@ -52,11 +67,12 @@ def calibration(graph: Graph, dataset: Dataset, count: int) -> Iterator[tuple[to
 
 
 def compare(graph: Graph, dataset: Dataset, config: Export, folder: Path) -> Parity:
-    """Labels and probabilities of the test split: ONNX Runtime against PyTorch, and what int8 costs."""
+    """Labels and all outputs for the test split: ONNX Runtime against PyTorch, and what int8 costs."""
     test = dataset.split("test")
     inputs, labels = taken(graph, dataset, test), dataset.take(test)["labels"]
-    expected, found = by_torch(graph, inputs)[PROBABILITIES], by_onnx(folder / FP32, inputs)[PROBABILITIES]
-    difference = float(np.abs(found - expected).max())
+    from_torch, from_onnx = by_torch(graph, inputs), by_onnx(folder / FP32, inputs)
+    difference = max(float(np.abs(from_onnx[name] - from_torch[name]).max()) for name in graph.outputs)
+    expected, found = from_torch[PROBABILITIES], from_onnx[PROBABILITIES]
     verdict: dict[str, Any] = {
         "samples": len(test),
         "labels_equal": int((found.argmax(1) == expected.argmax(1)).sum()),
@@ -83,5 +99,5 @@ def wrong(verdict: dict[str, Any]) -> str:
         return ""
     return (
         f"{verdict['labels_equal']} of {verdict['samples']} labels are equal, "
-        f"probabilities within {verdict['tolerance']}: {verdict['within_tolerance']}"
+        f"outputs within {verdict['tolerance']}: {verdict['within_tolerance']}"
     )

@@ -1,12 +1,13 @@
-"""Texts: `tokens` int64 [n, l] → probabilities; classes and tokenizer in the metadata."""
+"""Texts: `tokens` int64 [n, l] → calibrated probabilities; classes and tokenizer in the metadata."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from torch.nn import Sequential, Softmax
+from torch.nn import Sequential
 
+from bitbloom import calibration
 from bitbloom.config import Export
 from bitbloom.exporters import Parity, classification
 from bitbloom.exporters.graphs import Graph
@@ -19,8 +20,8 @@ def export(trained: Trained, config: Export, folder: Path) -> Parity:
 
 
 def graph(trained: Trained) -> Graph:
-    """The network and its softmax."""
+    """The network and its calibrated softmax."""
     classes = json.dumps(trained.meta["classes"], ensure_ascii=False)
     properties = {"classes": classes, "tokenizer": trained.meta["tokenizer"], "task": "tweets"}
-    module = Sequential(trained.network, Softmax(dim=-1))
+    module = Sequential(trained.network, classification.Calibrated(calibration.temperature(trained)))
     return Graph(module, ("tokens",), (classification.PROBABILITIES,), ({0: "n", 1: "l"},), properties)

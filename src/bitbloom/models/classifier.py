@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from bitbloom.config import ImageModel
 from bitbloom.errors import BitBloomError
-from bitbloom.models import initialise, weights
+from bitbloom.models import attention, initialise, weights
 from bitbloom.models.linear import PortableLinear
 
 EAGER = "eager"
 """Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""
+LOOKING = ("vit", "deit", "dinov2", "dinov2_with_registers")
+"""Families of transformers whose tokens are a class token, others, and then the patches, each looking at all."""
 
 
 def build(config: ImageModel, classes: int, pretrained: bool = True) -> nn.Module:
@@ -45,7 +47,16 @@ class PatchMean(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """float32 [n, 3, s, s] → float32 [n, classes]."""
-        hidden = self.model.get_submodule("vit")(pixels).last_hidden_state
+        return self.read(self.model.get_submodule("vit")(pixels).last_hidden_state)
+
+    def looking(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits, and where the network looked: float32 [n, grid, grid] that adds up to 1."""
+        found = self.model.get_submodule("vit")(pixels, output_attentions=True)
+        flow = attention.rollout(found.attentions)
+        return self.read(found.last_hidden_state), attention.patch_map(flow, slice(1, None), grid(self.model))
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """Last hidden states [n, t, h] → logits."""
         logits: Tensor = self.model.get_submodule("classifier")(hidden[:, 1:].mean(dim=1))
         return logits
 
@@ -62,9 +73,28 @@ class Logits(nn.Module):
         logits: Tensor = self.model(pixel_values=pixels).logits
         return logits
 
+    def looking(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits, and where the class token looked: float32 [n, grid, grid] that adds up to 1."""
+        found = self.model(pixel_values=pixels, output_attentions=True)
+        return found.logits, attention.patch_map(attention.rollout(found.attentions), slice(1), grid(self.model))
+
     def head(self) -> nn.Module:
         """The classifier on top."""
         return self.model.get_submodule(_head_name(self.model))
+
+
+def looks(network: nn.Module) -> bool:
+    """Whether a network can say where it looked: a vision transformer can, a CNN cannot."""
+    return isinstance(network, PatchMean | Logits) and _family(network.model) in LOOKING
+
+
+def _family(model: Any) -> str:
+    return str(model.config.model_type)
+
+
+def grid(model: Any) -> int:
+    """Patches a side of a vision transformer."""
+    return int(model.config.image_size // model.config.patch_size)
 
 
 def _vit(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:

@@ -2,7 +2,7 @@
 
 A task's `evaluate` is one line:
 
-    return classification.evaluate(outputs, dataset, history, config)
+    return classification.evaluate(outputs, dataset, history, config, temperature)
 """
 
 from __future__ import annotations
@@ -27,9 +27,16 @@ Figures = dict[str, tuple[str, "Figure"]]
 
 
 def evaluate(
-    logits: metrics.Logits, dataset: Dataset, history: Mapping[str, Any], config: Evaluate, text: str | None = None
+    logits: metrics.Logits,
+    dataset: Dataset,
+    history: Mapping[str, Any],
+    config: Evaluate,
+    temperature: float,
+    text: str | None = None,
 ) -> Evaluation:
     """Judge the logits [n, K] of the test split, its included samples in the order of `dataset.split("test")`.
+
+    They are divided by `temperature` first; the error of the confidences before is reported beside.
 
     `dataset.arrays` holds `labels` [N]; with `images` uint8 [N, 3, S, S] there are sheets of photos and a colour
     baseline. `text` names the column of `dataset.samples` to show with mistakes on texts. `meta["classes"]` names
@@ -40,16 +47,28 @@ def evaluate(
     """
     test = dataset.split("test")
     classes: list[str] = dataset.meta["classes"]
-    judged = metrics.judge(logits, np.asarray(dataset.arrays["labels"])[test])
+    labels = np.asarray(dataset.arrays["labels"])[test]
+    judged, raw = metrics.judge(logits / temperature, labels), metrics.judge(logits, labels)
     found = metrics.classification(judged, classes, config.bootstrap, config.calibration_bins)
+    before = metrics.calibration_error(raw.confidence, raw.correct, config.calibration_bins)
+    found["temperature"], found["uncalibrated_error"] = temperature, metrics.rounded(before)
     found["baselines"] = metrics.rounded(_baselines(dataset, judged))
     wrong = worst(judged, dataset.samples["id"].to_numpy()[test], config.worst)
     figures = charts(judged, classes, history, config)
+    caption, figure = figures["reliability"]
+    figures["reliability"] = (f"{caption} {_calibrated(found)}", figure)
     if "images" in dataset.arrays:
         figures = {"contact_sheet": _contact_sheet(dataset)} | figures | {"mistakes": _mistakes(dataset, judged, wrong)}
     tables = _tables(judged, classes, config)
     tables["mistakes"] = _mistake_rows(dataset, judged, wrong, text)
     return Evaluation(found, figures, tables)
+
+
+def _calibrated(found: Mapping[str, Any]) -> str:
+    return (
+        f"The temperature {found['temperature']}, chosen on the validation split, divides the logits: "
+        f"without it the error would be {found['uncalibrated_error']:.3f}."
+    )
 
 
 def worst(judged: metrics.Judged, ids: NDArray[Any], most: int) -> list[int]:

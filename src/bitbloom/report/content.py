@@ -29,6 +29,8 @@ METRICS: dict[str, tuple[str, str]] = {
 }
 """Metric → its name and what it means. A metric that is not here is shown under its key."""
 DETAILS: dict[str, tuple[str, str]] = {
+    "temperature": ("Temperature", "divides the logits so that confidence fits accuracy; chosen on the validation split"),
+    "uncalibrated_error": ("Calibration error without it", "confidence minus accuracy, on average"),
     "bleu_1": ("BLEU-1", "single words that people's sentences have too"),
     "bleu_2": ("BLEU-2", "up to two words in a row"),
     "bleu_3": ("BLEU-3", "up to three words in a row"),

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
 from bitbloom.errors import UnreadableImage
 from bitbloom.serving import uploads
-from bitbloom.serving.base import Refusal, Service
+from bitbloom.serving.base import Service
 from bitbloom.serving.predictor import Answer, Failure, Predictor
+from bitbloom.serving.refusals import ANSWERS, Refused
 
 BATCH = "send several to /predict_batch"
 
@@ -25,18 +26,22 @@ class Application(Service):
         """Open the exported model."""
         self.predictor = Predictor.open(folder, digest, self.settings.max_pixels)
 
-    def add_routes(self, app: FastAPI) -> None:
+    def add_routes(self, router: APIRouter) -> None:
         """POST /predict and /predict_batch."""
-        refusals: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 413, 415, 422)}
-        batch = refusals | {200: {"model": list[Answer | Failure]}}
-        app.post("/predict", summary="Label a photo", responses=refusals, openapi_extra=uploads.ONE)(self.predict)
-        app.post("/predict_batch", summary="Label several photos", responses=batch, openapi_extra=uploads.MANY)(
+        router.post(
+            "/predict", summary="Label a photo", responses=ANSWERS, openapi_extra=uploads.ONE, response_model_exclude_unset=True
+        )(self.predict)
+        batch = ANSWERS | {200: {"model": list[Answer | Failure]}}
+        router.post("/predict_batch", summary="Label several photos", responses=batch, openapi_extra=uploads.MANY)(
             self.predict_batch
         )
 
-    async def predict(self, request: Request) -> Answer:
-        """Label the photo in the form field `image`, or in the body itself."""
-        return await self._answer(await uploads.photo(request, self.settings.max_bytes, BATCH))
+    async def predict(self, request: Request, attention: bool = False) -> Answer:
+        """Label the photo in the form field `image`, or in the body itself.
+
+        With `attention` the answer says where the model looked, if it can.
+        """
+        return await self._answer(await uploads.photo(request, self.settings.max_bytes, BATCH), attention)
 
     async def predict_batch(self, request: Request) -> Any:
         """Label the photos in the form fields `image`, in order.
@@ -52,15 +57,15 @@ class Application(Service):
             return JSONResponse({"error": message, "results": results}, 422)
         return results
 
-    async def _answer(self, photo: bytes) -> Answer:
+    async def _answer(self, photo: bytes, attention: bool = False) -> Answer:
         """Decode and label in a thread, no more at once than there are cores."""
         try:
-            return await anyio.to_thread.run_sync(self.predictor.answer, photo, limiter=self.threads)
+            return await anyio.to_thread.run_sync(self.predictor.answer, photo, attention, limiter=self.threads)
         except UnreadableImage as error:
             raise uploads.unreadable(photo, error) from error
 
     async def _answer_or_failure(self, file: UploadFile) -> Answer | Failure:
         try:
             return await self._answer(await uploads.content(file, self.settings.max_bytes))
-        except uploads.Refused as refused:
+        except Refused as refused:
             return Failure(error=refused.message)

@@ -11,26 +11,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import anyio
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 
 from bitbloom import canonical
-from bitbloom.serving import uploads
+from bitbloom.serving import protection, refusals
 from bitbloom.serving.settings import PROVENANCE, Provenance, Settings, provenance
 
 PAGE = "page"
-PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob:", "Cache-Control": "no-cache"}
-
-
-class Refusal(BaseModel):
-    """The body of every 4xx answer."""
-
-    error: str
-    """What is wrong, and what to do."""
+PAGE_HEADERS = {"Cache-Control": "no-cache"}
+VERSION = "/v1"
+"""Below it, every route a second time, for programs: what changes a program's answers gets another version."""
 
 
 class Service(ABC):
@@ -40,8 +32,7 @@ class Service(ABC):
         """Read the names and limits in `folder`, which holds service.json, provenance.json, the model and page/."""
         self.folder = folder
         self.settings = Settings.read(folder)
-        self.asgi = self._common_routes()
-        self.add_routes(self.asgi)
+        self.asgi = self._application()
 
     def open(self) -> None:
         """Open the model and take the digests, in the process that serves. Raises BitBloomError on a wrong model."""
@@ -54,18 +45,27 @@ class Service(ABC):
         """Open the exported model, which lies in the service's folder and has this digest."""
 
     @abstractmethod
-    def add_routes(self, app: FastAPI) -> None:
+    def add_routes(self, router: APIRouter) -> None:
         """Add the routes that ask the model."""
 
-    def _common_routes(self) -> FastAPI:
+    def folders(self) -> dict[str, Path]:
+        """Folders of files that are served as they are, by their place in the address; a task may add its own."""
+        return {PAGE: self.folder / PAGE}
+
+    def _application(self) -> FastAPI:
+        router = APIRouter()
+        router.get("/provenance", summary="Where the answers come from")(self.show_provenance)
+        router.get("/service.json", summary="Names and limits of this service")(self.show_settings)
+        self.add_routes(router)
         app = FastAPI(title=self.settings.title, docs_url=None, redoc_url=None, openapi_url=None)
-        app.add_exception_handler(uploads.Refused, _refuse)
-        app.add_exception_handler(HTTPException, _refuse_http)
-        app.add_exception_handler(RequestValidationError, _refuse_form)
-        app.get("/provenance", summary="Where the answers come from")(self.show_provenance)
-        app.get("/service.json", summary="Names and limits of this service")(self.show_settings)
+        app.include_router(router)
+        app.include_router(router, prefix=VERSION)
         app.get("/", include_in_schema=False)(self.page)
-        app.mount(f"/{PAGE}", StaticFiles(directory=self.folder / PAGE), name=PAGE)
+        for place, folder in self.folders().items():
+            # Without the check here: a folder that is not there is `open`'s to name.
+            app.mount(f"/{place}", StaticFiles(directory=folder, check_dir=False), name=place)
+        refusals.handle(app)
+        protection.add(app, self.settings)
         return app
 
     def show_provenance(self) -> Provenance:
@@ -79,22 +79,3 @@ class Service(ABC):
     def page(self) -> FileResponse:
         """The page for people."""
         return FileResponse(self.folder / PAGE / "index.html", headers=PAGE_HEADERS)
-
-
-async def _refuse(_: Request, refused: Exception) -> JSONResponse:
-    assert isinstance(refused, uploads.Refused)
-    return JSONResponse({"error": refused.message}, refused.status)
-
-
-async def _refuse_http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": f"{error.detail}: see /docs.json"}, error.status_code, headers=error.headers)
-
-
-async def _refuse_form(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return JSONResponse({"error": f"the body is not JSON ({first['ctx']['error']}): see /docs.json"}, 400)
-    where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-    return JSONResponse({"error": f"{where}: {first['msg'].lower()}: see /docs.json"}, 422)

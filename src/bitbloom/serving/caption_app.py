@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
-from fastapi import FastAPI, Request
-from fastapi.staticfiles import StaticFiles
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from bitbloom.errors import UnreadableImage
 from bitbloom.serving import model_files, uploads
-from bitbloom.serving.base import Refusal, Service
+from bitbloom.serving.base import Service
 from bitbloom.serving.caption_predictor import WORDLESS, Answer, CaptionPredictor, Findings, Fits
+from bitbloom.serving.refusals import ANSWERS, Refused
 
 MOST_CHARACTERS = 500
 MOST_FOUND = 100
@@ -37,17 +37,20 @@ class CaptionApplication(Service):
         """Open the exported graphs and the index."""
         self.predictor = CaptionPredictor.open(folder, digest, self.settings.max_pixels)
 
-    def add_routes(self, app: FastAPI) -> None:
-        """POST /caption, /search and /similarity; GET /photos/…, the thumbnails of the index."""
-        of_photos: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 413, 415, 422)}
-        of_texts: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 422)}
-        app.post("/caption", summary="Describe a photo", responses=of_photos, openapi_extra=uploads.ONE)(self.caption)
-        app.post("/search", summary="Find photos", responses=of_texts)(self.search)
-        app.post(
-            "/similarity", summary="Compare a photo with sentences", responses=of_photos, openapi_extra=uploads.ONE_AND_TEXTS
+    def add_routes(self, router: APIRouter) -> None:
+        """POST /caption, /search and /similarity."""
+        router.post("/caption", summary="Describe a photo", responses=ANSWERS, openapi_extra=uploads.ONE)(self.caption)
+        bounded = uploads.json_route(1, MOST_CHARACTERS)
+        router.add_api_route(
+            "/search", self.search, methods=["POST"], summary="Find photos", responses=ANSWERS, route_class_override=bounded
+        )
+        router.post(
+            "/similarity", summary="Compare a photo with sentences", responses=ANSWERS, openapi_extra=uploads.ONE_AND_TEXTS
         )(self.similarity)
-        # Without the check here: a folder that is not there is `open`'s to name.
-        app.mount(f"/{PHOTOS}", StaticFiles(directory=self.folder / model_files.THUMBNAILS, check_dir=False), name=PHOTOS)
+
+    def folders(self) -> dict[str, Path]:
+        """The page, and /photos/…, the thumbnails of the index."""
+        return super().folders() | {PHOTOS: self.folder / model_files.THUMBNAILS}
 
     async def caption(self, request: Request) -> Answer:
         """Write sentences about the photo in the form field `image`, or in the body itself: best first."""
@@ -75,5 +78,5 @@ class CaptionApplication(Service):
 
 def _worded(found: Result | None) -> Result:
     if found is None:
-        raise uploads.Refused(422, f"{WORDLESS}: say what a photo shows")
+        raise Refused(422, f"{WORDLESS}: say what a photo shows")
     return found

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from bitbloom.errors import BitBloomError, UnreadableImage
 from bitbloom.provenance.digests import file_digest
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, RunOptions
 
 MODEL = "model.onnx"
 TOP = 5
@@ -40,6 +41,8 @@ class Answer(TypedDict):
     probability: float
     top5: list[Choice]
     model_digest: str
+    attention: NotRequired[list[list[float]]]
+    """Where a vision transformer looked, if asked: rows of patches of the centre square, shares that add up to 1."""
 
 
 class Failure(TypedDict):
@@ -85,27 +88,30 @@ class Predictor:
             raise BitBloomError(f"{path} lacks the metadata of the export stage ({error}): export it again") from error
         return cls(session, classes, side, digest, max_pixels)
 
-    def answer(self, photo: bytes) -> Answer:
+    def answer(self, photo: bytes, attention: bool = False) -> Answer:
         """The answer for an image file. Raises UnreadableImage with the reason."""
         image = imaging.square(imaging.decode(photo, self.max_pixels), self.image_size)
-        probabilities = self.probabilities(image)
+        probabilities, *seen = self.ask(image, attention)
         order = np.argsort(-probabilities, kind="stable")[:TOP]  # equal ones in the order of the classes
         top = [Choice(label=self.classes[at], probability=shortest(probabilities[at])) for at in order]
-        return Answer(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
+        answer = Answer(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
+        for shares in seen:
+            answer["attention"] = [[round(float(share), 5) for share in row] for row in shares]
+        return answer
 
     def predict(self, photos: Iterable[bytes]) -> list[Answer | Failure]:
         """Answers in the order of the photos; one that cannot be read has its error in its place."""
         return [self._answer_or_failure(photo) for photo in photos]
 
-    def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities [classes] of an image [3, side, side].
+    def ask(self, image: NDArray[np.uint8], attention: bool = False) -> list[NDArray[np.float32]]:
+        """Probabilities [classes] of an image [3, side, side], and [grid, grid] where the network looked if it can tell.
 
         One image a run, always: then an answer cannot depend on which photos it came with, whatever code the
         runtime would choose for a batch of another size. With one thread a batch would save next to nothing.
         """
-        (outputs,) = self.session.run(["probabilities"], {"images": image[None]})
-        result: NDArray[np.float32] = outputs[0]
-        return result
+        there = {output.name for output in self.session.get_outputs()} if attention else ()
+        wanted = ["probabilities", *(["attention"] if "attention" in there else [])]
+        return [outputs[0] for outputs in self.session.run(wanted, {"images": image[None]}, _wanted_only())]
 
     def _answer_or_failure(self, photo: bytes) -> Answer | Failure:
         try:
@@ -145,6 +151,16 @@ def _session(file: Path) -> InferenceSession:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's errors share no public base class
         raise BitBloomError(f"{file} cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
+
+
+@functools.cache
+def _wanted_only() -> RunOptions:
+    """Compute nothing that an output not asked for alone needs."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.only_execute_path_to_fetches = True
+    return options
 
 
 def shortest(value: np.float32) -> float:

@@ -29,6 +29,9 @@ class Settings:
     max_bytes: int
     max_pixels: int
     max_batch: int
+    max_requests: int
+    held_bytes: int
+    body_seconds: float
     unsure_below: float
 
     @classmethod

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import anyio
-from fastapi import FastAPI
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from bitbloom.serving import uploads
-from bitbloom.serving.base import Refusal, Service
+from bitbloom.serving.base import Service
 from bitbloom.serving.predictor import Failure
+from bitbloom.serving.refusals import ANSWERS, Refused
 from bitbloom.serving.text_predictor import EMPTY, Answer, TextPredictor
 
 MOST_CHARACTERS = 2000
-
 
 Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 
@@ -44,19 +44,22 @@ class TextApplication(Service):
         """Open the exported model."""
         self.predictor = TextPredictor.open(folder, digest)
 
-    def add_routes(self, app: FastAPI) -> None:
+    def add_routes(self, router: APIRouter) -> None:
         """POST /predict."""
-        app.post("/predict", summary="Label texts", responses={422: {"model": Refusal}})(self.predict)
+        bounded = uploads.json_route(self.settings.max_batch * len(Message.model_fields), MOST_CHARACTERS)
+        router.add_api_route(
+            "/predict", self.predict, methods=["POST"], summary="Label texts", responses=ANSWERS, route_class_override=bounded
+        )
 
     async def predict(self, question: Question) -> list[Answer | Failure]:
         """Label the texts, in order; one of which nothing is left after cleaning has an `error` in its place."""
         most = self.settings.max_batch
         if len(question.texts) > most:
-            raise uploads.Refused(422, f"{len(question.texts)} texts are more than {most}: send them in several requests")
+            raise Refused(422, f"{len(question.texts)} texts are more than {most}: send them in several requests")
         messages = [Message(text=item) if isinstance(item, str) else item for item in question.texts]
         answers = await anyio.to_thread.run_sync(self._answers, messages, question.words, limiter=self.threads)
         if all("error" in answer for answer in answers):
-            raise uploads.Refused(422, f"{EMPTY}: send some words")
+            raise Refused(422, f"{EMPTY}: send some words")
         return answers
 
     def _answers(self, messages: Sequence[Message], words: bool) -> list[Answer | Failure]:

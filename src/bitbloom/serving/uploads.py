@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from bitbloom import imaging
 from bitbloom.errors import UnreadableImage
+from bitbloom.serving.refusals import Refused
 
 FIELD, TEXTS = "image", "sentence"
 FRAMING = 16_384
-"""Bytes a file that a multipart body may take beside the photos, for boundaries and headers."""
+"""Bytes a file that a multipart body may take beside the photos, for boundaries and headers; or JSON beside its texts."""
+ESCAPED = 12
+"""Bytes that JSON may take for a character: two escapes of six."""
 MANY_FIELDS = 1000
 """Fields of a form that are read at all."""
-DISCARDED = 64_000_000
+DISCARDED = 16_000_000
 """Bytes of a refused body that are read and thrown away, so that the sender hears the answer and no broken pipe."""
 
 
@@ -34,15 +39,6 @@ BINARY = {"type": "string", "format": "binary"}
 ONE = _takes("image/*", image=BINARY)
 MANY = _takes(image={"type": "array", "items": BINARY})
 ONE_AND_TEXTS = _takes(image=BINARY, sentence={"type": "array", "items": {"type": "string"}})
-
-
-class Refused(Exception):
-    """A request that gets a 4xx status and a message."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 def unreadable(data: bytes, error: UnreadableImage) -> Refused:
@@ -112,6 +108,8 @@ async def _form(request: Request, whole: int, refusal: Refused, most: tuple[int,
     limited = Request(request.scope, _limited(request.receive, whole, refusal))
     try:
         form = await limited.form(max_files=most[0], max_fields=most[1])
+    except Refused:
+        raise
     except HTTPException as error:
         advice = several if "Too many files" in error.detail else f"send each photo as a file (curl -F {FIELD}=@photo.jpg)"
         raise Refused(400, f"{error.detail.rstrip('.')}: {advice}") from error
@@ -126,6 +124,23 @@ def _files(form: FormData) -> list[UploadFile]:
     if not files:
         raise Refused(400, f"the form has no file in a field '{FIELD}': add one (curl -F {FIELD}=@photo.jpg)")
     return files
+
+
+def json_route(texts: int, longest: int) -> type[APIRoute]:
+    """The class of a route that takes JSON with at most so many texts of so many characters, and refuses a bigger body (413)."""
+    most = FRAMING + texts * longest * ESCAPED
+
+    class JSONRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def bounded(request: Request) -> Response:
+                refusal = Refused(413, f"the question has more than {most:,} bytes: send less")
+                return await handle(Request(request.scope, _limited(request.receive, most, refusal)))
+
+            return bounded
+
+    return JSONRoute
 
 
 async def content(upload: UploadFile, max_bytes: int) -> bytes:

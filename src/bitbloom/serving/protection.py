@@ -1,0 +1,167 @@
+"""What stands before the routes of every service, as ASGI middleware: headers, the token, admission, bounds on bodies.
+
+    add(app, settings)
+
+A question is a POST. Everything else is small and needs no model.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bitbloom.serving.refusals import Refused
+from bitbloom.serving.settings import Settings
+
+TOKEN_VARIABLE = "BITBLOOM_TOKEN"  # noqa: S105 -- the name of a variable
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def add(app: FastAPI, settings: Settings) -> None:
+    """Put all of it before the application's routes, the outermost last."""
+    app.add_middleware(Bodies, together=settings.held_bytes, seconds=settings.body_seconds)
+    app.add_middleware(Admission, most=settings.max_requests)
+    app.add_middleware(Token, token=os.environ.get(TOKEN_VARIABLE, ""))
+    app.add_middleware(SecurityHeaders)
+
+
+class SecurityHeaders:
+    """Every answer forbids what the page does not need."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add HEADERS to the answer."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+class Token:
+    """Where a token is set, questions have to bring it (RFC 6750). The page, names and provenance are open to all."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self.app = app
+        self.expected = f"Bearer {token}".encode() if token else b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 to a question without the token."""
+        if self.expected and _is_question(scope) and not hmac.compare_digest(_authorization(scope), self.expected):
+            refused = Refused(401, "this service asks for a token: send it in the header 'Authorization: Bearer …'")
+            refused.headers = {"WWW-Authenticate": "Bearer"}
+            await refused.response()(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+class Admission:
+    """So many questions at a time; who comes when it is full is told at once when to ask again, instead of waiting for long."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
+        self.inside = 0
+        self.lately = 0.0
+        """Seconds that the last question answered was inside."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 503 when it is full."""
+        if not _is_question(scope):
+            await self.app(scope, receive, send)
+            return
+        if self.inside >= self.most:
+            await _busy(self.lately).response()(scope, receive, send)
+            return
+        self.inside += 1
+        began = time.monotonic()
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.inside -= 1
+            self.lately = time.monotonic() - began
+
+
+class Bodies:
+    """Bounds on all that is read: the bytes held at a time, and how long a body may take. Each route bounds its own bodies."""
+
+    def __init__(self, app: ASGIApp, together: int, seconds: float) -> None:
+        self.app, self.together, self.seconds = app, together, seconds
+        self.held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse from within the application's reading: 408 too slow, 503 too much at a time."""
+        if not _is_question(scope):
+            await self.app(scope, receive, send)
+            return
+        body = _Body(self, receive)
+        try:
+            await self.app(scope, body.receive, send)
+        finally:
+            self.held -= body.read
+
+
+class _Body:
+    """The body of one request while it is read."""
+
+    def __init__(self, bounds: Bodies, receive: Receive) -> None:
+        self.bounds, self.source = bounds, receive
+        self.end = anyio.current_time() + bounds.seconds
+        self.read = 0
+        self.whole = False
+
+    async def receive(self) -> Message:
+        """The next message, within the bounds."""
+        if self.whole:
+            return await self.source()
+        message = await _until(self.end, self.source, self.bounds.seconds)
+        size = len(message.get("body", b""))
+        self.whole = not message.get("more_body", False)
+        if self.bounds.held + size > self.bounds.together:
+            raise _busy(1)
+        self.read += size
+        self.bounds.held += size
+        return message
+
+
+async def _until(end: float, receive: Callable[[], Awaitable[Message]], seconds: float) -> Message:
+    try:
+        with anyio.fail_after(max(0.0, end - anyio.current_time())):
+            return await receive()
+    except TimeoutError as error:
+        raise Refused(408, f"the request took more than {seconds:g} s to arrive: send less, or over a faster line") from error
+
+
+def _is_question(scope: Scope) -> bool:
+    return bool(scope["type"] == "http" and scope["method"] == "POST")
+
+
+def _authorization(scope: Scope) -> bytes:
+    return Headers(scope=scope).get("authorization", "").encode("latin-1")
+
+
+def _busy(seconds: float) -> Refused:
+    again = max(1, math.ceil(seconds))
+    return Refused(503, f"too many questions at a time: ask again in {again} s", again)

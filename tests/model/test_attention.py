@@ -1,0 +1,53 @@
+"""Attention rollout: shares that add up, and a map that points at what the network was made to look at."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tiny
+from bitbloom import config
+from bitbloom.models import attention, classifier
+
+VIT = config.ImageModel(
+    architecture="vit", image_size=16, patch_size=4, hidden_size=32, layers=2, heads=2, mlp_ratio=2, pooling="mean", stem="patch"
+)
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(2, 9), st.integers(0, 2**31))
+def test_rows_of_a_rollout_add_up_to_one(layers, heads, tokens, seed):
+    torch.manual_seed(seed)
+    attentions = [torch.rand(2, heads, tokens, tokens).softmax(dim=-1) for _ in range(layers)]
+    flow = attention.rollout(attentions)
+    assert (flow >= 0).all()
+    assert torch.allclose(flow.sum(dim=-1), torch.ones(2, tokens), atol=1e-5)
+
+
+def test_a_network_that_looks_at_one_patch_only_is_found_out():
+    grid, target = 4, 6
+    looking = torch.zeros(1, 2, 1 + grid**2, 1 + grid**2)
+    looking[..., 1 + target] = 1
+    found = attention.patch_map(attention.rollout([looking, looking]), slice(1), grid)
+    assert found.shape == (1, grid, grid)
+    assert int(found.argmax()) == target
+    assert found.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "class"])
+def test_looking_changes_no_logit(pooling):
+    shape = config.ImageModel(**{**vars(VIT), "pooling": pooling})
+    network = classifier.build(shape, 3).eval()
+    pixels = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        logits, seen = network.looking(pixels)
+        assert torch.equal(logits, network(pixels))
+    assert seen.shape == (2, 4, 4)
+    assert torch.allclose(seen.sum(dim=(1, 2)), torch.ones(2), atol=1e-5)
+
+
+def test_a_cnn_cannot_say_where_it_looked():
+    cnn = config.ImageModel(architecture="cnn", image_size=16, hidden_size=32, layers=2, stem="patch")
+    assert not classifier.looks(classifier.build(cnn, 3))
+    assert classifier.looks(classifier.build(tiny.MODEL, 3))
