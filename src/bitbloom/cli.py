@@ -79,12 +79,25 @@ def predict(
 ) -> None:
     """Print one JSON object a photo or a row of text, in order; exit code 1 when one of them has no answer."""
     from bitbloom import config as configuration
-    from bitbloom.serving.files import print_predictions
+    from bitbloom.serving.files import predict_files, print_answers
 
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # says which there are
-    sys.exit(print_predictions(workspace / "models" / target, files, sys.stdout))
+    sys.exit(print_answers(predict_files(workspace / "models" / target, files), sys.stdout))
+
+
+@app.command()
+def ask(
+    url: Annotated[str, typer.Argument(help="A running service: http://127.0.0.1:3000")],
+    files: Annotated[list[Path], typer.Argument(help="As for `predict`.")],
+) -> None:
+    """Ask a running service what `predict` asks a model here; its token, if it wants one, in BITBLOOM_TOKEN."""
+    from bitbloom.client import Client
+    from bitbloom.serving.files import print_answers
+
+    with Client(url) as service:
+        sys.exit(print_answers(service.answers(files), sys.stdout))
 
 
 @app.command()

@@ -7,6 +7,8 @@ const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 let settings = { max_bytes: Infinity, unsure_below: 0.5 };
+let token = "";
+let waiting = null;
 const asked = {}; // how many questions a panel has had; an answer to an older one comes too late and is dropped
 
 // A panel is a prefix of four ids: empty, busy, problem and answer. A page with one question needs none.
@@ -14,17 +16,50 @@ async function ask(path, request, tell, panel = "") {
   const mine = next(panel);
   state("busy", panel);
   try {
-    const response = await fetch(path, { method: "POST", ...request }).catch(() => {
-      throw new Error("The service does not answer. Is it still running? Try again in a moment.");
-    });
-    const answer = await response.json().catch(() => ({ error: `The service failed (status ${response.status}). Try again.` }));
+    const answer = await answered(path, request);
     if (mine !== asked[panel]) return;
-    if (!response.ok) throw new Error(sentence(answer.error));
     tell(answer);
     state("answer", panel);
   } catch (error) {
     if (mine === asked[panel]) complain(error.message, panel);
   }
+}
+
+// The service's answer, or an Error whose message says to a person what is wrong and what to do.
+async function answered(path, request) {
+  for (;;) {
+    const headers = { ...request.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+    const response = await fetch(path, { method: "POST", ...request, headers }).catch(() => {
+      throw new Error("The service does not answer. Is it still running? Try again in a moment.");
+    });
+    if (response.status === 401) {
+      token = await askForToken();
+      continue;
+    }
+    const answer = await response.json().catch(() => ({ error: `The service failed (status ${response.status}). Try again.` }));
+    if (!response.ok) throw new Error(sentence(answer.error));
+    return answer;
+  }
+}
+
+// A service may ask for a token. The person types it once; it is kept until the page is closed and sent to this service only.
+function askForToken() {
+  waiting ||= new Promise((resolve) => {
+    const dialog = document.createElement("dialog");
+    const form = document.createElement("form");
+    const label = element("label", "", "This service asks for a token:");
+    const field = document.createElement("input");
+    Object.assign(field, { type: "password", autocomplete: "off", required: true, id: "token" });
+    label.append(field);
+    form.method = "dialog";
+    form.append(label, element("button", "", "Go on"));
+    dialog.append(form);
+    document.body.append(dialog);
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.addEventListener("close", () => { dialog.remove(); waiting = null; resolve(field.value); });
+    dialog.showModal();
+  });
+  return waiting;
 }
 
 function next(panel) {

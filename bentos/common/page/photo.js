@@ -1,4 +1,4 @@
-// The area that takes a photo: chosen, dropped or pasted. It is shown, and sent unless it is over the limit.
+// The area that takes photos: chosen, dropped or pasted. One is shown, and sent unless it is over the limit.
 "use strict";
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -8,17 +8,25 @@ function photosTo(path, tell) {
   const take = async (photo) => {
     if (!photo) return;
     preview(photo);
-    await introduced; // the limit
-    if (photo.size > settings.max_bytes) {
-      complain(`This photo has ${megabytes(photo.size)}; the limit is ${megabytes(settings.max_bytes)}. Make it smaller, then try again.`);
-      return;
-    }
-    const form = new FormData();
-    form.append("image", photo);
-    ask(path, { body: form }, tell);
+    const excess = await tooBig(photo);
+    if (excess) complain(excess);
+    else ask(path, { body: form(photo) }, tell);
   };
-  listen(take);
+  listen(([photo]) => take(photo));
   return take;
+}
+
+function form(photo) {
+  const made = new FormData();
+  made.append("image", photo);
+  return made;
+}
+
+// What to say of a photo that the service would refuse for its size, else "".
+async function tooBig(photo) {
+  await introduced; // the limit
+  if (photo.size <= settings.max_bytes) return "";
+  return `This photo has ${megabytes(photo.size)}; the limit is ${megabytes(settings.max_bytes)}. Make it smaller, then try again.`;
 }
 
 function preview(photo) {
@@ -30,7 +38,7 @@ function preview(photo) {
 
 function listen(take) {
   at("photo").addEventListener("change", ({ target }) => {
-    take(target.files[0]);
+    take([...target.files]);
     target.value = ""; // the same file may be chosen again
   });
   at("drop").addEventListener("dragover", (event) => { event.preventDefault(); at("drop").classList.add("over"); });
@@ -38,8 +46,8 @@ function listen(take) {
   at("drop").addEventListener("drop", (event) => {
     event.preventDefault();
     at("drop").classList.remove("over");
-    take(event.dataTransfer.files[0]);
+    take([...event.dataTransfer.files]);
   });
-  addEventListener("paste", (event) => take(event.clipboardData.files[0]));
+  addEventListener("paste", (event) => take([...event.clipboardData.files]));
   at("preview").addEventListener("error", () => { show("preview", false); });
 }

@@ -1,7 +1,104 @@
-// The page for people: one photo in, the likeliest species out. No library, no storage, nothing from elsewhere.
+// The page for people: photos in, the likeliest species out, and where the model looked. No library, nothing from elsewhere.
 "use strict";
 
-photosTo("predict", (answer) => {
-  headline(answer.label, answer.probability, answer.model_digest);
-  at("bars").replaceChildren(...answer.top5.map(bar));
+let photos = []; // each with its file, and its answer or its error once there is one
+let shown = null;
+
+// One photo is a question; several are a strip of them, asked one after the other, any of which can be looked at.
+async function takeAll(files) {
+  if (!files.length) return;
+  const mine = files.map((file) => ({ file, answer: null, error: "" }));
+  photos = mine;
+  at("strip").replaceChildren(...(mine.length > 1 ? mine.map(tile) : []));
+  show("strip", mine.length > 1);
+  look(mine[0]);
+  for (const photo of mine) {
+    if (photos !== mine) return; // others were chosen meanwhile
+    await label(photo);
+    if (photos === mine) tell(photo);
+  }
+}
+
+async function label(photo) {
+  try {
+    const excess = await tooBig(photo.file);
+    if (excess) throw new Error(excess);
+    photo.answer = await answered("predict?attention=true", { body: form(photo.file) });
+  } catch (error) {
+    photo.error = error.message;
+  }
+}
+
+function tile(photo) {
+  const image = element("img", "");
+  image.src = URL.createObjectURL(photo.file);
+  image.alt = "";
+  image.addEventListener("load", () => URL.revokeObjectURL(image.src));
+  photo.button = element("button", "tile");
+  photo.button.type = "button";
+  photo.caption = element("span", "name", "…");
+  photo.button.append(image, photo.caption);
+  photo.button.setAttribute("aria-label", `${photo.file.name}: not answered yet`);
+  photo.button.addEventListener("click", () => look(photo));
+  const item = document.createElement("li");
+  item.append(photo.button);
+  return item;
+}
+
+function tell(photo) {
+  if (photo.button) {
+    const said = photo.error ? "no answer" : photo.answer.label;
+    photo.caption.textContent = said;
+    photo.button.setAttribute("aria-label", `${photo.file.name}: ${said}`);
+  }
+  if (photo === shown) look(photo, false);
+}
+
+// Show a photo, with its answer if it is known.
+function look(photo, other = true) {
+  shown = photo;
+  if (other) preview(photo.file);
+  for (const each of photos) each.button?.setAttribute("aria-pressed", String(each === photo));
+  hideHeat();
+  if (photo.error) return complain(photo.error);
+  if (!photo.answer) return state("busy", "");
+  const { label, probability, top5, model_digest, attention } = photo.answer;
+  headline(label, probability, model_digest);
+  at("bars").replaceChildren(...top5.map(bar));
+  show("look", Boolean(attention));
+  return state("answer", "");
+}
+
+const PLACES = [["top left", "top", "top right"], ["left", "middle", "right"], ["bottom left", "bottom", "bottom right"]];
+
+function hideHeat() {
+  show("heat", false);
+  at("look").setAttribute("aria-pressed", "false");
+}
+
+// The shares of attention as a veil over the square that the model saw: the less it looked, the darker.
+function showHeat(attention) {
+  const most = Math.max(...attention.flat());
+  const heat = at("heat");
+  heat.width = heat.height = attention.length;
+  const pixels = new ImageData(attention.length, attention.length);
+  attention.flat().forEach((share, i) => pixels.data.set([20, 8, 24, Math.round(215 * (1 - share / most))], 4 * i));
+  heat.getContext("2d").putImageData(pixels, 0, 0);
+  show("heat");
+  const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = at("preview");
+  const edge = Math.min(offsetWidth, offsetHeight);
+  Object.assign(heat.style, {
+    left: `${offsetLeft + (offsetWidth - edge) / 2}px`, top: `${offsetTop + (offsetHeight - edge) / 2}px`, width: `${edge}px`, height: `${edge}px`,
+  });
+  const peak = attention.flat().indexOf(most);
+  const third = (place) => Math.floor((3 * (place + 0.5)) / attention.length);
+  heat.setAttribute("aria-label", `The model looked most at the ${PLACES[third(Math.floor(peak / attention.length))][third(peak % attention.length)]} of the photo.`);
+  at("look").setAttribute("aria-pressed", "true");
+}
+
+at("look").addEventListener("click", () => {
+  if (at("heat").hidden) showHeat(shown.answer.attention);
+  else hideHeat();
 });
+addEventListener("resize", hideHeat);
+listen(takeAll);

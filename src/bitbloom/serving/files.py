@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -39,9 +39,14 @@ def predict_files(model: Path, paths: Iterable[Path]) -> Answers:
 
 
 def _photos(predictor: Predictor | CaptionPredictor, paths: Iterable[Path]) -> Answers:
+    return of_photos(lambda photo: {**predictor.answer(photo)}, paths)
+
+
+def of_photos(answer: Callable[[bytes], dict[str, object]], paths: Iterable[Path]) -> Answers:
+    """One object a photo: its path, and its answer's keys or `error` when there is none (UnreadableImage)."""
     for path in paths:
         try:
-            yield {"path": _text(path), **predictor.answer(path.read_bytes())}
+            yield {"path": _text(path), **answer(path.read_bytes())}
         except UnreadableImage as error:
             yield {"path": _text(path), "error": str(error)}
         except OSError as error:
@@ -60,10 +65,10 @@ def _text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def print_predictions(model: Path, paths: Iterable[Path], stream: TextIO) -> int:
+def print_answers(answers: Answers, stream: TextIO) -> int:
     """Write one JSON object a line, each as soon as it is known. Returns the exit code: 1 when a file has no answer."""
     code = 0
-    for prediction in predict_files(model, paths):
+    for prediction in answers:
         stream.write(json.dumps(prediction, ensure_ascii=False) + "\n")
         stream.flush()
         code = 1 if "error" in prediction else code

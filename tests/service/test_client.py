@@ -1,0 +1,161 @@
+"""The client against a server that fails in every way a network has, and against the packaged service."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+from bitbloom import client as module
+from bitbloom.cli import app
+from bitbloom.client import Client, ServiceError
+from bitbloom.serving.files import predict_files, print_answers
+from standin import free_port, photo
+
+RED = (210, 40, 40)
+
+
+class Scripted:
+    """A server that answers one request after another as it was told: (status, headers, body), or None to break the line."""
+
+    def __init__(self) -> None:
+        self.script: list[tuple[int, dict[str, str], bytes] | None] = []
+        self.asked: list[tuple[str, str]] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                outer.asked.append((self.path, self.headers.get("authorization", "")))
+                step = outer.script.pop(0)
+                if step is None:
+                    self.connection.close()
+                    return
+                status, headers, body = step
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    scripted = Scripted()
+    yield scripted
+    scripted.server.shutdown()
+    scripted.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch) -> list[float]:
+    """How long the client would have slept."""
+    slept: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", slept.append)
+    return slept
+
+
+GOOD = (200, {}, json.dumps({"label": "poppy"}).encode())
+BUSY = (503, {"Retry-After": "3"}, b'{"error": "too many"}')
+
+
+def test_a_busy_service_is_asked_again_after_the_time_it_names(server, waits):
+    server.script = [BUSY, BUSY, GOOD]
+    with Client(server.url) as service:
+        assert service.predict(b"x") == {"label": "poppy"}
+    assert len(waits) == 2
+    assert all(3 <= seconds <= 4.5 for seconds in waits)
+
+
+def test_a_broken_line_is_tried_again_after_longer_and_longer_waits(server, waits):
+    server.script = [None, None, None, GOOD]
+    with Client(server.url) as service:
+        assert service.predict(b"x")["label"] == "poppy"
+    assert len(waits) == 3
+    for number, seconds in enumerate(waits):
+        least = module.FIRST_WAIT * 2**number
+        assert least <= seconds <= 1.5 * least
+
+
+def test_what_is_refused_for_good_is_not_asked_again(server, waits):
+    server.script = [(415, {}, b'{"error": "not an image"}')]
+    with Client(server.url) as service, pytest.raises(ServiceError, match="not an image") as caught:
+        service.predict(b"x")
+    assert caught.value.status == 415
+    assert waits == []
+
+
+def test_after_the_last_attempt_the_refusal_is_told(server):
+    server.script = [BUSY, BUSY]
+    with Client(server.url, attempts=2) as service, pytest.raises(ServiceError, match="too many") as caught:
+        service.predict(b"x")
+    assert caught.value.status == 503
+
+
+def test_a_service_that_is_not_there_is_an_error_that_says_so():
+    with Client(f"http://127.0.0.1:{free_port()}", attempts=2) as service, pytest.raises(ServiceError, match="running"):
+        service.predict(b"x")
+
+
+def test_another_kind_of_server_is_told_from_a_service(server):
+    server.script = [(200, {}, b"<html>")]
+    with Client(server.url) as service, pytest.raises(ServiceError, match="without JSON"):
+        service.predict(b"x")
+
+
+def test_the_token_of_the_environment_is_sent_along(server, monkeypatch):
+    monkeypatch.setenv(module.TOKEN_VARIABLE, "secret")
+    server.script = [GOOD]
+    with Client(server.url) as service:
+        service.predict(b"x")
+    assert server.asked == [("/v1/predict?attention=false", "Bearer secret")]
+
+
+def test_the_client_and_the_command_get_what_a_model_here_says(served, tmp_path):
+    (tmp_path / "red.jpg").write_bytes(photo(RED))
+    (tmp_path / "words.jpg").write_bytes(b"words")
+    paths = [tmp_path / "red.jpg", tmp_path / "words.jpg"]
+    here = io.StringIO()
+    code = print_answers(predict_files(served.model.parent, paths), here)
+    asked = CliRunner().invoke(app, ["ask", served.url, *map(str, paths)])
+    assert asked.exit_code == code == 1
+    mine, yours = ([json.loads(line) for line in text.splitlines()] for text in (here.getvalue(), asked.stdout))
+    assert yours[0] == mine[0]
+    assert "not an image" in yours[1]["error"]
+
+
+def test_batch_and_provenance_are_those_of_the_service(served):
+    with Client(served.url) as service:
+        first, second = service.predict_batch([photo(RED), b"words"])
+        assert first["label"] == "poppy"
+        assert "error" in second
+        assert service.provenance()["digests"]["bento"] == served.report["digest"]
+
+
+def test_texts_are_asked_row_by_row(served_texts, tmp_path):
+    (tmp_path / "rows.csv").write_text("id,text\na,The flood destroyed it\nb,   \n")
+    asked = CliRunner().invoke(app, ["ask", served_texts.url, str(tmp_path / "rows.csv")])
+    first, second = [json.loads(line) for line in asked.stdout.splitlines()]
+    assert (first["id"], first["label"]) == ("a", "disaster")
+    assert second["id"] == "b"
+    assert "error" in second
+
+
+def test_sentences_photos_and_fits_come_from_the_service_of_captions(served_captions):
+    with Client(served_captions.url) as service:
+        said = service.caption(photo(RED))["sentences"][0]["sentence"]
+        assert said
+        assert len(service.search(said, 1)["photos"]) == 1
+        assert len(service.similarity(photo(RED), [said, "grass"])["sentences"]) == 2

@@ -1,0 +1,143 @@
+"""What stands before the routes: headers, the token, admission and bounds on bodies, around an application of one route."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitbloom.serving import protection, refusals
+from bitbloom.serving.settings import Settings
+
+SETTINGS = Settings(
+    target="t", task="t", title="", max_bytes=1, max_pixels=1, max_batch=1,
+    max_requests=2, held_bytes=1000, body_seconds=5.0, unsure_below=0.5,
+)  # fmt: skip
+
+
+class Slow:
+    """An application that answers with the length of the body once it is let go."""
+
+    def __init__(self, **changed: float) -> None:
+        self.gate, self.entered = asyncio.Event(), 0
+        app = FastAPI()
+        app.post("/count")(self.count)
+        app.get("/names")(self.names)
+        refusals.handle(app)
+        protection.add(app, replace(SETTINGS, **changed))
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service")
+
+    async def count(self, request: Request) -> int:
+        length = len(await request.body())
+        self.entered += 1
+        await self.gate.wait()
+        return length
+
+    async def names(self) -> str:
+        return "open to all"
+
+    async def until_entered(self, count: int) -> None:
+        while self.entered < count:
+            await asyncio.sleep(0.001)
+
+
+def test_who_comes_when_it_is_full_is_told_when_to_ask_again_and_it_recovers():
+    async def scenario():
+        slow = Slow()
+        inside = [asyncio.create_task(slow.client.post("/count", content=b"abc")) for _ in range(2)]
+        await slow.until_entered(2)
+        refused = await slow.client.post("/count", content=b"abc")
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "ask again" in refused.json()["error"]
+        assert (await slow.client.get("/names")).status_code == 200
+        slow.gate.set()
+        assert [each.status_code for each in await asyncio.gather(*inside)] == [200, 200]
+        assert (await slow.client.post("/count", content=b"abc")).json() == 3
+
+    asyncio.run(scenario())
+
+
+@given(st.lists(st.integers(0, 600), min_size=1, max_size=8), st.integers(1, 5))
+def test_never_more_bytes_are_held_than_may_be_and_none_is_forgotten(sizes, rounds):
+    async def scenario():
+        slow = Slow(max_requests=100)
+        for _ in range(rounds):
+            slow.gate.clear()
+            slow.entered = 0
+            asked = [asyncio.create_task(slow.client.post("/count", content=bytes(size))) for size in sizes]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            slow.gate.set()
+            answers = await asyncio.gather(*asked)
+            taken = [size for size, answer in zip(sizes, answers, strict=True) if answer.status_code == 200]
+            assert sum(taken) <= SETTINGS.held_bytes or len(taken) == 0
+            assert {answer.status_code for answer in answers} <= {200, 503}
+            assert len(taken) == len(sizes) or sum(sizes) > SETTINGS.held_bytes
+            assert answers[0].status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_body_that_does_not_arrive_in_time_is_refused_and_its_place_is_free_again():
+    async def scenario():
+        slow = Slow(max_requests=1, body_seconds=0.05)
+        slow.gate.set()
+
+        async def endless():
+            while True:
+                yield b"x"
+                await asyncio.sleep(0.01)
+
+        refused = await slow.client.post("/count", content=endless())
+        assert refused.status_code == 408
+        assert refused.headers["connection"] == "close"
+        assert (await slow.client.post("/count", content=b"abcd")).json() == 4
+
+    asyncio.run(scenario())
+
+
+def test_a_body_that_arrived_in_time_may_be_thought_about_for_longer():
+    async def scenario():
+        slow = Slow(body_seconds=0.05)
+        asked = asyncio.create_task(slow.client.post("/count", content=b"ab"))
+        await slow.until_entered(1)
+        await asyncio.sleep(0.1)
+        slow.gate.set()
+        assert (await asked).json() == 2
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [(None, 401), ("Bearer wrong", 401), ("Basic secret", 401), ("Bearer secr\u00e9t", 401), ("Bearer secret", 200)],
+)
+def test_a_question_has_to_bring_the_token_where_one_is_set(monkeypatch, header, status):
+    monkeypatch.setenv(protection.TOKEN_VARIABLE, "secret")
+
+    async def scenario():
+        slow = Slow()
+        slow.gate.set()
+        headers = {"Authorization": header.encode("latin-1")} if header else {}
+        answer = await slow.client.post("/count", content=b"a", headers=headers)
+        assert answer.status_code == status
+        assert ("www-authenticate" in answer.headers) == (status == 401)
+        assert (await slow.client.get("/names")).status_code == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("route", ["/names", "/count", "/nowhere"])
+def test_every_answer_forbids_what_the_page_does_not_need(route):
+    async def scenario():
+        answer = await Slow().client.get(route)
+        for name, value in protection.HEADERS.items():
+            assert answer.headers[name] == value
+
+    asyncio.run(scenario())
