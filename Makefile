@@ -138,6 +138,10 @@ bench-captions: $(STATE)/venv-dev ## Retrieval and sentences on your photos (CAP
 bench-tweets: $(STATE)/venv-dev ## F1 on Kaggle's tweets (TWEETS=train.csv), and texts a second through the service
 	@python benchmarks/tweets.py '$(or $(TWEETS),$(error TWEETS=path is missing: Kaggle's train.csv))'
 
+.PHONY: bench-serving
+bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Photos a second and waits: our service beside FastAPI, BentoML, LitServe
+	@python benchmarks/serving.py
+
 ##@ Maintain
 
 .PHONY: setup

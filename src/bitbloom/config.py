@@ -10,6 +10,7 @@ DVC sees every key and `dvc exp run -S` can change one.
 from __future__ import annotations
 
 import difflib
+import functools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -371,7 +372,6 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
@@ -380,11 +380,7 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     for override in overrides:
         if not override.partition("=")[0].strip("+~ "):
             raise BitBloomError(f"'{override}' is not key=value (for example train.epochs=3)")
-    ConfigStore.instance().store(name="base", node=Config)
-    for kind in sources.KINDS:
-        ConfigStore.instance().store(group="source", name=kind, node=sources.load(kind).Config)
-    for kind, schema in MODELS.items():
-        ConfigStore.instance().store(group="model", name=kind, node=schema)
+    _name_types()
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
@@ -394,6 +390,19 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
         return tree
     except (HydraException, OmegaConfBaseException) as error:
         raise BitBloomError(_explain(target, overrides, error)) from error
+
+
+@functools.cache
+def _name_types() -> None:
+    """Tell Hydra, once, the types of sections by the names they have in `defaults`."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    store.store(name="base", node=Config)
+    for kind in sources.KINDS:
+        store.store(group="source", name=kind, node=sources.load(kind).Config)
+    for kind, schema in MODELS.items():
+        store.store(group="model", name=kind, node=schema)
 
 
 POSITIVE = {

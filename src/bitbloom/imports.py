@@ -11,7 +11,9 @@ not, since they never run. A module loaded by a computed name is invisible here:
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bitbloom.errors import BitBloomError
@@ -82,19 +84,41 @@ def _module_name(file: Path, root: Path) -> str:
 def _imported(file: Path, module: str, root: Path) -> Iterator[tuple[str, str]]:
     """Every `bitbloom` module a file imports, with the place that does."""
     try:
-        tree = ast.parse(file.read_bytes())
+        named = _named(file.read_bytes())
     except (OSError, SyntaxError) as error:
         raise BitBloomError(f"cannot read the imports of {file}: {error}") from error
-    for node in _running(tree):
-        where = f"{file}:{getattr(node, 'lineno', 0)}"
+    for statement in named:
+        where = f"{file}:{statement.line}"
+        if statement.level is None:
+            yield from ((name, where) for name in statement.names if _is_ours(name))
+            continue
+        base = _base(statement, file, module)
+        if _is_ours(base):
+            yield base, where
+            submodules = (f"{base}.{name}" for name in statement.names)
+            yield from ((name, where) for name in submodules if _file(name, root))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One import: `from <level dots><base> import <names>`, or `import <names>` when `level` is None."""
+
+    line: int
+    level: int | None
+    base: str
+    names: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=4096)
+def _named(source: bytes) -> tuple[Statement, ...]:
+    """The imports of a source text, whoever asks: the build graph asks for each stage of each target."""
+    found = []
+    for node in _running(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, where) for alias in node.names if _is_ours(alias.name))
+            found.append(Statement(node.lineno, None, "", tuple(alias.name for alias in node.names)))
         elif isinstance(node, ast.ImportFrom):
-            base = _base(node, file, module)
-            if _is_ours(base):
-                yield base, where
-                submodules = (f"{base}.{alias.name}" for alias in node.names)
-                yield from ((name, where) for name in submodules if _file(name, root))
+            found.append(Statement(node.lineno, node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return tuple(found)
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
@@ -108,12 +132,12 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
             yield from _running(child)
 
 
-def _base(node: ast.ImportFrom, file: Path, module: str) -> str:
+def _base(statement: Statement, file: Path, module: str) -> str:
     """The absolute name of what stands between `from` and `import`."""
-    if not node.level:
-        return node.module or ""
+    if not statement.level:
+        return statement.base
     package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
-    return ".".join([*package[: len(package) - node.level + 1], *(node.module or "").split(".")]).rstrip(".")
+    return ".".join([*package[: len(package) - statement.level + 1], *statement.base.split(".")]).rstrip(".")
 
 
 def _is_ours(module: str) -> bool:

@@ -1,0 +1,208 @@
+"""Photos a second, and how long one waits: our service beside what people would build instead, all of the same network.
+
+    python benchmarks/serving.py [--runs 3] [--seconds 8] [--clients 64] [--json results.json]
+
+Every server has one process for the model (LitServe has another for HTTP), all cores, and the weights of `models/petals`.
+wrk (`apt-get install wrk`) sends it JPEG photos of the data set in forms, over as many connections as there are clients, from
+this machine: what it needs of the cores is missing to all alike. The cases take turns. "No HTTP" is a loop in this process
+that decodes, resizes and asks ONNX Runtime with one thread a core, as our service does: what the network's part alone would
+allow. It has the cores for itself, without wrk. Needs `make all`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from bitbloom import build, canonical
+from bitbloom.errors import BitBloomError
+from bitbloom.serving import store
+from bitbloom.serving.predictor import Predictor
+
+RIVALS = Path(__file__).resolve().parent / "rivals"
+PHOTOS = 200
+BASE = "FastAPI + PyTorch"
+BARE = "no HTTP, fp32"
+Row = dict[str, float]
+Case = Callable[[argparse.Namespace, Sequence[Path]], Row]
+
+
+def fastapi(port: int, _: Path) -> list[str]:
+    """As courses teach it."""
+    return [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "fastapi_eager:app",
+        "--app-dir",
+        str(RIVALS),
+        "--port",
+        str(port),
+        "--no-access-log",
+    ]
+
+
+def bentoml(port: int, _: Path) -> list[str]:
+    """BentoML's own API, eager and unbatched."""
+    return ["bentoml", "serve", "bentoml_eager:Petals", "--working-dir", str(RIVALS), "--port", str(port)]
+
+
+def litserve(batch: int) -> Callable[[int, Path], list[str]]:
+    """LitServe, with batches of up to so many."""
+    return lambda port, _: [sys.executable, str(RIVALS / "litserve_eager.py"), str(port), str(batch)]
+
+
+def ours(*settings: str) -> Callable[[int, Path], list[str]]:
+    """The packaged service, of a variant where there are settings."""
+
+    def command(port: int, home: Path) -> list[str]:
+        os.environ["BENTOML_HOME"] = str(home)
+        tag = store.install(build.build("petals", "package", settings) / "dist/petals.bento")
+        return ["bentoml", "serve", tag, "--port", str(port)]
+
+    return command
+
+
+def served(command: Callable[[int, Path], list[str]]) -> Case:
+    """Ask a server that runs for this one measurement."""
+
+    def case(arguments: argparse.Namespace, photos: Sequence[Path]) -> Row:
+        with tempfile.TemporaryDirectory() as home, running(command, Path(home)) as url:
+            ask(url, arguments.clients, 2, photos)
+            return ask(url, arguments.clients, arguments.seconds, photos)
+
+    return case
+
+
+def looped(model: str) -> Case:
+    """The same work without a server: a thread a core."""
+
+    def case(arguments: argparse.Namespace, photos: Sequence[Path]) -> Row:
+        predictor = Predictor.open(Path("models/petals") / model)
+        files, cores = [path.read_bytes() for path in photos], len(os.sched_getaffinity(0))
+
+        def work(first: int) -> list[float]:
+            taken, number, end = [], first, time.perf_counter() + arguments.seconds
+            while (began := time.perf_counter()) < end:
+                predictor.answer(files[number % len(files)])
+                number += cores
+                taken.append(time.perf_counter() - began)
+            return taken
+
+        with ThreadPoolExecutor(cores) as pool:
+            taken = sorted(itertools.chain.from_iterable(pool.map(work, range(cores))))
+        return {
+            "rate": len(taken) / arguments.seconds,
+            "p50": taken[len(taken) // 2],
+            "p99": taken[len(taken) * 99 // 100],
+            "bad": 0,
+        }
+
+    return case
+
+
+@contextlib.contextmanager
+def running(command: Callable[[int, Path], list[str]], home: Path) -> Iterator[str]:
+    """The address of a server once it answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    process = subprocess.Popen(command(port, home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"{url}/livez")  # LitServe and FastAPI have no such route, and say so: they are up
+                break
+            time.sleep(0.2)
+        else:
+            raise BitBloomError(f"{process.args} did not start in a minute: run it by hand to see why")
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def ask(url: str, clients: int, seconds: int, photos: Sequence[Path]) -> Row:
+    """Requests a second, and seconds to wait; `bad` were refused or lost."""
+    load = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(RIVALS / "photos.lua")]
+    done = subprocess.run([*load, f"{url}/predict", "--", *map(str, photos)], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    bad = found["refused"] + found["lost"]
+    return {
+        "rate": (found["requests"] - found["refused"]) / found["seconds"],
+        "p50": found["p50"],
+        "p99": found["p99"],
+        "bad": bad,
+    }
+
+
+CASES: dict[str, Case] = {
+    BASE: served(fastapi),
+    "BentoML + PyTorch": served(bentoml),
+    "LitServe + PyTorch": served(litserve(1)),
+    "LitServe + PyTorch, batches of 16": served(litserve(16)),
+    "ours": served(ours()),
+    "ours, static int8": served(ours("service.int8=true")),
+    BARE: looped("model.onnx"),
+    "no HTTP, static int8": looped("model.int8.onnx"),
+}
+
+
+def show(rows: dict[str, list[Row]], console: Console) -> None:
+    """A line a case: medians, the spread of the rate, and the ratio of each run to the base of the same run."""
+    names = ("", "photos/s", "spread", "ratio", "p50 ms", "p99 ms", "refused or lost")
+    table = Table(*names, title="`petals` served on all cores, medians")
+    for name, found in rows.items():
+        rates = [row["rate"] for row in found]
+        ratio = statistics.median(row["rate"] / base["rate"] for row, base in zip(found, rows[BASE], strict=True))
+        waits = [f"{1000 * statistics.median(row[key] for row in found):.0f}" for key in ("p50", "p99")]
+        spread = f"{min(rates):.0f} to {max(rates):.0f}"
+        table.add_row(
+            name, f"{statistics.median(rates):.0f}", spread, f"{ratio:.2f}", *waits, f"{sum(row['bad'] for row in found):.0f}"
+        )
+    console.print(table)
+
+
+def main() -> None:
+    """Run the cases in turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("error: wrk is missing: apt-get install wrk")
+    photos = sorted(Path("data/raw/petals").rglob("*.jpg"))[:: 2400 // PHOTOS]
+    if not photos:
+        sys.exit("error: there are no photos: run `make all`")
+    rows: dict[str, list[Row]] = {name: [] for name in CASES}
+    for run in range(arguments.runs):
+        for name, case in CASES.items():
+            rows[name].append(case(arguments, photos))
+            print(f"run {run + 1}: {name}: {rows[name][-1]['rate']:.0f} photos/s", file=sys.stderr, flush=True)
+    show(rows, Console())
+    if arguments.json:
+        canonical.write_json(arguments.json, rows)
+
+
+if __name__ == "__main__":
+    main()
