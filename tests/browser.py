@@ -61,9 +61,9 @@ class Browser:
     def find(self, selector: str) -> str:
         return self.post("/element", using="css selector", value=selector)[ELEMENT]
 
-    def choose(self, file: Path) -> None:
-        """Choose a file as a person does, in the page's file input."""
-        self.post(f"/element/{self.find('#photo')}/value", text=str(file))
+    def choose(self, *files: Path) -> None:
+        """Choose files as a person does, in the page's file input."""
+        self.post(f"/element/{self.find('#photo')}/value", text="\n".join(map(str, files)))
 
     def type(self, selector: str, words: str) -> None:
         """Type into a field, or on the keyboard where it has the focus."""

@@ -30,7 +30,7 @@ from bitbloom.stages import package
 from bitbloom.target import Target
 
 REPOSITORY = Path(__file__).parents[1]
-SIDE = 24
+SIDE, GRID = 24, 4
 COLOURS = {
     "poppy": (220, 30, 30),
     "fern": (40, 170, 50),
@@ -39,12 +39,20 @@ COLOURS = {
     "orchid": (200, 40, 190),
     "daisy": (250, 250, 250),
 }
-LIMITS = Service(title="Petals", max_bytes=300_000, max_pixels=1_000_000, max_batch=4, unsure_below=0.5)
+LIMITS = Service(
+    title="Petals",
+    max_bytes=300_000,
+    max_pixels=1_000_000,
+    max_batch=4,
+    max_requests=8,
+    body_seconds=4.0,
+    unsure_below=0.5,
+)
 SECONDS_TO_START = 60
 
 
 def write_model(path: Path) -> Path:
-    """An ONNX file by the export contract: the nearer the mean colour is to a class's, the likelier the class."""
+    """An ONNX file by the export contract: the nearer the mean colour to a class's, the likelier; it looks where it is bright."""
     colours = np.array(list(COLOURS.values()), np.float32) / 255
     sharpness = 12.0
     # softmax(-s |x - c|²) = softmax(2 s x·c - s |c|²): linear in the mean colour x.
@@ -53,6 +61,9 @@ def write_model(path: Path) -> Path:
         "weights": 2 * sharpness * colours.T,
         "bias": -sharpness * (colours**2).sum(axis=1),
         "axes": np.array([2, 3]),
+        "channel": np.array([1]),
+        "grid": np.array([0, GRID, GRID]),
+        "dim": np.float32(1e-6),
     }
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
@@ -61,12 +72,21 @@ def write_model(path: Path) -> Path:
         helper.make_node("MatMul", ["colour", "weights"], ["products"]),
         helper.make_node("Add", ["products", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        helper.make_node("ReduceMean", ["floats", "channel"], ["grey"], keepdims=1),
+        helper.make_node("AveragePool", ["grey"], ["patches"], kernel_shape=[SIDE // GRID] * 2, strides=[SIDE // GRID] * 2),
+        helper.make_node("Add", ["patches", "dim"], ["light"]),
+        helper.make_node("ReduceSum", ["light", "axes"], ["all_light"], keepdims=1),
+        helper.make_node("Div", ["light", "all_light"], ["shares"]),
+        helper.make_node("Reshape", ["shares", "grid"], ["attention"]),
     ]
     graph = helper.make_graph(
         nodes,
         "standin",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 3, SIDE, SIDE])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(COLOURS)])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(COLOURS)]),
+            helper.make_tensor_value_info("attention", TensorProto.FLOAT, ["n", GRID, GRID]),
+        ],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

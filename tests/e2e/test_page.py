@@ -6,9 +6,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from browser import Browser
-from standin import Served, photo
+from standin import Served, photo, serving
 
 pytestmark = pytest.mark.browser
 
@@ -67,6 +68,63 @@ def test_a_second_photo_takes_the_place_of_the_first(page, tmp_path):
     page.choose(write(tmp_path / "blue.jpg", photo((40, 60, 220))))
     page.wait_for(lambda: page.visible("#answer") and page.text("#label") != "poppy")
     assert page.text("#label") == "cornflower"
+
+
+def test_several_photos_are_answered_one_after_another_and_any_can_be_looked_at(page, tmp_path):
+    colours = {"red": RED, "blue": (40, 60, 220), "green": (40, 170, 50)}
+    files = [write(tmp_path / f"{name}.jpg", photo(colour)) for name, colour in colours.items()]
+    page.choose(*files, write(tmp_path / "notes.txt", b"these are words"))
+    labels = "[...document.querySelectorAll('#strip .name')].map(each => each.textContent)"
+    page.wait_for(lambda: "…" not in page.script(labels))
+    assert page.script(labels) == ["poppy", "cornflower", "fern", "no answer"]
+    assert page.text("#label") == "poppy"
+    page.click("#strip li:nth-child(2) button")
+    assert page.text("#label") == "cornflower"
+    assert page.script("document.querySelectorAll('#strip [aria-pressed=true]').length") == 1
+    page.click("#strip li:nth-child(4) button")
+    assert page.text("#problem").startswith("Not an image")
+    names = page.script("[...document.querySelectorAll('#strip button')].map(each => each.getAttribute('aria-label'))")
+    assert names[1] == "blue.jpg: cornflower"
+
+
+def test_where_the_model_looked_is_drawn_over_the_square_it_saw_and_said_in_words(page, tmp_path):
+    picture = Image.new("RGB", (120, 80), (30, 0, 0))
+    picture.paste((255, 255, 255), (85, 60, 100, 80))
+    picture.save(tmp_path / "corner.png")
+    page.choose(tmp_path / "corner.png")
+    page.wait_for(lambda: page.visible("#answer"))
+    assert not page.visible("#heat")
+    page.click("#look")
+    assert "bottom right" in page.script("document.querySelector('#heat').getAttribute('aria-label')")
+    box = (
+        "(each => { const b = document.querySelector(each).getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })"
+    )
+    left, top, width, height = page.script(f"{box}('#preview')")
+    edge = min(width, height)
+    expected = [left + (width - edge) / 2, top + (height - edge) / 2, edge, edge]
+    assert page.script(f"{box}('#heat')") == pytest.approx(expected, abs=1.5)
+    pixels = "[...document.querySelector('#heat').getContext('2d').getImageData(0, 0, 4, 4).data]"
+    veil = [page.script(pixels)[4 * place + 3] for place in range(16)]
+    assert veil[15] == min(veil) < veil[0]
+    page.click("#look")
+    assert not page.visible("#heat")
+
+
+def test_a_service_with_a_token_asks_for_it_once(browser, served, tmp_path):
+    write(tmp_path / "red.jpg", photo(RED))
+    with serving("petals:latest", served.home, tmp_path, BITBLOOM_TOKEN="open sesame") as url:
+        browser.open(url)
+        browser.choose(tmp_path / "red.jpg")
+        browser.wait_for(lambda: browser.script("document.querySelector('dialog')?.open === true"))
+        browser.type("#token", "wrong")
+        browser.click("dialog button")
+        browser.wait_for(lambda: browser.script("document.querySelector('#token')?.value === ''"))
+        browser.type("#token", "open sesame")
+        browser.click("dialog button")
+        browser.wait_for(lambda: browser.visible("#answer"))
+        browser.choose(tmp_path / "red.jpg")
+        browser.wait_for(lambda: browser.visible("#answer"))
+        assert browser.script("document.querySelector('dialog')") is None
 
 
 def test_the_page_shows_where_the_answers_come_from(page, served):

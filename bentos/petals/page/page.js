@@ -33,6 +33,7 @@ function tile(photo) {
   const image = element("img", "");
   image.src = URL.createObjectURL(photo.file);
   image.alt = "";
+  image.addEventListener("error", () => image.removeAttribute("src"));
   image.addEventListener("load", () => URL.revokeObjectURL(image.src));
   photo.button = element("button", "tile");
   photo.button.type = "button";

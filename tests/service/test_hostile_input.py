@@ -1,0 +1,219 @@
+"""Services in front of people who mean no good: whatever comes gets an answer of its own, and the service lives on.
+
+Questions made from a service's own OpenAPI description, and thousands of damaged photos and bodies, over the network.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import socket
+import struct
+import zlib
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from PIL import Image
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from standin import LIMITS, Served, photo
+
+pytestmark = pytest.mark.slow
+
+OURS = r"^/(v1/)?(predict|predict_batch|caption|search|similarity|provenance|service\.json)$"
+KINDS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF")
+MUTANTS = 10_000
+GROWTH = 200_000_000
+"""Bytes that the service's memory may grow by under all that."""
+
+
+@pytest.mark.parametrize("service", ["served", "served_texts", "served_captions"])
+def test_whatever_a_description_allows_is_answered_as_it_says(request, service):
+    url = request.getfixturevalue(service).url
+    described = schemathesis.openapi.from_url(f"{url}/docs.json").include(path_regex=OURS)
+    operations = [found.ok() for found in described.get_all_operations()]
+    assert len(operations) >= 6
+
+    for operation in operations:
+
+        @settings(max_examples=40, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def keeps_to_it(case):
+            # That bytes are a photo, or a text has words, no description can say: such a question may be refused.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        keeps_to_it()
+
+
+def memory(served: Served) -> int:
+    """Bytes that the processes of a service have in memory."""
+    port = urlsplit(served.url).port
+    owners = {one.pid for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port and one.pid}
+    family = {process for pid in owners for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))}
+    assert family
+    return sum(process.memory_info().rss for process in family)
+
+
+def mutants(count: int) -> Iterator[bytes]:
+    """Photos in every format with bytes flipped, cut off, put in twice, or of another file."""
+    generator = random.Random(20)
+    whole = [photo((200, 40, 40), 80, 60, kind) for kind in KINDS]
+    for number in range(count):
+        data = bytearray(whole[number % len(whole)])
+        for _ in range(generator.choice((1, 1, 2, 8, 64))):
+            at = generator.randrange(len(data))
+            match generator.randrange(5):
+                case 0:
+                    data[at] = generator.randrange(256)
+                case 1:
+                    del data[at:]
+                case 2:
+                    data[at:at] = data[at : at + 50]
+                case 3:
+                    data[at : at + 4] = generator.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
+                case _:
+                    other = generator.choice(whole)
+                    data[at:] = other[generator.randrange(len(other)) :]
+            if not data:
+                break
+        yield bytes(data)
+
+
+def bodies(count: int) -> Iterator[tuple[bytes, str]]:
+    """Forms with bytes flipped, cut off or repeated, under content types that may not fit them."""
+    generator = random.Random(21)
+    head = b'--edge\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+    whole = head + photo((40, 170, 50)) + b"\r\n--edge--\r\n"
+    form = "multipart/form-data"
+    types = [f"{form}; boundary=edge"] * 6 + [form, f"{form}; boundary=", "image/jpeg", "a/b"]
+    for _ in range(count):
+        data = bytearray(whole)
+        for _ in range(generator.randrange(1, 6)):
+            at = generator.randrange(len(data) if generator.random() < 0.3 else len(head))
+            if generator.random() < 0.6:
+                data[at % len(data)] = generator.randrange(256)
+            else:
+                data[at:at] = data[at : at + generator.randrange(1, 80)]
+        yield bytes(data[: generator.randrange(1, len(data)) if generator.random() < 0.3 else None]), generator.choice(types)
+
+
+def test_thousands_of_damaged_photos_and_bodies_cost_no_failure_and_no_memory(served):
+    seen: dict[int, int] = {}
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+        client.post("/predict", content=photo((1, 2, 3)))
+        before = memory(served)
+        for data in mutants(MUTANTS // 2):
+            status = client.post("/predict", content=data).status_code
+            seen[status] = seen.get(status, 0) + 1
+        for data, kind in bodies(MUTANTS // 2):
+            status = client.post("/v1/predict", content=data, headers={"Content-Type": kind}).status_code
+            seen[status] = seen.get(status, 0) + 1
+        assert set(seen) <= {200, 400, 415, 422}, seen
+        assert min(seen.get(status, 0) for status in (200, 400, 415, 422)) > 0, seen
+        assert memory(served) - before < GROWTH
+        assert client.post("/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
+
+
+def png(width: int, height: int, rows: bytes = b"") -> bytes:
+    """A PNG that says so much of itself, with these rows."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def bomb_of_text() -> bytes:
+    """A small picture whose comment unpacks to 100 MB."""
+    comment = b"a\0\0" + zlib.compress(bytes(100_000_000), 9)
+    whole = png(8, 8, bytes(8 * 25))
+    at = whole.index(b"IDAT") - 4
+    chunk = struct.pack(">I", len(comment)) + b"zTXt" + comment + struct.pack(">I", zlib.crc32(b"zTXt" + comment))
+    return whole[:at] + chunk + whole[at:]
+
+
+def many_frames() -> bytes:
+    """An animation of 500 frames, of which one is wanted."""
+    stream = io.BytesIO()
+    frames = [Image.new("RGB", (64, 64), (number % 256, 0, 0)) for number in range(500)]
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "statuses"),
+    [
+        (png(10_000, 10_000), {422}),
+        (png(2**31 - 1, 2**31 - 1), {415, 422}),
+        (png(900, 1100, bytes(900 * 1100 * 4)), {200, 422}),
+        (bomb_of_text(), {200, 422}),
+        (many_frames(), {200}),
+        (photo((220, 30, 30)) + b"PK\x03\x04 and a zip behind it", {200}),
+        (b"GIF89a<script>alert(1)</script>", {415, 422}),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>", {415}),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/tmp/x) (w) file", {415}),
+    ],
+    ids=["100-megapixels", "no-such-size", "more-rows", "comment-bomb", "frames", "zip-behind", "script", "svg", "postscript"],
+)
+def test_a_photo_made_to_do_harm_does_none(served, data, statuses):
+    before = memory(served)
+    answer = httpx.post(f"{served.url}/predict", content=data, timeout=30)
+    assert answer.status_code in statuses, answer.text
+    assert memory(served) - before < GROWTH
+    assert httpx.get(f"{served.url}/readyz").status_code == 200
+
+
+def spoken(served: Served, request: bytes, rest: bytes = b"") -> bytes:
+    """What the service says to raw bytes, until it or we are done."""
+    where = urlsplit(served.url)
+    with socket.create_connection((where.hostname, where.port), timeout=10) as line:
+        line.sendall(request)
+        line.sendall(rest)
+        line.shutdown(socket.SHUT_WR)
+        answer = b""
+        try:
+            while part := line.recv(65_536):
+                answer += part
+        except ConnectionResetError:
+            pass
+        return answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfour",
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
+        b"POST /predict HTTP/1.1\r\nHost: a\r\n" + b"X-A: b\r\n" * 20_000 + b"\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\0" * 100_000,
+    ],
+    ids=["too-short", "negative", "two-lengths", "broken-chunks", "headers", "tls", "zeros"],
+)
+def test_wrong_lengths_and_what_is_no_http_leave_the_service_running(served, request_):
+    first = spoken(served, request_).split(b"\r\n")[0]
+    assert not first.startswith(b"HTTP/1.1 5")
+    assert not first.startswith(b"HTTP/1.1 2")
+    assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
+
+
+def test_clients_that_send_nothing_do_not_stand_in_the_way_of_others(served):
+    where = urlsplit(served.url)
+    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {LIMITS.max_bytes}\r\n\r\n".encode()
+    lines = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(LIMITS.max_requests - 1)]
+    try:
+        for line in lines:
+            line.sendall(head)
+        assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30)), timeout=10).json()["label"] == "poppy"
+        assert lines[0].recv(65_536).startswith(b"HTTP/1.1 408")
+    finally:
+        for line in lines:
+            line.close()
