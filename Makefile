@@ -142,6 +142,10 @@ bench-tweets: $(STATE)/venv-dev ## F1 on Kaggle's tweets (TWEETS=train.csv), and
 bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Photos a second and waits: our service beside FastAPI, BentoML, LitServe
 	@python benchmarks/serving.py
 
+.PHONY: soak
+soak: $(call stamp,package) $(STATE)/venv-dev ## Ten minutes at capacity, then far too much: no answer may be lost, no memory grow
+	@python benchmarks/soak.py
+
 ##@ Maintain
 
 .PHONY: setup
