@@ -33,58 +33,60 @@ from rich.table import Table
 
 from bitbloom import build, canonical
 from bitbloom.errors import BitBloomError
-from bitbloom.serving import store
 from bitbloom.serving.predictor import Predictor
 
 RIVALS = Path(__file__).resolve().parent / "rivals"
 PHOTOS = 200
 BASE = "FastAPI + PyTorch"
 BARE = "no HTTP, fp32"
+PACKAGES = Path(".bitbloom/rivals")
+"""LitServe wants packages that our services do without, so it has a folder of its own."""
 Row = dict[str, float]
+Command = Callable[[int, dict[str, str]], list[str]]
+"""How to start a server on a port, with an environment."""
 Case = Callable[[argparse.Namespace, Sequence[Path]], Row]
 
 
-def fastapi(port: int, _: Path) -> list[str]:
+def fastapi(port: int, _: dict[str, str]) -> list[str]:
     """As courses teach it."""
-    return [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "fastapi_eager:app",
-        "--app-dir",
-        str(RIVALS),
-        "--port",
-        str(port),
-        "--no-access-log",
-    ]
+    server = [sys.executable, "-m", "uvicorn", "fastapi_eager:app", "--app-dir", str(RIVALS), "--no-access-log"]
+    return [*server, "--port", str(port)]
 
 
-def bentoml(port: int, _: Path) -> list[str]:
+def bentoml(port: int, _: dict[str, str]) -> list[str]:
     """BentoML's own API, eager and unbatched."""
     return ["bentoml", "serve", "bentoml_eager:Petals", "--working-dir", str(RIVALS), "--port", str(port)]
 
 
-def litserve(batch: int) -> Callable[[int, Path], list[str]]:
+def litserve(batch: int) -> Command:
     """LitServe, with batches of up to so many."""
-    return lambda port, _: [sys.executable, str(RIVALS / "litserve_eager.py"), str(port), str(batch)]
+
+    def command(port: int, environment: dict[str, str]) -> list[str]:
+        install = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(PACKAGES)]
+        if not PACKAGES.exists():
+            subprocess.run([*install, "-r", str(RIVALS / "requirements.lock")], check=True)
+        environment["PYTHONPATH"] = str(PACKAGES)
+        return [sys.executable, str(RIVALS / "litserve_eager.py"), str(port), str(batch)]
+
+    return command
 
 
-def ours(*settings: str) -> Callable[[int, Path], list[str]]:
+def ours(*settings: str) -> Command:
     """The packaged service, of a variant where there are settings."""
 
-    def command(port: int, home: Path) -> list[str]:
-        os.environ["BENTOML_HOME"] = str(home)
-        tag = store.install(build.build("petals", "package", settings) / "dist/petals.bento")
+    def command(port: int, environment: dict[str, str]) -> list[str]:
+        build.build("petals", "package", settings)
+        tag = subprocess.check_output(["bitbloom", "install", "petals", *settings], env=environment, text=True).split()[-1]
         return ["bentoml", "serve", tag, "--port", str(port)]
 
     return command
 
 
-def served(command: Callable[[int, Path], list[str]]) -> Case:
+def served(command: Command) -> Case:
     """Ask a server that runs for this one measurement."""
 
     def case(arguments: argparse.Namespace, photos: Sequence[Path]) -> Row:
-        with tempfile.TemporaryDirectory() as home, running(command, Path(home)) as url:
+        with running(command) as url:
             ask(url, arguments.clients, 2, photos)
             return ask(url, arguments.clients, arguments.seconds, photos)
 
@@ -108,50 +110,49 @@ def looped(model: str) -> Case:
 
         with ThreadPoolExecutor(cores) as pool:
             taken = sorted(itertools.chain.from_iterable(pool.map(work, range(cores))))
-        return {
-            "rate": len(taken) / arguments.seconds,
-            "p50": taken[len(taken) // 2],
-            "p99": taken[len(taken) * 99 // 100],
-            "bad": 0,
-        }
+        row = {"rate": len(taken) / arguments.seconds, "p50": taken[len(taken) // 2], "p99": taken[len(taken) * 99 // 100]}
+        return row | {"refused": 0, "lost": 0}
 
     return case
 
 
 @contextlib.contextmanager
-def running(command: Callable[[int, Path], list[str]], home: Path) -> Iterator[str]:
-    """The address of a server once it answers."""
+def running(command: Command) -> Iterator[str]:
+    """The address of a server once it answers. BentoML's store is its own."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    process = subprocess.Popen(command(port, home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"{url}/livez")  # LitServe and FastAPI have no such route, and say so: they are up
-                break
-            time.sleep(0.2)
-        else:
-            raise BitBloomError(f"{process.args} did not start in a minute: run it by hand to see why")
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryDirectory() as home:
+        environment = dict(os.environ) | {"BENTOML_HOME": home}
+        started = command(port, environment)
+        process = subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield _answering(f"http://127.0.0.1:{port}", process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
+    for _ in range(300):
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"{url}/livez")  # LitServe and FastAPI have no such route, and say so: they are up
+            return url
+        time.sleep(0.2)
+    raise BitBloomError(f"{process.args} did not start in a minute: run it by hand to see why")
 
 
 def ask(url: str, clients: int, seconds: int, photos: Sequence[Path]) -> Row:
-    """Requests a second, and seconds to wait; `bad` were refused or lost."""
+    """Answers a second, seconds to wait, and how many questions were `refused` (503) or `lost` (broken off, or failed)."""
     load = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(RIVALS / "photos.lua")]
     done = subprocess.run([*load, f"{url}/predict", "--", *map(str, photos)], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    bad = found["refused"] + found["lost"]
-    return {
-        "rate": (found["requests"] - found["refused"]) / found["seconds"],
-        "p50": found["p50"],
-        "p99": found["p99"],
-        "bad": bad,
-    }
+    answered = found["requests"] - found["refused"] - found["lost"]
+    return {"rate": answered / found["seconds"], **{key: found[key] for key in ("p50", "p99", "refused", "lost")}}
 
 
 CASES: dict[str, Case] = {
@@ -175,9 +176,8 @@ def show(rows: dict[str, list[Row]], console: Console) -> None:
         ratio = statistics.median(row["rate"] / base["rate"] for row, base in zip(found, rows[BASE], strict=True))
         waits = [f"{1000 * statistics.median(row[key] for row in found):.0f}" for key in ("p50", "p99")]
         spread = f"{min(rates):.0f} to {max(rates):.0f}"
-        table.add_row(
-            name, f"{statistics.median(rates):.0f}", spread, f"{ratio:.2f}", *waits, f"{sum(row['bad'] for row in found):.0f}"
-        )
+        bad = f"{sum(row['refused'] + row['lost'] for row in found):.0f}"
+        table.add_row(name, f"{statistics.median(rates):.0f}", spread, f"{ratio:.2f}", *waits, bad)
     console.print(table)
 
 

@@ -31,6 +31,8 @@ compile requirements-serve.lock requirements-serve.in -c "$work/resolution.txt"
 (unset UV_FIND_LINKS; compile requirements-cuda.lock requirements.in -c "$work/resolution.txt")
 only_locked_torch requirements-dev.lock
 only_locked_torch requirements.lock
-for lock in requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock; do
+mkdir -p "$work/benchmarks/rivals"
+compile benchmarks/rivals/requirements.lock benchmarks/rivals/requirements.in -c "$work/resolution.txt"
+for lock in requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock benchmarks/rivals/requirements.lock; do
     cmp -s "$work/$lock" "$lock" || { mv "$work/$lock" "$lock"; echo "$lock"; }
 done

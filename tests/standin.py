@@ -49,6 +49,8 @@ LIMITS = Service(
     unsure_below=0.5,
 )
 SECONDS_TO_START = 60
+OURS = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN")
+"""Variables that a service listens to: those of the shell that runs the tests are not meant for it."""
 
 
 def write_model(path: Path) -> Path:
@@ -170,7 +172,7 @@ def free_port() -> int:
 def serving(bento: str, home: Path, elsewhere: Path, **variables: str) -> Iterator[str]:
     """`bentoml serve`, away from the repository and without its modules: the Bento has to bring its own."""
     port = free_port()
-    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "BITBLOOM_COMMIT")}
+    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *OURS)}
     environment = kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
     command = [sys.executable, "-m", "bentoml", "serve", bento, "--host", "127.0.0.1", "--port", str(port)]
     log = elsewhere / "log"

@@ -1,7 +1,12 @@
 -- For wrk: photos in forms, one after another. wrk … -s photos.lua URL -- photo.jpg …
-local bodies, at = {}, 0
+local bodies, at, threads = {}, 0, {}
+
+function setup(thread)
+  table.insert(threads, thread)
+end
 
 function init(files)
+  busy, failed = 0, 0 -- global: `done` asks each thread for them
   for _, path in ipairs(files) do
     local file = assert(io.open(path, "rb"))
     local head = '--photo\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
@@ -17,8 +22,15 @@ function request()
   return wrk.format(nil, nil, nil, bodies[at])
 end
 
+function response(status)
+  if status == 503 then busy = busy + 1 elseif status >= 400 then failed = failed + 1 end
+end
+
 function done(summary, latency)
-  local lost = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
+  local refused, lost = 0, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
+  for _, thread in ipairs(threads) do
+    refused, lost = refused + thread:get("busy"), lost + thread:get("failed")
+  end
   io.write(string.format('\n{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "refused": %d, "lost": %d}\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6, summary.errors.status, lost))
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6, refused, lost))
 end

@@ -27,6 +27,7 @@ image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="non
     resources={"cpu": "1"},
     workers=1,
     traffic={"timeout": 60},
+    envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
 )
 @bentoml.asgi_app(application.asgi)
 class Captions:

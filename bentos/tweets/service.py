@@ -1,6 +1,6 @@
 """The tweets service: a text in, whether it is about a real disaster out.
 
-    make serve                       # or, in the venv: bentoml serve petals:latest
+    make serve                       # or, in the venv: bentoml serve tweets:latest
     curl --json '{"texts": ["flood water entered the clinic at dawn"]}' localhost:3000/predict
 
 The package stage puts the model, its limits and its provenance beside this file.
@@ -26,6 +26,7 @@ image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="non
     resources={"cpu": "1"},
     workers=1,
     traffic={"timeout": 60},
+    envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
 )
 @bentoml.asgi_app(application.asgi)
 class Tweets:

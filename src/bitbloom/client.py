@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,20 +18,19 @@ from typing import Any, Self, cast
 import httpx
 
 from bitbloom.errors import BitBloomError, UnreadableImage
-from bitbloom.serving import files, rows
+from bitbloom.serving import files, rows, settings
 from bitbloom.serving.caption_predictor import Answer as Description
 from bitbloom.serving.caption_predictor import Findings, Fits
 from bitbloom.serving.predictor import Answer, Failure
 from bitbloom.serving.settings import Provenance
 from bitbloom.serving.text_predictor import Answer as TextAnswer
 
-TOKEN_VARIABLE = "BITBLOOM_TOKEN"  # noqa: S105 -- the name of a variable
-AGAIN = (429, 502, 503, 504)
+AGAIN = (429, 502, 503)
 """Statuses that say: not now."""
-ASKERS_FAULT = (400, 413, 415, 422)
+ASKERS_FAULT = (400, 408, 413, 415, 422)
 """Statuses that say: not this."""
-FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
-"""Seconds before the second attempt, doubled before each later one up to the longest, unless the service names them."""
+FIRST_WAIT, LONGEST_WAIT = 0.25, 60.0
+"""Seconds before the second attempt, doubled before each later one, unless the service names them; and the most there may be."""
 
 
 class ServiceError(BitBloomError):
@@ -54,11 +52,17 @@ class Client:
             token: what it asks for; else of the environment, BITBLOOM_TOKEN.
             attempts: how often a question is asked at most.
             timeout: seconds to wait for each answer.
+
+        Raises:
+            ServiceError: `url` is no address.
         """
-        token = token or os.environ.get(TOKEN_VARIABLE, "")
+        token = token or settings.token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.attempts = attempts
-        self.http = httpx.Client(base_url=f"{url.rstrip('/')}/v1/", headers=headers, timeout=timeout)
+        try:
+            self.http = httpx.Client(base_url=f"{url.rstrip('/')}/v1/", headers=headers, timeout=timeout)
+        except httpx.InvalidURL as error:
+            raise ServiceError(f"'{url}' is no address of a service ({error}): give one like http://127.0.0.1:3000") from error
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -138,6 +142,8 @@ class Client:
             last = attempt == self.attempts
             try:
                 response = self.http.request(method, route, **question)
+            except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+                raise ServiceError(f"{self.http.base_url}: {error}: give an address like http://127.0.0.1:3000") from error
             except httpx.TransportError as error:
                 if last:
                     raise ServiceError(f"{self.http.base_url} does not answer ({error}): is the service running?") from error
@@ -161,7 +167,7 @@ def _refused_as_unreadable(question: Callable[[bytes], Any], photo: bytes) -> di
 
 def _wait(attempt: int, told: str) -> float:
     """Seconds before the next attempt: those the service names, or more and more; with chance, so that clients spread out."""
-    least = float(told) if told.isdigit() else min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
+    least = min(LONGEST_WAIT, float(told) if told.isdecimal() else FIRST_WAIT * 2 ** (attempt - 1))
     return least * random.uniform(1.0, 1.5)  # noqa: S311 -- no secret depends on it
 
 

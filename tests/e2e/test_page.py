@@ -95,7 +95,7 @@ def test_where_the_model_looked_is_drawn_over_the_square_it_saw_and_said_in_word
     page.wait_for(lambda: page.visible("#answer"))
     assert not page.visible("#heat")
     page.click("#look")
-    assert "bottom right" in page.script("document.querySelector('#heat').getAttribute('aria-label')")
+    assert "bottom right" in page.text("#looked")
     box = (
         "(each => { const b = document.querySelector(each).getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })"
     )
@@ -108,23 +108,48 @@ def test_where_the_model_looked_is_drawn_over_the_square_it_saw_and_said_in_word
     assert veil[15] == min(veil) < veil[0]
     page.click("#look")
     assert not page.visible("#heat")
+    assert not page.visible("#looked")
+
+
+def test_the_overlay_fits_a_photo_taken_upright(page, tmp_path):
+    Image.new("RGB", (90, 160), (90, 90, 90)).save(tmp_path / "upright.png")
+    page.choose(tmp_path / "upright.png")
+    page.wait_for(lambda: page.visible("#answer"))
+    page.click("#look")
+    shown = page.script("(({clientWidth, clientHeight}) => [clientWidth, clientHeight])(document.querySelector('#preview'))")
+    assert page.script("document.querySelector('#heat').clientWidth") == pytest.approx(min(shown), abs=1.5)
+    assert (
+        page.script("getComputedStyle(document.querySelector('#preview')).objectFit") == "cover"
+    )  # so the square is the photo's
 
 
 def test_a_service_with_a_token_asks_for_it_once(browser, served, tmp_path):
     write(tmp_path / "red.jpg", photo(RED))
-    with serving("petals:latest", served.home, tmp_path, BITBLOOM_TOKEN="open sesame") as url:
+    with serving("petals:latest", served.home, tmp_path, BITBLOOM_TOKEN="sesame") as url:
         browser.open(url)
         browser.choose(tmp_path / "red.jpg")
-        browser.wait_for(lambda: browser.script("document.querySelector('dialog')?.open === true"))
+        browser.wait_for(lambda: browser.visible("#token-dialog"))
+        assert not browser.visible("#token-problem")
         browser.type("#token", "wrong")
-        browser.click("dialog button")
-        browser.wait_for(lambda: browser.script("document.querySelector('#token')?.value === ''"))
-        browser.type("#token", "open sesame")
-        browser.click("dialog button")
+        browser.click("#token-dialog [value=go]")
+        browser.wait_for(lambda: browser.visible("#token-problem"))
+        browser.type("#token", "sesame")
+        browser.click("#token-dialog [value=go]")
         browser.wait_for(lambda: browser.visible("#answer"))
         browser.choose(tmp_path / "red.jpg")
         browser.wait_for(lambda: browser.visible("#answer"))
-        assert browser.script("document.querySelector('dialog')") is None
+        assert not browser.visible("#token-dialog")
+
+
+def test_who_has_no_token_is_told_so_and_may_look_around(browser, served, tmp_path):
+    write(tmp_path / "red.jpg", photo(RED))
+    with serving("petals:latest", served.home, tmp_path, BITBLOOM_TOKEN="sesame") as url:
+        browser.open(url)
+        browser.choose(tmp_path / "red.jpg")
+        browser.wait_for(lambda: browser.visible("#token-dialog"))
+        browser.click("#token-dialog [value='']")
+        browser.wait_for(lambda: browser.visible("#problem"))
+        assert "token" in browser.text("#problem")
 
 
 def test_the_page_shows_where_the_answers_come_from(page, served):

@@ -9,7 +9,7 @@ import pytest
 
 from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import file_digest
-from bitbloom.serving import build, uploads
+from bitbloom.serving import build, protection
 from bitbloom.serving.app import Application
 from bitbloom.serving.settings import PROVENANCE, SETTINGS, provenance
 from bitbloom.stages import package
@@ -95,7 +95,7 @@ def test_a_batch_that_is_no_form_is_refused(ask):
 
 
 def test_a_refused_body_is_not_kept_and_read_no_further_than_a_bound(ask, monkeypatch):
-    monkeypatch.setattr(uploads, "DISCARDED", 1_000_000)
+    monkeypatch.setattr(protection, "DISCARDED", 1_000_000)
     sent = []
 
     async def endless():

@@ -15,6 +15,7 @@ from bitbloom import client as module
 from bitbloom.cli import app
 from bitbloom.client import Client, ServiceError
 from bitbloom.serving.files import predict_files, print_answers
+from bitbloom.serving.settings import TOKEN_VARIABLE
 from standin import free_port, photo
 
 RED = (210, 40, 40)
@@ -109,6 +110,20 @@ def test_a_service_that_is_not_there_is_an_error_that_says_so():
         service.predict(b"x")
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:3000", "http://127.0.0.1:three", "gopher://127.0.0.1"])
+def test_what_is_no_address_is_an_error_at_once(url, waits):
+    with pytest.raises(ServiceError, match="give"), Client(url) as service:
+        service.predict(b"x")
+    assert waits == []
+
+
+def test_a_service_that_names_a_day_is_asked_again_sooner(server, waits):
+    server.script = [(503, {"Retry-After": "86400"}, b"{}"), GOOD]
+    with Client(server.url) as service:
+        service.predict(b"x")
+    assert waits[0] <= 1.5 * module.LONGEST_WAIT
+
+
 def test_another_kind_of_server_is_told_from_a_service(server):
     server.script = [(200, {}, b"<html>")]
     with Client(server.url) as service, pytest.raises(ServiceError, match="without JSON"):
@@ -116,7 +131,7 @@ def test_another_kind_of_server_is_told_from_a_service(server):
 
 
 def test_the_token_of_the_environment_is_sent_along(server, monkeypatch):
-    monkeypatch.setenv(module.TOKEN_VARIABLE, "secret")
+    monkeypatch.setenv(TOKEN_VARIABLE, "secret")
     server.script = [GOOD]
     with Client(server.url) as service:
         service.predict(b"x")

@@ -205,15 +205,26 @@ def test_wrong_lengths_and_what_is_no_http_leave_the_service_running(served, req
     assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
 
 
-def test_clients_that_send_nothing_do_not_stand_in_the_way_of_others(served):
+def test_headers_without_end_are_refused_and_the_line_is_closed(served):
+    where, data = urlsplit(served.url), photo((220, 30, 30))
+    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\nX-Long: ".encode()
+    with socket.create_connection((where.hostname, where.port), timeout=30) as line:
+        line.sendall(head + b"a" * 200_000)
+        assert line.recv(65_536).startswith(b"HTTP/1.1 4")
+        assert not line.recv(65_536)
+
+
+def test_clients_that_send_nothing_lose_their_places_in_time(served):
     where = urlsplit(served.url)
     head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {LIMITS.max_bytes}\r\n\r\n".encode()
-    lines = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(LIMITS.max_requests - 1)]
+    lines = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(LIMITS.max_requests)]
     try:
         for line in lines:
             line.sendall(head)
-        assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30)), timeout=10).json()["label"] == "poppy"
-        assert lines[0].recv(65_536).startswith(b"HTTP/1.1 408")
+        assert any(httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).status_code == 503 for _ in range(20))
+        for line in lines:
+            assert line.recv(65_536).startswith(b"HTTP/1.1 408")
+        assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
     finally:
         for line in lines:
             line.close()

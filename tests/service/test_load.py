@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -36,6 +37,17 @@ def test_a_service_that_is_full_turns_away_at_once_and_takes_all_again_later(ser
         assert [client.post("/predict", content=photo(RED)).status_code for client in clients] == [200] * len(clients)
 
 
+def processes(port: int) -> tuple[psutil.Process, psutil.Process]:
+    """The process that was started, and the one of its children that answers."""
+    sockets = [one for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr.port == port]
+    found = {psutil.Process(one.pid) for one in sockets if one.pid}
+    worker = next(process for process in found if "worker" in " ".join(process.cmdline()))
+    first = worker
+    while first.ppid() != os.getpid():
+        first = first.parent()
+    return first, worker
+
+
 def test_what_was_accepted_before_the_end_is_answered_after_it(served, tmp_path):
     data = photo(RED)
     with serving("petals:latest", served.home, tmp_path) as url:
@@ -44,17 +56,16 @@ def test_what_was_accepted_before_the_end_is_answered_after_it(served, tmp_path)
         for line in lines:
             line.sendall(f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data[:100])
         httpx.post(f"{url}/predict", content=data)  # by now the four have been read as well
-        sockets = psutil.net_connections("tcp")
-        oldest = psutil.Process(next(one.pid for one in sockets if one.laddr and one.laddr.port == where.port and one.pid))
-        while oldest.parent() and oldest.parent().pid != os.getpid():
-            oldest = oldest.parent()
-        oldest.send_signal(signal.SIGTERM)
+        first, worker = processes(where.port)
+        first.send_signal(signal.SIGTERM)
+        while any(one.status == "LISTEN" for one in worker.net_connections("tcp")):
+            time.sleep(0.01)  # it takes no new questions from here on
         answers = []
         for line in lines:
             line.sendall(data[100:])
             answers.append(line.recv(65_536))
             line.close()
-        oldest.wait(30)
+        first.wait(30)
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{url}/readyz")

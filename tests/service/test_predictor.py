@@ -73,13 +73,6 @@ def test_a_photo_over_the_limit_of_pixels_is_unreadable(model):
         small.answer(photo((1, 2, 3)))
 
 
-def test_predictions_keep_the_order_and_hold_errors_in_place(predictor):
-    first, second, third = predictor.predict([photo(COLOURS["fern"]), b"words", photo(COLOURS["poppy"])])
-    assert first["label"] == "fern"
-    assert "not an image" in second["error"]
-    assert third["label"] == "poppy"
-
-
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_choices_are_the_likeliest_first_and_keep_every_bit_of_the_model(predictor, colour):
     answer = predictor.answer(photo(colour, kind="PNG"))

@@ -11,13 +11,19 @@ from fastapi import FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitbloom.errors import BitBloomError
 from bitbloom.serving import protection, refusals
-from bitbloom.serving.settings import Settings
+from bitbloom.serving.settings import TOKEN_VARIABLE, Settings
 
 SETTINGS = Settings(
     target="t", task="t", title="", max_bytes=1, max_pixels=1, max_batch=1,
     max_requests=2, held_bytes=1000, body_seconds=5.0, unsure_below=0.5,
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def without_a_token(monkeypatch):
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
 
 
 class Slow:
@@ -116,10 +122,17 @@ def test_a_body_that_arrived_in_time_may_be_thought_about_for_longer():
 
 @pytest.mark.parametrize(
     ("header", "status"),
-    [(None, 401), ("Bearer wrong", 401), ("Basic secret", 401), ("Bearer secr\u00e9t", 401), ("Bearer secret", 200)],
+    [
+        (None, 401),
+        ("Bearer wrong", 401),
+        ("Basic secret", 401),
+        ("Bearer secr\u00e9t", 401),
+        ("Bearer secret", 200),
+        ("bearer  secret", 200),
+    ],
 )
 def test_a_question_has_to_bring_the_token_where_one_is_set(monkeypatch, header, status):
-    monkeypatch.setenv(protection.TOKEN_VARIABLE, "secret")
+    monkeypatch.setenv(TOKEN_VARIABLE, "secret")
 
     async def scenario():
         slow = Slow()
@@ -129,6 +142,46 @@ def test_a_question_has_to_bring_the_token_where_one_is_set(monkeypatch, header,
         assert answer.status_code == status
         assert ("www-authenticate" in answer.headers) == (status == 401)
         assert (await slow.client.get("/names")).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_token_from_a_file_with_its_newline_is_the_token(monkeypatch):
+    monkeypatch.setenv(TOKEN_VARIABLE, "secret\n")
+
+    async def scenario():
+        slow = Slow()
+        slow.gate.set()
+        assert (await slow.client.post("/count", headers={"Authorization": "Bearer secret"})).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_token_that_no_header_can_carry_is_an_error_at_the_start(monkeypatch):
+    monkeypatch.setenv(TOKEN_VARIABLE, "geheimnisvoll für alle")
+    with pytest.raises(BitBloomError, match="ASCII"):
+        Slow()
+
+
+def test_what_is_refused_early_and_goes_on_for_long_costs_the_connection(monkeypatch):
+    monkeypatch.setenv(TOKEN_VARIABLE, "secret")
+    monkeypatch.setattr(protection, "DISCARDED", 10_000)
+    sent = []
+
+    async def endless():
+        for _ in range(10_000):
+            sent.append(1000)
+            yield bytes(1000)
+
+    async def scenario():
+        slow = Slow()
+        refused = await slow.client.post("/count", content=endless())
+        assert refused.status_code == 401
+        assert refused.headers["connection"] == "close"
+        assert sum(sent) < 20_000
+        short = await slow.client.post("/count", content=b"abc")
+        assert short.status_code == 401
+        assert "connection" not in short.headers
 
     asyncio.run(scenario())
 

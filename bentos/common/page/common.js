@@ -33,7 +33,7 @@ async function answered(path, request) {
       throw new Error("The service does not answer. Is it still running? Try again in a moment.");
     });
     if (response.status === 401) {
-      token = await askForToken();
+      token = await askForToken(token !== "");
       continue;
     }
     const answer = await response.json().catch(() => ({ error: `The service failed (status ${response.status}). Try again.` }));
@@ -43,20 +43,17 @@ async function answered(path, request) {
 }
 
 // A service may ask for a token. The person types it once; it is kept until the page is closed and sent to this service only.
-function askForToken() {
-  waiting ||= new Promise((resolve) => {
-    const dialog = document.createElement("dialog");
-    const form = document.createElement("form");
-    const label = element("label", "", "This service asks for a token:");
-    const field = document.createElement("input");
-    Object.assign(field, { type: "password", autocomplete: "off", required: true, id: "token" });
-    label.append(field);
-    form.method = "dialog";
-    form.append(label, element("button", "", "Go on"));
-    dialog.append(form);
-    document.body.append(dialog);
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
-    dialog.addEventListener("close", () => { dialog.remove(); waiting = null; resolve(field.value); });
+function askForToken(again) {
+  waiting ||= new Promise((resolve, reject) => {
+    const dialog = at("token-dialog");
+    at("token-problem").hidden = !again;
+    at("token").value = "";
+    dialog.addEventListener("close", () => {
+      waiting = null;
+      if (dialog.returnValue === "go") resolve(at("token").value);
+      else reject(new Error("This service answers only those who have its token."));
+    }, { once: true });
+    dialog.returnValue = "";
     dialog.showModal();
   });
   return waiting;

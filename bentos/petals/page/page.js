@@ -33,8 +33,8 @@ function tile(photo) {
   const image = element("img", "");
   image.src = URL.createObjectURL(photo.file);
   image.alt = "";
-  image.addEventListener("error", () => image.removeAttribute("src"));
   image.addEventListener("load", () => URL.revokeObjectURL(image.src));
+  image.addEventListener("error", () => { URL.revokeObjectURL(image.src); image.removeAttribute("src"); });
   photo.button = element("button", "tile");
   photo.button.type = "button";
   photo.caption = element("span", "name", "…");
@@ -66,7 +66,7 @@ function look(photo, other = true) {
   const { label, probability, top5, model_digest, attention } = photo.answer;
   headline(label, probability, model_digest);
   at("bars").replaceChildren(...top5.map(bar));
-  show("look", Boolean(attention));
+  show("look", Boolean(attention) && at("preview").naturalWidth > 0); // a browser shows fewer formats than the service reads
   return state("answer", "");
 }
 
@@ -74,6 +74,7 @@ const PLACES = [["top left", "top", "top right"], ["left", "middle", "right"], [
 
 function hideHeat() {
   show("heat", false);
+  show("looked", false);
   at("look").setAttribute("aria-pressed", "false");
 }
 
@@ -93,7 +94,8 @@ function showHeat(attention) {
   });
   const peak = attention.flat().indexOf(most);
   const third = (place) => Math.floor((3 * (place + 0.5)) / attention.length);
-  heat.setAttribute("aria-label", `The model looked most at the ${PLACES[third(Math.floor(peak / attention.length))][third(peak % attention.length)]} of the photo.`);
+  at("looked").textContent = `The model looked most at the ${PLACES[third(Math.floor(peak / attention.length))][third(peak % attention.length)]} of the photo.`;
+  show("looked");
   at("look").setAttribute("aria-pressed", "true");
 }
 

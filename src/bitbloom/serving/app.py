@@ -49,8 +49,8 @@ class Application(Service):
         A photo that cannot be read has an object with `error` in its place. The status is 422 when no photo can be
         read: then the answer has an `error`, and the single errors in `results`.
         """
-        most, limit = self.settings.max_batch, self.settings.max_bytes
-        async with uploads.photos(request, limit, most) as files:
+        limits = self.settings
+        async with uploads.photos(request, limits.max_bytes, limits.max_batch, limits.held_bytes) as files:
             results = [await self._answer_or_failure(file) for file in files]
         if all("error" in result for result in results):
             message = f"none of the {len(results)} photos can be read: see what is wrong with each"

@@ -49,8 +49,8 @@ class Service(ABC):
         """Add the routes that ask the model."""
 
     def folders(self) -> dict[str, Path]:
-        """Folders of files that are served as they are, by their place in the address; a task may add its own."""
-        return {PAGE: self.folder / PAGE}
+        """Folders of files that a task's answers name, by their place in the address."""
+        return {}
 
     def _application(self) -> FastAPI:
         router = APIRouter()
@@ -61,9 +61,12 @@ class Service(ABC):
         app.include_router(router)
         app.include_router(router, prefix=VERSION)
         app.get("/", include_in_schema=False)(self.page)
+        app.mount(f"/{PAGE}", StaticFiles(directory=self.folder / PAGE), name=PAGE)
         for place, folder in self.folders().items():
             # Without the check here: a folder that is not there is `open`'s to name.
-            app.mount(f"/{place}", StaticFiles(directory=folder, check_dir=False), name=place)
+            files = StaticFiles(directory=folder, check_dir=False)
+            app.mount(f"/{place}", files, name=place)
+            app.mount(f"{VERSION}/{place}", files, name=f"{place} of {VERSION}")
         refusals.handle(app)
         protection.add(app, self.settings)
         return app

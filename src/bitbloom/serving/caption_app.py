@@ -49,8 +49,8 @@ class CaptionApplication(Service):
         )(self.similarity)
 
     def folders(self) -> dict[str, Path]:
-        """The page, and /photos/…, the thumbnails of the index."""
-        return super().folders() | {PHOTOS: self.folder / model_files.THUMBNAILS}
+        """/photos/…, the thumbnails of the index."""
+        return {PHOTOS: self.folder / model_files.THUMBNAILS}
 
     async def caption(self, request: Request) -> Answer:
         """Write sentences about the photo in the form field `image`, or in the body itself: best first."""

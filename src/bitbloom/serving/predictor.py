@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from bitbloom import imaging
-from bitbloom.errors import BitBloomError, UnreadableImage
+from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import file_digest
 
 if TYPE_CHECKING:
@@ -99,10 +98,6 @@ class Predictor:
             answer["attention"] = [[round(float(share), 5) for share in row] for row in shares]
         return answer
 
-    def predict(self, photos: Iterable[bytes]) -> list[Answer | Failure]:
-        """Answers in the order of the photos; one that cannot be read has its error in its place."""
-        return [self._answer_or_failure(photo) for photo in photos]
-
     def ask(self, image: NDArray[np.uint8], attention: bool = False) -> list[NDArray[np.float32]]:
         """Probabilities [classes] of an image [3, side, side], and [grid, grid] where the network looked if it can tell.
 
@@ -112,12 +107,6 @@ class Predictor:
         there = {output.name for output in self.session.get_outputs()} if attention else ()
         wanted = ["probabilities", *(["attention"] if "attention" in there else [])]
         return [outputs[0] for outputs in self.session.run(wanted, {"images": image[None]}, _wanted_only())]
-
-    def _answer_or_failure(self, photo: bytes) -> Answer | Failure:
-        try:
-            return self.answer(photo)
-        except UnreadableImage as error:
-            return Failure(error=str(error))
 
 
 def open_session(path: Path, digest: str | None = None) -> tuple[InferenceSession, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import math
-import os
 import time
 from collections.abc import Awaitable, Callable
 
@@ -19,9 +18,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bitbloom.serving.refusals import Refused
-from bitbloom.serving.settings import Settings
+from bitbloom.serving.settings import TOKEN_VARIABLE, Settings, token
 
-TOKEN_VARIABLE = "BITBLOOM_TOKEN"  # noqa: S105 -- the name of a variable
+DISCARDED, DISCARDED_SECONDS = 16_000_000, 2.0
+"""How much of a refused body is read and thrown away, bytes and seconds."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -38,9 +38,9 @@ HEADERS = {
 
 def add(app: FastAPI, settings: Settings) -> None:
     """Put all of it before the application's routes, the outermost last."""
-    app.add_middleware(Bodies, together=settings.held_bytes, seconds=settings.body_seconds)
     app.add_middleware(Admission, most=settings.max_requests)
-    app.add_middleware(Token, token=os.environ.get(TOKEN_VARIABLE, ""))
+    app.add_middleware(Token, token=token())
+    app.add_middleware(Bodies, together=settings.held_bytes, seconds=settings.body_seconds)
     app.add_middleware(SecurityHeaders)
 
 
@@ -65,13 +65,12 @@ class Token:
     """Where a token is set, questions have to bring it (RFC 6750). The page, names and provenance are open to all."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
-        self.app = app
-        self.expected = f"Bearer {token}".encode() if token else b""
+        self.app, self.expected = app, token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 to a question without the token."""
-        if self.expected and _is_question(scope) and not hmac.compare_digest(_authorization(scope), self.expected):
-            refused = Refused(401, "this service asks for a token: send it in the header 'Authorization: Bearer …'")
+        if self.expected and _is_question(scope) and not hmac.compare_digest(_bearer(scope), self.expected):
+            refused = Refused(401, f"this service asks for a token: send the header 'Authorization: Bearer …' ({TOKEN_VARIABLE})")
             refused.headers = {"WWW-Authenticate": "Bearer"}
             await refused.response()(scope, receive, send)
             return
@@ -112,13 +111,23 @@ class Bodies:
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse from within the application's reading: 408 too slow, 503 too much at a time."""
+        """Refuse from within the application's reading: 408 too slow, 503 too much at a time.
+
+        An answer that comes before the end of the body waits a moment for the rest, which is thrown away, so that the sender
+        hears it and no broken pipe; a body that goes on for longer costs the connection.
+        """
         if not _is_question(scope):
             await self.app(scope, receive, send)
             return
         body = _Body(self, receive)
+
+        async def after_the_body(message: Message) -> None:
+            if message["type"] == "http.response.start" and not await body.thrown_away():
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
         try:
-            await self.app(scope, body.receive, send)
+            await self.app(scope, body.receive, after_the_body)
         finally:
             self.held -= body.read
 
@@ -145,6 +154,16 @@ class _Body:
         self.bounds.held += size
         return message
 
+    async def thrown_away(self) -> bool:
+        """Read what is left, so much of it and for so long, and keep nothing. Whether that was all."""
+        left = DISCARDED
+        with anyio.move_on_after(DISCARDED_SECONDS):
+            while not self.whole and left > 0:
+                message = await self.source()
+                self.whole = not message.get("more_body", False)
+                left -= len(message.get("body", b""))
+        return self.whole
+
 
 async def _until(end: float, receive: Callable[[], Awaitable[Message]], seconds: float) -> Message:
     try:
@@ -158,8 +177,9 @@ def _is_question(scope: Scope) -> bool:
     return bool(scope["type"] == "http" and scope["method"] == "POST")
 
 
-def _authorization(scope: Scope) -> bytes:
-    return Headers(scope=scope).get("authorization", "").encode("latin-1")
+def _bearer(scope: Scope) -> bytes:
+    scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+    return given.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
 
 
 def _busy(seconds: float) -> Refused:

@@ -11,12 +11,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-CLOSING = (408, 413)
-"""After these the connection is closed: more of a body that nobody reads may be on its way."""
-
 
 class Refusal(BaseModel):
-    """The body of every 4xx answer and of a 503."""
+    """The body of every 4xx answer of these routes, and of a 503."""
 
     error: str
     """What is wrong, and what to do."""
@@ -30,8 +27,7 @@ class Refused(HTTPException):
     """A request that gets a status and a message; `again` is after how many seconds it may be asked again."""
 
     def __init__(self, status: int, message: str, again: int | None = None) -> None:
-        headers = {"Connection": "close"} if status in CLOSING else {}
-        super().__init__(status, message, headers | ({"Retry-After": str(again)} if again is not None else {}))
+        super().__init__(status, message, {} if again is None else {"Retry-After": str(again)})
         self.message = message
 
     def response(self) -> JSONResponse:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing_extensions import TypedDict
 
 from bitbloom import canonical
+from bitbloom.errors import BitBloomError
 from bitbloom.provenance import bento
 
 SETTINGS = "service.json"
 PROVENANCE = "provenance.json"
+TOKEN_VARIABLE = "BITBLOOM_TOKEN"  # noqa: S105 -- the name of a variable
+PRINTABLE = re.compile(r"[\x21-\x7e]*")
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 COMMIT_VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION")
 """Who starts the service sets the first; an image sets the second to its label org.opencontainers.image.revision."""
@@ -38,6 +41,14 @@ class Settings:
     def read(cls, folder: Path) -> Settings:
         """Read the folder's `service.json`."""
         return cls(**canonical.read_json(folder / SETTINGS))
+
+
+def token() -> str:
+    """The token of the environment, "" without one. Raises BitBloomError when no HTTP header can carry it."""
+    found = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not PRINTABLE.fullmatch(found):
+        raise BitBloomError(f"{TOKEN_VARIABLE} has a space or a letter outside of ASCII: choose another token")
+    return found
 
 
 class Digests(TypedDict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -57,13 +56,11 @@ class TextApplication(Service):
         if len(question.texts) > most:
             raise Refused(422, f"{len(question.texts)} texts are more than {most}: send them in several requests")
         messages = [Message(text=item) if isinstance(item, str) else item for item in question.texts]
-        answers = await anyio.to_thread.run_sync(self._answers, messages, question.words, limiter=self.threads)
+        # Text by text: others get their turn in between, and a question that is given up stops there.
+        answers = [await anyio.to_thread.run_sync(self._answer, each, question.words, limiter=self.threads) for each in messages]
         if all("error" in answer for answer in answers):
             raise Refused(422, f"{EMPTY}: send some words")
         return answers
-
-    def _answers(self, messages: Sequence[Message], words: bool) -> list[Answer | Failure]:
-        return [self._answer(message, words) for message in messages]
 
     def _answer(self, message: Message, words: bool) -> Answer | Failure:
         parts = (message.text, message.keyword, message.location)

@@ -93,13 +93,13 @@ class TextPredictor:
     def words(self, text: str, keyword: str, location: str, found: Label) -> list[Word]:
         """What each word of the cleaned text adds to the probability of its label, by occlusion.
 
-        Each word is left out in turn (Zeiler and Fergus 2014, arXiv:1311.2901).
+        Each word is left out in turn (Zeiler and Fergus 2014, arXiv:1311.2901). A word has a token or more: those behind as
+        many words as the model reads tokens add nothing.
         """
         cleaned, label = texts.clean(text), self.classes.index(found["label"])
-        places = list(WORD.finditer(cleaned))
+        every = list(WORD.finditer(cleaned))
+        places = every[: (self.tokenizer.truncation or {}).get("max_length", len(every))]
         without = [cleaned[: place.start()] + cleaned[place.end() :] for place in places]
         left = [self.probabilities(texts.joined(other, keyword, location))[label] for other in without]
-        return [
-            Word(word=place[0], weight=round(found["probability"] - float(rest), 4))
-            for place, rest in zip(places, left, strict=True)
-        ]
+        weights = [round(found["probability"] - float(rest), 4) for rest in left] + [0.0] * (len(every) - len(places))
+        return [Word(word=place[0], weight=weight) for place, weight in zip(every, weights, strict=True)]

@@ -24,8 +24,6 @@ ESCAPED = 12
 """Bytes that JSON may take for a character: two escapes of six."""
 MANY_FIELDS = 1000
 """Fields of a form that are read at all."""
-DISCARDED = 16_000_000
-"""Bytes of a refused body that are read and thrown away, so that the sender hears the answer and no broken pipe."""
 
 
 def _takes(*types: str, **fields: object) -> dict[str, Any]:
@@ -88,13 +86,13 @@ async def photo_and_texts(request: Request, max_bytes: int, most: int, longest: 
 
 
 @asynccontextmanager
-async def photos(request: Request, max_bytes: int, most: int) -> AsyncIterator[list[UploadFile]]:
-    """The files in the fields `image` of a form, one to `most` of them, kept on disk when they are big.
+async def photos(request: Request, max_bytes: int, most: int, together: int) -> AsyncIterator[list[UploadFile]]:
+    """The files in the fields `image` of a form, one to `most` of them and `together` bytes, kept on disk when they are big.
 
     Raises:
         Refused: not a form (415), the whole is too big (413), or there is no photo, or more than `most` (400).
     """
-    whole = most * (max_bytes + FRAMING)
+    whole = min(most * (max_bytes + FRAMING), together)
     refusal = Refused(413, f"the photos have more than {whole:,} bytes together: send fewer")
     async with _form(request, whole, refusal, (most, most), f"send at most {most} in one request") as form:
         yield _files(form)
@@ -168,16 +166,7 @@ def _limited(receive: Receive, most: int, refusal: Refused) -> Receive:
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            await _discard(receive, message)
             raise refusal
         return message
 
     return limited
-
-
-async def _discard(receive: Receive, message: Message) -> None:
-    """Read the rest of a body, or DISCARDED bytes of it, and keep nothing."""
-    left = DISCARDED
-    while message.get("more_body") and left > 0:
-        message = await receive()
-        left -= len(message.get("body", b""))
