@@ -410,6 +410,7 @@ POSITIVE = {
     "prepare": ("image_size",),
     "model": ("image_size", "patch_size", "hidden_size", "layers", "heads", "mlp_ratio", "embedding_size", "sentences", "views"),
     "evaluate": ("calibration_bins",),
+    "service": ("max_bytes", "max_pixels", "max_batch", "max_requests", "body_seconds"),
 }
 ARCHITECTURES = {"image": ("vit", "cnn", "dinov2", "auto"), "text": ("bert", "auto"), "caption": ("dual",)}
 PROFILES = ("portable", "fast", "cuda")
@@ -425,6 +426,8 @@ def check(tree: DictConfig) -> None:
             value = OmegaConf.select(tree, f"{section}.{key}")
             if value is not None and value < 1:
                 raise BitBloomError(f"{section}.{key} is {value}: it has to be 1 or more")
+    if tree.service.held_bytes < tree.service.max_bytes:
+        raise BitBloomError("service.held_bytes is less than service.max_bytes: no photo of that size could be asked about")
     _check_choice(tree, "numerics.profile", PROFILES)
     for network in networks:
         for key, choices in CHOICES.items():

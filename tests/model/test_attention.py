@@ -29,15 +29,21 @@ def test_a_network_that_looks_at_one_patch_only_is_found_out():
     grid, target = 4, 6
     looking = torch.zeros(1, 2, 1 + grid**2, 1 + grid**2)
     looking[..., 1 + target] = 1
-    found = attention.patch_map(attention.rollout([looking, looking]), slice(1), grid)
+    found = attention.patch_map(attention.rollout([looking, looking]), [slice(1)], grid)
     assert found.shape == (1, grid, grid)
     assert int(found.argmax()) == target
     assert found.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "class"])
-def test_looking_changes_no_logit(pooling):
-    shape = config.ImageModel(**{**vars(VIT), "pooling": pooling})
+def test_every_group_of_readers_counts_the_same():
+    flow = torch.zeros(1, 5, 5)
+    flow[0, 0, 1], flow[0, 1:, 4] = 1, 1
+    assert attention.patch_map(flow, [slice(1), slice(-4, None)], 2).flatten().tolist() == [0.5, 0, 0, 0.5]
+
+
+@pytest.mark.parametrize("changed", [{"pooling": "mean"}, {"pooling": "class"}, {"architecture": "dinov2", "weights": "none"}])
+def test_looking_changes_no_logit(changed):
+    shape = config.ImageModel(**{**vars(VIT), **changed})
     network = classifier.build(shape, 3).eval()
     pixels = torch.rand(2, 3, 16, 16)
     with torch.no_grad():

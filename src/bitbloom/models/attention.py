@@ -24,16 +24,16 @@ def rollout(attentions: Sequence[Tensor]) -> Tensor:
     return flow
 
 
-def patch_map(flow: Tensor, readers: slice, grid: int) -> Tensor:
+def patch_map(flow: Tensor, readers: Sequence[slice], grid: int) -> Tensor:
     """What the tokens that are read owe to each patch of the picture.
 
     Args:
         flow: as `rollout` gives it; the last grid² tokens are the patches, row by row.
-        readers: the tokens that the classifier reads.
+        readers: the tokens that the classifier reads: the mean of each group counts as much as that of the others.
         grid: patches a side.
 
     Returns:
         float32 [n, grid, grid] that adds up to 1.
     """
-    shares = flow[:, readers].mean(dim=1)[:, -grid * grid :]
+    shares = torch.stack([flow[:, group].mean(dim=1) for group in readers]).mean(dim=0)[:, -grid * grid :]
     return (shares / shares.sum(dim=1, keepdim=True)).reshape(-1, grid, grid)

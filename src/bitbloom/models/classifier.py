@@ -19,6 +19,8 @@ EAGER = "eager"
 """Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""
 LOOKING = ("vit", "deit", "dinov2", "dinov2_with_registers")
 """Families of transformers whose tokens are a class token, others, and then the patches, each looking at all."""
+PATCHES_TOO = ("dinov2", "dinov2_with_registers")
+"""Of these, those whose head reads the mean of the patches beside the class token."""
 
 
 def build(config: ImageModel, classes: int, pretrained: bool = True) -> nn.Module:
@@ -53,7 +55,7 @@ class PatchMean(nn.Module):
         """The logits, and where the network looked: float32 [n, grid, grid] that adds up to 1."""
         found = self.model.get_submodule("vit")(pixels, output_attentions=True)
         flow = attention.rollout(found.attentions)
-        return self.read(found.last_hidden_state), attention.patch_map(flow, slice(1, None), grid(self.model))
+        return self.read(found.last_hidden_state), attention.patch_map(flow, [slice(1, None)], grid(self.model))
 
     def read(self, hidden: Tensor) -> Tensor:
         """Last hidden states [n, t, h] → logits."""
@@ -74,9 +76,10 @@ class Logits(nn.Module):
         return logits
 
     def looking(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits, and where the class token looked: float32 [n, grid, grid] that adds up to 1."""
-        found = self.model(pixel_values=pixels, output_attentions=True)
-        return found.logits, attention.patch_map(attention.rollout(found.attentions), slice(1), grid(self.model))
+        """The logits, and where the network looked: float32 [n, grid, grid] that adds up to 1."""
+        found, side = self.model(pixel_values=pixels, output_attentions=True), grid(self.model)
+        readers = [slice(1), slice(-side * side, None)] if _family(self.model) in PATCHES_TOO else [slice(1)]
+        return found.logits, attention.patch_map(attention.rollout(found.attentions), readers, side)
 
     def head(self) -> nn.Module:
         """The classifier on top."""
