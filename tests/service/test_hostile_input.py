@@ -5,6 +5,7 @@ Questions made from a service's own OpenAPI description, and thousands of damage
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import socket
@@ -169,20 +170,15 @@ def test_a_photo_made_to_do_harm_does_none(served, data, statuses):
     assert httpx.get(f"{served.url}/readyz").status_code == 200
 
 
-def spoken(served: Served, request: bytes, rest: bytes = b"") -> bytes:
+def spoken(served: Served, request: bytes) -> bytes:
     """What the service says to raw bytes, until it or we are done."""
-    where = urlsplit(served.url)
-    with socket.create_connection((where.hostname, where.port), timeout=10) as line:
+    where, answer = urlsplit(served.url), b""
+    with socket.create_connection((where.hostname, where.port), timeout=10) as line, contextlib.suppress(ConnectionError):
         line.sendall(request)
-        line.sendall(rest)
         line.shutdown(socket.SHUT_WR)
-        answer = b""
-        try:
-            while part := line.recv(65_536):
-                answer += part
-        except ConnectionResetError:
-            pass
-        return answer
+        while part := line.recv(65_536):
+            answer += part
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -209,7 +205,7 @@ def test_headers_without_end_are_refused_and_the_line_is_closed(served):
     where, data = urlsplit(served.url), photo((220, 30, 30))
     head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\nX-Long: ".encode()
     with socket.create_connection((where.hostname, where.port), timeout=30) as line:
-        line.sendall(head + b"a" * 200_000)
+        line.sendall(head + b"a" * 20_000)
         assert line.recv(65_536).startswith(b"HTTP/1.1 4")
         assert not line.recv(65_536)
 
