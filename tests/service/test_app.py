@@ -13,7 +13,7 @@ from bitbloom.serving import build, protection
 from bitbloom.serving.app import Application
 from bitbloom.serving.settings import PROVENANCE, SETTINGS, provenance
 from bitbloom.stages import package
-from standin import LIMITS, REPOSITORY, make_target, photo, write_model
+from standin import GRID, LIMITS, REPOSITORY, make_target, photo, write_model
 
 RED = (210, 40, 40)
 
@@ -63,6 +63,14 @@ def test_a_photo_is_labelled_from_a_form_and_from_a_body(ask):
     in_form, in_body = ask("POST", "/predict", files=form(photo(RED))), ask("POST", "/predict", content=photo(RED))
     assert in_form.json() == in_body.json()
     assert in_body.json()["label"] == "poppy"
+
+
+def test_who_asks_where_the_model_looked_gets_the_same_answer_and_shares_that_add_up(ask):
+    plain, looked = (ask("POST", route, content=photo(RED)).json() for route in ("/predict", "/v1/predict?attention=true"))
+    shares = looked.pop("attention")
+    assert looked == plain
+    assert [len(row) for row in shares] == [GRID] * GRID
+    assert sum(map(sum, shares)) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize(
