@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from omegaconf import DictConfig
@@ -102,16 +103,21 @@ def heal(workspace: Path) -> None:
     (workspace / BUILDING).unlink(missing_ok=True)
 
 
+def parsed(text: bytes) -> Any:
+    """What YAML says, by libyaml: a `dvc.lock` is long."""
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
 def is_whole(lock: bytes) -> bool:
     """Whether these are the bytes of a `dvc.lock` that DVC reads and that was written to the end of a line."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
     try:
-        parsed = COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(lock))
+        record = COMPILED_LOCKFILE_SCHEMA(parsed(lock))
     except (yaml.YAMLError, UnicodeDecodeError, Invalid):
         return False
-    return "stages" in parsed and lock.endswith(b"\n")
+    return "stages" in record and lock.endswith(b"\n")
 
 
 def lost_an_end(workspace: Path) -> bool:
@@ -119,15 +125,15 @@ def lost_an_end(workspace: Path) -> bool:
 
     DVC writes the file in place and in order, so that this is all a kill can do to it.
     """
-    stages = yaml.safe_load((workspace / LOCK).read_bytes())["stages"]
+    stages = parsed((workspace / LOCK).read_bytes())["stages"]
     complete = workspace / LAST_LOCK
-    before = yaml.safe_load(complete.read_bytes())["stages"] if complete.exists() else {}
+    before = parsed(complete.read_bytes())["stages"] if complete.exists() else {}
     if _committed_lock(workspace) == (workspace / LOCK).read_bytes():
         return False
     if not stages or not before.keys() <= stages.keys():
         return True
     name, last = list(stages.items())[-1]
-    wanted = yaml.safe_load((workspace / graph.DVC).read_bytes())["stages"].get(name, {})
+    wanted = parsed((workspace / graph.DVC).read_bytes())["stages"].get(name, {})
     outputs = last.get("outs", [])
     sound = all("size" in out and ("nfiles" in out or not out["md5"].endswith(".dir")) for out in outputs)
     return not sound or len(outputs) < len(wanted.get("outs", [])) + len(wanted.get("metrics", []))

@@ -188,7 +188,7 @@ def test_a_header_that_claims_megabytes_is_refused(tmp_path: Path) -> None:
     assert "header of" in refusal(tmp_path / "x.tgz")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example("w:xz", 0.9999)
 @example("w:gz", 0.9999)
 @given(st.sampled_from(["w", "w:gz", "w:bz2", "w:xz", "zip"]), st.floats(0, 0.9999))

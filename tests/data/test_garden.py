@@ -92,7 +92,7 @@ def test_narrower_registers_draw_the_same(environment: dict[str, str]) -> None:
 
 
 @given(index=st.integers(0, 100_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_picture_is_described_in_full(index: int) -> None:
     _, label, attributes = garden.draw(garden.Config(), index)
     assert set(attributes) == ATTRIBUTES

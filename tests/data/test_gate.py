@@ -105,7 +105,7 @@ def report_in_order() -> str:
     return canonical.json_text(check(faulty(), SUITE, Gate(**BOUNDS)).as_json())
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(order=st.permutations(range(36)))
 def test_the_order_of_rows_changes_no_byte_of_the_report(report_in_order: str, order: list[int]) -> None:
     assert canonical.json_text(check(faulty().iloc[order], SUITE, Gate(**BOUNDS)).as_json()) == report_in_order

@@ -140,7 +140,7 @@ def test_an_image_cut_right_after_its_signature_still_counts_as_an_image() -> No
     assert imaging.is_image(encoded(Image.fromarray(photo()), "JPEG")[:12])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]), st.floats(0, 0.95))
 def test_a_truncated_photo_is_never_decoded(kind: str, part: float) -> None:
     data = encoded(Image.fromarray(photo()), kind)
@@ -148,7 +148,7 @@ def test_a_truncated_photo_is_never_decoded(kind: str, part: float) -> None:
         imaging.decode(data[: int(part * len(data))])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "AVIF"]), st.data())
 def test_facts_never_raise_on_damaged_bytes_and_do_not_change_between_calls(kind: str, draw: st.DataObject) -> None:
     data = bytearray(encoded(Image.fromarray(photo(height=20, width=30)), kind))
@@ -307,7 +307,7 @@ def test_equal_hashes_of_different_pictures_are_no_near_duplicates() -> None:
     assert imaging.near_duplicates(hashes, thumbnails, bits=0, difference=7.0) == [(0, 1)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 40), st.integers(0, 64), st.floats(0, 255), st.integers(0, 1000))
 def test_near_duplicates_are_those_of_the_plain_definition(n: int, bits: int, difference: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ def augmented(pixels: torch.Tensor, seeds, config: Augment, side: int = FULL) ->
     return augment.augment(pixels, torch.arange(len(pixels)), np.array(seeds, np.uint64), side, config)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed_lists, st.sampled_from([16, FULL]))
 def test_a_sample_looks_the_same_alone_and_among_any_neighbours(seeds, side):
     pixels = photos(len(seeds))
@@ -45,7 +45,7 @@ def test_a_sample_looks_the_same_alone_and_among_any_neighbours(seeds, side):
         assert torch.equal(together[number], alone[0])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed_lists, st.randoms(use_true_random=False))
 def test_the_place_in_the_micro_batch_does_not_matter(seeds, dice):
     pixels, order = photos(len(seeds)), list(range(len(seeds)))
@@ -55,7 +55,7 @@ def test_the_place_in_the_micro_batch_does_not_matter(seeds, dice):
     assert torch.equal(straight[order], shuffled)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed_lists, st.floats(0, 1, width=32), st.floats(0, 1, width=32))
 def test_pixels_stay_floats_between_zero_and_one_and_labels_keep_their_shares(seeds, mixup, cutmix):
     config = Augment(crop=1.0, colour=1.0, brightness=0.9, contrast=0.9, saturation=0.9, erase=1.0, mixup=mixup, cutmix=cutmix)

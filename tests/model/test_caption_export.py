@@ -90,6 +90,7 @@ def test_the_verdict_says_that_vectors_and_sentences_are_the_networks(exported):
     }
 
 
+@pytest.mark.slow
 def test_another_networks_graphs_are_an_error(tmp_path, exported, monkeypatch):
     _, trained = exported
     said = captions.greedy_sentences(trained, trained.dataset.arrays["images"][:2])
@@ -120,6 +121,7 @@ def test_no_byte_of_a_graph_knows_where_it_was_made(exported, name):
     onnx.checker.check_model(onnx.load_from_string(data))
 
 
+@pytest.mark.slow
 def test_exporting_again_elsewhere_gives_the_same_bytes(exported, tmp_path):
     folder, trained = exported
     place = tmp_path / "a longer name" / "and depth"

@@ -22,7 +22,7 @@ from bitbloom.sources.garden import sentences
 from bitbloom.sources.garden.randomness import Dice
 
 CAPTIONS = Path(__file__).parents[3] / "shared/data/captions.tar"
-LAW = settings(deadline=None, max_examples=40)
+LAW = settings(max_examples=40)
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f"]), min_size=1, max_size=7).map(" ".join)
 PHOTOS = st.lists(st.tuples(WORDS, st.lists(WORDS, min_size=1, max_size=3)), min_size=1, max_size=6)
 

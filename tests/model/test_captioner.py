@@ -211,7 +211,7 @@ SENTENCES = st.lists(st.lists(st.sampled_from(["red", "blue", "two", "three"]), 
 
 
 @given(SENTENCES, st.integers(1, 3))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_numbers_of_words_name_the_words_again(said, fewest):
     vocabulary = samples.known_words(said, fewest)
     rows = samples.numbered([said], vocabulary, 12)

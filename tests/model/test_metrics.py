@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bitbloom import canonical, metrics
 from bitbloom.errors import BitBloomError
 
-LAW = settings(deadline=None, max_examples=40)
+LAW = settings(max_examples=40)
 
 
 @st.composite

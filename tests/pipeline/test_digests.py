@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
 
 from bitbloom import canonical, claim, config, graph
 from bitbloom.provenance import digests
@@ -65,7 +66,8 @@ def test_the_committed_record_of_dvc_is_of_the_code_and_the_parameters_that_are_
     trees = {target: config.compose(target) for target in config.targets()}
     names = [stage.name for target, tree in trees.items() if tree.embedded for stage in graph.stages(target, tree)]
     with Repo(".") as repo:
-        read = [(name, dependency) for name in names for stage in repo.stage.collect(name) for dependency in stage.deps]
+        stages = {stage.name: stage for stage in repo.index.stages if isinstance(stage, PipelineStage)}
+        read = [(name, dependency) for name in names for dependency in stages[name].deps]
         changed = [f"{name}: {item.def_path}" for name, item in read if not item.def_path.startswith(made) and item.status()]
     assert names and not changed, "build these targets again and commit dvc.lock and digests/"
 

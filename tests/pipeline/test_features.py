@@ -63,6 +63,7 @@ def test_torchrun_is_told_that_this_is_no_training(target, monkeypatch):
         features.run(target)
 
 
+@pytest.mark.slow
 def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
     tiny = tiny_captions.dataset()
     few = replace(tiny, arrays={name: array[:20] for name, array in tiny.arrays.items()}, samples=tiny.samples[:20])

@@ -95,6 +95,7 @@ def python(*arguments, cwd, check=True):
     return done
 
 
+@pytest.mark.slow
 def test_ops_of_the_first_different_step_are_recorded_and_compared(runs):
     here, there = runs
     shutil.copytree("conf", here / "conf", dirs_exist_ok=True)

@@ -16,6 +16,7 @@ def pinned():
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "overrides"),
     [("petals", []), ("tweets", ["model.weights=none", "model.layers=2"]), ("captions", [])],

@@ -55,7 +55,7 @@ def workspace(tmp_path):
     return write_workspace(tmp_path / "workspace")
 
 
-@pytest.mark.parametrize("workers", [2, 4, 8])
+@pytest.mark.parametrize("workers", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (4, 8))])
 def test_any_number_of_workers_gives_the_same_bytes(once, workspace, workers):
     train(workspace, **variables(workers))
     assert outputs(workspace) == once
@@ -124,6 +124,7 @@ def kill_after_a_checkpoint(workspace: Path, workers: int) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_two_machines_go_on_from_the_checkpoint_that_one_of_them_has(once, workspace, tmp_path):
     kill_after_a_checkpoint(workspace, workers=2)
     other = write_workspace(tmp_path / "other machine")
@@ -166,6 +167,7 @@ def train_as(profile: str, folder: Path, workers: int) -> dict[str, bytes]:
     return outputs(workspace)
 
 
+@pytest.mark.slow
 def test_fast_gives_the_same_bytes_on_one_kind_of_cpu_and_names_it(once, tmp_path):
     first = train_as("fast", tmp_path / "first", workers=1)
     assert train_as("fast", tmp_path / "second", workers=2) == first

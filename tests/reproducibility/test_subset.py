@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -112,7 +112,6 @@ def test_batch_statistics_are_refused():
         network(torch.rand(4, 3, 5, 5))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(4, 9), st.booleans())
 def test_a_portable_layer_is_a_linear_layer_inside_the_subset(inputs, outputs, rows, bias):
     layer = nn.Linear(inputs, outputs, bias=bias)
