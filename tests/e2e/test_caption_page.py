@@ -121,6 +121,7 @@ def test_the_page_asks_nobody_but_the_service_and_logs_no_error(page, served_cap
     page.wait_for(lambda: page.visible("#answer"))
     find(page, "red")
     page.wait_for(lambda: page.visible("#found-answer"))
+    page.wait_for(lambda: page.script("[...document.querySelectorAll('#photos img')].every(each => each.complete)"))
     loaded = page.script("performance.getEntriesByType('resource').map(each => each.name)")
     assert any("/photos/" in name for name in loaded)
     assert all(name.startswith((served_captions.url, "blob:")) for name in loaded)
