@@ -9,7 +9,6 @@ can change its output is missing, and nothing else is there.
 from __future__ import annotations
 
 import ast
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,28 +176,17 @@ def declared_reads(stage: str) -> tuple[str, ...]:
 
 def modules(stage: str, tree: Any) -> set[str]:
     """Files of the package that run in a stage, templates included, relative to the workspace."""
-    start = [f"bitbloom.stages.{stage}"]
+    start: list[str | Path] = [f"bitbloom.stages.{stage}"]
     if "source" in declared_reads(stage):
         start.append(f"bitbloom.sources.{tree.source.kind}")
-    found = closure(*start)
+    found = imports.closure(start)
     for package in ("samples", "tasks", "evaluation", "exporters"):  # their modules are loaded by the task's name
         if imports.ROOT / "bitbloom" / package / "__init__.py" in found:
-            found |= closure(f"bitbloom.{package}.{tree.task}")
+            found |= imports.closure([f"bitbloom.{package}.{tree.task}"])
     if stage == "package":
-        found |= closure(Path("bentos") / tree.task / "service.py")
+        found |= imports.closure([Path("bentos") / tree.task / "service.py"])
     templates = {folder for file in found for folder in file.parent.glob("templates")}
     return {f"src/{path.relative_to(imports.ROOT).as_posix()}" for path in found | templates}
-
-
-def closure(*start: str | Path) -> frozenset[Path]:
-    """`imports.closure`, computed once for all stages and targets that ask the same of the same sources."""
-    sources = (*imports.ROOT.rglob("*.py"), *(path.resolve() for path in start if isinstance(path, Path)))
-    return _closure(start, tuple((path, path.stat().st_mtime_ns) for path in sources))
-
-
-@functools.lru_cache(maxsize=256)
-def _closure(start: tuple[str | Path, ...], _: tuple[tuple[Path, int], ...]) -> frozenset[Path]:
-    return frozenset(imports.closure(start, imports.ROOT))
 
 
 def dvc_text(graph: Sequence[Stage], models: Mapping[str, config.Model]) -> str:
