@@ -86,22 +86,27 @@ function showHeat(attention) {
   const pixels = new ImageData(attention.length, attention.length);
   attention.flat().forEach((share, i) => pixels.data.set([20, 8, 24, Math.round(215 * (1 - share / most))], 4 * i));
   heat.getContext("2d").putImageData(pixels, 0, 0);
-  show("heat");
-  const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = at("preview");
-  const edge = Math.min(offsetWidth, offsetHeight);
-  Object.assign(heat.style, {
-    left: `${offsetLeft + (offsetWidth - edge) / 2}px`, top: `${offsetTop + (offsetHeight - edge) / 2}px`, width: `${edge}px`, height: `${edge}px`,
-  });
   const peak = attention.flat().indexOf(most);
   const third = (place) => Math.floor((3 * (place + 0.5)) / attention.length);
   at("looked").textContent = `The model looked most at the ${PLACES[third(Math.floor(peak / attention.length))][third(peak % attention.length)]} of the photo.`;
   show("looked");
+  show("heat");
+  placeHeat();
   at("look").setAttribute("aria-pressed", "true");
+}
+
+// Over the centre square of the photo, wherever the page has it now.
+function placeHeat() {
+  const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = at("preview");
+  const edge = Math.min(offsetWidth, offsetHeight);
+  Object.assign(at("heat").style, {
+    left: `${offsetLeft + (offsetWidth - edge) / 2}px`, top: `${offsetTop + (offsetHeight - edge) / 2}px`, width: `${edge}px`, height: `${edge}px`,
+  });
 }
 
 at("look").addEventListener("click", () => {
   if (at("heat").hidden) showHeat(shown.answer.attention);
   else hideHeat();
 });
-addEventListener("resize", hideHeat);
+new ResizeObserver(placeHeat).observe(at("drop"));
 listen(takeAll);

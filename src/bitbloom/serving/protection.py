@@ -155,7 +155,9 @@ class _Body:
         return message
 
     async def thrown_away(self) -> bool:
-        """Read what is left, so much of it and for so long, and keep nothing. Whether that was all."""
+        """Read what is left, so much of it and for so long, and keep nothing. Whether it ended; a late one is not read on."""
+        if anyio.current_time() >= self.end:
+            return self.whole
         left = DISCARDED
         with anyio.move_on_after(DISCARDED_SECONDS):
             while not self.whole and left > 0:
