@@ -17,9 +17,10 @@ from bitbloom.models.preprocess import Preprocess
 class Eager:
     """Photos → labels, by the weights of `models/petals`."""
 
-    def __init__(self, folder: Path = Path("models/petals")) -> None:
+    def __init__(self) -> None:
         from safetensors.torch import load_file
 
+        folder = Path(__file__).resolve().parents[2] / "models/petals"
         trained = canonical.read_json(folder / "config.json")
         model = config.model(trained["model"])
         network = tasks.load("petals").build(model, trained["meta"], pretrained=False)
