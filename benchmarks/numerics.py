@@ -118,8 +118,8 @@ def plain(steps: int) -> dict[str, float]:
     import torch
 
     from bitbloom import tasks
-    from bitbloom.config import Augment
     from bitbloom.dataset import Dataset
+    from bitbloom.schema import Augment
     from bitbloom.target import Target
 
     target = Target.load(TARGET)
@@ -139,7 +139,7 @@ def plain(steps: int) -> dict[str, float]:
 
 def ours(steps: int) -> dict[str, float]:
     """Images a second of our loop, and the part of a step that the ledger and the ordered reduction take."""
-    from bitbloom.config import Numerics
+    from bitbloom.schema import Numerics
     from bitbloom.target import Target
     from bitbloom.training import workers
 

@@ -14,8 +14,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from bitbloom.config import Service
 from bitbloom.provenance import archive
+from bitbloom.schema import Service
 from bitbloom.serving import build, model_files
 from bitbloom.vocabulary import END, SPECIAL
 from standin import REPOSITORY, Served, serving

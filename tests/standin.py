@@ -25,7 +25,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from bitbloom.config import Numerics, Service
+from bitbloom.schema import Numerics, Service
 from bitbloom.stages import package
 from bitbloom.target import Target
 

@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from bitbloom.config import Numerics, Service
+from bitbloom.schema import Numerics, Service
 from bitbloom.stages import package
 from bitbloom.target import Target
 from standin import REPOSITORY, Served, serving

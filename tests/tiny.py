@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bitbloom import config, tasks
-from bitbloom.config import Augment, ImageModel, Numerics, Train
 from bitbloom.dataset import Dataset
+from bitbloom.schema import Augment, ImageModel, Numerics, Train
 from bitbloom.training import loop, workers
 
 REPOSITORY = Path(__file__).parents[1]

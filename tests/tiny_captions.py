@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 
 import tiny
 from bitbloom import canonical, tasks
-from bitbloom.config import Augment, CaptionModel, Export, ImageModel, Numerics, Prepare, TextModel, Train, Writer
 from bitbloom.dataset import Dataset
 from bitbloom.samples import captions as samples
+from bitbloom.schema import Augment, CaptionModel, Export, ImageModel, Numerics, Prepare, TextModel, Train, Writer
 from bitbloom.target import Target
 from bitbloom.training import loop, workers
 

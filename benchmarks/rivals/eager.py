@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bitbloom import canonical, config, tasks
+from bitbloom import canonical, schema, tasks
 from bitbloom.exporters.classification import Calibrated
 from bitbloom.models.preprocess import Preprocess
 
@@ -22,7 +22,7 @@ class Eager:
 
         folder = Path(__file__).resolve().parents[2] / "models/petals"
         trained = canonical.read_json(folder / "config.json")
-        model = config.model(trained["model"])
+        model = schema.model(trained["model"])
         network = tasks.load("petals").build(model, trained["meta"], pretrained=False)
         network.load_state_dict(load_file(folder / "model.safetensors"))
         preprocess = Preprocess(model.image_size, model.mean, model.std)

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig
 
-from bitbloom import canonical, config, graph, sources
+from bitbloom import canonical, config, graph, schema, sources
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import file_digest
@@ -245,7 +245,7 @@ def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> N
 
     What a build takes in by content is linked: the user's own data, downloads and pretrained weights.
     """
-    model = config.model(tree.model)
+    model = schema.model(tree.model)
     own = (folder for spec in (*model.starts_from(), str(tree.prepare.tokenizer)) for folder in graph.own_folder(spec))
     for external in (*graph.external(tree), *own):
         _link(place / external, Path(external))

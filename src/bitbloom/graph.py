@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from bitbloom import canonical, config, imports
+from bitbloom import canonical, config, imports, schema
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.stages import STAGES
@@ -105,11 +105,11 @@ def stage_name(stage: str, target: str) -> str:
 
 def stages(target: str, tree: Any) -> list[Stage]:
     """All stages of a target with this composed configuration, in order."""
-    model = config.model(tree.model)
+    model = schema.model(tree.model)
     return [_stage(stage, target, tree, model) for stage in STAGES if stage != "features" or model.frozen]
 
 
-def _stage(stage: str, target: str, tree: Any, model: config.Model) -> Stage:
+def _stage(stage: str, target: str, tree: Any, model: schema.Model) -> Stage:
     names = {"target": target, "task": tree.task}
     reads = declared_reads(stage)
     files = [path.format(**names) for path in READS_FILES[stage]]
@@ -134,12 +134,12 @@ def _stage(stage: str, target: str, tree: Any, model: config.Model) -> Stage:
     )
 
 
-def exports(tree: Any, model: config.Model) -> list[str]:
+def exports(tree: Any, model: schema.Model) -> list[str]:
     """What the export stage writes of a model."""
     return [name for name in model.EXPORTS if tree.export.int8 or "int8" not in name]
 
 
-def packed(tree: Any, model: config.Model) -> list[str]:
+def packed(tree: Any, model: schema.Model) -> list[str]:
     """Which of it the Bento holds: where there are two graphs of the same, the one that the service is to answer with."""
     unwanted = "model.onnx" if tree.service.int8 else "model.int8.onnx"
     return [name for name in model.EXPORTS if name != unwanted]
@@ -189,7 +189,7 @@ def modules(stage: str, tree: Any) -> set[str]:
     return {f"src/{path.relative_to(imports.ROOT).as_posix()}" for path in found | templates}
 
 
-def dvc_text(graph: Sequence[Stage], models: Mapping[str, config.Model]) -> str:
+def dvc_text(graph: Sequence[Stage], models: Mapping[str, schema.Model]) -> str:
     """dvc.yaml: the stages, and the plots that `dvc plots show` draws of each target."""
     plots: list[Any] = []
     for target, model in models.items():
@@ -198,7 +198,7 @@ def dvc_text(graph: Sequence[Stage], models: Mapping[str, config.Model]) -> str:
     return HEADER + yaml.safe_dump(body, sort_keys=False, width=150)
 
 
-def _plots(target: str, model: config.Model) -> list[Any]:
+def _plots(target: str, model: schema.Model) -> list[Any]:
     curves = {f"models/{target}/training.json": ["train_loss", "val_loss"]}
     score = model.SCORE.removeprefix("val_")
     plots: list[Any] = [
@@ -264,13 +264,13 @@ def upstream(mine: Mapping[str, Stage], last: Sequence[str]) -> list[Stage]:
 def texts() -> dict[Path, str]:
     """Every generated file and what it has to hold."""
     graph: list[Stage] = []
-    models: dict[str, config.Model] = {}
+    models: dict[str, schema.Model] = {}
     files: dict[Path, str] = {}
     for target in config.targets():
         tree = config.compose(target)
         files[params_path(target)] = HEADER + config.yaml_text(tree)
         graph += stages(target, tree)
-        models[target] = config.model(tree.model)
+        models[target] = schema.model(tree.model)
     return files | {DVC: dvc_text(graph, models), MAKE: make_text(graph)}
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from bitbloom import canonical, config, tasks
-from bitbloom.config import Augment, Model
+from bitbloom import canonical, schema, tasks
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
+from bitbloom.schema import Augment, Model
 from bitbloom.target import Target
 from bitbloom.tasks import Outputs, Task
 
@@ -78,12 +78,12 @@ def load(target: Target) -> Trained:
     """What training left of a target. Raises BitBloomError when its weights are of other code."""
     task = tasks.load(target.task)
     trained = canonical.read_json(target.models / "config.json")
-    network = task.build(config.model(trained["model"]), trained["meta"], pretrained=False)
+    network = task.build(schema.model(trained["model"]), trained["meta"], pretrained=False)
     try:
         network.load_state_dict(load_file(target.models / "model.safetensors"))
     except RuntimeError as error:
         raise BitBloomError(
             f"{target.models}/model.safetensors is not of this code: run `make train TARGET={target.name}`"
         ) from error
-    model = config.model(trained["model"])
+    model = schema.model(trained["model"])
     return Trained(task, network.eval(), model, trained["meta"], open_dataset(target, model), trained["data_digest"])

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from bitbloom import config
+from bitbloom import config, schema
 from bitbloom.errors import BitBloomError
 
-ALL = tuple(config.Config.__dataclass_fields__)
+ALL = tuple(schema.Config.__dataclass_fields__)
 
 
 def params_path(name: str) -> Path:
@@ -33,10 +33,10 @@ class Target:
 
     @classmethod
     def load(cls, name: str, reads: Iterable[str] = ALL) -> Target:
-        """Read `params/<name>.yaml` and keep `reads` of it: sections, as instances of their types in `config`, or dotted keys."""
+        """Read `params/<name>.yaml` and keep `reads` of it: sections, as instances of their types in `schema`, or dotted keys."""
         unknown = {key.partition(".")[0] for key in reads} - set(ALL)
         if unknown:
-            raise BitBloomError(f"sections {sorted(unknown)} are not in bitbloom.config.Config")
+            raise BitBloomError(f"sections {sorted(unknown)} are not in bitbloom.schema.Config")
         tree = config.load(params_path(name), tuple(reads))
         found = {key: OmegaConf.select(tree, key) for key in reads}
         return cls(name, {key: OmegaConf.to_object(it) if OmegaConf.is_config(it) else it for key, it in found.items()})
@@ -96,40 +96,40 @@ class Target:
         return self.section("source")
 
     @property
-    def gate(self) -> config.Gate:
-        return cast(config.Gate, self.section("gate"))
+    def gate(self) -> schema.Gate:
+        return cast(schema.Gate, self.section("gate"))
 
     @property
-    def prepare(self) -> config.Prepare:
-        return cast(config.Prepare, self.section("prepare"))
+    def prepare(self) -> schema.Prepare:
+        return cast(schema.Prepare, self.section("prepare"))
 
     @property
-    def model(self) -> config.Model:
-        return cast(config.Model, self.section("model"))
+    def model(self) -> schema.Model:
+        return cast(schema.Model, self.section("model"))
 
     @property
-    def augment(self) -> config.Augment:
-        return cast(config.Augment, self.section("augment"))
+    def augment(self) -> schema.Augment:
+        return cast(schema.Augment, self.section("augment"))
 
     @property
-    def train(self) -> config.Train:
-        return cast(config.Train, self.section("train"))
+    def train(self) -> schema.Train:
+        return cast(schema.Train, self.section("train"))
 
     @property
-    def numerics(self) -> config.Numerics:
-        return cast(config.Numerics, self.section("numerics"))
+    def numerics(self) -> schema.Numerics:
+        return cast(schema.Numerics, self.section("numerics"))
 
     @property
-    def evaluate(self) -> config.Evaluate:
-        return cast(config.Evaluate, self.section("evaluate"))
+    def evaluate(self) -> schema.Evaluate:
+        return cast(schema.Evaluate, self.section("evaluate"))
 
     @property
-    def export(self) -> config.Export:
-        return cast(config.Export, self.section("export"))
+    def export(self) -> schema.Export:
+        return cast(schema.Export, self.section("export"))
 
     @property
-    def service(self) -> config.Service:
-        return cast(config.Service, self.section("service"))
+    def service(self) -> schema.Service:
+        return cast(schema.Service, self.section("service"))
 
 
 def workers() -> int:

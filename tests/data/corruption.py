@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from bitbloom import canonical
-from bitbloom.config import Gate
 from bitbloom.gate.check import check
 from bitbloom.gate.verdict import FAILED, NOT_CHECKED, Verdict
+from bitbloom.schema import Gate
 
 Corruption = Callable[[pd.DataFrame], pd.DataFrame]
 

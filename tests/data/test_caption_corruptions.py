@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bitbloom import canonical, imaging
-from bitbloom.config import Gate
 from bitbloom.gate import derived
 from bitbloom.gate.check import check, suite_path
 from bitbloom.gate.nameless import NAME_NOTHING
 from bitbloom.gate.verdict import NOT_CHECKED, PASSED
 from bitbloom.samples import captions
+from bitbloom.schema import Gate
 from bitbloom.sources import SourceFile, coco_folder, garden_captions
 from bitbloom.sources.importing import import_data
 from bitbloom.stages.ingest import describe_files

@@ -5,9 +5,9 @@ from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, ro
 from synthetic_manifest import LABELS, manifest
 
 from bitbloom import canonical
-from bitbloom.config import Gate
 from bitbloom.gate.check import check, suite_path
 from bitbloom.gate.verdict import NOT_CHECKED, PASSED
+from bitbloom.schema import Gate
 
 SUITE = suite_path("petals").resolve()
 EXPECTATIONS = {one["meta"]["name"]: one for one in canonical.read_json(SUITE)["expectations"]}

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from synthetic_manifest import LABELS, manifest
 
 from bitbloom import canonical, config
-from bitbloom.config import Gate
 from bitbloom.errors import BitBloomError, GateFailed
 from bitbloom.gate import data_docs, derived, suite
 from bitbloom.gate.check import check, suite_path
 from bitbloom.gate.verdict import NOT_CHECKED, ROWS_NAMED
+from bitbloom.schema import Gate
 from bitbloom.stages import validate
 from bitbloom.target import Target
 

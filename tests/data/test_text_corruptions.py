@@ -9,10 +9,10 @@ import pytest
 from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
 
 from bitbloom import canonical, texts
-from bitbloom.config import Gate
 from bitbloom.gate.check import check, suite_path
 from bitbloom.gate.verdict import NOT_CHECKED, PASSED
 from bitbloom.samples import tweets
+from bitbloom.schema import Gate
 from bitbloom.sources import SourceFile
 from bitbloom.stages.ingest import describe_files
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitbloom.config import Augment
 from bitbloom.models import augment
+from bitbloom.schema import Augment
 
 FULL = 24
 OFF = {"crop": 0.0, "flip": 0.0, "vertical_flip": 0.0, "colour": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0}

@@ -19,12 +19,12 @@ import pandas as pd
 import pytest
 
 from bitbloom import canonical
-from bitbloom.config import Evaluate
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.report import captioning, card, html, photos, plots, style
 from bitbloom.report.content import Content, Picture
 from bitbloom.samples import captions
+from bitbloom.schema import Evaluate
 from bitbloom.sources.garden import sentences
 from bitbloom.sources.garden.randomness import Dice
 

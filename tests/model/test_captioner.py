@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import tiny_captions
 from bitbloom import inference, tasks
-from bitbloom.config import Augment, CaptionModel
 from bitbloom.errors import BitBloomError
 from bitbloom.models import captioner, writing
 from bitbloom.numerics import subset
 from bitbloom.samples import captions as samples
+from bitbloom.schema import Augment, CaptionModel
 from bitbloom.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN, sentence
 
 TASK = tasks.load("captions")
@@ -231,7 +231,7 @@ def test_a_grid_that_does_not_divide_the_patches_is_refused(data):
 def test_a_model_section_survives_being_written_down():
     from dataclasses import asdict
 
-    from bitbloom import config
+    from bitbloom import schema
 
-    assert config.model(asdict(tiny_captions.MODEL)) == tiny_captions.MODEL
-    assert isinstance(config.model({"kind": "caption"}), CaptionModel)
+    assert schema.model(asdict(tiny_captions.MODEL)) == tiny_captions.MODEL
+    assert isinstance(schema.model({"kind": "caption"}), CaptionModel)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from bitbloom.config import ImageModel
 from bitbloom.errors import BitBloomError
 from bitbloom.models import classifier, initialise, weights
+from bitbloom.schema import ImageModel
 from tiny import REPOSITORY
 
 SMALL = ImageModel(image_size=32, patch_size=8, hidden_size=32, layers=2, heads=2, stem="patch")

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 
 import tiny
 from bitbloom import canonical, exporters, inference
-from bitbloom.config import Export
 from bitbloom.errors import BitBloomError
 from bitbloom.exporters import classification, graphs, petals
 from bitbloom.models import classifier
 from bitbloom.models.preprocess import Preprocess, scale
+from bitbloom.schema import Export
 from bitbloom.stages import export
 from bitbloom.target import Target
 

@@ -20,11 +20,11 @@ import pytest
 import torch
 
 from bitbloom import canonical, inference
-from bitbloom.config import Evaluate, ImageModel, Numerics
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.report import card, classification, html, photos, plots, style
 from bitbloom.report.content import Content, Picture
+from bitbloom.schema import Evaluate, ImageModel, Numerics
 from bitbloom.stages import evaluate
 from bitbloom.target import Target
 

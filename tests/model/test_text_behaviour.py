@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from bitbloom import config, splits, tasks, texts
-from bitbloom.config import Augment, Numerics, Prepare, TextModel, Train
 from bitbloom.dataset import Dataset
 from bitbloom.models import tokens, weights
 from bitbloom.samples import tweets
+from bitbloom.schema import Augment, Numerics, Prepare, TextModel, Train
 from bitbloom.sources import chatter
 from bitbloom.training import loop, workers
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from bitbloom.config import TextModel
 from bitbloom.errors import BitBloomError
 from bitbloom.models import text_classifier, tokens
+from bitbloom.schema import TextModel
 from text_standin import WEIGHTS, tokenizer
 
 META = {"classes": ["disaster", "not disaster"], "tokenizer": tokenizer().to_str()}

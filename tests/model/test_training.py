@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import tiny
 from bitbloom import inference, tasks
-from bitbloom.config import Train
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.models import classifier
 from bitbloom.numerics import ledger, reduction, seeds
 from bitbloom.provenance.digests import digest
+from bitbloom.schema import Train
 from bitbloom.stages import train
 from bitbloom.target import Target
 from bitbloom.training import loop

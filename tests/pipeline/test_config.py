@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from bitbloom import config, graph, target
+from bitbloom import config, graph, schema, target
 from bitbloom.errors import BitBloomError
 from bitbloom.target import ALL, Target, params_path
 
@@ -116,7 +116,7 @@ def test_a_missing_params_file_is_an_error_that_says_how_to_make_it(tmp_path):
 def test_a_stage_sees_the_sections_it_declared_and_no_others():
     mine = Target.load("petals-tiny", ["task", "train"])
     assert mine.task == "petals"
-    assert isinstance(mine.train, config.Train)
+    assert isinstance(mine.train, schema.Train)
     with pytest.raises(KeyError, match="'model' but does not declare it in READS"):
         _ = mine.model
     with pytest.raises(BitBloomError, match="zebra"):

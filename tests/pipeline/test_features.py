@@ -10,11 +10,11 @@ import torch
 from omegaconf import OmegaConf
 
 import tiny_captions
-from bitbloom import build, config, graph, tasks
-from bitbloom.config import Augment, Numerics, Train
+from bitbloom import build, config, graph, schema, tasks
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import digest
+from bitbloom.schema import Augment, Numerics, Train
 from bitbloom.stages import features
 from bitbloom.target import Target
 
@@ -100,7 +100,7 @@ def test_only_a_model_with_frozen_parts_has_the_stage():
         tree = config.compose(name)
         stages = {stage.stage: stage for stage in graph.stages(name, tree)}
         folder = f"data/features/{name}"
-        assert ("features" in stages) == config.model(tree.model).frozen
+        assert ("features" in stages) == schema.model(tree.model).frozen
         readers = {stage for stage, made in stages.items() if folder in made.inputs}
         assert readers == ({"train", "evaluate", "export"} if "features" in stages else set())
 

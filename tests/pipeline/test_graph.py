@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbloom import config, graph, imports
+from bitbloom import config, graph, imports, schema
 from bitbloom.stages import STAGES
 
 DVC = str(Path(sys.executable).with_name("dvc"))
@@ -86,7 +86,7 @@ def test_a_stage_names_the_sections_it_reads_and_reads_them(stages):
     for name, stage in stages.items():
         module = importlib.import_module(f"bitbloom.stages.{name}")
         assert set(module.READS) <= set(stage.sections)
-        assert {key.partition(".")[0] for key in stage.sections} <= set(config.Config.__dataclass_fields__)
+        assert {key.partition(".")[0] for key in stage.sections} <= set(schema.Config.__dataclass_fields__)
 
 
 def test_the_source_a_target_has_is_the_one_that_counts():

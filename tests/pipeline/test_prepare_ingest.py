@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from bitbloom import stages
-from bitbloom.config import Gate, Prepare
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError, GateFailed
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import digest, file_digest
+from bitbloom.schema import Gate, Prepare
 from bitbloom.sources.folder import Config
 from bitbloom.stages import ingest, prepare, validate
 from bitbloom.target import Target

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import tiny
-from bitbloom.config import Augment, Numerics, Train
 from bitbloom.models.linear import FEWEST_OUTPUTS, PortableLinear
 from bitbloom.numerics import subset
+from bitbloom.schema import Augment, Numerics, Train
 from bitbloom.training import loop
 from bitbloom.training.checkpoint import Checkpoints
 

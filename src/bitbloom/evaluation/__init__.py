@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bitbloom.config import Evaluate
     from bitbloom.inference import Trained
+    from bitbloom.schema import Evaluate
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bitbloom import config as sections
-from bitbloom import vocabulary
+from bitbloom import schema, vocabulary
 from bitbloom.models import writing
 from bitbloom.models.captioner import Captioner
 from bitbloom.progress import track
 from bitbloom.report import captioning
 
 if TYPE_CHECKING:
-    from bitbloom.config import Evaluate
     from bitbloom.evaluation import Evaluation
     from bitbloom.inference import Trained
+    from bitbloom.schema import Evaluate
     from bitbloom.serving.search import Sentence
     from bitbloom.tasks import Batch
 
@@ -46,12 +45,12 @@ def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> 
 def written(trained: Trained) -> tuple[list[Sentence], list[list[int]]]:
     """The best sentence of each photo of the test split, and the greedy one's words."""
     captioner, model, test = trained.network, trained.model, trained.dataset.split("test")
-    assert isinstance(captioner, Captioner) and isinstance(model, sections.CaptionModel)
+    assert isinstance(captioner, Captioner) and isinstance(model, schema.CaptionModel)
     beam: list[Sentence] = []
     greedy: list[list[int]] = []
     for first in track(range(0, len(test), BATCH), "write"):
         here = test[first : first + BATCH]
-        batch: Batch = trained.task.batch(trained.dataset.take(np.resize(here, BATCH)), None, sections.Augment(), model)
+        batch: Batch = trained.task.batch(trained.dataset.take(np.resize(here, BATCH)), None, schema.Augment(), model)
         places = batch["places"] if "places" in batch else captioner.places(batch["pixels"])
         greedy += writing.greedy(captioner, places)[: len(here)]
         beam += [writing.beam(captioner, one, BEAMS)[0] for one in places[: len(here)]]

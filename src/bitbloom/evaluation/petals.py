@@ -9,9 +9,9 @@ from bitbloom import calibration
 from bitbloom.report import classification
 
 if TYPE_CHECKING:
-    from bitbloom.config import Evaluate
     from bitbloom.evaluation import Evaluation
     from bitbloom.inference import Trained
+    from bitbloom.schema import Evaluate
 
 
 def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> Evaluation:

@@ -14,9 +14,9 @@ from bitbloom.evaluation import Evaluation
 from bitbloom.report import classification, plots
 
 if TYPE_CHECKING:
-    from bitbloom.config import Evaluate
     from bitbloom.dataset import Dataset
     from bitbloom.inference import Trained
+    from bitbloom.schema import Evaluate
 
 POSITIVE = "disaster"
 COMMON_KEYWORDS = 10

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from bitbloom.config import Export
     from bitbloom.inference import Trained
+    from bitbloom.schema import Export
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from torch.nn.functional import log_softmax
 from transformers.cache_utils import EncoderDecoderCache
 
 from bitbloom import canonical, vocabulary
-from bitbloom.config import CaptionModel, Export
 from bitbloom.dataset import Arrays
 from bitbloom.exporters import Parity
 from bitbloom.exporters.graphs import BATCH, Graph, by_onnx, by_torch, write
@@ -31,12 +30,13 @@ from bitbloom.inference import Trained
 from bitbloom.models import writing
 from bitbloom.models.captioner import Captioner
 from bitbloom.models.preprocess import Preprocess
+from bitbloom.schema import CaptionModel, Export
 
 INDEX = "index"
 THUMBNAIL = 160
 """Side of a photo of the index, pixels."""
 CLOSE_CALLS = 100
-"""Of so many greedy sentences, begun or whole, one may differ from the network's own: two words may be as good as each other."""
+"""Of so many greedy sentences one may differ from the network's own, and one of fewer: two words may be as good as each other."""
 
 
 def export(trained: Trained, config: Export, folder: Path) -> Parity:
@@ -214,7 +214,7 @@ def compare(trained: Trained, made: dict[str, Graph], config: Export, folder: Pa
         "samples": len(said),
         "within_tolerance": max(differences.values()) <= config.tolerance,
         "tolerance": config.tolerance,
-        "sentences_equal": len(said) - equal <= -(-len(said) // CLOSE_CALLS),
+        "sentences_equal": len(said) - equal <= max(1, len(said) // CLOSE_CALLS),
     }
     measured = {"largest_differences": differences, "sentences_equal": equal, "sentences": len(said)}
     wrong = "" if verdict["within_tolerance"] and verdict["sentences_equal"] else f"{measured}"

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from bitbloom import canonical
-from bitbloom.config import Export
 from bitbloom.dataset import Arrays, Dataset
 from bitbloom.exporters import Parity
 from bitbloom.exporters.graphs import Graph, batches, by_onnx, by_torch, tensors, write
 from bitbloom.inference import Trained
 from bitbloom.models import quantise
+from bitbloom.schema import Export
 
 FP32, INT8 = "model.onnx", "model.int8.onnx"
 PROBABILITIES = "probabilities"

@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from bitbloom import calibration
-from bitbloom.config import Export, ImageModel
 from bitbloom.exporters import Parity, classification
 from bitbloom.exporters.graphs import Graph
 from bitbloom.inference import Trained
 from bitbloom.models.classifier import looks
 from bitbloom.models.preprocess import Preprocess
+from bitbloom.schema import Export, ImageModel
 
 ATTENTION = "attention"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from torch.nn import Sequential
 
 from bitbloom import calibration
-from bitbloom.config import Export
 from bitbloom.exporters import Parity, classification
 from bitbloom.exporters.graphs import Graph
 from bitbloom.inference import Trained
+from bitbloom.schema import Export
 
 
 def export(trained: Trained, config: Export, folder: Path) -> Parity:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bitbloom.config import Gate
 from bitbloom.gate import checkpoint, derived, suite, verdict
 from bitbloom.gate.suite import Expectation
 from bitbloom.gate.verdict import Verdict
+from bitbloom.schema import Gate
 
 if TYPE_CHECKING:
     from great_expectations.data_context.data_context.abstract_data_context import AbstractDataContext

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bitbloom.config import Gate
 from bitbloom.gate.nameless import NAME_NOTHING
+from bitbloom.schema import Gate
 
 HASH_BITS = 64
 LATE = 0.2

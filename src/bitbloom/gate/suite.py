@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bitbloom import canonical
-from bitbloom.config import Gate
 from bitbloom.errors import BitBloomError
+from bitbloom.schema import Gate
 
 Expectation = dict[str, Any]
 """One expectation as Great Expectations writes it: `type`, `kwargs`, `notes`, and ours in `meta`: `name`, `advice`."""

@@ -15,13 +15,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, normalize
 
-from bitbloom.config import CaptionModel, ImageModel, TextModel
 from bitbloom.errors import BitBloomError
 from bitbloom.models import classifier, initialise, text_classifier, weights
 from bitbloom.models.classifier import EAGER
 from bitbloom.models.linear import PortableLinear
 from bitbloom.models.text_classifier import blocking
 from bitbloom.models.tokens import padding
+from bitbloom.schema import CaptionModel, ImageModel, TextModel
 from bitbloom.training.groups import LAYER
 from bitbloom.vocabulary import PADDING
 

@@ -27,8 +27,8 @@ from bitbloom.vocabulary import PADDING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bitbloom.config import Evaluate
     from bitbloom.dataset import Dataset
+    from bitbloom.schema import Evaluate
 
 TOP = (1, 5, 10)
 CURVE = 20

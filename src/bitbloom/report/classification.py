@@ -20,8 +20,8 @@ from bitbloom.report import photos, plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bitbloom.config import Evaluate
     from bitbloom.dataset import Dataset
+    from bitbloom.schema import Evaluate
 
 Figures = dict[str, tuple[str, "Figure"]]
 

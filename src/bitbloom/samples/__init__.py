@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bitbloom.config import Prepare
     from bitbloom.dataset import Arrays
+    from bitbloom.schema import Prepare
 
 
 class Samples(Protocol):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from tokenizers import Tokenizer
 
-    from bitbloom.config import Prepare
+    from bitbloom.schema import Prepare
 
 EXAMPLE = "photo.jpg"
 KEPT = ("captions",)

@@ -16,7 +16,7 @@ from bitbloom.dataset import Arrays
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bitbloom.config import Prepare
+    from bitbloom.schema import Prepare
 
 EXAMPLE = "photo.jpg"
 KEPT = ()

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitbloom import canonical, config, progress, tasks
-from bitbloom.config import Model
+from bitbloom import canonical, progress, schema, tasks
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.inference import BATCH
 from bitbloom.models import weights
 from bitbloom.numerics import pins, seeds, subset
+from bitbloom.schema import Model
 from bitbloom.stages import main
 from bitbloom.target import Target
 from bitbloom.tasks import Freezing
@@ -62,7 +62,7 @@ def run(target: Target) -> None:
 
 def towers(target: Target) -> Model:
     """The model with all that is not its towers' as by default."""
-    return config.model({key.removeprefix("model."): target.section(key) for key in READS if key.startswith("model.")})
+    return schema.model({key.removeprefix("model."): target.section(key) for key in READS if key.startswith("model.")})
 
 
 @torch.no_grad()

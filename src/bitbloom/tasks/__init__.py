@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from bitbloom.config import Augment, Model, Train
+    from bitbloom.schema import Augment, Model, Train
 
 Batch = dict[str, "torch.Tensor"]
 """A micro-batch: the same names, as tensors."""

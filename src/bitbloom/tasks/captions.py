@@ -16,8 +16,8 @@ from bitbloom.tasks import Batch, Outputs
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from bitbloom.config import Augment, CaptionModel, Train
     from bitbloom.models.captioner import Captioner
+    from bitbloom.schema import Augment, CaptionModel, Train
 
 CAPTION, VIEW, VIEWS, GAP = 16, 17, 18, 19
 """Purposes that a sample's seed is derived for, beside those of its augmentation."""

@@ -16,7 +16,7 @@ from bitbloom.tasks import Batch, Outputs
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from bitbloom.config import Augment, ImageModel, Train
+    from bitbloom.schema import Augment, ImageModel, Train
 
 
 def build(model: ImageModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:

@@ -16,7 +16,7 @@ from bitbloom.tasks import Batch, Outputs
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from bitbloom.config import Augment, TextModel, Train
+    from bitbloom.schema import Augment, TextModel, Train
 
 
 def build(model: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:

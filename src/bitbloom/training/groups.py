@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from bitbloom.config import Train
+from bitbloom.schema import Train
 
 LAYER = re.compile(r"\.layers?\.(\d+)\.")
 """A parameter's layer in the names of transformers' models."""

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitbloom import progress
-from bitbloom.config import Augment, Model, Numerics, Train
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.inference import BATCH, outputs
 from bitbloom.numerics import ledger, machine, reduction, seeds, subset
+from bitbloom.schema import Augment, Model, Numerics, Train
 from bitbloom.tasks import Task
 from bitbloom.training.checkpoint import Checkpoints
 from bitbloom.training.optimiser import Optimiser

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bitbloom.config import Train
+from bitbloom.schema import Train
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
