@@ -302,7 +302,7 @@ class Export:
     index: int = 500
     """Most photos of the test split that can be searched for by a sentence."""
     int8_cost: float = 0.02
-    """Accuracy that the int8 variant may cost before `parity.json` says that it is too much."""
+    """Accuracy that the int8 variant may cost before `run.json` says that it is too much."""
 
 
 @dataclass

@@ -20,8 +20,8 @@ class Parity:
     """Whether what was exported says what the network says.
 
     Attributes:
-        verdict: `parity.json`: counts and verdicts alone: what ONNX Runtime computes differs from CPU to CPU.
-        measured: the differences themselves, for `run.json`, which is not hashed.
+        verdict: `parity.json`: counts and verdicts that are the same on every CPU, although what ONNX Runtime computes is not.
+        measured: the differences themselves and what int8 costs, for `run.json`, which is not hashed.
         wrong: what is not as the network says, in words; empty when all is well.
     """
 

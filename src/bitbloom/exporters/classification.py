@@ -73,24 +73,41 @@ def compare(graph: Graph, dataset: Dataset, config: Export, folder: Path) -> Par
     from_torch, from_onnx = by_torch(graph, inputs), by_onnx(folder / FP32, inputs)
     difference = max(float(np.abs(from_onnx[name] - from_torch[name]).max()) for name in graph.outputs)
     expected, found = from_torch[PROBABILITIES], from_onnx[PROBABILITIES]
-    verdict: dict[str, Any] = {
+    verdict = {
         "samples": len(test),
-        "labels_equal": int((found.argmax(1) == expected.argmax(1)).sum()),
+        "labels_equal": equal_labels(expected, found, config.tolerance),
         "within_tolerance": difference <= config.tolerance,
         "tolerance": config.tolerance,
     }
     measured: dict[str, Any] = {"largest_difference": difference}
     if config.int8:
         kept = by_onnx(folder / INT8, inputs)[PROBABILITIES].argmax(1) == labels
-        verdict["int8"], measured["int8"] = int8_cost(expected.argmax(1) == labels, kept, config.int8_cost)
+        measured["int8"] = int8_cost(expected.argmax(1) == labels, kept, config.int8_cost)
     return Parity(verdict, measured, wrong(verdict))
 
 
-def int8_cost(right: NDArray[np.bool_], kept: NDArray[np.bool_], bound: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The verdict that is hashed, and the measured accuracies that are not: ONNX Runtime's last bits depend on the CPU."""
+def equal_labels(expected: NDArray[np.float32], found: NDArray[np.float32], tolerance: float) -> int:
+    """For how many rows of two arrays [n, classes] the likeliest class of one is that of the other, or as likely in it.
+
+    Where two classes lie closer than what the outputs may differ by, which of them is named would depend on the CPU.
+    """
+    named = np.take_along_axis(expected, found.argmax(1)[:, None], axis=1)[:, 0]
+    return int((expected.max(1) - named <= 2 * tolerance).sum())
+
+
+def int8_cost(right: NDArray[np.bool_], kept: NDArray[np.bool_], bound: float) -> dict[str, Any]:
+    """What int8 costs of the accuracy, and whether that is too much: on this CPU, for ONNX Runtime's int8 kernels differ.
+
+    A CPU without VNNI adds in 16 bits, which can overflow, so that another CPU may come to another verdict.
+    """
     cost = float(right.mean() - kept.mean())
-    verdict = {"accuracy_cost_bound": bound, "within_bound": cost <= bound}
-    return verdict, {"accuracy": float(kept.mean()), "accuracy_fp32": float(right.mean()), "accuracy_cost": cost}
+    return {
+        "accuracy": float(kept.mean()),
+        "accuracy_fp32": float(right.mean()),
+        "accuracy_cost": cost,
+        "accuracy_cost_bound": bound,
+        "within_bound": cost <= bound,
+    }
 
 
 def wrong(verdict: dict[str, Any]) -> str:
