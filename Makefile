@@ -9,6 +9,11 @@ TWEETS ?=
 CAPTIONS ?=
 OWN = $(or $(PHOTOS),$(TWEETS),$(CAPTIONS))
 PYTHON ?= python3.11
+BACKEND ?= $(if $(shell command -v podman),podman,docker)
+IMAGE ?= bitbloom/$(TARGET)
+BASE_IMAGE ?=
+CA ?=
+INDEX ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -77,6 +82,21 @@ serve: $(call stamp,package) ## Serve the target's Bento on PORT (3000), in the 
 	@bitbloom install $(TARGET) $(settings) >/dev/null
 	@echo "http://127.0.0.1:$(PORT)"
 	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
+
+##@ Containers (BACKEND=podman|docker, IMAGE=name, BASE_IMAGE=image, CA=certificates.pem, INDEX=address)
+
+.PHONY: containerize
+containerize: $(call stamp,package) ## Build the container image of the target's Bento
+	@bitbloom containerize $(TARGET) $(settings) --backend '$(BACKEND)' --image '$(IMAGE)' --base-image '$(BASE_IMAGE)' \
+		$(if $(CA),--ca '$(CA)') --index '$(INDEX)'
+
+.PHONY: run-container
+run-container: ## Run it on PORT (3000): not as root, read-only, with no capabilities
+	@echo "http://127.0.0.1:$(PORT)"
+	@exec $(BACKEND) run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
+		--env BITBLOOM_TOKEN --publish 127.0.0.1:$(PORT):3000 $(IMAGE):latest
+
+##@ Results
 
 .PHONY: submission
 submission: $(call stamp,export) ## Write Kaggle's submission CSV (TARGET=tweets-kaggle)

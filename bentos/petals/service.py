@@ -13,6 +13,7 @@ from pathlib import Path
 import bentoml
 
 from bitbloom.serving.app import Application
+from bitbloom.serving.base import ENVIRONMENT
 
 HERE = Path(__file__).resolve().parent
 
@@ -26,7 +27,7 @@ image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="non
     resources={"cpu": "1"},
     workers=1,
     traffic={"timeout": 60},
-    envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
+    envs=ENVIRONMENT,
 )
 @bentoml.asgi_app(application.asgi)
 class Petals:

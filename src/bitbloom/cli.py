@@ -171,6 +171,25 @@ def install(target: TargetName, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def containerize(
+    target: TargetName,
+    overrides: Overrides = None,
+    backend: Annotated[str, typer.Option(help="podman or docker.")] = "podman",
+    image: Annotated[str, typer.Option(help="Name of the image; bitbloom/<target> if empty.")] = "",
+    base_image: Annotated[str, typer.Option(help="What to start from: an image with Python 3.11.")] = "",
+    ca: Annotated[Path | None, typer.Option(help="Certificates to trust while packages are installed, PEM.")] = None,
+    index: Annotated[str, typer.Option(help="Address of the package index.")] = "",
+) -> None:
+    """Build the container image of a target's Bento; print its name and its id."""
+    from bitbloom import build as front_door
+    from bitbloom import container
+
+    options = container.Options(backend, image or f"bitbloom/{target}", base_image, ca, index)
+    name, digest = container.containerize(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento", options)
+    print(f"{name} sha256:{digest}")
+
+
+@app.command()
 def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path()) -> None:
     """Log a finished build to Weights & Biases (offline unless WANDB_API_KEY is set)."""
     from bitbloom import tracking

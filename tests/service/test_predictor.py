@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -99,3 +102,15 @@ def test_the_code_is_zero_when_every_file_has_an_answer(model, tmp_path):
     file.write_bytes(photo(COLOURS["fern"]))
     assert print_answers(predict_files(model, [file]), io.StringIO()) == 0
     assert next(predict_files(model, [file]))["label"] == "fern"
+
+
+def test_a_model_that_is_asked_keeps_what_it_does_to_itself(model, tmp_path):
+    """ONNX Runtime would write an identifier and a queue of events below HOME, and send them."""
+    code = (
+        "import pathlib as p; from bitbloom.serving.predictor import Predictor as P; print(P.open(p.Path(sys.argv[1])).classes)"
+    )
+    kept = {"PATH": os.environ["PATH"]}
+    isolated = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}", str(model)]
+    said = subprocess.run(isolated, env=kept | {"HOME": str(tmp_path)}, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "poppy" in said
+    assert list(tmp_path.iterdir()) == []

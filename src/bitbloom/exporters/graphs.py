@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from bitbloom import canonical
+from bitbloom import canonical, runtime
 from bitbloom.dataset import Arrays
 from bitbloom.errors import BitBloomError
 from bitbloom.models import quantise
@@ -95,8 +95,8 @@ def _named(found: torch.Tensor | tuple[torch.Tensor, ...], names: Sequence[str])
 def by_onnx(file: Path, inputs: Arrays) -> Arrays:
     """The outputs by ONNX Runtime, one thread."""
     import numpy as np
-    import onnxruntime
 
+    onnxruntime = runtime.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

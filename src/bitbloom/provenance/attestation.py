@@ -107,7 +107,7 @@ def statement(target: str, builder: str, workspace: Path = Path()) -> dict[str, 
     profile = config.compose(target).numerics.profile
     definition.internal_parameters.update({"numerics": profile, "environment": pins.environment(profile)})
     definition.resolved_dependencies.extend(_descriptor(name, sha) for name, sha in materials(target, workspace).items())
-    commit = _commit()
+    commit = clean_commit()
     if commit:
         definition.resolved_dependencies.add(name="git", digest={"gitCommit": commit})
     details.builder.id = builder_id(builder)
@@ -180,7 +180,7 @@ def _descriptor(name: str, sha256: str) -> Any:
     return ResourceDescriptor(name=name, digest={"sha256": sha256}).pb
 
 
-def _commit() -> str | None:
+def clean_commit() -> str | None:
     """The commit of the working tree, when it holds nothing else."""
     try:
         status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout

@@ -23,6 +23,13 @@ PAGE = "page"
 PAGE_HEADERS = {"Cache-Control": "no-cache"}
 VERSION = "/v1"
 """Below it, every route a second time, for programs: what changes a program's answers gets another version."""
+ENVIRONMENT = [
+    {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
+    {"name": "ORT_DISABLE_TELEMETRY", "value": "1"},
+    {"name": "PYC_INVALIDATION_MODE", "value": "UNCHECKED_HASH"},
+    {"name": "UV_NO_CACHE", "value": "1"},
+]
+"""Of an image: nobody is called at home, and what uv installs is the same bytes each time."""
 
 
 class Service(ABC):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
-from bitbloom import imaging
+from bitbloom import imaging, runtime
 from bitbloom.errors import BitBloomError
 from bitbloom.provenance.digests import file_digest
 
@@ -128,8 +128,7 @@ def open_session(path: Path, digest: str | None = None) -> tuple[InferenceSessio
 
 def _session(file: Path) -> InferenceSession:
     """A session with one thread and the deterministic kernels: the same bits in every run on one kind of CPU."""
-    import onnxruntime
-
+    onnxruntime = runtime.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -137,7 +136,8 @@ def _session(file: Path) -> InferenceSession:
     options.use_deterministic_compute = True
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        session: InferenceSession = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return session
     except Exception as error:  # the runtime's errors share no public base class
         raise BitBloomError(f"{file} cannot be loaded: {str(error).splitlines()[0]}; export it again") from error
 
@@ -145,9 +145,7 @@ def _session(file: Path) -> InferenceSession:
 @functools.cache
 def _wanted_only() -> RunOptions:
     """Compute nothing that an output not asked for alone needs."""
-    import onnxruntime
-
-    options = onnxruntime.RunOptions()
+    options = runtime.onnxruntime().RunOptions()
     options.only_execute_path_to_fetches = True
     return options
 

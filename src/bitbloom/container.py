@@ -1,0 +1,176 @@
+"""The container image of a target's Bento, and how it is run.
+
+BentoML builds the image from the Bento (`bentoml containerize`). Before that, the image it starts from gets the locked uv and,
+if asked for, a CA and an index; after it, a health check, a numbered user, and labels that say where its content comes from.
+With podman, two builds from one commit and one base image give one image id: every time in them is TIMESTAMP.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from bitbloom import canonical
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance import attestation, bento
+from bitbloom.serving import store
+from bitbloom.serving.settings import PROVENANCE, SETTINGS
+
+BACKENDS = ("podman", "docker")
+RECIPES = Path("deploy/container")
+LOCK = Path("requirements.lock")
+CA_BUNDLE = "etc/ssl/certs/bitbloom.pem"
+TIMESTAMP = 315_532_800
+"""1980-01-01, the time that a Bento bears: the oldest that a zip file can."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to build.
+
+    Attributes:
+        backend: one of BACKENDS, a program on PATH.
+        image: name of the image, without a tag; it gets the Bento's version and `latest`.
+        base_image: what to start from; "" for the one that the service names. It has Python 3.11, pip and a shell.
+        ca: certificates to trust while packages are installed, PEM.
+        index: address of the package index; "" for pip's and uv's default.
+    """
+
+    backend: str
+    image: str
+    base_image: str = ""
+    ca: Path | None = None
+    index: str = ""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds images with podman or docker, from recipes, with every time fixed."""
+
+    backend: str
+
+    def build(
+        self, recipe: Path, context: Path, tags: Sequence[str], values: Mapping[str, str], labels: Mapping[str, str]
+    ) -> None:
+        """Build a Containerfile with build arguments and labels. Raises BitBloomError when it fails."""
+        named = [word for tag in tags for word in ("--tag", tag)]
+        given = [word for name, value in values.items() for word in ("--build-arg", f"{name}={value}")]
+        labelled = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+        timed = [f"--{option}" for option in self.timing()]
+        self.run([self.backend, "build", *timed, "--file", str(recipe), *named, *given, *labelled, str(context)], recipe.name)
+
+    def containerize(self, tag: str, image: str, base: str, instead_of: str) -> None:
+        """`bentoml containerize` of an installed Bento, from another base image than it names."""
+        places = {"podman": f"from={base}", "docker": f"build-context={instead_of}=docker-image://{base}"}
+        # Debian's useradd notes the day, and pip the time of each module that it compiles, unless they are told one.
+        timed = [*self.timing(), *([f"env=SOURCE_DATE_EPOCH={TIMESTAMP}"] if self.backend == "podman" else [])]
+        options = [word for option in (places[self.backend], *timed) for word in ("--opt", option)]
+        self.run(
+            ["bentoml", "containerize", tag, "--backend", self.backend, "--image-tag", image, *options], "BentoML's Dockerfile"
+        )
+
+    def timing(self) -> list[str]:
+        """Options that fix the times in an image, as `name=value`; and docker's form of one, which can have a health check."""
+        if self.backend == "podman":
+            return ["format=docker", f"timestamp={TIMESTAMP}"]
+        return [f"build-arg=SOURCE_DATE_EPOCH={TIMESTAMP}"]
+
+    def run(self, command: Sequence[str], what: str) -> None:
+        """Run a command whose output goes to stderr, so that stdout has the result alone."""
+        if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+            raise BitBloomError(f"{self.backend} could not build {what}: its own words are above")
+
+    def id(self, image: str) -> str:
+        """The id of an image, sha256."""
+        command = [self.backend, "image", "inspect", "--format", "{{.Id}}", image]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().removeprefix("sha256:")
+
+
+def containerize(archive: Path, options: Options) -> tuple[str, str]:
+    """Build the image of a Bento's archive. Returns its name with the Bento's version, and its id.
+
+    Raises:
+        BitBloomError: no such backend, an unreadable CA, an index with a password, or a step that failed.
+    """
+    _check(options)
+    name, version = store.install(archive).split(":")
+    folder = store.folder() / name / version
+    builder, image = Builder(options.backend), f"{options.image}:{version}"
+    named = str(yaml.safe_load((folder / bento.MANIFEST).read_bytes())["image"]["base_image"])
+    base, inner = f"{options.image}:{version}-base", f"{options.image}:{version}-bento"
+    with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as temporary:
+        values = _write_base(Path(temporary), options) | {"BASE_IMAGE": options.base_image or named}
+        builder.build(RECIPES / "base.Containerfile", Path(temporary), [base], values, {})
+        builder.containerize(f"{name}:{version}", inner, base, named)
+    with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as empty:
+        commit = attestation.clean_commit() or ""
+        values = {"BENTO_IMAGE": inner, "REVISION": commit}
+        tags = [image, f"{options.image}:latest"]
+        builder.build(RECIPES / "service.Containerfile", Path(empty), tags, values, labels(folder, commit))
+    return image, builder.id(image)
+
+
+def labels(folder: Path, commit: str) -> dict[str, str]:
+    """What an image says of itself: the OCI's labels, and the digests of what the Bento in `folder` was built from."""
+    facts, settings = canonical.read_json(folder / "src" / PROVENANCE), canonical.read_json(folder / "src" / SETTINGS)
+    digest = bento.digest(folder)
+    standard = {
+        "title": settings["title"],
+        "version": bento.version(digest),
+        "revision": commit,
+        "licenses": "Apache-2.0",
+    }
+    ours = {
+        "target": facts["target"],
+        "task": facts["task"],
+        "data.digest": facts["data_digest"],
+        "lock.digest": facts["lock_digest"],
+        "model.digest": facts["model_digest"],
+        "bento.digest": digest,
+        "rebuild": facts["rebuild"],
+    }
+    found = {f"org.opencontainers.image.{key}": value for key, value in standard.items()}
+    return {key: value for key, value in (found | {f"bitbloom.{key}": value for key, value in ours.items()}).items() if value}
+
+
+def _check(options: Options) -> None:
+    if options.backend not in BACKENDS:
+        raise BitBloomError(f"BACKEND is '{options.backend}': it has to be {' or '.join(BACKENDS)}")
+    if shutil.which(options.backend) is None:
+        raise BitBloomError(f"{options.backend} is not on PATH: install it, or choose the other with BACKEND=")
+    if options.ca and not options.ca.is_file():
+        raise BitBloomError(f"CA: {options.ca} is missing: it has to be a file of certificates, PEM")
+    if "@" in urlsplit(options.index).netloc:
+        raise BitBloomError("INDEX has a name or a password in it, which would stay in the image: use an index that needs none")
+
+
+def _write_base(context: Path, options: Options) -> dict[str, str]:
+    """Write what base.Containerfile copies; its build arguments."""
+    pip = ["[global]", "break-system-packages = true", "disable-pip-version-check = true", "no-cache-dir = true"]
+    pip += ["root-user-action = ignore", *([f"index-url = {options.index}"] if options.index else [])]
+    uv = f'[[index]]\nurl = "{options.index}"\ndefault = true\n' if options.index else ""
+    for name, text in {"pip.conf": "\n".join(pip) + "\n", "uv/uv.toml": uv, "uv/uv.txt": _locked_uv()}.items():
+        (context / "etc" / name).parent.mkdir(parents=True, exist_ok=True)
+        canonical.write_text(context / "etc" / name, text)
+    if not options.ca:
+        return {}
+    (context / CA_BUNDLE).parent.mkdir(parents=True)
+    shutil.copyfile(options.ca, context / CA_BUNDLE)
+    return {"CA_BUNDLE": f"/{CA_BUNDLE}"}
+
+
+def _locked_uv() -> str:
+    """The lines of the lock that name uv and its hashes."""
+    found = re.search(r"^uv==.*?[^\\]$", LOCK.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise BitBloomError(f"{LOCK} has no uv: write it with `make lock`")
+    return found[0] + "\n"
