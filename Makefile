@@ -11,9 +11,7 @@ OWN = $(or $(PHOTOS),$(TWEETS),$(CAPTIONS))
 PYTHON ?= python3.11
 BACKEND ?= $(if $(shell command -v podman),podman,docker)
 IMAGE ?= bitbloom/$(TARGET)
-BASE_IMAGE ?=
-CA ?=
-INDEX ?=
+image_options = --backend '$(BACKEND)' --base-image '$(BASE_IMAGE)' --index '$(INDEX)' $(if $(CA),--ca '$(CA)')
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -83,18 +81,21 @@ serve: $(call stamp,package) ## Serve the target's Bento on PORT (3000), in the 
 	@echo "http://127.0.0.1:$(PORT)"
 	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
 
-##@ Containers (BACKEND=podman|docker, IMAGE=name, BASE_IMAGE=image, CA=certificates.pem, INDEX=address)
+##@ Containers (BACKEND=podman|docker, IMAGE=name, BASE_IMAGE=image, CA=certificates.pem, INDEX=address, WHEELS=folder)
 
 .PHONY: containerize
 containerize: $(call stamp,package) ## Build the container image of the target's Bento
-	@bitbloom containerize $(TARGET) $(settings) --backend '$(BACKEND)' --image '$(IMAGE)' --base-image '$(BASE_IMAGE)' \
-		$(if $(CA),--ca '$(CA)') --index '$(INDEX)'
+	@bitbloom containerize $(TARGET) $(settings) --image '$(IMAGE)' $(image_options)
 
 .PHONY: run-container
 run-container: ## Run it on PORT (3000): not as root, read-only, with no capabilities
 	@echo "http://127.0.0.1:$(PORT)"
 	@exec $(BACKEND) run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
 		--env BITBLOOM_TOKEN --publish 127.0.0.1:$(PORT):3000 $(IMAGE):latest
+
+.PHONY: training-image
+training-image: $(STATE)/venv-$(ACCEL) ## Build an image that holds this commit and its packages, to train in
+	@bitbloom training-image $(image_options) $(if $(WHEELS),--wheels '$(WHEELS)')
 
 ##@ Results
 

@@ -23,6 +23,11 @@ app = typer.Typer(
 
 TargetName = Annotated[str, typer.Argument(help="A target: the name of a file in conf/.")]
 Until = Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")]
+Backend = Annotated[str, typer.Option(help="podman or docker.")]
+ImageName = Annotated[str, typer.Option(help="Name of the image; by default bitbloom/ and what it is.")]
+BaseImage = Annotated[str, typer.Option(help="What to start from: an image with Python 3.11 and pip.")]
+Certificates = Annotated[Path | None, typer.Option(help="Certificates to trust while packages are installed, PEM.")]
+Index = Annotated[str, typer.Option(help="Address of the package index.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value: any key of the configuration.")]
 
 
@@ -174,11 +179,11 @@ def install(target: TargetName, overrides: Overrides = None) -> None:
 def containerize(
     target: TargetName,
     overrides: Overrides = None,
-    backend: Annotated[str, typer.Option(help="podman or docker.")] = "podman",
-    image: Annotated[str, typer.Option(help="Name of the image; bitbloom/<target> if empty.")] = "",
-    base_image: Annotated[str, typer.Option(help="What to start from: an image with Python 3.11.")] = "",
-    ca: Annotated[Path | None, typer.Option(help="Certificates to trust while packages are installed, PEM.")] = None,
-    index: Annotated[str, typer.Option(help="Address of the package index.")] = "",
+    backend: Backend = "podman",
+    image: ImageName = "",
+    base_image: BaseImage = "",
+    ca: Certificates = None,
+    index: Index = "",
 ) -> None:
     """Build the container image of a target's Bento; print its name and its id."""
     from bitbloom import build as front_door
@@ -186,6 +191,23 @@ def containerize(
 
     options = container.Options(backend, image or f"bitbloom/{target}", base_image, ca, index)
     name, digest = container.containerize(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento", options)
+    print(f"{name} sha256:{digest}")
+
+
+@app.command("training-image")
+def training_image(
+    backend: Backend = "podman",
+    image: ImageName = "",
+    base_image: BaseImage = "",
+    ca: Certificates = None,
+    index: Index = "",
+    wheels: Annotated[Path | None, typer.Option(help="A folder with the locked CPU build of torch.")] = None,
+) -> None:
+    """Build an image that holds this commit and its packages, to train in; print its name and its id."""
+    from bitbloom import container
+
+    options = container.Options(backend, image or "bitbloom/training", base_image, ca, index)
+    name, digest = container.training(options, wheels)
     print(f"{name} sha256:{digest}")
 
 

@@ -104,19 +104,50 @@ def containerize(archive: Path, options: Options) -> tuple[str, str]:
     _check(options)
     name, version = store.install(archive).split(":")
     folder = store.folder() / name / version
-    builder, image = Builder(options.backend), f"{options.image}:{version}"
+    builder, image, inner = Builder(options.backend), f"{options.image}:{version}", f"{options.image}:{version}-bento"
     named = str(yaml.safe_load((folder / bento.MANIFEST).read_bytes())["image"]["base_image"])
-    base, inner = f"{options.image}:{version}-base", f"{options.image}:{version}-bento"
-    with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as temporary:
-        values = _write_base(Path(temporary), options) | {"BASE_IMAGE": options.base_image or named}
-        builder.build(RECIPES / "base.Containerfile", Path(temporary), [base], values, {})
-        builder.containerize(f"{name}:{version}", inner, base, named)
+    builder.containerize(f"{name}:{version}", inner, _base(builder, options, image, named), named)
+    commit = attestation.clean_commit() or ""
     with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as empty:
-        commit = attestation.clean_commit() or ""
-        values = {"BENTO_IMAGE": inner, "REVISION": commit}
-        tags = [image, f"{options.image}:latest"]
+        values, tags = {"BENTO_IMAGE": inner, "REVISION": commit}, [image, f"{options.image}:latest"]
         builder.build(RECIPES / "service.Containerfile", Path(empty), tags, values, labels(folder, commit))
     return image, builder.id(image)
+
+
+def training(options: Options, wheels: Path | None) -> tuple[str, str]:
+    """Build an image that holds the commit and all it needs to be built. Returns its name and id.
+
+    Args:
+        options: how to build.
+        wheels: a folder with the locked build of torch, for a machine that cannot reach PyTorch's own index.
+
+    Raises:
+        BitBloomError: as `containerize`, or files that are not committed.
+    """
+    _check(options)
+    commit = attestation.clean_commit()
+    if commit is None:
+        raise BitBloomError("a training image holds a commit, and files here are not committed: commit them, or take them away")
+    builder, image = Builder(options.backend), f"{options.image}:{commit[:12]}"
+    base = _base(builder, options, image, "python:3.11-slim-bookworm")
+    with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as temporary:
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", Path.cwd().as_uri(), f"{temporary}/tree"], check=True)
+        (Path(temporary) / "wheels").mkdir()
+        for wheel in wheels.glob("torch-*.whl") if wheels else ():
+            shutil.copy2(wheel, Path(temporary) / "wheels")
+        said = {"org.opencontainers.image.title": "BitBloom training", "org.opencontainers.image.revision": commit}
+        tags = [image, f"{options.image}:latest"]
+        builder.build(RECIPES / "training.Containerfile", Path(temporary), tags, {"BASE_IMAGE": base}, said)
+    return image, builder.id(image)
+
+
+def _base(builder: Builder, options: Options, image: str, default: str) -> str:
+    """Build what an image starts from; its name."""
+    base = f"{image}-base"
+    with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as temporary:
+        values = _write_base(Path(temporary), options) | {"BASE_IMAGE": options.base_image or default}
+        builder.build(RECIPES / "base.Containerfile", Path(temporary), [base], values, {})
+    return base
 
 
 def labels(folder: Path, commit: str) -> dict[str, str]:

@@ -1,0 +1,284 @@
+"""The images: what is refused before anything is built, what docker would be told, and, with podman, the whole way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bitbloom import container
+from bitbloom.container import Options
+from bitbloom.errors import BitBloomError
+from bitbloom.serving.predictor import Predictor
+from checkouts import ROOT, TARGET, checkout, environment
+from standin import COLOURS, free_port, photo
+
+BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+IMAGE = "bitbloom-test/petals"
+SECONDS_TO_START = 60
+NO_SYSTEMD = """\
+[containers]
+default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]
+log_driver = "k8s-file"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+"""
+"""podman's settings for root on a machine without systemd, who may not raise a limit."""
+
+needs_podman = [
+    pytest.mark.container,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mmdebstrap writes a system's root folder"),
+    pytest.mark.skipif(
+        not shutil.which("podman"), reason="needs podman: apt-get install podman runc netavark aardvark-dns iptables"
+    ),
+    pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="needs mmdebstrap: apt-get install mmdebstrap"),
+]
+
+
+def container_test(function):
+    for mark in needs_podman:
+        function = mark(function)
+    return function
+
+
+def podman(*words: str) -> str:
+    return subprocess.run(["podman", *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A base image from Debian's packages, and podman set up for this machine."""
+    settings = tmp_path_factory.mktemp("podman") / "containers.conf"
+    if not Path("/run/systemd/system").exists():
+        hard = {name: resource.getrlimit(name)[1] for name in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)}
+        files, processes = (1 << 15 if one == resource.RLIM_INFINITY else min(one, 1 << 15) for one in hard.values())
+        settings.write_text(NO_SYSTEMD.format(files=files, processes=processes))
+    with pytest.MonkeyPatch.context() as patch:
+        if settings.exists():
+            patch.setenv("CONTAINERS_CONF", str(settings))
+        recipe = ["sh", str(ROOT / "deploy/container/debian-base.sh"), "localhost/bitbloom-test/base:3.11", "podman", "git,make"]
+        subprocess.run(recipe, check=True)
+        yield "localhost/bitbloom-test/base:3.11"
+        podman("rmi", "--force", "--ignore", "localhost/bitbloom-test/base:3.11")
+
+
+def options(base: str, image: str = IMAGE) -> Options:
+    return Options("podman", image, base, BUNDLE if BUNDLE.is_file() else None)
+
+
+@pytest.fixture(scope="module")
+def image(base: str, workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Name and id of the image of the stand-in's Bento."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(ROOT):
+        patch.setenv("BENTOML_HOME", str(tmp_path_factory.mktemp("bentoml")))
+        yield container.containerize(workspace / "dist/petals.bento", options(base))
+    forget()
+
+
+def forget() -> None:
+    """Take every image of these tests away, and what podman would reuse, but not the base."""
+    names = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=*bitbloom-test/petals*").split()
+    podman("rmi", "--force", "--ignore", *names) if names else None
+    podman("image", "prune", "--force")
+
+
+@pytest.fixture(scope="module")
+def url(image: tuple[str, str]) -> Iterator[str]:
+    """The service of `make run-container` on a free port, stopped at the end as an orchestrator does."""
+    port = free_port()
+    command = ["make", "run-container", "BACKEND=podman", f"IMAGE=localhost/{IMAGE}", f"PORT={port}"]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        podman("stop", "--time", "20", *running())
+        assert process.wait(30) == 0
+
+
+def running() -> list[str]:
+    return podman("ps", "--quiet", "--filter", f"ancestor=localhost/{IMAGE}:latest").split()
+
+
+def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + SECONDS_TO_START
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{address}/readyz").status_code == 200:
+                return
+        assert process.poll() is None, "the container ended"
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@container_test
+def test_an_answer_through_the_published_port_is_that_of_the_model(url, workspace):
+    data = photo(COLOURS["poppy"])
+    expected = Predictor.open(workspace / "models/petals").answer(data)
+    found = httpx.post(f"{url}/predict", files={"image": data}, timeout=30).json()
+    assert {key: found[key] for key in expected} == expected
+
+
+@container_test
+def test_the_service_knows_its_bento_and_its_labels_agree(url, image):
+    found = httpx.get(f"{url}/provenance", timeout=30).json()
+    labels = json.loads(podman("image", "inspect", "--format", "{{json .Labels}}", image[0]))
+    assert found["digests"]["bento"] == labels["bitbloom.bento.digest"]
+    assert found["digests"]["model"] == labels["bitbloom.model.digest"]
+    assert found["commit"] == labels.get("org.opencontainers.image.revision")
+    assert image[0].split(":")[1] == labels["org.opencontainers.image.version"]
+
+
+@container_test
+def test_nobody_in_the_container_can_write_or_do_what_only_root_may(url):
+    (name,) = running()
+    assert podman("exec", name, "id", "-u") == "1034"
+    assert "CapEff:\t0000000000000000" in podman("exec", name, "cat", "/proc/1/status")
+    for place in ("/home/bentoml/bento/src/model.onnx", "/app/.venv/new", "/etc/new"):
+        assert subprocess.run(["podman", "exec", name, "touch", place], capture_output=True).returncode != 0
+    assert "NoNewPrivs:\t1" in podman("exec", name, "cat", "/proc/1/status")
+
+
+@container_test
+def test_its_health_check_says_that_it_is_well(url):
+    (name,) = running()
+    assert subprocess.run(["podman", "healthcheck", "run", name], capture_output=True).returncode == 0
+
+
+@container_test
+def test_a_container_without_a_network_answers_itself(image):
+    code = (
+        "import json, time, urllib.request as r\n"
+        "for _ in range(300):\n"
+        "    try: print(r.urlopen('http://127.0.0.1:3000/provenance').read().decode()); break\n"
+        "    except OSError: time.sleep(0.2)\n"
+    )
+    flags = ["--detach", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none"]
+    name = podman("run", *flags, image[0])
+    try:
+        assert json.loads(podman("exec", name, "python", "-c", code))["target"] == "petals"
+        assert "Microsoft" not in podman("exec", name, "find", "/tmp")
+    finally:
+        podman("stop", "--time", "20", name)
+
+
+@container_test
+def test_an_image_is_smaller_than_700_megabytes(image):
+    assert int(podman("image", "inspect", "--format", "{{.Size}}", image[0])) < 700_000_000
+
+
+@container_test
+def test_a_second_build_from_nothing_gives_the_same_id(image, base, workspace):
+    forget()
+    with contextlib.chdir(ROOT):
+        assert container.containerize(workspace / "dist/petals.bento", options(base)) == image
+
+
+@container_test
+def test_a_training_image_builds_the_claimed_bytes_without_a_network(base, tmp_path):
+    folder, name = checkout(tmp_path / "checkout"), "bitbloom-test/training"
+    wheels = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS") or ""
+    asked = [f"BASE_IMAGE={base}", f"IMAGE={name}", f"CA={BUNDLE if BUNDLE.is_file() else ''}", f"WHEELS={wheels}"]
+    subprocess.run(["make", "training-image", "BACKEND=podman", *asked], cwd=folder, env=environment(folder), check=True)
+    try:
+        words = f"make all {TARGET} && git status --porcelain"
+        said = podman("run", "--rm", "--network", "none", f"{name}:latest", "sh", "-c", words)
+        assert "epoch 12" in said
+        assert said.splitlines()[-1].startswith("  next"), said
+    finally:
+        podman("rmi", "--force", f"{name}:latest")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"backend": "lorry"}, "BACKEND is 'lorry'"),
+        ({"ca": Path("nowhere.pem")}, r"nowhere\.pem is missing"),
+        ({"index": "https://me:secret@index.example/simple"}, "would stay in the image"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_by_name(changed, said, tools, workspace):
+    with pytest.raises(BitBloomError, match=said):
+        container.containerize(workspace / "dist/petals.bento", Options(**({"backend": "docker", "image": "a"} | changed)))
+    assert not tools.exists()
+
+
+def test_a_backend_that_is_not_there_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BitBloomError, match="podman is not on PATH: install it"):
+        container.containerize(tmp_path / "a.bento", Options("podman", "a"))
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`docker` and `bentoml` that note how they are called, and the context that docker is given; where they note it."""
+    notes = tmp_path / "notes"
+    script = f"""#!{sys.executable}
+import json, pathlib, sys
+words = sys.argv[1:]
+place = pathlib.Path(words[-1])
+files = {{str(one.relative_to(place)): one.read_text(errors="replace") for one in place.rglob("*") if one.is_file()}} if place.is_dir() else {{}}
+with open({str(notes)!r}, "a") as log: print(json.dumps([pathlib.Path(sys.argv[0]).name, words, files]), file=log)
+print("sha256:" + "a" * 64)
+"""
+    for name in ("docker", "bentoml"):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(ROOT)
+    return notes
+
+
+def test_docker_is_told_base_image_ca_index_and_labels(tools, workspace, tmp_path):
+    (tmp_path / "ca.pem").write_text("certificates")
+    asked = Options("docker", "shop/petals", "python:3.11", tmp_path / "ca.pem", "https://index.example/simple")
+    name, digest = container.containerize(workspace / "dist/petals.bento", asked)
+    calls = [json.loads(line) for line in tools.read_text().splitlines()]
+    first, bentoml, last, _ = calls
+    assert first[0] == last[0] == "docker"
+    assert {"BASE_IMAGE=python:3.11", "CA_BUNDLE=/etc/ssl/certs/bitbloom.pem"} <= set(first[1])
+    assert first[2]["etc/ssl/certs/bitbloom.pem"] == "certificates"
+    assert "index-url = https://index.example/simple" in first[2]["etc/pip.conf"]
+    assert first[2]["etc/uv/uv.txt"].startswith("uv==")
+    assert "--hash=sha256:" in first[2]["etc/uv/uv.txt"]
+    assert "BASE" not in str(bentoml)
+    assert bentoml[1][:3] == ["containerize", f"petals:{name.split(':')[1]}", "--backend"]
+    assert f"build-context=python:3.11-slim-bookworm=docker-image://{name}-base" in bentoml[1]
+    assert f"BENTO_IMAGE={name}-bento" in last[1]
+    assert {name, "shop/petals:latest"} <= set(last[1])
+    assert any(word.startswith("bitbloom.model.digest=") for word in last[1])
+    assert digest == "a" * 64
+
+
+def test_a_step_that_fails_is_named(tools, workspace, tmp_path):
+    (tmp_path / "bentoml").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(BitBloomError, match="could not build BentoML's Dockerfile"):
+        container.containerize(workspace / "dist/petals.bento", Options("docker", "a"))
+
+
+def test_a_training_image_holds_a_commit_and_nothing_else(tools, tmp_path, monkeypatch):
+    folder = checkout(tmp_path / "checkout")
+    monkeypatch.chdir(folder)
+    (folder / "new.py").touch()
+    with pytest.raises(BitBloomError, match="commit them"):
+        container.training(Options("docker", "a"), None)
+    (folder / "new.py").unlink()
+    name, _ = container.training(Options("docker", "a"), None)
+    _, (_, words, files), _ = (json.loads(line) for line in tools.read_text().splitlines())
+    assert name in words
+    assert "tree/Makefile" in files
+    assert not [file for file in files if "new.py" in file]
