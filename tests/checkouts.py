@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bitbloom import graph
+
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = "TARGET=petals-tiny"
 
@@ -24,6 +26,8 @@ def checkout(folder: Path) -> Path:
     (folder / ".bitbloom").mkdir()
     for stamp in ("venv-cpu", "venv-dev"):
         (folder / ".bitbloom" / stamp).touch()
+    if (ROOT / graph.CURRENT).exists():  # else each checkout composes every target once more
+        shutil.copy2(ROOT / graph.CURRENT, folder / graph.CURRENT)
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
@@ -46,6 +50,11 @@ def run(folder: Path, *command: str, fails: bool = False) -> str:
     )
     assert (done.returncode != 0) == fails, done.stdout
     return done.stdout
+
+
+def changes(folder: Path) -> str:
+    """What is not as it was committed, and how the claim differs; empty after a build that kept it."""
+    return run(folder, "git", "status", "--porcelain") + run(folder, "git", "diff", "--", "digests")
 
 
 @pytest.fixture(scope="session")

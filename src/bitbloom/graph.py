@@ -19,6 +19,7 @@ import yaml
 from bitbloom import canonical, config, imports, schema
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
+from bitbloom.provenance.digests import file_digest, folder_files, listing_digest
 from bitbloom.stages import STAGES
 from bitbloom.target import params_path
 
@@ -63,6 +64,8 @@ FROM_WEIGHTS = ("features", "train")
 """Stages that build the network that `model` describes."""
 AFTER_FEATURES = ("train", "evaluate", "export")
 """Stages that read `features` beside processed data, where there is such a stage."""
+CURRENT = Path(".bitbloom/graph.sha256")
+"""The fingerprint with which the generated files were last found current."""
 ENDS = ("evaluate", "package")
 """The stages that no other stage reads from: all of a build."""
 
@@ -276,7 +279,10 @@ def texts() -> dict[Path, str]:
 
 def stale() -> list[Path]:
     """Generated files that are missing, differ from what `conf/` and the code say, or belong to no target."""
-    return _stale(texts())
+    found = _stale(texts())
+    if not found:
+        _remember()
+    return found
 
 
 def _stale(wanted: Mapping[Path, str]) -> list[Path]:
@@ -286,6 +292,8 @@ def _stale(wanted: Mapping[Path, str]) -> list[Path]:
 
 def write() -> list[Path]:
     """Bring the generated files up to date; the ones that changed."""
+    if CURRENT.exists() and CURRENT.read_text(encoding="utf-8") == fingerprint():
+        return []
     wanted = texts()
     changed = _stale(wanted)
     for path in changed:
@@ -293,4 +301,18 @@ def write() -> list[Path]:
             canonical.write_text(path, wanted[path])
         else:
             path.unlink()
+    _remember()
     return changed
+
+
+def fingerprint() -> str:
+    """One digest of all that the generated files are made from and of themselves: cheaper than composing every target again."""
+    folders = {"bitbloom": imports.ROOT / "bitbloom", "conf": config.CONF, "bentos": Path("bentos"), "params": Path("params")}
+    files = {f"{name}/{inner}": file for name, folder in folders.items() for inner, file in folder_files(folder).items()}
+    files |= {path.name: path for path in (DVC, MAKE, Path("requirements.lock")) if path.exists()}
+    return listing_digest({name: file_digest(file) for name, file in files.items() if "__pycache__" not in name})
+
+
+def _remember() -> None:
+    CURRENT.parent.mkdir(exist_ok=True)
+    canonical.write_text(CURRENT, fingerprint())

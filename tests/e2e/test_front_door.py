@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import TARGET, checkout, run
+from checkouts import TARGET, changes, checkout, run
 
 pytestmark = pytest.mark.slow
 
 
 def test_a_build_from_nothing_leaves_the_claim_unchanged(built: Path) -> None:
-    assert run(built, "git", "status", "--porcelain") == ""
+    assert changes(built) == ""
 
 
 def test_nothing_changed_means_nothing_done(built: Path) -> None:
@@ -40,7 +40,7 @@ def test_overrides_build_a_variant_and_leave_the_rest_alone(built: Path) -> None
     workspace = built / next(line.split()[-1] for line in output.splitlines() if line.strip().startswith("workspace"))
     assert len((workspace / "models/petals-tiny/ledger.jsonl").read_text().splitlines()) == 2
     assert len((built / "models/petals-tiny/ledger.jsonl").read_text().splitlines()) == 24
-    assert run(built, "git", "status", "--porcelain") == ""
+    assert changes(built) == ""
 
 
 def test_clean_leaves_the_users_own_data_alone(tmp_path: Path) -> None:

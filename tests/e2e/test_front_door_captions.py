@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import run
+from checkouts import changes, run
 
 pytestmark = pytest.mark.slow
 NAME = "captions-tiny"
@@ -21,7 +21,7 @@ def built_captions(built: Path) -> Path:
 
 
 def test_a_build_by_one_worker_leaves_the_claim_unchanged(built_captions: Path) -> None:
-    assert run(built_captions, "git", "status", "--porcelain") == ""
+    assert changes(built_captions) == ""
 
 
 def test_the_exported_model_writes_about_every_photo_in_order(built_captions: Path) -> None:
@@ -47,7 +47,7 @@ def test_frozen_towers_are_asked_once_in_a_stage_of_their_own(built_captions: Pa
     longer = frozen.replace("max_steps=2", "max_steps=3 train.label_smoothing=0.1")
     again = run(built_captions, "make", "all", f"TARGET={NAME}", f"{longer} evaluate.bootstrap=50")
     assert "epoch" in again and "places" not in again  # another training asks the towers nothing
-    assert run(built_captions, "git", "status", "--porcelain") == ""
+    assert changes(built_captions) == ""
 
 
 def test_a_target_of_ones_own_photos_without_any_says_what_to_type(built_captions: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import run
+from checkouts import changes, run
 
 pytestmark = pytest.mark.slow
 NAME = "tweets-tiny"
@@ -21,7 +21,7 @@ def built_texts(built: Path) -> Path:
 
 
 def test_a_build_by_one_worker_leaves_the_claim_unchanged(built_texts: Path) -> None:
-    assert run(built_texts, "git", "status", "--porcelain") == ""
+    assert changes(built_texts) == ""
 
 
 def test_the_exported_model_answers_for_every_row_in_order(built_texts: Path, tmp_path: Path) -> None:

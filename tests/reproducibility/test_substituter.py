@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import TARGET, checkout, run
+from checkouts import TARGET, changes, checkout, run
 
 pytestmark = pytest.mark.slow
 BUCKET = "bitbloom"
@@ -85,4 +85,4 @@ def test_a_bucket_is_downloaded_from(built: Path, tmp_path: Path, storage: None)
     output = downloaded(built, tmp_path / "other", f"gs://{BUCKET}/dvc")
     assert "epoch 1:" not in output
     assert same(built, tmp_path / "other")
-    assert run(tmp_path / "other", "git", "status", "--porcelain") == ""
+    assert changes(tmp_path / "other") == ""

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from checkouts import TARGET, run
+from checkouts import TARGET, changes, run
 
 pytestmark = pytest.mark.slow
 NAME = "petals-tiny"
@@ -42,7 +42,7 @@ def test_a_build_without_a_cache_is_the_same_in_every_artifact(verified: str, bu
     claimed = json.loads((built / f"digests/{NAME}.json").read_text())
     assert f"all {len(claimed) + 7} are the same" in verified
     assert "epoch 12" in verified
-    assert run(built, "git", "status", "--porcelain") == ""
+    assert changes(built) == ""
 
 
 def test_a_part_can_be_verified_alone(built: Path) -> None:

@@ -228,10 +228,11 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     notes = tmp_path / "notes"
     script = f"""#!{sys.executable}
 import json, pathlib, sys
-words = sys.argv[1:]
-place = pathlib.Path(words[-1])
-files = {{str(one.relative_to(place)): one.read_text(errors="replace") for one in place.rglob("*") if one.is_file()}} if place.is_dir() else {{}}
-with open({str(notes)!r}, "a") as log: print(json.dumps([pathlib.Path(sys.argv[0]).name, words, files]), file=log)
+words, notes, place = sys.argv[1:], pathlib.Path({str(notes)!r}), pathlib.Path(sys.argv[-1])
+files = [one for one in place.rglob("*") if one.is_file()] if place.is_dir() else []
+held = {{str(one.relative_to(place)): one.read_text(errors="replace") for one in files}}
+with notes.open("a") as log:
+    print(json.dumps([pathlib.Path(sys.argv[0]).name, words, held]), file=log)
 print("sha256:" + "a" * 64)
 """
     for name in ("docker", "bentoml"):
