@@ -1,14 +1,12 @@
 """LitServe and PyTorch: python litserve_eager.py PORT BATCH"""
 
-from __future__ import annotations
-
 import sys
 
 import litserve
 import torch
 from eager import Eager
 from PIL import Image
-from starlette.datastructures import FormData
+from starlette.requests import Request
 
 
 class Petals(litserve.LitAPI):
@@ -18,8 +16,8 @@ class Petals(litserve.LitAPI):
         """Load the network."""
         self.model = Eager()
 
-    def decode_request(self, request: FormData) -> torch.Tensor:
-        """The pixels of the form field `image`."""
+    def decode_request(self, request: Request) -> torch.Tensor:
+        """The pixels of the form field `image`: for this annotation, which LitServe reads, it gives the form of a request."""
         return self.model.pixels(Image.open(request["image"].file))
 
     def batch(self, inputs: list[torch.Tensor]) -> torch.Tensor:
