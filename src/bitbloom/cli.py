@@ -76,6 +76,7 @@ def predict(
     target: TargetName,
     files: Annotated[list[Path], typer.Argument(help="Photos; or of texts CSV files, files of lines, or - for standard input.")],
     workspace: Annotated[Path, typer.Option(help="Where it was built: the workspace that a variant's summary names.")] = Path(),
+    model: Annotated[Path | None, typer.Option(help="Another graph of it, as `optimise` makes them.")] = None,
 ) -> None:
     """Print one JSON object a photo or a row of text, in order; exit code 1 when one of them has no answer."""
     from bitbloom import config as configuration
@@ -84,7 +85,7 @@ def predict(
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # says which there are
-    sys.exit(print_answers(predict_files(workspace / "models" / target, files), sys.stdout))
+    sys.exit(print_answers(predict_files(model or workspace / "models" / target, files), sys.stdout))
 
 
 @app.command()
@@ -109,6 +110,24 @@ def submission(
     from bitbloom import submission as competition
 
     print(competition.write(target, file))
+
+
+@app.command()
+def optimise(
+    target: TargetName,
+    overrides: Overrides = None,
+    epochs: Annotated[float, typer.Option(help="How long a pruned network is fine-tuned.", min=0)] = 1,
+    turns: Annotated[int, typer.Option(help="How often each variant is timed.", min=1)] = 12,
+) -> None:
+    """Make int8, bf16, compiled and pruned forms of an exported classifier, and a table of what each is worth."""
+    from bitbloom import build as front_door
+    from bitbloom import config as configuration
+    from bitbloom import optimise as faster
+
+    configuration.compose(target, overrides or ())  # says which there are
+    code = faster.run(target, front_door.workspace(target, overrides or ()), epochs, turns)
+    if code:
+        sys.exit(code)
 
 
 @app.command("import")
