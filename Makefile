@@ -78,6 +78,10 @@ serve: $(call stamp,package) ## Serve the target's Bento on PORT (3000), in the 
 	@echo "http://127.0.0.1:$(PORT)"
 	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
 
+.PHONY: optimise
+optimise: $(STATE)/venv-$(ACCEL) ## Make int8, bf16, compiled and pruned forms of a classifier, and a table of what each is worth
+	@bitbloom optimise $(TARGET) $(settings)
+
 .PHONY: submission
 submission: $(call stamp,export) ## Write Kaggle's submission CSV (TARGET=tweets-kaggle)
 	@bitbloom submission $(TARGET)

@@ -7,6 +7,7 @@ bitbloom predict petals photo.jpg
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -119,15 +120,30 @@ def optimise(
     epochs: Annotated[float, typer.Option(help="How long a pruned network is fine-tuned.", min=0)] = 1,
     turns: Annotated[int, typer.Option(help="How often each variant is timed.", min=1)] = 12,
 ) -> None:
-    """Make int8, bf16, compiled and pruned forms of an exported classifier, and a table of what each is worth."""
+    """Build a classifier up to `export`, make int8, bf16, compiled and pruned forms of it, and measure what each is worth."""
     from bitbloom import build as front_door
     from bitbloom import config as configuration
     from bitbloom import optimise as faster
 
-    configuration.compose(target, overrides or ())  # says which there are
-    code = faster.run(target, front_door.workspace(target, overrides or ()), epochs, turns)
+    faster.variants.require_classifier(target, configuration.compose(target, overrides or ()).task)
+    code = faster.run(target, front_door.build(target, "export", overrides or ()), epochs, turns)
     if code:
         sys.exit(code)
+
+
+@app.command()
+def pack(
+    target: TargetName,
+    variant: Annotated[str, typer.Argument(help="A name in the table of `optimise`: pruned-25-int8.")],
+    workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path(),
+) -> None:
+    """Pack the Bento of a variant that ONNX Runtime runs and install it: what `bentoml serve TARGET:latest` then answers with."""
+    from bitbloom.optimise import packing
+    from bitbloom.serving import store
+
+    with contextlib.chdir(workspace):
+        file = packing.pack(_target(target), variant)
+        print(f"{file.resolve()}\n{store.install(file)}")
 
 
 @app.command("import")

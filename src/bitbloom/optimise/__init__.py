@@ -9,7 +9,6 @@ without them, so that PyTorch uses what the CPU has. Nothing here is an input or
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from pathlib import Path
 
 from bitbloom.numerics import pins
 from bitbloom.optimise import variants
-from bitbloom.target import Target
+
+__all__ = ["run", "unpinned", "variants"]
 
 
 def run(target: str, workspace: Path, epochs: float, turns: int) -> int:
@@ -31,12 +31,7 @@ def run(target: str, workspace: Path, epochs: float, turns: int) -> int:
 
     Returns:
         exit code: what is not 0 is that of the process that failed, which has said why.
-
-    Raises:
-        BitBloomError: the target's task has no variants, or it is not built.
     """
-    with contextlib.chdir(workspace):
-        variants.checked(Target.load(target, ["task"]))
     steps = (("make", str(epochs), os.environ | pins.environment("portable")), ("measure", str(turns), unpinned()))
     for module, argument, environment in steps:
         command = [sys.executable, "-m", f"{__name__}.{module}", target, argument]

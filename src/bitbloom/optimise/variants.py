@@ -218,14 +218,15 @@ def in_bf16(network: nn.Module) -> nn.Module:
     return network
 
 
-def checked(target: Target) -> Target:
-    """The target itself.
+def require_classifier(target: str, task: str) -> None:
+    """Return when the task's model is one classifier. Raises BitBloomError that says which tasks there are."""
+    if task not in TASKS:
+        raise BitBloomError(f"`optimise` works for the tasks {' and '.join(TASKS)}: {target} is of the task {task}")
 
-    Raises:
-        BitBloomError: its model is not one classifier, or there is none yet.
-    """
-    if target.task not in TASKS:
-        raise BitBloomError(f"`optimise` works for the tasks {' and '.join(TASKS)}: {target.name} is of the task {target.task}")
+
+def checked(target: Target) -> Target:
+    """The target itself. Raises BitBloomError when its model is not one classifier, or is not exported yet."""
+    require_classifier(target.name, target.task)
     if not (file := target.models / FP32).is_file():
         raise BitBloomError(f"{file} is missing: run `make export TARGET={target.name}` first")
     return target
