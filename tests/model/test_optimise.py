@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
+import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,7 +24,8 @@ from bitbloom import canonical, config, inference, tasks
 from bitbloom.dataset import Dataset
 from bitbloom.errors import BitBloomError
 from bitbloom.models import classifier, text_classifier
-from bitbloom.optimise import failures, make, measure, pruning, report, unpinned, variants
+from bitbloom.optimise import failures, make, measure, packing, pruning, report, unpinned, variants
+from bitbloom.provenance import archive
 from bitbloom.schema import ImageModel, TextModel
 from bitbloom.serving.files import predict_files
 from bitbloom.stages import export
@@ -347,6 +351,27 @@ def test_bitbloom_predict_answers_with_a_variant(built, tmp_path):
     for name in ("pruned-50", "pruned-50-int8", "dynamic-int8"):
         (answer,) = predict_files(variants.named(name).path(built.name), [file])
         assert answer["label"] in canonical.read_json(built.processed / "meta.json")["classes"]
+
+
+@pytest.mark.slow
+def test_a_variant_is_packed_into_a_bento_that_names_it(built):
+    shutil.copytree(tiny.REPOSITORY / "bentos", "bentos", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    shutil.copyfile(tiny.REPOSITORY / "requirements-serve.lock", "requirements-serve.lock")
+    file = packing.pack(built, "pruned-50-int8")
+    graph = variants.named("pruned-50-int8").path(built.name).read_bytes()
+    assert archive.read(file, "src/model.onnx") == graph
+    told = json.loads(archive.read(file, "src/provenance.json"))
+    assert told["model_digest"] == hashlib.sha256(graph).hexdigest()
+    assert told["rebuild"] == f"make optimise TARGET={built.name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("torch-bf16", "ONNX Runtime only"), ("pruned-25", "run `make optimise TARGET="), ("int4", "is none of")],
+)
+def test_what_cannot_be_packed_is_told_why(built, name, message):
+    with pytest.raises(BitBloomError, match=message):
+        packing.pack(built, name)
 
 
 def test_the_table_has_a_line_a_variant_and_says_where_it_was_measured(built, measured):
