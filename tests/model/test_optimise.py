@@ -356,7 +356,8 @@ def test_bitbloom_predict_answers_with_a_variant(built, tmp_path):
 @pytest.mark.slow
 def test_a_variant_is_packed_into_a_bento_that_names_it(built):
     shutil.copytree(tiny.REPOSITORY / "bentos", "bentos", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    shutil.copyfile(tiny.REPOSITORY / "requirements-serve.lock", "requirements-serve.lock")
+    for lock in ("requirements.lock", "requirements-serve.lock"):
+        shutil.copyfile(tiny.REPOSITORY / lock, lock)
     file = packing.pack(built, "pruned-50-int8")
     graph = variants.named("pruned-50-int8").path(built.name).read_bytes()
     assert archive.read(file, "src/model.onnx") == graph

@@ -7,6 +7,8 @@ What cannot be made is noted in `failures.json`, which the table shows; the othe
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -37,7 +39,7 @@ JUDGED, JUDGED_BATCH = 512, 32
 
 
 def run(target: Target, epochs: float) -> None:
-    """Write dist/optimised/<target>/ anew.
+    """Write dist/optimised/<target>/ anew; what is pruned is fine-tuned for so many epochs.
 
     Raises:
         BitBloomError: the target's task has no variants, or it is not built.
@@ -64,7 +66,7 @@ def _steps(target: Target, folder: Path, epochs: float) -> Iterator[tuple[str, C
 
 
 def bf16(target: Target, folder: Path) -> None:
-    """The weights in bfloat16 where that is where most of them are."""
+    """The weights, most of them in bfloat16."""
     _save(in_bf16(inference.load(target).network).state_dict(), folder / WEIGHTS)
 
 
@@ -73,12 +75,22 @@ def dynamic_int8(target: Target, folder: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     whole = onnx.load(target.models / FP32)
-    with canonical.replacing(folder / FP32) as temporary:
+    with canonical.replacing(folder / FP32) as temporary, _quiet():
         quantize_dynamic(whole, temporary, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
         made = onnx.load(temporary)
         del made.metadata_props[:]
         made.metadata_props.extend(whole.metadata_props)
         quantise.save(made, temporary)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings in the log: ONNX Runtime's quantiser advises to pre-process a graph, which the exporter has done."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def prune(target: Target, folder: Path, share: int) -> None:
@@ -131,7 +143,7 @@ def fit(worker: workers.Worker, target: Target, before: Path, after: Path, epoch
     pins.pin_torch()
     trained = inference.load(target)
     pruning.load(trained.network, load_file(before))
-    steps = round(epochs * len(trained.dataset.split("train")) / target.train.batch_size)
+    steps = round(epochs * len(loop.part_of(trained.dataset, target.train.part)) / target.train.batch_size)
     train = replace(target.train, epochs=math.ceil(epochs), max_steps=steps)
     numerics = replace(target.numerics, profile=PROFILE)
     sections = loop.Sections(trained.model, target.augment, train, numerics)
