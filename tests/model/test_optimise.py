@@ -26,7 +26,7 @@ from bitbloom.errors import BitBloomError
 from bitbloom.models import classifier, text_classifier
 from bitbloom.optimise import failures, make, measure, packing, pruning, report, unpinned, variants
 from bitbloom.provenance import archive
-from bitbloom.schema import ImageModel, TextModel
+from bitbloom.schema import ImageModel, TextModel, Train
 from bitbloom.serving.files import predict_files
 from bitbloom.stages import export
 from bitbloom.target import Target
@@ -320,6 +320,13 @@ def test_fine_tuning_changes_the_weights_and_no_shape(built):
     before, after = (load_file(folder / name / "model.safetensors") for name in ("pruned-50-untuned", "pruned-50"))
     assert {name: tensor.shape for name, tensor in before.items()} == {name: tensor.shape for name, tensor in after.items()}
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+@given(part=st.floats(0.01, 1), head=st.none() | st.floats(1e-5, 1))
+def test_all_learning_rates_of_a_recipe_are_lowered_alike(part, head):
+    found = make.slower(Train(learning_rate=0.5, head_learning_rate=head), part)
+    assert found.learning_rate == 0.5 * part
+    assert found.head_learning_rate == (None if head is None else head * part)
 
 
 def test_a_pruned_graph_is_the_pruned_network(built):

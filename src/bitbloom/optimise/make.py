@@ -29,6 +29,7 @@ from bitbloom.models import quantise
 from bitbloom.numerics import pins
 from bitbloom.optimise import failures, pruning
 from bitbloom.optimise.variants import OPTIMISED, SHARES, WEIGHTS, checked, in_bf16
+from bitbloom.schema import Train
 from bitbloom.target import Target
 from bitbloom.tasks import Task
 from bitbloom.training import loop, workers
@@ -36,6 +37,8 @@ from bitbloom.training import loop, workers
 PROFILE = "portable"
 JUDGED, JUDGED_BATCH = 512, 32
 """Training samples by which units are judged, and how many at a time."""
+TUNING_RATE = 0.3
+"""Part of the target's learning rates that fine-tuning uses: the full ones would undo more than an epoch mends."""
 
 
 def run(target: Target, epochs: float) -> None:
@@ -139,12 +142,12 @@ class Start:
 
 
 def fit(worker: workers.Worker, target: Target, before: Path, after: Path, epochs: float) -> None:
-    """One worker's part of fine-tuning: the target's schedule of learning rates, shortened; the first worker writes."""
+    """One worker's part of fine-tuning: the target's schedule of learning rates, lowered and shortened; the first writes."""
     pins.pin_torch()
     trained = inference.load(target)
     pruning.load(trained.network, load_file(before))
     steps = round(epochs * len(loop.part_of(trained.dataset, target.train.part)) / target.train.batch_size)
-    train = replace(target.train, epochs=math.ceil(epochs), max_steps=steps)
+    train = replace(slower(target.train, TUNING_RATE), epochs=math.ceil(epochs), max_steps=steps)
     numerics = replace(target.numerics, profile=PROFILE)
     sections = loop.Sections(trained.model, target.augment, train, numerics)
     run = loop.Run(worker, cast(Task, Start(trained.task, trained.network)), trained.dataset, sections)
@@ -153,6 +156,12 @@ def fit(worker: workers.Worker, target: Target, before: Path, after: Path, epoch
         run.step(step)
     if worker.first:
         _save(run.finish(), after)
+
+
+def slower(train: Train, part: float) -> Train:
+    """The same recipe at a part of its learning rates, that of the head included."""
+    head = train.head_learning_rate
+    return replace(train, learning_rate=train.learning_rate * part, head_learning_rate=None if head is None else head * part)
 
 
 def _export(target: Target, trained: Trained, folder: Path, int8: bool) -> None:
