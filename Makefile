@@ -99,6 +99,10 @@ training-image: $(STATE)/venv-$(ACCEL) ## Build an image that holds this commit 
 
 ##@ Results
 
+.PHONY: optimise
+optimise: $(STATE)/venv-$(ACCEL) ## Make int8, bf16, compiled and pruned forms of a classifier, and a table of what each is worth
+	@bitbloom optimise $(TARGET) $(settings)
+
 .PHONY: submission
 submission: $(call stamp,export) ## Write Kaggle's submission CSV (TARGET=tweets-kaggle)
 	@bitbloom submission $(TARGET)

@@ -7,6 +7,7 @@ bitbloom predict petals photo.jpg
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,7 @@ def predict(
     target: TargetName,
     files: Annotated[list[Path], typer.Argument(help="Photos; or of texts CSV files, files of lines, or - for standard input.")],
     workspace: Annotated[Path, typer.Option(help="Where it was built: the workspace that a variant's summary names.")] = Path(),
+    model: Annotated[Path | None, typer.Option(help="Another graph of it, as `optimise` makes them.")] = None,
 ) -> None:
     """Print one JSON object a photo or a row of text, in order; exit code 1 when one of them has no answer."""
     from bitbloom import config as configuration
@@ -89,7 +91,7 @@ def predict(
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # says which there are
-    sys.exit(print_answers(predict_files(workspace / "models" / target, files), sys.stdout))
+    sys.exit(print_answers(predict_files(model or workspace / "models" / target, files), sys.stdout))
 
 
 @app.command()
@@ -114,6 +116,39 @@ def submission(
     from bitbloom import submission as competition
 
     print(competition.write(target, file))
+
+
+@app.command()
+def optimise(
+    target: TargetName,
+    overrides: Overrides = None,
+    epochs: Annotated[float, typer.Option(help="How long a pruned network is fine-tuned.", min=0)] = 1,
+    turns: Annotated[int, typer.Option(help="How often each variant is timed.", min=1)] = 12,
+) -> None:
+    """Build a classifier up to `export`, make int8, bf16, compiled and pruned forms of it, and measure what each is worth."""
+    from bitbloom import build as front_door
+    from bitbloom import config as configuration
+    from bitbloom import optimise as faster
+
+    faster.variants.require_classifier(target, configuration.compose(target, overrides or ()).task)
+    code = faster.run(target, front_door.build(target, "export", overrides or ()), epochs, turns)
+    if code:
+        sys.exit(code)
+
+
+@app.command()
+def pack(
+    target: TargetName,
+    variant: Annotated[str, typer.Argument(help="A name in the table of `optimise`: pruned-25-int8.")],
+    workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path(),
+) -> None:
+    """Pack the Bento of a variant that ONNX Runtime runs and install it: what `bentoml serve TARGET:latest` then answers with."""
+    from bitbloom.optimise import packing
+    from bitbloom.serving import store
+
+    with contextlib.chdir(workspace):
+        file = packing.pack(_target(target), variant)
+        print(f"{file.resolve()}\n{store.install(file)}")
 
 
 @app.command("import")

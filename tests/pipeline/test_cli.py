@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbloom import build, claim, cli, config, graph, summary, tracking
+from bitbloom import build, claim, cli, config, graph, optimise, summary, tracking
 from bitbloom.serving import store
 from standin import COLOURS, REPOSITORY, photo, write_model
 
@@ -73,6 +73,27 @@ def test_a_variant_is_asked_in_its_workspace(workspace, capsys, tmp_path, monkey
     monkeypatch.chdir(tmp_path.parent)
     code, out, _ = run(capsys, "predict", "--workspace", str(workspace), "petals", str(workspace / "poppy.jpg"))
     assert (code, json.loads(out)["label"]) == (0, "poppy")
+
+
+def test_another_graph_answers_when_it_is_named(workspace, capsys):
+    faster = (workspace / "models/petals/model.onnx").rename(workspace / "faster.onnx")
+    code, out, _ = run(capsys, "predict", "petals", "--model", str(faster), "poppy.jpg")
+    assert (code, json.loads(out)["label"]) == (0, "poppy")
+
+
+def test_a_task_without_variants_is_told_which_have_them_before_anything_is_built(capsys, monkeypatch):
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it builds"))
+    code, _, err = run(capsys, "optimise", "captions-tiny")
+    assert (code, "works for the tasks petals and tweets" in err) == (1, True)
+
+
+def test_variants_are_made_where_the_target_is_built_and_a_failure_is_the_exit_code(capsys, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(build, "build", lambda *arguments: asked.append(arguments) or tmp_path)
+    monkeypatch.setattr(optimise, "run", lambda *arguments: asked.append(arguments) or 3)
+    code, _, _ = run(capsys, "optimise", "petals-tiny", "train.epochs=2", "--turns", "1")
+    assert code == 3
+    assert asked == [("petals-tiny", "export", ["train.epochs=2"]), ("petals-tiny", tmp_path, 1, 1)]
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,10 @@ def test_a_touched_input_makes_it_ask_again(built, path):
     assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
-@pytest.mark.parametrize("path", ["src/bitbloom/cli.py", "src/bitbloom/tracking.py", "params/petals-photos.yaml"])
+@pytest.mark.parametrize(
+    "path",
+    ["src/bitbloom/cli.py", "src/bitbloom/tracking.py", "src/bitbloom/optimise/make.py", "params/petals-photos.yaml"],
+)
 def test_a_touched_bystander_does_not(built, path):
     built.touch(path)
     assert built.asked("all", "TARGET=petals-tiny") == []

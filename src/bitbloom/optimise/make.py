@@ -1,0 +1,193 @@
+"""Make the variants of a trained classifier: files below dist/optimised/<target>.
+
+python -m bitbloom.optimise.make petals 1       # fine-tune what is pruned for one epoch
+
+What cannot be made is noted in `failures.json`, which the table shows; the others are made all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import torch
+from safetensors.torch import load_file, save_file
+
+from bitbloom import canonical, exporters, inference, progress
+from bitbloom.errors import BitBloomError
+from bitbloom.exporters.classification import FP32
+from bitbloom.inference import Trained
+from bitbloom.models import quantise
+from bitbloom.numerics import pins
+from bitbloom.optimise import failures, pruning
+from bitbloom.optimise.variants import OPTIMISED, SHARES, WEIGHTS, checked, in_bf16
+from bitbloom.schema import Train
+from bitbloom.target import Target
+from bitbloom.tasks import Task
+from bitbloom.training import loop, workers
+
+PROFILE = "portable"
+JUDGED, JUDGED_BATCH = 512, 32
+"""Training samples by which units are judged, and how many at a time."""
+TUNING_RATE = 0.3
+"""Part of the target's learning rates that fine-tuning uses: the full ones would undo more than an epoch mends."""
+
+
+def run(target: Target, epochs: float) -> None:
+    """Write dist/optimised/<target>/ anew; what is pruned is fine-tuned for so many epochs.
+
+    Raises:
+        BitBloomError: the target's task has no variants, or it is not built.
+    """
+    pins.pin_torch()
+    checked(target)
+    with canonical.replacing_folder(Path(OPTIMISED) / target.name) as folder:
+        unmade: dict[str, str] = {}
+        for name, make in _steps(target, folder, epochs):
+            print(f"optimise: making {name}", flush=True)
+            with failures.noted(unmade, name):
+                make()
+        canonical.write_json(folder / failures.FILE, unmade)
+
+
+def _steps(target: Target, folder: Path, epochs: float) -> Iterator[tuple[str, Callable[[], None]]]:
+    """What is made, in order: the name of its folder, and how."""
+    yield "bf16", lambda: bf16(target, folder / "bf16")
+    yield "dynamic-int8", lambda: dynamic_int8(target, folder / "dynamic-int8")
+    for share in SHARES:
+        untuned, tuned = folder / f"pruned-{share}-untuned", folder / f"pruned-{share}"
+        yield untuned.name, lambda untuned=untuned, share=share: prune(target, untuned, share)  # type: ignore[misc]
+        yield tuned.name, lambda untuned=untuned, tuned=tuned: tune(target, untuned, tuned, epochs)  # type: ignore[misc]
+
+
+def bf16(target: Target, folder: Path) -> None:
+    """The weights, most of them in bfloat16."""
+    _save(in_bf16(inference.load(target).network).state_dict(), folder / WEIGHTS)
+
+
+def dynamic_int8(target: Target, folder: Path) -> None:
+    """The served graph with int8 weights, and ranges that are taken from each batch as it comes."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    whole = onnx.load(target.models / FP32)
+    with canonical.replacing(folder / FP32) as temporary, _quiet():
+        quantize_dynamic(whole, temporary, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
+        made = onnx.load(temporary)
+        del made.metadata_props[:]
+        made.metadata_props.extend(whole.metadata_props)
+        quantise.save(made, temporary)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings in the log: ONNX Runtime's quantiser advises to pre-process a graph, which the exporter has done."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def prune(target: Target, folder: Path, share: int) -> None:
+    """Take a share (percent) of the units out, and export what is left."""
+    trained = inference.load(target)
+    units = pruning.find(trained.network)
+    pruning.prune(units, pruning.importance(units, losses(target, trained)), share / 100)
+    _save(trained.network.state_dict(), folder / WEIGHTS)
+    _export(target, trained, folder, int8=False)
+
+
+def losses(target: Target, trained: Trained) -> Iterator[torch.Tensor]:
+    """The training loss of some training samples, batch after batch, augmented as in training, without dropout."""
+    train = trained.dataset.split("train")
+    chosen = train[np.linspace(0, len(train) - 1, min(JUDGED, len(train))).astype(np.int64)]
+    seeds = trained.dataset.sample_seeds()
+    for start in progress.track(range(0, len(chosen), JUDGED_BATCH), "judge units"):
+        some = chosen[start : start + JUDGED_BATCH]
+        batch = trained.task.batch(trained.dataset.take(some), seeds[some], target.augment, trained.model)
+        yield trained.task.loss(trained.network, batch, target.train)
+
+
+def tune(target: Target, pruned: Path, folder: Path, epochs: float) -> None:
+    """Train a pruned network a little more, with the target's own recipe, and export it."""
+    if not (pruned / WEIGHTS).is_file():
+        raise BitBloomError(f"{pruned.name} could not be made")
+    folder.mkdir()
+    workers.launch(fit, target.numerics.micro_batches, target, pruned / WEIGHTS, folder / WEIGHTS, epochs)
+    trained = inference.load(target)
+    pruning.load(trained.network, load_file(folder / WEIGHTS))
+    _export(target, trained, folder, int8=True)
+
+
+class Start:
+    """A task whose network is there already: training goes on with it."""
+
+    def __init__(self, task: Task, network: torch.nn.Module) -> None:
+        self.task, self.network = task, network
+
+    def build(self, *_: Any) -> torch.nn.Module:
+        """The network."""
+        return self.network
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.task, name)
+
+
+def fit(worker: workers.Worker, target: Target, before: Path, after: Path, epochs: float) -> None:
+    """One worker's part of fine-tuning: the target's schedule of learning rates, lowered and shortened; the first writes."""
+    pins.pin_torch()
+    trained = inference.load(target)
+    pruning.load(trained.network, load_file(before))
+    steps = round(epochs * len(loop.part_of(trained.dataset, target.train.part)) / target.train.batch_size)
+    train = replace(slower(target.train, TUNING_RATE), epochs=math.ceil(epochs), max_steps=steps)
+    numerics = replace(target.numerics, profile=PROFILE)
+    sections = loop.Sections(trained.model, target.augment, train, numerics)
+    run = loop.Run(worker, cast(Task, Start(trained.task, trained.network)), trained.dataset, sections)
+    shown = progress.track if worker.first else lambda items, _: items
+    for step in shown(range(steps), "fine-tune"):
+        run.step(step)
+    if worker.first:
+        _save(run.finish(), after)
+
+
+def slower(train: Train, part: float) -> Train:
+    """The same recipe at a part of its learning rates, that of the head included."""
+    head = train.head_learning_rate
+    return replace(train, learning_rate=train.learning_rate * part, head_learning_rate=None if head is None else head * part)
+
+
+def _export(target: Target, trained: Trained, folder: Path, int8: bool) -> None:
+    """Write and compare the graphs as the export stage does."""
+    trained.network.eval()
+    parity = exporters.load(target.task).export(trained, replace(target.export, int8=int8), folder)
+    if parity.wrong:
+        raise BitBloomError(f"the exported graph is not the network: {parity.wrong}")
+
+
+def _save(state: dict[str, torch.Tensor], file: Path) -> None:
+    with canonical.replacing(file) as temporary:
+        save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, temporary)
+
+
+def main() -> None:
+    """Entry point: pins, then `run`; exit code 1 on a clear error."""
+    if len(sys.argv) != 3:
+        sys.exit(f"usage: {sys.argv[0]} TARGET EPOCHS")
+    try:
+        pins.require(PROFILE)
+        run(Target.load(sys.argv[1]), float(sys.argv[2]))
+    except BitBloomError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""A Bento that answers with a variant: the service of the target, with another graph in it.
+
+bitbloom pack petals pruned-25-int8      # dist/optimised/petals-pruned-25-int8.bento
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from bitbloom.errors import BitBloomError
+from bitbloom.optimise.variants import OPTIMISED, checked, named
+from bitbloom.provenance import archive
+from bitbloom.provenance.digests import file_digest
+from bitbloom.serving import build
+from bitbloom.serving.predictor import MODEL
+from bitbloom.serving.settings import PROVENANCE, SETTINGS
+from bitbloom.stages import package
+from bitbloom.target import Target
+
+
+def pack(target: Target, name: str) -> Path:
+    """Write the Bento as an archive; its provenance names this graph, and how it is made.
+
+    Raises:
+        BitBloomError: no such variant, not one of ONNX Runtime, or not made yet; or BentoML cannot build the service.
+    """
+    variant = named(name)
+    file = variant.path(checked(target).name)
+    if not variant.by_onnx:
+        raise BitBloomError(f"{name} runs in PyTorch, and a service has ONNX Runtime only: docs/optimise.md says how to load it")
+    if not file.is_file():
+        raise BitBloomError(f"{file} is missing: run `make optimise TARGET={target.name}` first")
+    made = {"model_digest": file_digest(file), "rebuild": f"make optimise TARGET={target.name}"}
+    bento = Path(OPTIMISED) / f"{target.name}-{name}.bento"
+    with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
+        context = Path(temporary)
+        texts = {SETTINGS: package.settings(target), PROVENANCE: package.provenance(target) | made}
+        service = package.BENTOS / target.task
+        build.assemble(context, service, {MODEL: file, build.LOCK: package.SERVE_LOCK}, texts)
+        with build.built(context, target.name, {"task": target.task}) as (folder, _):
+            archive.write(folder, bento)
+    return bento

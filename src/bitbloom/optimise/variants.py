@@ -1,0 +1,232 @@
+"""The variants of a trained classifier: which there are, which file each is, and how it is asked.
+
+from bitbloom.optimise import variants
+ask = variants.opened("petals", "pruned-50-int8")       # any name of VARIANTS
+ask({"images": images})                                 # uint8 [n, 3, S, S] → probabilities float32 [n, classes]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.errors import BitBloomError
+from bitbloom.exporters.classification import FP32, INT8, PROBABILITIES
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from bitbloom.dataset import Arrays
+    from bitbloom.exporters.graphs import Graph
+    from bitbloom.inference import Trained
+    from bitbloom.target import Target
+
+Ask = Callable[["Arrays"], NDArray[np.float32]]
+"""The inputs of an exported graph by name, [n, …] each → probabilities [n, classes]."""
+
+TASKS = ("petals", "tweets")
+"""Tasks whose model is one classifier."""
+MODELS, OPTIMISED = "models", "dist/optimised"
+WEIGHTS = "model.safetensors"
+SHARES = (25, 50)
+"""Percent of the units that are taken out."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run the same classifier.
+
+    Attributes:
+        name: what it is called on the command line.
+        title: what it is called in the table.
+        root: MODELS or OPTIMISED, the folder that has one folder a target.
+        file: its file below the target's folder.
+        compiled: run by torch.compile.
+        half: run in bfloat16.
+    """
+
+    name: str
+    title: str
+    root: str
+    file: str
+    compiled: bool = field(default=False, kw_only=True)
+    half: bool = field(default=False, kw_only=True)
+
+    @property
+    def by_onnx(self) -> bool:
+        """Whether ONNX Runtime runs it, as `bitbloom predict` and the service do."""
+        return self.file.endswith(".onnx")
+
+    @property
+    def folder(self) -> str | None:
+        """The folder that `optimise.make` writes it to; None of what the build itself makes."""
+        return Path(self.file).parts[0] if self.root == OPTIMISED else None
+
+    def path(self, target: str) -> Path:
+        """Its file."""
+        return Path(self.root) / target / self.file
+
+
+def _pruned(share: int) -> tuple[Variant, ...]:
+    name, title = f"pruned-{share}", f"{share} % pruned"
+    return (
+        Variant(f"{name}-untuned", f"{title}, not tuned", OPTIMISED, f"{name}-untuned/{FP32}"),
+        Variant(name, title, OPTIMISED, f"{name}/{FP32}"),
+        Variant(f"{name}-int8", f"{title}, static int8", OPTIMISED, f"{name}/{INT8}"),
+    )
+
+
+REFERENCE, SERVED = "torch-fp32", "onnx-fp32"
+"""What accuracy is compared with, and speed: the network as it was trained, and what the service runs by default."""
+VARIANTS = (
+    Variant(REFERENCE, "PyTorch fp32, eager", MODELS, WEIGHTS),
+    Variant("torch-compile", "torch.compile, fp32", MODELS, WEIGHTS, compiled=True),
+    Variant("torch-bf16", "PyTorch bf16", OPTIMISED, f"bf16/{WEIGHTS}", half=True),
+    Variant("torch-compile-bf16", "torch.compile, bf16", OPTIMISED, f"bf16/{WEIGHTS}", compiled=True, half=True),
+    Variant(SERVED, "ONNX Runtime fp32", MODELS, FP32),
+    Variant("int8", "static int8", MODELS, INT8),
+    Variant("dynamic-int8", "dynamic int8", OPTIMISED, f"dynamic-int8/{FP32}"),
+    *(variant for share in SHARES for variant in _pruned(share)),
+)
+
+
+def named(name: str) -> Variant:
+    """The variant of that name. Raises BitBloomError when there is none."""
+    for variant in VARIANTS:
+        if variant.name == name:
+            return variant
+    raise BitBloomError(f"'{name}' is none of {', '.join(variant.name for variant in VARIANTS)}")
+
+
+def opened(target: str, name: str) -> Ask:
+    """A made variant of a target, ready to be asked. Raises BitBloomError when it is not there or cannot run on this machine."""
+    from bitbloom import inference
+    from bitbloom.target import Target
+
+    variant, found = named(name), Target.load(target)
+    return by_onnx(variant.path(target)) if variant.by_onnx else Opener(found, inference.load(found)).open(variant)
+
+
+class Opener:
+    """Opens variants of one trained classifier, whose PyTorch graph is made once."""
+
+    def __init__(self, target: Target, trained: Trained) -> None:
+        self.target, self.trained = target.name, trained
+        self.graph = graph(target.task, trained)
+
+    def open(self, variant: Variant) -> Ask:
+        """The variant, ready to be asked. Raises BitBloomError when its file is not there or cannot be loaded."""
+        file = variant.path(self.target)
+        if not file.is_file():
+            raise BitBloomError(f"{file} is missing: `make {self._made_by(variant)} TARGET={self.target}` makes it")
+        if variant.by_onnx:
+            return by_onnx(file)
+        module = answering(self.graph)
+        return by_torch(self.graph, self._in_bf16(module, file) if variant.half else module, variant)
+
+    def _made_by(self, variant: Variant) -> str:
+        if variant.root == OPTIMISED:
+            return "optimise"
+        return "export" if variant.by_onnx else "train"
+
+    def _in_bf16(self, module: nn.Sequential, file: Path) -> nn.Sequential:
+        """The same steps with a network of its own, of the weights in `file`."""
+        import copy
+
+        from safetensors.torch import load_file
+        from torch import nn
+
+        network = in_bf16(copy.deepcopy(self.trained.network))
+        network.load_state_dict(load_file(file))
+        return nn.Sequential(*(network if part is self.trained.network else part for part in module)).eval()
+
+
+def graph(task: str, trained: Trained) -> Graph:
+    """What the export stage writes of a trained classifier, as a PyTorch module with names."""
+    from bitbloom import exporters
+
+    exporter: Any = exporters.load(task)
+    made: Graph = exporter.graph(trained)
+    return made
+
+
+def answering(graph: Graph) -> nn.Sequential:
+    """The steps of it that lead to an answer: where a network looked is not computed, as the service does not unless asked to."""
+    from torch import nn
+
+    from bitbloom.exporters.petals import Looking
+
+    module = graph.module
+    if isinstance(module, Looking):
+        return nn.Sequential(module.preprocess, module.network, module.calibrated).eval()
+    assert isinstance(module, nn.Sequential)
+    return module.eval()
+
+
+def by_onnx(file: Path) -> Ask:
+    """A graph in the session that the service runs it in: one thread, and nothing computed but the probabilities.
+
+    Raises:
+        BitBloomError: there is no such file, or it cannot be loaded.
+    """
+    import onnxruntime
+
+    from bitbloom.serving.predictor import open_session
+
+    session, _ = open_session(file)
+    options = onnxruntime.RunOptions()
+    options.only_execute_path_to_fetches = True
+
+    def ask(inputs: Arrays) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = session.run([PROBABILITIES], inputs, options)[0]
+        return found
+
+    return ask
+
+
+def by_torch(graph: Graph, module: nn.Module, variant: Variant) -> Ask:
+    """A module in eager mode or compiled by TorchInductor (Ansel et al. 2024, doi:10.1145/3620665.3640366)."""
+    import torch
+
+    run = torch.compile(module) if variant.compiled else module
+
+    def ask(inputs: Arrays) -> NDArray[np.float32]:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=variant.half):
+            found: torch.Tensor = run(*(torch.from_numpy(inputs[name]) for name in graph.inputs))
+        return found.float().numpy()
+
+    return ask
+
+
+def in_bf16(network: nn.Module) -> nn.Module:
+    """The network itself, its matrices, convolutions and tables of vectors in bfloat16; norms and sums stay in float32.
+
+    It is run under autocast, which casts what enters them.
+    """
+    import torch
+    from torch import nn
+
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
+            module.to(torch.bfloat16)
+    return network
+
+
+def require_classifier(target: str, task: str) -> None:
+    """Return when the task's model is one classifier. Raises BitBloomError that says which tasks there are."""
+    if task not in TASKS:
+        raise BitBloomError(f"`optimise` works for the tasks {' and '.join(TASKS)}: {target} is of the task {task}")
+
+
+def checked(target: Target) -> Target:
+    """The target itself. Raises BitBloomError when its model is not one classifier, or is not exported yet."""
+    require_classifier(target.name, target.task)
+    if not (file := target.models / FP32).is_file():
+        raise BitBloomError(f"{file} is missing: run `make export TARGET={target.name}` first")
+    return target
