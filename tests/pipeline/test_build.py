@@ -50,6 +50,9 @@ def repository(tmp_path, monkeypatch):
             copy(REPOSITORY / name, tmp_path / name)
         else:
             (tmp_path / name).symlink_to(REPOSITORY / name)
+    if (REPOSITORY / graph.CURRENT).exists():  # else each build composes every target once more
+        (tmp_path / graph.CURRENT.parent).mkdir()
+        shutil.copyfile(REPOSITORY / graph.CURRENT, tmp_path / graph.CURRENT)
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     monkeypatch.chdir(tmp_path)
@@ -79,7 +82,7 @@ def test_wherever_a_kill_cut_a_lock_off_the_complete_one_comes_back(tmp_path):
     ends = [position + 1 for position, letter in enumerate(whole[:-1]) if letter == "\n"]
     (tmp_path / ".bitbloom").mkdir()
     shutil.copyfile(REPOSITORY / "dvc.yaml", tmp_path / "dvc.yaml")
-    for cut in (*random.Random(1).sample(ends, 20), *ends[-10:]):
+    for cut in (*random.Random(1).sample(ends, 8), *ends[-4:]):
         (tmp_path / build.LAST_LOCK).write_text(whole)
         (tmp_path / "dvc.lock").write_text(whole[:cut])
         (tmp_path / build.BUILDING).touch()
