@@ -146,13 +146,25 @@ bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Photos a second and wa
 soak: $(call stamp,package) $(STATE)/venv-dev ## Ten minutes at capacity, then far too much: no answer may be lost, no memory grow
 	@python benchmarks/soak.py
 
+##@ Deploy (deploy/README.md; DRY_RUN=1 prints the commands and calls nobody)
+
+.PHONY: deploy-check
+deploy-check: $(STATE)/venv-dev ## Hold every manifest of deploy/ against its reader's schema, and the scripts against shellcheck
+	@sh deploy/venv.sh deploy/requirements.lock $(STATE)/deploy-venv
+	@$(STATE)/deploy-venv/bin/python deploy/validate.py
+	@$(STATE)/deploy-venv/bin/shellcheck -x deploy/*.sh deploy/*/*.sh && echo "deploy/*.sh: shellcheck finds nothing"
+
+.PHONY: deploy-cloud-run
+deploy-cloud-run: ## Serve the image IMAGE on Cloud Run (PROJECT, REGION, SERVICE_ACCOUNT)
+	@TARGET=$(TARGET) sh deploy/cloud-run/deploy.sh
+
 ##@ Maintain
 
 .PHONY: setup
 setup: $(STATE)/venv-$(ACCEL) ## Make .venv from the lock, hashes required
 
 .PHONY: lock
-lock: $(STATE)/venv-dev ## Resolve requirements*.in into the four locks
+lock: $(STATE)/venv-dev ## Resolve requirements*.in into the four locks, and those of benchmarks and deploy
 	@sh scripts/lock.sh
 
 .PHONY: graph
@@ -186,4 +198,4 @@ FORCE:
 
 .PHONY: help
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-22s %s\n", $$1, $$2}' Makefile
