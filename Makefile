@@ -158,6 +158,10 @@ deploy-check: $(STATE)/venv-dev ## Hold every manifest of deploy/ against its re
 deploy-cloud-run: ## Serve the image IMAGE on Cloud Run (PROJECT, REGION, SERVICE_ACCOUNT)
 	@TARGET=$(TARGET) sh deploy/cloud-run/deploy.sh
 
+.PHONY: deploy-cloud-functions
+deploy-cloud-functions: ## Serve dist/TARGET.bento as a Cloud Function (PROJECT, REGION, SERVICE_ACCOUNT)
+	@TARGET=$(TARGET) sh deploy/cloud-functions/deploy.sh
+
 ##@ Maintain
 
 .PHONY: setup

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -10,6 +11,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -76,3 +79,19 @@ class Desk:
     def rendered(self, name: str) -> str:
         """A template as a script filled it."""
         return (self.folder / ".bitbloom/deploy" / name).read_text()
+
+
+def tool_venv(lock: str, name: str) -> Path:
+    """The venv of a lock, made when it is not there: some seconds, or as long as the download takes."""
+    uv = REPOSITORY / ".venv/bin/uv"
+    if not uv.exists():
+        pytest.skip(".venv is not here: run `make setup`")
+    venv = REPOSITORY / ".bitbloom" / name
+    venv.parent.mkdir(exist_ok=True)
+    with (venv.parent / f"{name}.lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        command = ["sh", "deploy/venv.sh", lock, str(venv)]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"{lock} cannot be installed here: {done.stderr.strip()[-300:]}")
+    return venv

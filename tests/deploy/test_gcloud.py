@@ -18,6 +18,7 @@ pytestmark = [
 EVERYTHING = {"PUBLIC": "1", "TOKEN_SECRET": "a-token"}
 SCRIPTS = {
     "cloud-run/deploy.sh": {},
+    "cloud-functions/deploy.sh": {},
 }
 
 
