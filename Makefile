@@ -162,6 +162,14 @@ deploy-cloud-run: ## Serve the image IMAGE on Cloud Run (PROJECT, REGION, SERVIC
 deploy-cloud-functions: ## Serve dist/TARGET.bento as a Cloud Function (PROJECT, REGION, SERVICE_ACCOUNT)
 	@TARGET=$(TARGET) sh deploy/cloud-functions/deploy.sh
 
+.PHONY: deploy-vertex-ai
+deploy-vertex-ai: ## Train on Vertex AI (PROJECT, REGION, BUCKET, SERVICE_ACCOUNT, TRAINING_IMAGE, MORE_MACHINES=n or ACCELERATOR=…)
+	@TARGET=$(TARGET) sh deploy/vertex-ai/train.sh
+
+.PHONY: deploy-compute-engine
+deploy-compute-engine: ## Run make verify on a VM that ends itself (PROJECT, ZONE, BUCKET, SERVICE_ACCOUNT, SOURCE)
+	@TARGET=$(TARGET) sh deploy/compute-engine/verify.sh
+
 ##@ Maintain
 
 .PHONY: setup

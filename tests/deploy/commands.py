@@ -22,6 +22,10 @@ NAMES = {
     "REGION": "europe-west4",
     "REGISTRY": "registry.example/bitbloom",
     "IMAGE": "registry.example/bitbloom/petals:1",
+    "TRAINING_IMAGE": "registry.example/bitbloom/training:1",
+    "BUCKET": "a-bucket",
+    "ZONE": "europe-west4-a",
+    "SOURCE": "https://git.example/somebody/bitbloom",
     "SERVICE_ACCOUNT": "bitbloom@a-project.example",
     "BITBLOOM_COMMIT": COMMIT,
 }

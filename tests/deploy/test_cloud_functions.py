@@ -17,10 +17,10 @@ from pathlib import Path
 import httpx
 import pytest
 from commands import COMMIT, REPOSITORY, tool_venv
-from standin import COLOURS, free_port, photo
 from werkzeug.test import Client
 
 from bitbloom.serving.predictor import Predictor
+from standin import COLOURS, free_port, photo
 
 SCRIPT = "cloud-functions/deploy.sh"
 

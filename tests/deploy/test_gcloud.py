@@ -19,6 +19,8 @@ EVERYTHING = {"PUBLIC": "1", "TOKEN_SECRET": "a-token"}
 SCRIPTS = {
     "cloud-run/deploy.sh": {},
     "cloud-functions/deploy.sh": {},
+    "vertex-ai/train.sh": {},
+    "compute-engine/verify.sh": {},
 }
 
 
