@@ -170,6 +170,34 @@ deploy-vertex-ai: ## Train on Vertex AI (PROJECT, REGION, BUCKET, SERVICE_ACCOUN
 deploy-compute-engine: ## Run make verify on a VM that ends itself (PROJECT, ZONE, BUCKET, SERVICE_ACCOUNT, SOURCE)
 	@TARGET=$(TARGET) sh deploy/compute-engine/verify.sh
 
+.PHONY: deploy-registry
+deploy-registry: ## Create a repository of images in Artifact Registry (PROJECT, REGION, REPOSITORY)
+	@sh deploy/artifact-registry/create.sh
+
+.PHONY: deploy-push
+deploy-push: ## Push an image that was built here (REGISTRY, LOCAL_IMAGE)
+	@sh deploy/artifact-registry/push.sh
+
+.PHONY: deploy-cloud-build
+deploy-cloud-build: ## Let every push build and push the image (PROJECT, REGION, CONNECTED, REGISTRY, SERVICE_ACCOUNT)
+	@TARGET=$(TARGET) sh deploy/cloud-build/trigger.sh
+
+.PHONY: deploy-kubernetes
+deploy-kubernetes: ## Serve the image IMAGE on a cluster (CONTEXT, NAMESPACE)
+	@TARGET=$(TARGET) sh deploy/kubernetes/apply.sh
+
+.PHONY: deploy-kubernetes-training
+deploy-kubernetes-training: ## Train on a cluster with Kubeflow (CONTEXT, NAMESPACE, TRAINING_IMAGE, MORE_MACHINES=n)
+	@TARGET=$(TARGET) sh deploy/kubernetes/train.sh
+
+.PHONY: deploy-azure
+deploy-azure: ## Serve the image IMAGE as an Azure Container App (RESOURCE_GROUP and others: deploy/azure)
+	@TARGET=$(TARGET) sh deploy/azure/deploy.sh
+
+.PHONY: deploy-azure-training
+deploy-azure-training: ## Train as a job of Azure Machine Learning (RESOURCE_GROUP, WORKSPACE_NAME, AZURE_COMPUTE, TRAINING_IMAGE)
+	@TARGET=$(TARGET) sh deploy/azure/train.sh
+
 ##@ Maintain
 
 .PHONY: setup

@@ -4,6 +4,7 @@
 #   DRY_RUN=1 or --dry-run    print each command instead of running it, quoted so that it can be pasted
 set -eu
 
+# shellcheck disable=SC2034 # the scripts use it
 rendered=.bitbloom/deploy
 DRY_RUN=${DRY_RUN:-0}
 for argument in "$@"; do
@@ -18,7 +19,7 @@ need() {
     absent=
     while [ $# -gt 0 ]; do
         eval "value=\${$1:-}"
-        # shellcheck disable=SC2154 -- set by eval
+        # shellcheck disable=SC2154 # set by eval
         if [ -z "$value" ]; then
             echo "error: $1 is not set: $2" >&2
             absent=1

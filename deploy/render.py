@@ -16,7 +16,7 @@ from pathlib import Path
 
 NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 CONDITION = re.compile(r"^(.*?)\s+# if ([A-Z][A-Z0-9_]*)$")
-PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+=,-]*")
+PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._/:@+=,-]*")
 """What a value may be: nothing that would be more than a word in YAML or in a shell."""
 
 

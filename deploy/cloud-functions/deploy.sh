@@ -1,5 +1,6 @@
 #!/bin/sh
 # Deploy a target's Bento as a Cloud Function (2nd generation): sh deploy/cloud-functions/deploy.sh [--dry-run]
+set -eu
 cd "$(dirname "$0")/../.."
 . deploy/common.sh
 

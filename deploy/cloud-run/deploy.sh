@@ -1,5 +1,6 @@
 #!/bin/sh
 # Deploy the image of a target to Cloud Run: sh deploy/cloud-run/deploy.sh [--dry-run]
+set -eu
 cd "$(dirname "$0")/../.."
 . deploy/common.sh
 

@@ -10,6 +10,7 @@ attribute() {
         "http://metadata.google.internal/computeMetadata/v1/instance/attributes/$1"
 }
 
+# shellcheck disable=SC2329 # the trap calls it
 finish() { # upload the log and the verdict, whatever the verdict is, and end the machine
     status=$?
     set +e

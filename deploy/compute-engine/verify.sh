@@ -1,5 +1,6 @@
 #!/bin/sh
 # Rebuild a target on a VM that uploads its digests and ends: sh deploy/compute-engine/verify.sh [--dry-run]
+set -eu
 cd "$(dirname "$0")/../.."
 . deploy/common.sh
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Train a target as a custom job of Vertex AI: sh deploy/vertex-ai/train.sh [--dry-run]
+set -eu
 cd "$(dirname "$0")/../.."
 . deploy/common.sh
 

@@ -16,7 +16,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-TOOLS = ("gcloud", "kubectl", "az")
+TOOLS = ("gcloud", "kubectl", "az", "docker")
 NAMES = {
     "PROJECT": "a-project",
     "REGION": "europe-west4",
@@ -26,6 +26,17 @@ NAMES = {
     "BUCKET": "a-bucket",
     "ZONE": "europe-west4-a",
     "SOURCE": "https://git.example/somebody/bitbloom",
+    "REPOSITORY": "bitbloom",
+    "LOCAL_IMAGE": "bitbloom/petals:1",
+    "CONNECTED": "projects/a-project/locations/europe-west4/connections/c/repositories/r",
+    "CONTEXT": "a-cluster",
+    "NAMESPACE": "a-namespace",
+    "RESOURCE_GROUP": "a-group",
+    "LOCATION": "westeurope",
+    "WORKSPACE_NAME": "a-workspace",
+    "AZURE_COMPUTE": "cpu-cluster",
+    "AZURE_ENVIRONMENT_ID": "/subscriptions/0/environments/e",
+    "AZURE_IDENTITY_ID": "/subscriptions/0/identities/i",
     "SERVICE_ACCOUNT": "bitbloom@a-project.example",
     "BITBLOOM_COMMIT": COMMIT,
 }

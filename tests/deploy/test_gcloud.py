@@ -21,6 +21,9 @@ SCRIPTS = {
     "cloud-functions/deploy.sh": {},
     "vertex-ai/train.sh": {},
     "compute-engine/verify.sh": {},
+    "artifact-registry/create.sh": {},
+    "artifact-registry/push.sh": {},
+    "cloud-build/trigger.sh": {},
 }
 
 

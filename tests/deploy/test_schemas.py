@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +39,16 @@ def test_every_manifest_is_valid(validators):
     [
         ("cloud-run", "cloud-run/service.yaml", "startupProbe:", "startProbe:", "startProbe"),
         ("cloud-run", "cloud-run/service.yaml", "timeoutSeconds: 60", "timeoutSeconds: long", "long"),
+        ("vertex-ai", "vertex-ai/job.yaml", "replicaCount: 1", "replicas: 1", "replicas"),
+        ("vertex-ai", "vertex-ai/job-gpu.yaml", "${ACCELERATOR}", "NVIDIA_L5", "NVIDIA_L5"),
+        ("cloud-build", "cloud-build/cloudbuild.yaml", "machineType:", "machine:", "machine"),
+        ("kubernetes", "kubernetes/service.yaml", "readOnlyRootFilesystem:", "readOnlyRoot:", "readOnlyRoot"),
+        ("kubernetes", "kubernetes/service.yaml", "minReplicas:", "minimum:", "minimum"),
+        ("pytorch-job", "kubernetes/training.yaml", "backoffLimit:", "backOffLimit:", "backOffLimit"),
+        ("pytorch-job", "kubernetes/training.yaml", "claimName:", "claim:", "claim"),
+        ("azure-ml", "azure/job.yaml", "instance_count:", "instances:", "instances"),
+        ("container-app", "azure/container-app.yaml", "targetPort:", "port:", "port"),
+        ("container-app", "azure/container-app.yaml", "failureThreshold:", "failures:", "failures"),
     ],
 )
 def test_a_wrong_field_is_refused_by_its_name(validators, tmp_path, kind, template, right, wrong, named):
@@ -58,11 +67,10 @@ def test_shellcheck_finds_nothing(validators):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_example_has_a_value_for_every_name_and_no_other(tmp_path):
+def test_the_example_has_a_value_for_every_name_and_no_other():
     asked = set()
     for template in DEPLOY.glob("*/*.yaml"):
         if template.parent.name != "cloud-build":
-            asked |= set(re.findall(r"\$\{([A-Z_]+)\}", template.read_text()))
+            asked |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", template.read_text()))
             asked |= set(re.findall(r"# if ([A-Z_]+)$", template.read_text(), re.MULTILINE))
     assert set(example()) == asked
-    assert sys.version_info >= (3, 11)
