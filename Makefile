@@ -198,6 +198,14 @@ deploy-azure: ## Serve the image IMAGE as an Azure Container App (RESOURCE_GROUP
 deploy-azure-training: ## Train as a job of Azure Machine Learning (RESOURCE_GROUP, WORKSPACE_NAME, AZURE_COMPUTE, TRAINING_IMAGE)
 	@TARGET=$(TARGET) sh deploy/azure/train.sh
 
+.PHONY: deploy-torchserve-archive
+deploy-torchserve-archive: $(call stamp,train) $(STATE)/venv-$(ACCEL) ## Pack a trained target of photos for TorchServe: dist/TARGET.mar
+	@TARGET=$(TARGET) sh deploy/torchserve/archive.sh
+
+.PHONY: deploy-torchserve
+deploy-torchserve: ## Serve dist/TARGET.mar with TorchServe (archived upstream; needs Java), in the foreground
+	@TARGET=$(TARGET) sh deploy/torchserve/serve.sh
+
 ##@ Maintain
 
 .PHONY: setup
