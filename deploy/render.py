@@ -38,6 +38,11 @@ def render(text: str, values: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def conditions(text: str) -> set[str]:
+    """The names that lines of a template depend on."""
+    return {found[2] for found in map(CONDITION.match, text.splitlines()) if found}
+
+
 def _kept(line: str, values: Mapping[str, str]) -> str | None:
     condition = CONDITION.match(line)
     if condition is None:

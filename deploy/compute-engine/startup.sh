@@ -30,7 +30,7 @@ bucket=$(attribute bitbloom-bucket)
 to=gs://$bucket/verify/$target/$commit/$(hostname)
 
 apt-get update -qq
-apt-get install -qq -y --no-install-recommends git nix-bin xz-utils
+apt-get install -qq -y --no-install-recommends git nix-bin nix-setup-systemd xz-utils
 git clone --quiet "$source" "$work/checkout"
 cd "$work/checkout"
 git checkout --quiet "$commit"

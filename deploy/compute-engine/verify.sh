@@ -19,6 +19,6 @@ name=${NAME:-bitbloom-verify-$TARGET-$(printf '%.8s' "$BITBLOOM_COMMIT")}
 run gcloud compute instances create "$name" "--project=$PROJECT" "--zone=$ZONE" \
     "--machine-type=${MACHINE:-n2-standard-8}" "--image-family=${IMAGE_FAMILY:-debian-12}" "--image-project=${IMAGE_PROJECT:-debian-cloud}" \
     --boot-disk-size=50GB "--service-account=$SERVICE_ACCOUNT" --scopes=storage-rw \
-    --shielded-secure-boot --provisioning-model=SPOT --instance-termination-action=DELETE "--max-run-duration=${MAX_DURATION:-2h}" \
+    --shielded-secure-boot "--provisioning-model=${PROVISIONING:-STANDARD}" --instance-termination-action=DELETE "--max-run-duration=${MAX_DURATION:-2h}" \
     "--metadata=bitbloom-commit=$BITBLOOM_COMMIT,bitbloom-source=$SOURCE,bitbloom-target=$TARGET,bitbloom-bucket=$BUCKET" \
     --metadata-from-file=startup-script=deploy/compute-engine/startup.sh

@@ -17,6 +17,7 @@ from bitbloom.schema import Numerics
 from standin import free_port
 from tiny import OVERRIDES, write_workspace
 
+SHORT = ("train.epochs=2",)
 OUTPUTS = ("model.safetensors", "ledger.jsonl", "config.json", "training.json")
 
 
@@ -78,7 +79,7 @@ def test_a_gpu_has_one_process():
 
 def start(folder, processed, **more: str) -> subprocess.Popen[str]:
     """One machine of a job, with data made before and its output in a folder."""
-    names = {"TARGET": "petals-tiny", "SET": " ".join(OVERRIDES), "PROCESSED": str(processed), "WORKERS": "1"}
+    names = {"TARGET": "petals-tiny", "SET": " ".join((*OVERRIDES, *SHORT)), "PROCESSED": str(processed), "WORKERS": "1"}
     places = {"WORKSPACE": str(folder / "work"), "OUTPUT": str(folder / "output")}
     kept = {name: os.environ[name] for name in ("HOME", "PATH")}
     command = [sys.executable, str(REPOSITORY / "deploy/train.py")]
@@ -86,14 +87,20 @@ def start(folder, processed, **more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("platform", ["vertex-ai", "kubeflow"])
-def test_two_machines_give_the_bytes_of_one_worker(tmp_path, platform):
-    workspace = write_workspace(tmp_path / "once")
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A workspace in which one worker has trained."""
+    workspace = write_workspace(tmp_path_factory.mktemp("once") / "workspace", SHORT)
     stage = [sys.executable, "-m", "bitbloom.stages.train", "petals-tiny"]
     environment = os.environ | pins.environment("portable") | {"WORKERS": "1"}
     subprocess.run(stage, cwd=workspace, env=environment, check=True, capture_output=True)
-    processed, port = workspace / "data/processed/petals-tiny", free_port()
+    return workspace
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["vertex-ai", "kubeflow"])
+def test_two_machines_give_the_bytes_of_one_worker(once, tmp_path, platform):
+    processed, port = once / "data/processed/petals-tiny", free_port()
     if platform == "kubeflow":
         told = [kubeflow(rank) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} for rank in (0, 1)]
     else:
@@ -105,7 +112,7 @@ def test_two_machines_give_the_bytes_of_one_worker(tmp_path, platform):
     assert [machine.returncode for machine in machines] == [0, 0], "\n".join(said)
     assert "machine 1 of 2, 1 workers each" in said[0]
     for name in OUTPUTS:
-        assert (tmp_path / "0/output" / name).read_bytes() == (workspace / "models/petals-tiny" / name).read_bytes(), name
+        assert (tmp_path / "0/output" / name).read_bytes() == (once / "models/petals-tiny" / name).read_bytes(), name
     assert not (tmp_path / "1/output").exists()
 
 
