@@ -171,13 +171,73 @@ bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Photos a second and wa
 soak: $(call stamp,package) $(STATE)/venv-dev ## Ten minutes at capacity, then far too much: no answer may be lost, no memory grow
 	@python benchmarks/soak.py
 
+##@ Deploy (deploy/README.md; DRY_RUN=1 prints the commands and calls nobody)
+
+.PHONY: deploy-check
+deploy-check: $(STATE)/venv-dev ## Hold every manifest of deploy/ against its reader's schema, and the scripts against shellcheck
+	@sh deploy/venv.sh deploy/requirements.lock $(STATE)/deploy-venv
+	@$(STATE)/deploy-venv/bin/python deploy/validate.py
+	@$(STATE)/deploy-venv/bin/shellcheck -x deploy/*.sh deploy/*/*.sh && echo "deploy/*.sh: shellcheck finds nothing"
+
+.PHONY: deploy-cloud-run
+deploy-cloud-run: ## Serve the image IMAGE on Cloud Run (PROJECT, REGION, SERVICE_ACCOUNT)
+	@TARGET=$(TARGET) sh deploy/cloud-run/deploy.sh
+
+.PHONY: deploy-cloud-functions
+deploy-cloud-functions: ## Serve dist/TARGET.bento as a Cloud Function (PROJECT, REGION, SERVICE_ACCOUNT)
+	@TARGET=$(TARGET) sh deploy/cloud-functions/deploy.sh
+
+.PHONY: deploy-vertex-ai
+deploy-vertex-ai: ## Train on Vertex AI (PROJECT, REGION, BUCKET, SERVICE_ACCOUNT, TRAINING_IMAGE, MORE_MACHINES=n or ACCELERATOR=…)
+	@TARGET=$(TARGET) sh deploy/vertex-ai/train.sh
+
+.PHONY: deploy-compute-engine
+deploy-compute-engine: ## Run make verify on a VM that ends itself (PROJECT, ZONE, BUCKET, SERVICE_ACCOUNT, SOURCE)
+	@TARGET=$(TARGET) sh deploy/compute-engine/verify.sh
+
+.PHONY: deploy-registry
+deploy-registry: ## Create a repository of images in Artifact Registry (PROJECT, REGION, REPOSITORY)
+	@sh deploy/artifact-registry/create.sh
+
+.PHONY: deploy-push
+deploy-push: ## Push an image that was built here (REGISTRY, LOCAL_IMAGE)
+	@sh deploy/artifact-registry/push.sh
+
+.PHONY: deploy-cloud-build
+deploy-cloud-build: ## Let every push build and push the image (PROJECT, REGION, CONNECTED, REGISTRY, SERVICE_ACCOUNT)
+	@TARGET=$(TARGET) sh deploy/cloud-build/trigger.sh
+
+.PHONY: deploy-kubernetes
+deploy-kubernetes: ## Serve the image IMAGE on a cluster (CONTEXT, NAMESPACE)
+	@TARGET=$(TARGET) sh deploy/kubernetes/apply.sh
+
+.PHONY: deploy-kubernetes-training
+deploy-kubernetes-training: ## Train on a cluster with Kubeflow (CONTEXT, NAMESPACE, TRAINING_IMAGE, MORE_MACHINES=n)
+	@TARGET=$(TARGET) sh deploy/kubernetes/train.sh
+
+.PHONY: deploy-azure
+deploy-azure: ## Serve the image IMAGE as an Azure Container App (RESOURCE_GROUP and others: deploy/azure)
+	@TARGET=$(TARGET) sh deploy/azure/deploy.sh
+
+.PHONY: deploy-azure-training
+deploy-azure-training: ## Train as a job of Azure Machine Learning (RESOURCE_GROUP, WORKSPACE_NAME, AZURE_COMPUTE, TRAINING_IMAGE)
+	@TARGET=$(TARGET) sh deploy/azure/train.sh
+
+.PHONY: deploy-torchserve-archive
+deploy-torchserve-archive: $(call stamp,train) $(STATE)/venv-$(ACCEL) ## Pack a trained target of photos for TorchServe: dist/TARGET.mar
+	@TARGET=$(TARGET) sh deploy/torchserve/archive.sh
+
+.PHONY: deploy-torchserve
+deploy-torchserve: ## Serve dist/TARGET.mar with TorchServe (archived upstream; needs Java), in the foreground
+	@TARGET=$(TARGET) sh deploy/torchserve/serve.sh
+
 ##@ Maintain
 
 .PHONY: setup
 setup: $(STATE)/venv-$(ACCEL) ## Make .venv from the lock, hashes required
 
 .PHONY: lock
-lock: $(STATE)/venv-dev ## Resolve requirements*.in into the four locks
+lock: $(STATE)/venv-dev ## Resolve requirements*.in into the four locks, and those of benchmarks and deploy
 	@sh scripts/lock.sh
 
 .PHONY: graph
@@ -211,4 +271,4 @@ FORCE:
 
 .PHONY: help
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-22s %s\n", $$1, $$2}' Makefile

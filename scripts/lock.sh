@@ -1,5 +1,5 @@
 #!/bin/sh
-# Resolve once, write four locks from that resolution: versions and hashes, no address.
+# Resolve once, write four locks from that resolution, and those of tools that stand apart: versions and hashes, no address.
 set -eu
 uv=.venv/bin/uv
 python=.venv/bin/python
@@ -7,7 +7,10 @@ python=.venv/bin/python
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-for lock in requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock; do # uv keeps what a lock already has
+ours='requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock'
+apart='deploy/requirements.lock deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock'
+mkdir -p "$work/benchmarks/rivals" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
+for lock in $ours $apart; do # uv keeps what a lock already has
     [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
 done
 
@@ -31,8 +34,10 @@ compile requirements-serve.lock requirements-serve.in -c "$work/resolution.txt"
 (unset UV_FIND_LINKS; compile requirements-cuda.lock requirements.in -c "$work/resolution.txt")
 only_locked_torch requirements-dev.lock
 only_locked_torch requirements.lock
-mkdir -p "$work/benchmarks/rivals"
 compile benchmarks/rivals/requirements.lock benchmarks/rivals/requirements.in -c "$work/resolution.txt"
-for lock in requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock benchmarks/rivals/requirements.lock; do
+compile deploy/cloud-functions/requirements.lock deploy/cloud-functions/requirements.in -c "$work/resolution.txt"
+compile deploy/torchserve/requirements.lock deploy/torchserve/requirements.in -c "$work/resolution.txt"
+compile deploy/requirements.lock deploy/requirements.in
+for lock in $ours benchmarks/rivals/requirements.lock $apart; do
     cmp -s "$work/$lock" "$lock" || { mv "$work/$lock" "$lock"; echo "$lock"; }
 done

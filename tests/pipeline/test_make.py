@@ -111,6 +111,7 @@ def test_help_lists_every_target_with_a_line_of_its_own_in_groups(project):
         "Build",
         "Use",
         "Check",
+        "Deploy",
         "Maintain",
     ]
 

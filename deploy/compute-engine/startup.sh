@@ -1,0 +1,49 @@
+#!/bin/bash
+# Startup script of a VM: rebuild a target from a commit in the flake's environment, upload what was found, shut down.
+# Everything it needs to know is in the instance's metadata; verify.sh puts it there. The VM ends whatever happens.
+set -euo pipefail
+export DEBIAN_FRONTEND=noninteractive HOME=/root
+work=${BITBLOOM_WORK:-/var/lib/bitbloom}
+
+attribute() {
+    curl --silent --show-error --fail --retry 5 --header 'Metadata-Flavor: Google' \
+        "http://metadata.google.internal/computeMetadata/v1/instance/attributes/$1"
+}
+
+# shellcheck disable=SC2329 # the trap calls it
+finish() { # upload the log and the verdict, whatever the verdict is, and end the machine
+    status=$?
+    set +e
+    echo "exit $status" >> "$work/log"
+    [ -z "${to:-}" ] || gcloud storage cp "$work/log" "$to/log.txt"
+    shutdown -h now
+}
+
+mkdir -p "$work"
+exec > >(tee -a "$work/log") 2>&1
+trap finish EXIT
+
+commit=$(attribute bitbloom-commit)
+source=$(attribute bitbloom-source)
+target=$(attribute bitbloom-target)
+bucket=$(attribute bitbloom-bucket)
+to=gs://$bucket/verify/$target/$commit/$(hostname)
+
+apt-get update -qq
+apt-get install -qq -y --no-install-recommends git nix-bin nix-setup-systemd xz-utils
+git clone --quiet "$source" "$work/checkout"
+cd "$work/checkout"
+git checkout --quiet "$commit"
+
+verdict=0
+nix --extra-experimental-features 'nix-command flakes' develop --command make verify "TARGET=$target" || verdict=$?
+
+grep -m1 'model name' /proc/cpuinfo > "$work/cpu.txt" || true
+gcloud storage cp "$work/cpu.txt" "$to/cpu.txt"
+# What was claimed, and the record of what was built: equal lines are equal bytes.
+gcloud storage cp "digests/$target.json" "$to/claimed.json"
+built=.bitbloom/verify/$target/dvc.lock
+[ ! -f "$built" ] || gcloud storage cp "$built" "$to/built-dvc.lock"
+find ".bitbloom/verify/$target" -path '*/models/*' -type f -exec sha256sum {} + | sort -k2 > "$work/built.sha256" || true
+gcloud storage cp "$work/built.sha256" "$to/built.sha256"
+exit "$verdict"

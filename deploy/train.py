@@ -1,0 +1,167 @@
+"""One machine's part of a training in a cloud: from an image of this repository to weights that are compared with the claim.
+
+    TARGET=petals python deploy/train.py                                      # alone
+    MASTER_ADDR=… MASTER_PORT=… WORLD_SIZE=2 RANK=0 python deploy/train.py    # the first of two, as platforms start it
+
+Every machine makes the data itself, for it is the same bytes everywhere; then `torchrun` starts the workers of all machines,
+which add up gradients over gloo in a fixed order. So one machine or four give the same weights. The first machine compares
+them with `digests/` and copies them to OUTPUT.
+
+| variable | what |
+| --- | --- |
+| `TARGET` | the target |
+| `SET` | keys of the configuration, `key=value key=value`; `numerics=cuda` for a GPU (one machine, one process) |
+| `WORKERS` | processes on this machine at most; default: one a core |
+| `WORKSPACE` | where data and model are made; default: `/tmp/bitbloom` |
+| `PROCESSED` | a folder with the processed data, for a target whose raw data this machine cannot get |
+| `OUTPUT` | a folder that the model is copied to: a mounted bucket or volume |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitbloom import canonical, config
+from bitbloom.errors import BitBloomError
+from bitbloom.provenance.digests import file_digest
+from bitbloom.schema import Numerics
+from bitbloom.target import Target, params_path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = ("conf", "expectations", "requirements.lock", "requirements-cuda.lock", "weights.lock", "digests", "data/external")
+"""What stages read by its path in the repository."""
+STAGES = ("ingest", "validate", "prepare")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this machine stands among the machines of a job, and where the first can be reached."""
+
+    machines: int = 1
+    rank: int = 0
+    address: str = ""
+    port: str = ""
+
+
+def place(environment: Mapping[str, str]) -> Place:
+    """The place that the platform gave this machine; alone without one.
+
+    Vertex AI says it in CLUSTER_SPEC. Kubeflow and Azure ML set torchrun's own variables, here one process a machine;
+    Kubeflow adds PET_NNODES and PET_NODE_RANK, which count machines whatever the others count.
+    """
+    if "CLUSTER_SPEC" in environment:
+        return _of_vertex(json.loads(environment["CLUSTER_SPEC"]))
+    if "MASTER_ADDR" not in environment:
+        return Place()
+    machines = int(environment.get("PET_NNODES") or environment["WORLD_SIZE"])
+    rank = int(environment.get("PET_NODE_RANK") or environment["RANK"])
+    return Place(machines, rank, environment["MASTER_ADDR"], environment["MASTER_PORT"])
+
+
+def _of_vertex(spec: dict[str, dict[str, object]]) -> Place:
+    """Pools in the order of their names, machines in the order of their pool: workerpool0 is one machine, the first."""
+    pools: dict[str, list[str]] = {name: hosts for name, hosts in sorted(spec["cluster"].items()) if isinstance(hosts, list)}
+    everyone = [(name, index) for name, hosts in pools.items() for index in range(len(hosts))]
+    address, _, port = next(iter(pools.values()))[0].rpartition(":")
+    return Place(len(everyone), everyone.index((str(spec["task"]["type"]), int(str(spec["task"]["index"])))), address, port)
+
+
+def processes(machines: int, numerics: Numerics, most: int) -> int:
+    """Workers a machine: the largest power of two within `most`, and within what the micro-batches can be dealt out to.
+
+    Raises:
+        BitBloomError: the training cannot run on so many machines.
+    """
+    if numerics.profile == "cuda":
+        if machines > 1:
+            raise BitBloomError("numerics=cuda trains on one GPU: use one machine")
+        return 1
+    if machines & (machines - 1) or machines > numerics.micro_batches:
+        raise BitBloomError(f"{machines} machines: use a power of two, {numerics.micro_batches} at most")
+    return 1 << (min(most, numerics.micro_batches // machines).bit_length() - 1)
+
+
+def command(at: Place, workers: int, target: str) -> list[str]:
+    """What trains on this machine."""
+    stage = ["-m", "bitbloom.stages.train", target]
+    if at.machines * workers == 1:
+        return [sys.executable, *stage]
+    where = ["--master-addr", at.address, "--master-port", at.port] if at.machines > 1 else ["--standalone"]
+    counts = ["--nnodes", str(at.machines), "--node-rank", str(at.rank), "--nproc-per-node", str(workers)]
+    return [sys.executable, "-m", "torch.distributed.run", *counts, *where, *stage]
+
+
+def lay_out(workspace: Path, target: str, overrides: list[str]) -> None:
+    """A folder to build in: the repository's own may not be written."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    os.chdir(workspace)
+    for name in SHARED:
+        path = Path(name)
+        if (REPOSITORY / name).exists() and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(REPOSITORY / name)
+    canonical.write_text(params_path(target), config.yaml_text(config.compose(target, overrides)))
+
+
+def prepare(target: str, processed: str) -> None:
+    """Make the processed data, or copy it."""
+    if processed:
+        copy(Path(processed), Path("data/processed") / target)
+        return
+    frozen = Target.load(target, ["model"]).model.frozen
+    for stage in (*STAGES, *(["features"] if frozen else [])):
+        subprocess.run([sys.executable, "-m", f"bitbloom.stages.{stage}", target], check=True)
+
+
+def copy(source: Path, to: Path) -> None:
+    """Copy the files of a folder: content alone, for a mounted bucket has no times or modes to set."""
+    to.mkdir(parents=True, exist_ok=True)
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        (to / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to / file.relative_to(source))
+
+
+def different(target: str) -> list[str]:
+    """Trained files that are not what `digests/<target>.json` claims; those of other stages are not looked at."""
+    claim = Path("digests") / f"{target}.json"
+    claimed = canonical.read_json(claim) if claim.exists() else {}
+    found = {path.as_posix(): file_digest(path) for path in sorted((Path("models") / target).iterdir()) if path.is_file()}
+    for name, digest in found.items():
+        expected = claimed.get(name, {}).get("sha256")
+        print(f"{digest}  {name}  {'as claimed' if digest == expected else 'DIFFERENT' if expected else 'nothing is claimed'}")
+    return [name for name, digest in found.items() if claimed.get(name, {}).get("sha256", digest) != digest]
+
+
+def main(environment: Mapping[str, str]) -> None:
+    """Train; on the first machine compare and copy. Raises BitBloomError where the weights are not the claimed ones."""
+    target, overrides = environment.get("TARGET", "petals"), environment.get("SET", "").split()
+    at = place(environment)
+    lay_out(Path(environment.get("WORKSPACE", "/tmp/bitbloom")), target, overrides)  # noqa: S108 -- the one place an image may write
+    numerics = Target.load(target, ["numerics"]).numerics
+    workers = processes(at.machines, numerics, int(environment.get("WORKERS") or len(os.sched_getaffinity(0))))
+    prepare(target, environment.get("PROCESSED", ""))
+    print(f"machine {at.rank + 1} of {at.machines}, {workers} workers each", flush=True)
+    subprocess.run(command(at, workers, target), check=True, env={**os.environ, "WORKERS": str(workers)})
+    if at.rank:
+        return
+    wrong = [] if overrides else different(target)
+    if environment.get("OUTPUT"):
+        copy(Path("models") / target, Path(environment["OUTPUT"]))
+    if wrong:
+        raise BitBloomError(f"not what digests/{target}.json claims: {', '.join(wrong)}")
+
+
+if __name__ == "__main__":
+    try:
+        main(os.environ)
+    except BitBloomError as error:
+        sys.exit(f"error: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode if error.returncode > 0 else 1)

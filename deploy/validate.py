@@ -1,0 +1,246 @@
+"""Hold the manifests against the schemas of those who will read them: unknown fields and wrong types are refused.
+
+    make deploy-check                                                 # all templates, filled with deploy/example.env
+    .bitbloom/deploy-venv/bin/python deploy/validate.py cloud-run rendered.yaml
+
+Runs in the venv of deploy/requirements.lock. Nothing is asked of a network or an account.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from render import conditions, render
+
+HERE = Path(__file__).resolve().parent
+Tree = Any
+
+
+class Invalid(Exception):
+    """A manifest that its reader would refuse, and why."""
+
+
+def cloud_run(tree: Tree) -> None:
+    """A Knative service, by the discovery document of Cloud Run's API v1, to which `gcloud run services replace` sends it."""
+    import googleapiclient
+    import jsonschema
+
+    document = Path(googleapiclient.__file__).parent / "discovery_cache/documents/run.v1.json"
+    schemas = json.loads(document.read_text())["schemas"]
+    definitions = {name: _strict(schema) for name, schema in schemas.items()}
+    whole = {"$ref": "#/definitions/Service", "definitions": definitions}
+    _say(f"{error.json_path}: {error.message}" for error in jsonschema.Draft7Validator(whole).iter_errors(tree))
+
+
+def _strict(schema: Tree) -> Tree:
+    """A schema of a discovery document as JSON Schema that refuses what it does not name.
+
+    Discovery schemas are JSON Schema but for three things: references are bare names, an absent `additionalProperties` was
+    meant as none, and 64-bit numbers have the type string.
+    """
+    if isinstance(schema, list):
+        return [_strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(schema.get("$ref"), str):
+        return {"$ref": f"#/definitions/{schema['$ref']}"}
+    kept = {key: schema[key] for key in ("type", "enum", "items", "additionalProperties") if key in schema}
+    strict = {key: _strict(value) if key in ("items", "additionalProperties") else value for key, value in kept.items()}
+    if isinstance(schema.get("properties"), dict):
+        strict["properties"] = {name: _strict(value) for name, value in schema["properties"].items()}
+        strict.setdefault("additionalProperties", False)
+    return strict
+
+
+def vertex_ai(tree: Tree) -> None:
+    """A CustomJobSpec, by the types of Google's client library for Vertex AI."""
+    from google.cloud.aiplatform_v1.types import CustomJobSpec
+
+    _parse(tree, CustomJobSpec)
+
+
+def cloud_build(tree: Tree) -> None:
+    """A build, by the types of Google's client library and by the JSON schema that check-jsonschema carries."""
+    from google.cloud.devtools.cloudbuild_v1.types import Build
+
+    _parse(tree, Build)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(tree, file)
+        file.flush()
+        tool = Path(sys.executable).with_name("check-jsonschema")
+        done = subprocess.run([tool, "--builtin-schema", "vendor.cloudbuild", file.name], capture_output=True, text=True)
+    if done.returncode:
+        raise Invalid(done.stdout + done.stderr)
+
+
+def _parse(tree: Tree, message: Any) -> None:
+    """Refuses unknown fields and wrong types."""
+    from google.protobuf import json_format
+
+    try:
+        json_format.ParseDict(tree, message.pb(message()))
+    except json_format.ParseError as error:
+        raise Invalid(str(error)) from error
+
+
+def kubernetes(tree: Tree) -> None:
+    """An object of Kubernetes' own, by the OpenAPI schema of a release, in which no unknown field is allowed."""
+    import kubernetes_validate
+
+    try:
+        kubernetes_validate.validate(tree, KUBERNETES, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        raise Invalid(f"{'.'.join(map(str, error.path))}: {error.message}") from error
+    except kubernetes_validate.InvalidSchemaError as error:
+        raise Invalid(str(error)) from error
+
+
+KUBERNETES = "1.34"
+"""The release whose schemas are used: one that managed clusters have had for a while."""
+
+
+def pytorch_job(tree: Tree) -> None:
+    """A PyTorchJob, by the models of Kubeflow's client; its pods by Kubernetes' own schema."""
+    from kubeflow.training import models
+
+    if (tree.get("apiVersion"), tree.get("kind")) != ("kubeflow.org/v1", "PyTorchJob"):
+        raise Invalid("not a kubeflow.org/v1 PyTorchJob")
+    _say(_unknown_of_openapi(tree, "KubeflowOrgV1PyTorchJob", models, "$"))
+    for name, replica in tree["spec"]["pytorchReplicaSpecs"].items():
+        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": name.lower()}, "template": replica["template"]}
+        kubernetes(pod)
+
+
+def _unknown_of_openapi(tree: Tree, kind: str, models: Any, where: str) -> Iterable[str]:
+    """Fields that a generated model does not have; what is Kubernetes' own is left to its own schema."""
+    if kind.startswith("dict("):
+        for key, value in tree.items():
+            yield from _unknown_of_openapi(value, kind[len("dict(") : -1].split(", ", 1)[1], models, f"{where}.{key}")
+        return
+    model = getattr(models, kind, None)
+    if model is None or not kind.startswith("KubeflowOrg"):
+        simple = {"int": int, "str": str, "bool": bool}.get(kind)
+        if simple and not isinstance(tree, simple):
+            yield f"{where}: {tree!r} is not of type {kind}"
+        return
+    fields = {json_name: name for name, json_name in model.attribute_map.items()}
+    for key, value in tree.items():
+        if key not in fields:
+            yield f"{where}: {kind} has no field '{key}'"
+        else:
+            yield from _unknown_of_openapi(value, model.openapi_types[fields[key]], models, f"{where}.{key}")
+
+
+def azure_ml(tree: Tree) -> None:
+    """A command job, by the loader of Azure's client library for Machine Learning, which `az ml job create` uses too."""
+    from azure.ai.ml import load_job
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "job.yaml"
+        file.write_text(yaml.safe_dump(tree))
+        try:
+            load_job(file)
+        except Exception as error:  # what is refused, and what cannot be read, have no class in common
+            raise Invalid(str(error)) from error
+
+
+def container_app(tree: Tree) -> None:
+    """A container app, by the models of Azure's management library."""
+    from azure.mgmt.appcontainers.models import ContainerApp
+
+    _say(_unknown_of_azure(ContainerApp(tree), tree, "$"))
+
+
+def _unknown_of_azure(model: Any, tree: Tree, where: str) -> Iterable[str]:
+    """Fields that a model does not have, all the way down."""
+    if isinstance(tree, list):
+        for number, (inner, value) in enumerate(zip(model, tree, strict=True)):
+            yield from _unknown_of_azure(inner, value, f"{where}[{number}]")
+    if not isinstance(tree, dict) or not hasattr(type(model), "_attr_to_rest_field"):
+        return
+    fields = {field._rest_name: name for name, field in type(model)._attr_to_rest_field.items()}
+    for key, value in tree.items():
+        if key not in fields:
+            yield f"{where}: {type(model).__name__} has no field '{key}'"
+        else:
+            yield from _unknown_of_azure(getattr(model, fields[key]), value, f"{where}.{key}")
+
+
+def _say(problems: Iterable[str]) -> None:
+    found = list(problems)
+    if found:
+        raise Invalid("\n".join(found))
+
+
+CHECKS: dict[str, Callable[[Tree], None]] = {
+    "azure-ml": azure_ml,
+    "cloud-build": cloud_build,
+    "cloud-run": cloud_run,
+    "container-app": container_app,
+    "kubernetes": kubernetes,
+    "pytorch-job": pytorch_job,
+    "vertex-ai": vertex_ai,
+}
+TEMPLATES = {
+    "azure/container-app.yaml": "container-app",
+    "azure/job.yaml": "azure-ml",
+    "cloud-build/cloudbuild.yaml": "cloud-build",
+    "cloud-run/service.yaml": "cloud-run",
+    "kubernetes/service.yaml": "kubernetes",
+    "kubernetes/training.yaml": "pytorch-job",
+    "vertex-ai/job-gpu.yaml": "vertex-ai",
+    "vertex-ai/job.yaml": "vertex-ai",
+}
+"""All manifests of deploy/, and what reads them. Cloud Build fills its own `${…}`, so that file is taken as it is."""
+
+
+def check(kind: str, text: str) -> int:
+    """How many documents a manifest has, all of them valid. Raises Invalid otherwise."""
+    documents = [tree for tree in yaml.safe_load_all(text) if tree is not None]
+    for tree in documents:
+        CHECKS[kind](tree)
+    return len(documents)
+
+
+def example() -> dict[str, str]:
+    """The values of deploy/example.env."""
+    lines = (HERE / "example.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def fillings(text: str) -> list[str]:
+    """A template with all of its lines, and with those alone that are always there."""
+    least = {name: value for name, value in example().items() if name not in conditions(text)}
+    return [render(text, example()), render(text, least)]
+
+
+def check_all() -> int:
+    """Check every template, print a line each, and return how many are invalid."""
+    failed = 0
+    for name, kind in TEMPLATES.items():
+        text = (HERE / name).read_text()
+        try:
+            documents = max(check(kind, filled) for filled in ([text] if kind == "cloud-build" else fillings(text)))
+            print(f"deploy/{name}: valid ({kind}, {documents} object{'s' * (documents > 1)})")
+        except Invalid as error:
+            failed += 1
+            print(f"deploy/{name}: NOT VALID\n{error}", file=sys.stderr)
+    return failed
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.exit(1 if check_all() else 0)
+    if len(sys.argv) != 3 or sys.argv[1] not in CHECKS:
+        sys.exit(f"usage: {sys.argv[0]} [{'|'.join(CHECKS)} FILE]")
+    try:
+        check(sys.argv[1], Path(sys.argv[2]).read_text())
+    except Invalid as error:
+        sys.exit(f"error: {sys.argv[2]}: {error}")

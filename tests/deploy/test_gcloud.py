@@ -1,0 +1,66 @@
+"""The commands that the scripts would run, held against the argument lists of `gcloud` itself. It calls nobody for that."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+GCLOUD = shutil.which("gcloud")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(GCLOUD is None, reason="gcloud is not here: its own argument lists cannot be asked"),
+]
+EVERYTHING = {"PUBLIC": "1", "TOKEN_SECRET": "a-token"}
+SCRIPTS = {
+    "cloud-run/deploy.sh": {},
+    "cloud-functions/deploy.sh": {},
+    "vertex-ai/train.sh": {},
+    "compute-engine/verify.sh": {},
+    "artifact-registry/create.sh": {},
+    "artifact-registry/push.sh": {},
+    "cloud-build/trigger.sh": {},
+}
+
+
+def names(structure: object) -> set[str]:
+    """All arguments of a command, in groups or not."""
+    if isinstance(structure, list):
+        return set().union(*map(names, structure))
+    if not isinstance(structure, dict):
+        return set()
+    own = {structure["name"]} if "name" in structure else set()
+    return own | names(structure.get("arguments")) | names(structure.get("group"))
+
+
+def problems(command: list[str], config: str) -> list[str]:
+    """What `gcloud` does not know of a command."""
+    environment = os.environ | {"CLOUDSDK_CONFIG": config, "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true"}
+    lint = [str(GCLOUD), "meta", "lint-gcloud-commands", f"--command-string={shlex.join(command)}"]
+    done = subprocess.run(lint, env=environment, capture_output=True, text=True)
+    if done.returncode or not done.stdout:
+        return [f"{shlex.join(command)}: {done.stderr}"]
+    found = json.loads(done.stdout)[0]
+    if not found["success"]:
+        return [f"{shlex.join(command)}: {found['error_message']}"]
+    known = names(found["args_structure"])
+    flags = [word[2:].partition("=")[0] for word in command if word.startswith("--")]
+    return [f"{shlex.join(command)}: no flag --{flag}" for flag in flags if flag not in known and flag[:3] != "no-"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_gcloud_knows_every_command_and_flag(desk, tmp_path, script):
+    done = desk.run(script, "--dry-run", names=EVERYTHING | SCRIPTS[script])
+    assert done.code == 0, done.err
+    commands = [command for command in done.commands if command[0] == "gcloud"]
+    assert commands
+    assert [problem for command in commands for problem in problems(command, str(tmp_path))] == []
+
+
+def test_a_flag_that_gcloud_does_not_have_is_found(tmp_path):
+    assert problems(["gcloud", "run", "services", "replace", "x.yaml", "--regions=r"], str(tmp_path))
+    assert problems(["gcloud", "run", "service", "replace", "x.yaml"], str(tmp_path))

@@ -1,0 +1,76 @@
+"""Every manifest is valid for its reader's own schema, and the checks refuse one that is not."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import REPOSITORY
+from render import render
+
+pytestmark = pytest.mark.slow
+
+DEPLOY = REPOSITORY / "deploy"
+
+
+def example() -> dict[str, str]:
+    lines = (DEPLOY / "example.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def validate(validators: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(validators / "bin/python"), "deploy/validate.py", *arguments]
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+
+
+def test_every_manifest_is_valid(validators):
+    done = validate(validators)
+    assert done.returncode == 0, done.stderr
+    said = set(re.findall(r"^deploy/(\S+): valid", done.stdout, re.MULTILINE))
+    assert said == {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.glob("*/*.yaml")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "template", "right", "wrong", "named"),
+    [
+        ("cloud-run", "cloud-run/service.yaml", "startupProbe:", "startProbe:", "startProbe"),
+        ("cloud-run", "cloud-run/service.yaml", "timeoutSeconds: 60", "timeoutSeconds: long", "long"),
+        ("vertex-ai", "vertex-ai/job.yaml", "replicaCount: 1", "replicas: 1", "replicas"),
+        ("vertex-ai", "vertex-ai/job-gpu.yaml", "${ACCELERATOR}", "NVIDIA_L5", "NVIDIA_L5"),
+        ("cloud-build", "cloud-build/cloudbuild.yaml", "machineType:", "machine:", "machine"),
+        ("kubernetes", "kubernetes/service.yaml", "readOnlyRootFilesystem:", "readOnlyRoot:", "readOnlyRoot"),
+        ("kubernetes", "kubernetes/service.yaml", "minReplicas:", "minimum:", "minimum"),
+        ("pytorch-job", "kubernetes/training.yaml", "backoffLimit:", "backOffLimit:", "backOffLimit"),
+        ("pytorch-job", "kubernetes/training.yaml", "claimName:", "claim:", "claim"),
+        ("azure-ml", "azure/job.yaml", "instance_count:", "instances:", "instances"),
+        ("container-app", "azure/container-app.yaml", "targetPort:", "port:", "port"),
+        ("container-app", "azure/container-app.yaml", "failureThreshold:", "failures:", "failures"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_its_name(validators, tmp_path, kind, template, right, wrong, named):
+    text = (DEPLOY / template).read_text()
+    assert right in text
+    file = tmp_path / "wrong.yaml"
+    file.write_text(render(text.replace(right, wrong, 1), example()) if kind != "cloud-build" else text.replace(right, wrong, 1))
+    done = validate(validators, kind, str(file))
+    assert done.returncode == 1
+    assert named in done.stderr
+
+
+def test_shellcheck_finds_nothing(validators):
+    scripts = sorted(map(str, [*DEPLOY.glob("*.sh"), *DEPLOY.glob("*/*.sh")]))
+    done = subprocess.run([validators / "bin/shellcheck", "-x", *scripts], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_has_a_value_for_every_name_and_no_other():
+    asked = set()
+    for template in DEPLOY.glob("*/*.yaml"):
+        if template.parent.name != "cloud-build":
+            asked |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", template.read_text()))
+            asked |= set(re.findall(r"# if ([A-Z_]+)$", template.read_text(), re.MULTILINE))
+    assert set(example()) == asked
