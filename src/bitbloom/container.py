@@ -7,6 +7,7 @@ With podman, two builds from one commit and one base image give one image id: ev
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -137,7 +138,8 @@ def training(options: Options, wheels: Path | None) -> tuple[str, str]:
             shutil.copy2(wheel, Path(temporary) / "wheels")
         said = {"org.opencontainers.image.title": "BitBloom training", "org.opencontainers.image.revision": commit}
         tags = [image, f"{options.image}:latest"]
-        builder.build(RECIPES / "training.Containerfile", Path(temporary), tags, {"BASE_IMAGE": base}, said)
+        values = {"BASE_IMAGE": base, "ACCEL": os.environ.get("ACCEL", "cpu")}
+        builder.build(RECIPES / "training.Containerfile", Path(temporary), tags, values, said)
     return image, builder.id(image)
 
 
