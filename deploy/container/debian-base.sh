@@ -10,6 +10,7 @@ more=${3:+,$3}
 root=$(mktemp)
 trap 'rm -f "$root"' EXIT
 export SOURCE_DATE_EPOCH=315532800
+# shellcheck disable=SC2016 -- the hook's own $1 is the new root
 mmdebstrap --quiet --mode=root --variant=minbase --include="python3,python3-pip,python3-venv,ca-certificates,libgomp1$more" \
     --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Check-Valid-Until "false"' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
