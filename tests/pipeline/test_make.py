@@ -110,6 +110,8 @@ def test_help_lists_every_target_with_a_line_of_its_own_in_groups(project):
     assert [line.split()[0] for line in shown.splitlines() if line and not line.startswith(" ")] == [
         "Build",
         "Use",
+        "Containers",
+        "Results",
         "Check",
         "Deploy",
         "Maintain",
