@@ -9,5 +9,5 @@ need PROJECT 'the id of your Google Cloud project' \
     REPOSITORY 'the name of the repository of images'
 
 run gcloud artifacts repositories create "$REPOSITORY" "--project=$PROJECT" "--location=$REGION" --repository-format=docker \
-    --immutable-tags '--description=BitBloom: services and training, named by content'
+    --immutable-tags
 run gcloud artifacts repositories describe "$REPOSITORY" "--project=$PROJECT" "--location=$REGION" '--format=value(registryUri)'

@@ -7,10 +7,11 @@ image=$1
 backend=${2:-podman}
 more=${3:+,$3}
 
-root=$(mktemp)
-trap 'rm -f "$root"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root.tar # by its ending mmdebstrap knows what to write
 export SOURCE_DATE_EPOCH=315532800
-# shellcheck disable=SC2016 -- the hook's own $1 is the new root
+# shellcheck disable=SC2016 # the hook has a $1 of its own: the new root
 mmdebstrap --quiet --mode=root --variant=minbase --include="python3,python3-pip,python3-venv,ca-certificates,libgomp1$more" \
     --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Check-Valid-Until "false"' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \

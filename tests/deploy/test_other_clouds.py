@@ -21,7 +21,6 @@ EXPECTED = {
             "--location=europe-west4",
             "--repository-format=docker",
             "--immutable-tags",
-            "--description=BitBloom: services and training, named by content",
         ],
         [
             "gcloud",
@@ -110,7 +109,13 @@ def test_a_script_says_what_is_missing(desk, script, name):
 
 def test_every_script_has_its_expected_commands_somewhere():
     elsewhere = {"cloud-run/deploy.sh", "cloud-functions/deploy.sh", "cloud-functions/source.sh", "vertex-ai/train.sh"}
-    elsewhere |= {"compute-engine/verify.sh", "compute-engine/startup.sh", "container/debian-base.sh", "torchserve/archive.sh", "torchserve/serve.sh"}
+    elsewhere |= {
+        "compute-engine/verify.sh",
+        "compute-engine/startup.sh",
+        "container/debian-base.sh",
+        "torchserve/archive.sh",
+        "torchserve/serve.sh",
+    }
     deploy = REPOSITORY / "deploy"
     assert {path.relative_to(deploy).as_posix() for path in deploy.glob("*/*.sh")} == set(EXPECTED) | elsewhere
 
