@@ -11,6 +11,7 @@ OWN = $(or $(PHOTOS),$(TWEETS),$(CAPTIONS))
 PYTHON ?= python3.11
 BACKEND ?= $(if $(shell command -v podman),podman,docker)
 IMAGE ?= bitbloom/$(TARGET)
+TRAINING_IMAGE ?= bitbloom/training
 image_options = --backend '$(BACKEND)' --base-image '$(BASE_IMAGE)' --index '$(INDEX)' $(if $(CA),--ca '$(CA)')
 
 SHELL := /bin/sh
@@ -95,7 +96,7 @@ run-container: ## Run it on PORT (3000): not as root, read-only, with no capabil
 
 .PHONY: training-image
 training-image: $(STATE)/venv-$(ACCEL) ## Build an image that holds this commit and its packages, to train in
-	@bitbloom training-image $(image_options) $(if $(WHEELS),--wheels '$(WHEELS)')
+	@bitbloom training-image --image '$(TRAINING_IMAGE)' $(image_options) $(if $(WHEELS),--wheels '$(WHEELS)')
 
 ##@ Results
 

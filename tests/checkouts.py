@@ -28,7 +28,10 @@ def checkout(folder: Path) -> Path:
         (folder / ".bitbloom" / stamp).touch()
     if (ROOT / graph.CURRENT).exists():  # else each checkout composes every target once more
         shutil.copy2(ROOT / graph.CURRENT, folder / graph.CURRENT)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    with (folder / ".git/info/exclude").open("a") as excluded:
+        excluded.write("/.venv\n")  # .gitignore means a folder
+    for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 

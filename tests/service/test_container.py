@@ -20,8 +20,9 @@ from bitbloom import container
 from bitbloom.container import Options
 from bitbloom.errors import BitBloomError
 from bitbloom.serving.predictor import Predictor
+from bitbloom.stages import package
 from checkouts import ROOT, TARGET, checkout, environment
-from standin import COLOURS, free_port, photo
+from standin import COLOURS, free_port, make_target, photo, write_workspace
 
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 IMAGE = "bitbloom-test/petals"
@@ -80,11 +81,21 @@ def options(base: str, image: str = IMAGE) -> Options:
 
 
 @pytest.fixture(scope="module")
-def image(base: str, workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in's workspace, packaged with the lock that services have, which can be installed."""
+    folder = write_workspace(tmp_path_factory.mktemp("real"))
+    shutil.copyfile(ROOT / "requirements-serve.lock", folder / "requirements-serve.lock")
+    with contextlib.chdir(folder):
+        package.run(make_target())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(base: str, real: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Name and id of the image of the stand-in's Bento."""
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(ROOT):
         patch.setenv("BENTOML_HOME", str(tmp_path_factory.mktemp("bentoml")))
-        yield container.containerize(workspace / "dist/petals.bento", options(base))
+        yield container.containerize(real / "dist/petals.bento", options(base))
     forget()
 
 
@@ -125,9 +136,9 @@ def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @container_test
-def test_an_answer_through_the_published_port_is_that_of_the_model(url, workspace):
+def test_an_answer_through_the_published_port_is_that_of_the_model(url, real):
     data = photo(COLOURS["poppy"])
-    expected = Predictor.open(workspace / "models/petals").answer(data)
+    expected = Predictor.open(real / "models/petals").answer(data)
     found = httpx.post(f"{url}/predict", files={"image": data}, timeout=30).json()
     assert {key: found[key] for key in expected} == expected
 
@@ -181,17 +192,17 @@ def test_an_image_is_smaller_than_700_megabytes(image):
 
 
 @container_test
-def test_a_second_build_from_nothing_gives_the_same_id(image, base, workspace):
+def test_a_second_build_from_nothing_gives_the_same_id(image, base, real):
     forget()
     with contextlib.chdir(ROOT):
-        assert container.containerize(workspace / "dist/petals.bento", options(base)) == image
+        assert container.containerize(real / "dist/petals.bento", options(base)) == image
 
 
 @container_test
 def test_a_training_image_builds_the_claimed_bytes_without_a_network(base, tmp_path):
     folder, name = checkout(tmp_path / "checkout"), "bitbloom-test/training"
     wheels = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS") or ""
-    asked = [f"BASE_IMAGE={base}", f"IMAGE={name}", f"CA={BUNDLE if BUNDLE.is_file() else ''}", f"WHEELS={wheels}"]
+    asked = [f"BASE_IMAGE={base}", f"TRAINING_IMAGE={name}", f"CA={BUNDLE if BUNDLE.is_file() else ''}", f"WHEELS={wheels}"]
     subprocess.run(["make", "training-image", "BACKEND=podman", *asked], cwd=folder, env=environment(folder), check=True)
     try:
         words = f"make all {TARGET} && git status --porcelain"
