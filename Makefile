@@ -92,6 +92,7 @@ containerize: $(call stamp,package) ## Build the container image of the target's
 run-container: ## Run it on PORT (3000): not as root, read-only, with no capabilities
 	@echo "http://127.0.0.1:$(PORT)"
 	@exec $(BACKEND) run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
+		--health-cmd "python -c \"import urllib.request as r; r.urlopen('http://127.0.0.1:3000/readyz', timeout=2)\"" \
 		--env BITBLOOM_TOKEN --publish 127.0.0.1:$(PORT):3000 $(IMAGE):latest
 
 .PHONY: training-image

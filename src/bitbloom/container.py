@@ -80,9 +80,9 @@ class Builder:
         )
 
     def timing(self) -> list[str]:
-        """Options that fix the times in an image, as `name=value`; and docker's form of one, which can have a health check."""
+        """Options that fix the times in an image, as `name=value`. The OCI's form of one: docker's names what podman chose at random."""
         if self.backend == "podman":
-            return ["format=docker", f"timestamp={TIMESTAMP}"]
+            return ["format=oci", f"timestamp={TIMESTAMP}"]
         return [f"build-arg=SOURCE_DATE_EPOCH={TIMESTAMP}"]
 
     def run(self, command: Sequence[str], what: str) -> None:

@@ -136,6 +136,13 @@ def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @container_test
+def test_a_second_build_from_nothing_gives_the_same_id(image, base, real):
+    forget()
+    with contextlib.chdir(ROOT):
+        assert container.containerize(real / "dist/petals.bento", options(base)) == image
+
+
+@container_test
 def test_an_answer_through_the_published_port_is_that_of_the_model(url, real):
     data = photo(COLOURS["poppy"])
     expected = Predictor.open(real / "models/petals").answer(data)
@@ -189,13 +196,6 @@ def test_a_container_without_a_network_answers_itself(image):
 @container_test
 def test_an_image_is_smaller_than_700_megabytes(image):
     assert int(podman("image", "inspect", "--format", "{{.Size}}", image[0])) < 700_000_000
-
-
-@container_test
-def test_a_second_build_from_nothing_gives_the_same_id(image, base, real):
-    forget()
-    with contextlib.chdir(ROOT):
-        assert container.containerize(real / "dist/petals.bento", options(base)) == image
 
 
 @container_test
