@@ -80,7 +80,7 @@ class Builder:
         )
 
     def timing(self) -> list[str]:
-        """Options that fix the times in an image, as `name=value`. The OCI's form of one: docker's names what podman chose at random."""
+        """Options that fix the times in an image, as `name=value`. In docker's form podman notes names it chose at random."""
         if self.backend == "podman":
             return ["format=oci", f"timestamp={TIMESTAMP}"]
         return [f"build-arg=SOURCE_DATE_EPOCH={TIMESTAMP}"]
