@@ -58,9 +58,12 @@ let
 
   venv =
     what:
-    pkgs.runCommand "bitbloom-venv" { nativeBuildInputs = [ pkgs.python311 ]; } ''
-      sh ${./venv.sh} ${python} ${locks.${what}} ${wheelhouse what} "$out"
-    '';
+    if known ? ${what} then
+      pkgs.runCommand "bitbloom-venv" { nativeBuildInputs = [ pkgs.python311 ]; } ''
+        sh ${./venv.sh} ${python} ${locks.${what}} ${wheelhouse what} "$out"
+      ''
+    else
+      wheelhouse what;
 in
 {
   wheelhouse = wheelhouse "wheelhouse";

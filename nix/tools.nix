@@ -15,8 +15,6 @@ let
     pkgs.gnused
     pkgs.gnutar
     pkgs.gzip
-    pkgs.hostname
-    pkgs.unzip
     pkgs.xz
   ];
 
