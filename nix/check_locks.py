@@ -18,8 +18,9 @@ def faults(text: str) -> Iterator[str]:
     """What is wrong with a lock, one line each."""
     hashes_expected = False
     for number, line in enumerate(text.splitlines(), start=1):
-        if not (HASH if hashes_expected else PACKAGE).fullmatch(line):
-            yield f"line {number}: {line[:80]!r} is no {'hash' if hashes_expected else 'name with a version, and hashes after it'}"
+        form, what = (HASH, "hash") if hashes_expected else (PACKAGE, "name with a version, and hashes after it")
+        if not form.fullmatch(line):
+            yield f"line {number}: {line[:80]!r} is no {what}"
         hashes_expected = line.endswith("\\")
     if hashes_expected:
         yield "the last package has no end"
