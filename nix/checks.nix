@@ -17,7 +17,7 @@ let
 in
 {
   lock = check "lock" [ pkgs.python311 ] "python3.11 -B nix/check_locks.py requirements*.lock";
-  format = check "format" [ pkgs.nixfmt ] "nixfmt --check flake.nix nix/*.nix tests/nix/stub/*.nix";
+  format = check "format" [ pkgs.nixfmt ] "nixfmt --check flake.nix nix/*.nix";
   scripts = check "scripts" [ pkgs.shellcheck ] "shellcheck nix/*.sh";
 }
 // lib.optionalAttrs (known ? ${pkgs.stdenv.hostPlatform.system}) {

@@ -29,7 +29,7 @@ for what in wheelhouse serve-wheelhouse; do
     fi
     sh nix/wheelhouse.sh "$system" "$PYTHON" "$lock" "$work/$what"
     entry=$(echo "$entry" | jq --arg what "$what" --arg lock "$(sha256sum "$lock" | cut -d' ' -f1)" \
-        --arg hash "$(nix hash path --type sha256 --sri "$work/$what")" '.[$what] = {hash: $hash, lock: $lock}')
+        --arg hash "$(nix hash path "$work/$what")" '.[$what] = {hash: $hash, lock: $lock}')
 done
 jq --sort-keys --arg system "$system" --argjson entry "$entry" '.[$system] = $entry' nix/hashes.json > "$work/hashes.json"
 cat "$work/hashes.json" > nix/hashes.json

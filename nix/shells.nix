@@ -10,12 +10,15 @@ let
     # On NixOS, programs that come in wheels (uv, ruff) start through nix-ld, where that is enabled.
     export NIX_LD=${pkgs.stdenv.cc.bintools.dynamicLinker} NIX_LD_LIBRARY_PATH=${libraryPath}
     # Rootless podman needs two setuid programs, and nothing in the Nix store can be setuid: these are the host's.
-    for helper in newuidmap newgidmap; do
-      if found=$(PATH=$host_path; command -v "$helper"); then
-        mkdir -p .bitbloom/setuid && ln -sf "$found" ".bitbloom/setuid/$helper"
-        PATH=$PWD/.bitbloom/setuid:''${PATH#"$PWD/.bitbloom/setuid:"}
-      fi
-    done
+    if [ -f flake.nix ]; then
+      mkdir -p .bitbloom/setuid
+      for helper in newuidmap newgidmap; do
+        found=$(PATH=$host_path; command -v "$helper") || continue
+        found=$(readlink -f "$found") # a shell inside of a shell finds the link
+        ln -sf "$found" ".bitbloom/setuid/$helper"
+      done
+      PATH=$PWD/.bitbloom/setuid:$PATH
+    fi
   '';
 
   shell =

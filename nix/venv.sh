@@ -17,5 +17,5 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_CONFIG_FILE=/dev/n
 sed -n '/^setuptools==/,/[^\\]$/p' "$lock" > "$work/setuptools.txt"
 for requirements in "$work/setuptools.txt" "$lock"; do
     "$work/tools/bin/python" -m pip --quiet --python "$venv/bin/python" install --no-index --find-links "$wheelhouse" \
-        --require-hashes --no-deps --no-build-isolation --no-compile --no-warn-script-location -r "$requirements"
+        --require-hashes --no-deps --use-pep517 --no-build-isolation --no-compile --no-warn-script-location -r "$requirements"
 done

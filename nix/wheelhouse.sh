@@ -23,7 +23,7 @@ manylinux='28 27 26 25 24 23 22 21 20 19 18 17'
 case $system in
     x86_64-linux) platforms="$(tags manylinux_2_%s_x86_64 $manylinux 12 5) $(tags manylinux%s_x86_64 2014 2010 1) --platform=linux_x86_64" ;;
     aarch64-linux) platforms="$(tags manylinux_2_%s_aarch64 $manylinux) --platform=manylinux2014_aarch64 --platform=linux_aarch64" ;;
-    aarch64-darwin) platforms="$(tags macosx_%s_0_arm64 14 13 12 11) $(tags macosx_%s_0_universal2 14 13 12 11) --platform=macosx_10_9_universal2" ;;
+    aarch64-darwin) platforms=--platform=macosx_14_0_arm64 ;; # pip knows the older ones of a Mac
     *) echo "error: no wheelhouse for $system: nix/wheelhouse.sh knows no platform tags of it" >&2; exit 1 ;;
 esac
 
