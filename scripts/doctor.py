@@ -57,11 +57,10 @@ def python(root: Path) -> Finding:
     wanted = (root / ".python-version").read_text(encoding="utf-8").strip()
     program = os.environ.get("PYTHON", f"python{wanted}")
     here = version(program, "--version")
-    name = f"Python ({program})"
     if here and (here == wanted or here.startswith(f"{wanted}.")):
-        return Finding(name, here, wanted)
-    advice = f"install Python {wanted} (Debian: python{wanted}-venv), name it with PYTHON=path, or use `nix develop`"
-    return Finding(name, here or "none", wanted, STOP, advice)
+        return Finding("Python", here, wanted)
+    advice = f"{program} is not Python {wanted}: install it, name it with PYTHON=path, or use `nix develop` (docs/toolchain.md)"
+    return Finding("Python", here or "none", wanted, STOP, advice)
 
 
 def venv_module(root: Path) -> Finding | None:

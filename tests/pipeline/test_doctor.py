@@ -80,9 +80,9 @@ def test_a_machine_with_what_a_build_needs_passes(machine):
 @pytest.mark.parametrize(
     ("change", "name", "advice"),
     [
-        (lambda machine: (machine.folder / "bin/python3.11").unlink(), "Python (python3.11)", "nix develop"),
-        (lambda machine: machine.program("python3.11", "Python 3.12.1"), "Python (python3.11)", "PYTHON=path"),
-        (lambda machine: machine.program("python3.11", "Python 3.1.1"), "Python (python3.11)", "PYTHON=path"),
+        (lambda machine: (machine.folder / "bin/python3.11").unlink(), "Python", "nix develop"),
+        (lambda machine: machine.program("python3.11", "Python 3.12.1"), "Python", "PYTHON=path"),
+        (lambda machine: machine.program("python3.11", "Python 3.1.1"), "Python", "PYTHON=path"),
         (lambda machine: machine.program("python3.11", "Python 3.11.9", code=1), "Python's venv", "python3.11-venv"),
         (lambda machine: machine.program("make", "GNU Make 3.81"), "make", "install make"),
         (lambda machine: (machine.folder / "bin/git").unlink(), "git", "install git"),
@@ -113,7 +113,7 @@ def test_another_system_and_a_full_disk_stop_a_build(machine, monkeypatch):
 def test_python_is_the_one_that_is_named(machine, monkeypatch):
     monkeypatch.setenv("PYTHON", "another")
     machine.program("another", "Python 3.11.1")
-    assert machine.findings()["Python (another)"].here == "3.11.1"
+    assert machine.findings()["Python"].here == "3.11.1"
 
 
 def test_the_venvs_uv_is_held_against_the_lock(machine):
