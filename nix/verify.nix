@@ -10,10 +10,13 @@ pkgs.writeShellApplication {
   runtimeInputs = tools.default;
   text = ''
     target=''${1:-petals}
+    checkout=$(git rev-parse --show-toplevel)
     clone=$(mktemp -d)
     trap 'rm -rf "$clone"' EXIT
-    [ -z "$(git status --porcelain)" ] || echo "note: this verifies the commit; files here that are not committed have no part in it" >&2
-    git clone --quiet "$(git rev-parse --show-toplevel)" "$clone/bitbloom"
+    if [ -n "$(git status --porcelain)" ]; then
+      echo "note: what is not committed here has no part in this" >&2
+    fi
+    git clone --quiet "$checkout" "$clone/bitbloom"
     cd "$clone/bitbloom"
     unset PYTHONPATH PYTHONHOME
     export PYTHON=${pkgs.python311}/bin/python3.11
