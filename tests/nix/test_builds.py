@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +49,29 @@ def test_the_checks_pass(flake):
     for check, program in programs.items():
         if shutil.which(program):  # the stand-in for nixpkgs has no programs but the host's
             built(flake, f"checks.x86_64-linux.{check}")
+
+
+def test_a_small_venv_is_equal_when_made_again(tmp_path):
+    """The two scripts by themselves, without Nix: a wheel, compiled code, and a source archive that has to be built."""
+    text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    wanted = ("setuptools", "antlr4-python3-runtime", "pyyaml")
+    packages = [re.search(rf"^{name}==.*?[^\\]$", text, re.MULTILINE | re.DOTALL) for name in wanted]
+    lock, wheels, venv = tmp_path / "small.lock", tmp_path / "wheels", tmp_path / "venv"
+    lock.write_text("\n".join(package[0] for package in packages if package) + "\n", encoding="utf-8")
+    script("wheelhouse.sh", "x86_64-linux", sys.executable, str(lock), str(wheels))
+    assert len(list(wheels.iterdir())) == len(wanted)
+    made = []
+    for _ in range(2):
+        script("venv.sh", sys.executable, str(lock), str(wheels), str(venv))
+        made.append(
+            {path.relative_to(venv): path.read_bytes() for path in venv.rglob("*") if path.is_file() and not path.is_symlink()}
+        )
+        shutil.rmtree(venv)
+    assert made[0] == made[1]
+    assert not any(path.suffix == ".pyc" for path in made[0])
+
+
+def script(name: str, *words: str) -> None:
+    """Run a script of nix/."""
+    done = subprocess.run(["sh", str(REPOSITORY / "nix" / name), *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
