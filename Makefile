@@ -24,6 +24,7 @@ BIN := .venv/bin
 FAST := -m 'not slow and not realdata and not container and not emulated_cpu and not gpu' --numprocesses logical --dist worksteal
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=90
 STATE := .bitbloom
+VENV_SCRIPTS := scripts/venv.sh scripts/torch_source.sh scripts/project_environment.py
 LOCK := $(if $(filter cuda,$(ACCEL)),requirements-cuda.lock,requirements.lock)
 export PYTHON ACCEL
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -238,9 +239,17 @@ deploy-torchserve: ## Serve dist/TARGET.mar with TorchServe (archived upstream; 
 .PHONY: setup
 setup: $(STATE)/venv-$(ACCEL) ## Make .venv from the lock, hashes required
 
+.PHONY: doctor
+doctor: ## What this machine has beside what a build needs, and what to do about it; needs no venv
+	@python3 scripts/doctor.py
+
 .PHONY: lock
 lock: $(STATE)/venv-dev ## Resolve requirements*.in into the four locks, and those of benchmarks and deploy
 	@sh scripts/lock.sh
+
+.PHONY: nix-hashes
+nix-hashes: ## Download the locked packages with Nix and write their hashes to nix/hashes.json; after make lock
+	@sh nix/hashes.sh
 
 .PHONY: graph
 graph: $(STATE)/venv-$(ACCEL) ## Generate dvc.yaml, params/ and graph.mk from conf/ and the code
@@ -260,11 +269,11 @@ distclean: clean ## … and the venv, downloads and caches
 	rm -rf .venv $(STATE) .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/tmp
 	@if [ -z "$$(ls data/external/*.dvc 2>/dev/null)" ]; then rm -rf .dvc/cache; else echo "kept .dvc/cache: it holds your imported data"; fi
 
-$(STATE)/venv-cpu $(STATE)/venv-cuda: $(LOCK) pyproject.toml $(wildcard scripts/*)
+$(STATE)/venv-cpu $(STATE)/venv-cuda: $(LOCK) pyproject.toml $(VENV_SCRIPTS)
 	@sh scripts/venv.sh $(if $(filter-out cuda,$(ACCEL)),$(if $(wildcard $(STATE)/venv-dev),requirements-dev.lock,$(LOCK)),$(LOCK))
 	@mkdir -p $(STATE) && rm -f $(STATE)/venv-cuda $(if $(filter cuda,$(ACCEL)),$(STATE)/venv-cpu $(STATE)/venv-dev) && touch $@
 
-$(STATE)/venv-dev: requirements-dev.lock pyproject.toml $(wildcard scripts/*)
+$(STATE)/venv-dev: requirements-dev.lock pyproject.toml $(VENV_SCRIPTS)
 	@sh scripts/venv.sh requirements-dev.lock
 	@mkdir -p $(STATE) && rm -f $(STATE)/venv-* && touch $(STATE)/venv-cpu $@
 

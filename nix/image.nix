@@ -1,0 +1,61 @@
+# The service's image from the Bento of `petals`, without a Dockerfile, a base image or a network:
+#
+#     make package && nix-store --add-fixed sha256 dist/petals.bento
+#     nix build .#image && podman load < result
+#
+# Nix cannot build the Bento: a training needs the CPU's own instructions and minutes of all cores. It takes the one that
+# digests/petals.json names, by its hash, from wherever the store gets it. So evaluation stays pure, no path and no variable
+# has a say, and a Bento with one other bit is refused.
+{
+  pkgs,
+  libraries,
+  venv,
+}:
+let
+  claim = (pkgs.lib.importJSON ../digests/petals.json)."dist/petals.bento";
+
+  archive = pkgs.requireFile {
+    name = "petals.bento";
+    inherit (claim) sha256;
+    message = ''
+      The Bento that digests/petals.json names is not in the Nix store. Build it and add it:
+
+          make package && nix-store --add-fixed sha256 dist/petals.bento
+    '';
+  };
+
+  bento = pkgs.runCommand "bitbloom-petals-bento" { nativeBuildInputs = [ pkgs.xz ]; } ''
+    mkdir "$out"
+    tar -xJf ${archive} -C "$out"
+  '';
+in
+pkgs.dockerTools.buildLayeredImage {
+  name = "bitbloom/petals";
+  tag = "nix-${builtins.substring 0 12 claim.sha256}";
+  # /tmp is the only place a container of this image writes to.
+  extraCommands = "mkdir -m 1777 tmp";
+  config = {
+    Cmd = [
+      "${venv}/bin/python"
+      "-m"
+      "bentoml"
+      "serve"
+      "${bento}"
+      "--host"
+      "0.0.0.0"
+      "--port"
+      "3000"
+    ];
+    Env = [
+      "BENTOML_DO_NOT_TRACK=True"
+      "BENTOML_HOME=/tmp/bentoml"
+      "HOME=/tmp"
+      "LD_LIBRARY_PATH=${pkgs.lib.makeLibraryPath libraries}"
+      "PATH=${venv}/bin"
+      "PYTHONDONTWRITEBYTECODE=1"
+    ];
+    ExposedPorts."3000/tcp" = { };
+    Labels."bitbloom.bento.sha256" = claim.sha256;
+    User = "1034:1034";
+  };
+}

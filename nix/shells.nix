@@ -1,0 +1,52 @@
+# `nix develop`: what a build needs. `nix develop .#deploy`: and the command-line tools of the other clouds.
+{ pkgs, tools }:
+let
+  inherit (pkgs) lib;
+  inherit (pkgs.stdenv.hostPlatform) isLinux;
+  libraryPath = lib.makeLibraryPath tools.libraries;
+
+  linuxHook = ''
+    export LD_LIBRARY_PATH=${libraryPath}
+    # On NixOS, programs that come in wheels (uv, ruff) start through nix-ld, where that is enabled.
+    export NIX_LD=${pkgs.stdenv.cc.bintools.dynamicLinker} NIX_LD_LIBRARY_PATH=${libraryPath}
+    # Rootless podman needs two setuid programs, and nothing in the Nix store can be setuid: these are the host's.
+    if [ -f flake.nix ]; then
+      mkdir -p .bitbloom/setuid
+      for helper in newuidmap newgidmap; do
+        found=$(PATH=$host_path; command -v "$helper") || continue
+        found=$(readlink -f "$found") # a shell inside of a shell finds the link
+        ln -sf "$found" ".bitbloom/setuid/$helper"
+      done
+      PATH=$PWD/.bitbloom/setuid:$PATH
+    fi
+  '';
+
+  shell =
+    packages:
+    pkgs.mkShellNoCC {
+      name = "bitbloom";
+      inherit packages;
+      shellHook = ''
+        # `nix develop` leaves the host's PATH behind its own. Here a missing program is an error, not the host's.
+        host_path=$PATH
+        export PATH=${lib.makeBinPath packages}
+        export PYTHON=${pkgs.python311}/bin/python3.11
+        export PYTHONNOUSERSITE=1
+        # SOURCE_DATE_EPOCH is of Nix's own builds: what is built here gets its times from BitBloom, as without Nix.
+        unset PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV CONDA_PREFIX LD_PRELOAD SOURCE_DATE_EPOCH
+        case ''${SSL_CERT_FILE:-/no-cert-file.crt} in # what Nix's builds see
+          /no-cert-file.crt) SSL_CERT_FILE=${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt ;;
+        esac
+        export SSL_CERT_FILE NIX_SSL_CERT_FILE=$SSL_CERT_FILE
+        ${lib.optionalString isLinux linuxHook}
+        unset host_path
+        if [ -x .venv/bin/python ] && [ "$(readlink -f .venv/bin/python)" != "$(readlink -f "$PYTHON")" ]; then
+          echo "note: .venv has another Python than this shell: rm -rf .venv .bitbloom/venv-* lets make build it again" >&2
+        fi
+      '';
+    };
+in
+{
+  default = shell tools.default;
+  deploy = shell (tools.default ++ tools.deploy);
+}

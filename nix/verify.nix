@@ -1,0 +1,27 @@
+# `nix run .#verify -- TARGET`: build the commit that is checked out again, in a fresh clone, and compare every digest.
+# Python and the tools are Nix's, the packages come from the wheelhouse; the rest is `make verify`, as without Nix.
+{
+  pkgs,
+  tools,
+  wheelhouse,
+}:
+pkgs.writeShellApplication {
+  name = "bitbloom-verify";
+  runtimeInputs = tools.default;
+  text = ''
+    target=''${1:-petals}
+    checkout=$(git rev-parse --show-toplevel)
+    clone=$(mktemp -d)
+    trap 'rm -rf "$clone"' EXIT
+    if [ -n "$(git status --porcelain)" ]; then
+      echo "note: what is not committed here has no part in this" >&2
+    fi
+    git clone --quiet "$checkout" "$clone/bitbloom"
+    cd "$clone/bitbloom"
+    unset PYTHONPATH PYTHONHOME
+    export PYTHON=${pkgs.python311}/bin/python3.11
+    export LD_LIBRARY_PATH=${pkgs.lib.makeLibraryPath tools.libraries}
+    PIP_NO_INDEX=1 PIP_FIND_LINKS=${wheelhouse} UV_OFFLINE=1 make setup
+    make verify "TARGET=$target"
+  '';
+}

@@ -1,0 +1,238 @@
+"""What this machine has, beside what a build needs, and what to do about each difference: make doctor
+
+Needs no venv and no package, only Python 3.8 or later. Exit code 1 when something here stops a build.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CPUINFO = Path("/proc/cpuinfo")
+MEMINFO = Path("/proc/meminfo")
+
+PORTABLE = {"avx2", "fma"}
+"""The code that the portable profile holds every library to."""
+FAST = {"avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_bf16": "AMX"}
+"""What the fast profile is fast by, as the kernel names it."""
+DISK_GB, MEMORY_GB = 5, 4
+"""A venv, a build of petals and its cache; the workers of a training and the graph's tools beside them."""
+
+OK, NOTE, STOP = "ok", "note", "STOP"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, what is here, what is wanted, and what to do where they differ."""
+
+    name: str
+    here: str
+    wanted: str
+    state: str = OK
+    advice: str = ""
+
+
+def version(*command: str) -> str | None:
+    """The first version number that a program prints; None where it does not run."""
+    if not shutil.which(command[0]):
+        return None
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"\d+(\.\d+)+", done.stdout) if done.returncode == 0 else None
+    return found[0] if found else None
+
+
+def python(root: Path) -> Finding:
+    """The Python that the venv is made with, beside .python-version."""
+    wanted = (root / ".python-version").read_text(encoding="utf-8").strip()
+    program = os.environ.get("PYTHON", f"python{wanted}")
+    here = version(program, "--version")
+    if here and (here == wanted or here.startswith(f"{wanted}.")):
+        return Finding("Python", here, wanted)
+    advice = f"{program} is not Python {wanted}: install it, name it with PYTHON=path, or use `nix develop` (docs/toolchain.md)"
+    return Finding("Python", here or "none", wanted, STOP, advice)
+
+
+def venv_module(root: Path) -> Finding | None:
+    """Whether Python can make a venv: Debian has that in a package of its own."""
+    wanted = (root / ".python-version").read_text(encoding="utf-8").strip()
+    program = os.environ.get("PYTHON", f"python{wanted}")
+    if not shutil.which(program):
+        return None
+    done = subprocess.run([program, "-c", "import ensurepip, venv"], stderr=subprocess.DEVNULL)
+    if done.returncode == 0:
+        return Finding("Python's venv", "yes", "yes")
+    return Finding("Python's venv", "no", "yes", STOP, f"Debian and Ubuntu: apt-get install python{wanted}-venv")
+
+
+def uv(root: Path) -> Finding:
+    """uv of the venv, beside the lock's."""
+    lock = (root / "requirements.lock").read_text(encoding="utf-8")
+    locked = re.search(r"^uv==(\S+)", lock, re.MULTILINE)
+    wanted = locked[1] if locked else "none"
+    here = version(str(root / ".venv/bin/uv"), "--version")
+    if here == wanted:
+        return Finding("uv (.venv)", here, wanted)
+    return Finding("uv (.venv)", here or "none", wanted, NOTE, "`make setup` installs the locked one")
+
+
+def packages(root: Path) -> Finding:
+    """Whether .venv is there, and made from the locks as they are now."""
+    stamps = [path for path in (root / ".bitbloom").glob("venv-*") if path.is_file()]
+    if not (root / ".venv/bin/python").exists() or not stamps:
+        return Finding(".venv", "none", "from the locks", NOTE, "`make setup` makes it; `make all` does so by itself")
+    newest = max(path.stat().st_mtime for path in stamps)
+    if newest < (root / "requirements.lock").stat().st_mtime:
+        return Finding(".venv", "older than requirements.lock", "from the locks", NOTE, "the next make brings it up to date")
+    return Finding(".venv", "from the locks", "from the locks")
+
+
+def tool(name: str, why: str, needed: bool = False, oldest: str = "") -> Finding:
+    """A program that make or the tests call."""
+    here = version(name, "--version")
+    wanted = f"{oldest} or later" if oldest else "any"
+    if here and (not oldest or numbers(here) >= numbers(oldest)):
+        return Finding(name, here, wanted)
+    return Finding(name, here or "none", wanted, STOP if needed else NOTE, f"install {name}: {why}")
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """A version to compare by."""
+    return tuple(map(int, text.split(".")))
+
+
+def backend() -> Finding:
+    """What builds container images."""
+    for name in ("podman", "docker"):
+        here = version(name, "--version")
+        if here:
+            return Finding("containers", f"{name} {here}", "podman or docker")
+    return Finding("containers", "none", "podman or docker", NOTE, "install podman: `make containerize` builds with it")
+
+
+def flags() -> set[str]:
+    """The CPU's flags as the kernel names them; empty where the system does not tell."""
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
+def system() -> Finding:
+    """Operating system and architecture, beside what the locks are for."""
+    here, wanted = f"{platform.system()} {platform.machine()}", "Linux x86_64"
+    if here == wanted:
+        return Finding("system", here, wanted)
+    return Finding("system", here, wanted, STOP, "the locks are for x86-64 Linux: use such a machine, a VM or a container")
+
+
+def cpu(known: set[str]) -> Iterator[Finding]:
+    """Instruction sets, and the numerics profiles that they allow."""
+    shown = " ".join(name for name in (*sorted(PORTABLE), *FAST) if name in known)
+    if known >= PORTABLE:
+        yield Finding("instruction sets", shown, "avx2 fma")
+        yield Finding("profile portable", "yes", "yes")
+    else:
+        advice = "the portable profile, which the claims are of, needs a CPU with AVX2: build on another machine"
+        yield Finding("instruction sets", shown or "not told", "avx2 fma", STOP, advice)
+    has = [title for flag, title in FAST.items() if flag in known]
+    wanted = "AVX-512, bf16 or AMX"
+    if len(has) > 1:
+        yield Finding("profile fast", f"yes ({', '.join(has)})", wanted)
+    else:
+        advice = "`numerics=fast` runs here too, but this CPU does not compute in bf16: portable is the one to use"
+        yield Finding("profile fast", "slow", wanted, NOTE, advice)
+
+
+def threads() -> Finding:
+    """How many cores this process may use, and the workers that training takes of them."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(8, 1 << (here.bit_length() - 1))
+    return Finding("threads", f"{here} (training takes {workers} of them)", "any number: it changes the time, not the bytes")
+
+
+def disk(root: Path) -> Finding:
+    """Free space where the repository is."""
+    free = shutil.disk_usage(str(root)).free / 1e9
+    wanted = f"{DISK_GB} GB"
+    if free >= DISK_GB:
+        return Finding("free disk", f"{free:.0f} GB", wanted)
+    return Finding("free disk", f"{free:.1f} GB", wanted, STOP, "free some: `make distclean` removes the venv and caches")
+
+
+def memory() -> Finding:
+    """Memory that is available now."""
+    wanted = f"{MEMORY_GB} GB"
+    try:
+        told = re.search(r"^MemAvailable:\s+(\d+)", MEMINFO.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        told = None
+    if not told:
+        return Finding("free memory", "not told", wanted, NOTE, "this system does not say how much is free")
+    free = int(told[1]) * 1024 / 1e9
+    if free >= MEMORY_GB:
+        return Finding("free memory", f"{free:.0f} GB", wanted)
+    return Finding("free memory", f"{free:.1f} GB", wanted, NOTE, "WORKERS=1 needs the least, and gives the same bytes")
+
+
+def gpu() -> Finding:
+    """What nvidia-smi says."""
+    wanted = "none; `cuda` needs one"
+    if not shutil.which("nvidia-smi"):
+        return Finding("GPU", "none", wanted)
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        return Finding("GPU", "nvidia-smi fails", wanted, NOTE, "the driver does not answer: `nvidia-smi` says why")
+    return Finding("GPU", "; ".join(done.stdout.strip().splitlines()), wanted, OK, "ACCEL=cuda builds with it")
+
+
+def findings(root: Path) -> Iterator[Finding]:
+    """Everything that is looked at, in the order it is shown."""
+    yield system()
+    yield python(root)
+    has_venv = venv_module(root)
+    if has_venv:
+        yield has_venv
+    yield uv(root)
+    yield packages(root)
+    yield tool("make", "it is the front door", needed=True, oldest="4.0")
+    yield tool("git", "builds and claims name a commit", needed=True)
+    yield tool("curl", "the README's examples use it")
+    yield tool("strace", "`make hermetic` watches a build with it")
+    yield tool("nix", "`nix develop` brings every other tool (docs/toolchain.md); a build does without")
+    yield backend()
+    yield from cpu(flags())
+    yield threads()
+    yield disk(root)
+    yield memory()
+    yield gpu()
+
+
+def show(found: list[Finding], write: Callable[[str], object] = print) -> int:
+    """Print the table, then what to do. Returns the exit code."""
+    rows = [("", "here", "wanted", ""), *((one.name, one.here, one.wanted, one.state) for one in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        write("  ".join([*(row[column].ljust(widths[column]) for column in range(3)), row[3]]).rstrip())
+    for one in found:
+        if one.advice:
+            write(f"{one.name}: {one.advice}")
+    stops = [one.name for one in found if one.state == STOP]
+    write(f"a build stops here because of: {', '.join(stops)}" if stops else "nothing here stops a build")
+    return int(bool(stops))
+
+
+if __name__ == "__main__":
+    sys.exit(show(list(findings(ROOT))))

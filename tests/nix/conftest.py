@@ -1,0 +1,79 @@
+"""Nix for the tests: one user, no daemon, no network but that of a fixed-output build, and a stand-in for nixpkgs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STUB = REPOSITORY / "tests/nix/stub"
+PARTS = ("flake.nix", "flake.lock", "nix", "digests", "tests/nix/stub")
+CONFIGURATION = """
+experimental-features = nix-command flakes
+sandbox = false
+build-users-group =
+substituters =
+flake-registry =
+"""
+
+
+@dataclass(frozen=True)
+class Flake:
+    """A copy of the flake and of what it reads, without data and caches, which Nix would copy to its store."""
+
+    folder: Path
+
+    def run(self, *words: str, stub: bool = True, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """`nix` with these words, in the copy."""
+        options = ["--override-input", "nixpkgs", f"path:{STUB}", "--no-write-lock-file"] if stub else []
+        command, *rest = words
+        variables = os.environ | {"NIX_CONFIG": CONFIGURATION} | (environment or {})
+        return subprocess.run(
+            ["nix", command, *_with_options(rest, options)],
+            cwd=self.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+        )
+
+    def evaluate(self, attribute: str, *words: str) -> Any:
+        """The value of an attribute; fails the test with Nix's own words."""
+        done = self.run("eval", "--json", f"path:.#{attribute}", *words)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def build(self, attribute: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Build an attribute, without a link to it."""
+        return self.run("build", f"path:.#{attribute}", "--no-link", *words)
+
+
+def _with_options(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Options go before the command that `nix develop -c` runs."""
+    at = words.index("--command") if "--command" in words else len(words)
+    return [*words[:at], *options, *words[at:]]
+
+
+@pytest.fixture
+def flake(tmp_path) -> Flake:
+    """The flake, where Nix can be asked about it."""
+    if not shutil.which("nix"):
+        pytest.skip("Nix is not here (Debian: apt-get install nix-bin)")
+    if os.geteuid() != 0 and not os.access("/nix/var/nix/db", os.W_OK):
+        pytest.skip("the tests use Nix without a daemon, as a user who may write to /nix")
+    folder = tmp_path / "flake"
+    for part in (*PARTS, *(path.name for path in REPOSITORY.glob("requirements*.lock"))):
+        source, copy = REPOSITORY / part, folder / part
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, copy)
+    return Flake(folder)

@@ -1,0 +1,77 @@
+"""The wheelhouse and the venv are the same bytes when they are built again, and what a wheel needs is found."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def built(flake, attribute: str, *words: str) -> Path:
+    """Build an attribute. Returns its place in the store."""
+    done = flake.build(attribute, *words)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return Path(flake.evaluate(f"{attribute}.outPath"))
+
+
+def test_the_wheelhouse_is_the_lock(flake):
+    files = list(built(flake, "wheelhouse").iterdir())
+    lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    assert len(files) == lock.count("==")
+    for file in files:
+        assert f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" in lock
+
+
+def test_wheelhouse_and_venv_are_equal_when_built_again(flake):
+    for attribute in ("wheelhouse", "venv"):
+        built(flake, attribute)
+        again = flake.build(attribute, "--rebuild")  # fails where an output differs
+        assert again.returncode == 0, again.stderr[-4000:]
+
+
+def test_the_venv_has_no_pip_and_no_bytecode(flake):
+    venv = built(flake, "venv")
+    assert not list(venv.glob("lib/python3.11/site-packages/pip"))
+    assert not next(venv.rglob("*.pyc"), None)
+    assert (venv / "bin/dvc").exists()
+
+
+def test_the_checks_pass(flake):
+    programs = {"lock": "python3.11", "imports": "python3.11", "scripts": "shellcheck", "format": "nixfmt"}
+    for check, program in programs.items():
+        if shutil.which(program):  # the stand-in for nixpkgs has no programs but the host's
+            built(flake, f"checks.x86_64-linux.{check}")
+
+
+def test_a_small_venv_is_equal_when_made_again(tmp_path):
+    """The two scripts by themselves, without Nix: a wheel, compiled code, and a source archive that has to be built."""
+    text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    wanted = ("setuptools", "antlr4-python3-runtime", "pyyaml")
+    packages = [re.search(rf"^{name}==.*?[^\\]$", text, re.MULTILINE | re.DOTALL) for name in wanted]
+    lock, wheels, venv = tmp_path / "small.lock", tmp_path / "wheels", tmp_path / "venv"
+    lock.write_text("\n".join(package[0] for package in packages if package) + "\n", encoding="utf-8")
+    script("wheelhouse.sh", "x86_64-linux", sys.executable, str(lock), str(wheels))
+    assert len(list(wheels.iterdir())) == len(wanted)
+    made = []
+    for _ in range(2):
+        script("venv.sh", sys.executable, str(lock), str(wheels), str(venv))
+        made.append(
+            {path.relative_to(venv): path.read_bytes() for path in venv.rglob("*") if path.is_file() and not path.is_symlink()}
+        )
+        shutil.rmtree(venv)
+    assert made[0] == made[1]
+    assert not any(path.suffix == ".pyc" for path in made[0])
+
+
+def script(name: str, *words: str) -> None:
+    """Run a script of nix/."""
+    done = subprocess.run(["sh", str(REPOSITORY / "nix" / name), *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]

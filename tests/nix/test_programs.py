@@ -1,0 +1,96 @@
+"""Every program that the Makefile, the scripts and the docs call is in a shell of the flake, or a list here says why not."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import command_words
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NAMES = json.loads((REPOSITORY / "tests/nix/stub/names.json").read_text(encoding="utf-8"))
+
+# fmt: off
+BUILTINS = {
+    ".", ":", "[", "}", "break", "cd", "command", "continue", "declare", "done", "echo", "esac", "eval", "exec", "exit", "export",
+    "false", "fi", "for", "kill", "local", "printf", "pwd", "read", "return", "set", "shift", "test", "trap", "true", "type",
+    "umask", "unset", "wait",
+}
+# fmt: on
+OF_THE_VENV = {"bitbloom", "bentoml", "dvc", "pytest", "ruff", "mypy", "python", "uv", "torchrun"}
+"""Installed from a lock into .venv, which make puts first on PATH."""
+OF_THE_HOST = {
+    "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
+    "hostname": "the startup of a VM, which is no shell of the flake",
+    "mmdebstrap": "makes a base image of Debian's packages, as root",
+    "shutdown": "ends a VM",
+}
+
+
+def sources() -> dict[str, set[str]]:
+    """The command words of each file, by its path."""
+    found = {"Makefile": command_words.of_makefile((REPOSITORY / "Makefile").read_text(encoding="utf-8"))}
+    scripts = [
+        *REPOSITORY.glob("scripts/*.sh"),
+        *REPOSITORY.glob("deploy/**/*.sh"),
+        *REPOSITORY.glob("nix/*.sh"),
+        REPOSITORY / ".ci/run",
+    ]
+    documents = [
+        path for pattern in ("*.md", "docs/*.md", "deploy/**/*.md", "bentos/*/*.md") for path in REPOSITORY.glob(pattern)
+    ]
+    common = (REPOSITORY / "deploy/common.sh").read_text(encoding="utf-8")
+    for path in scripts:
+        found[str(path.relative_to(REPOSITORY))] = command_words.of_script(path.read_text(encoding="utf-8"), common)
+    for path in documents:
+        found[str(path.relative_to(REPOSITORY))] = command_words.of_markdown(path.read_text(encoding="utf-8"))
+    return found
+
+
+def in_the_shells() -> set[str]:
+    """The programs of the packages that nix/tools.nix names."""
+    tools = re.sub(r"#.*", "", (REPOSITORY / "nix/tools.nix").read_text(encoding="utf-8"))
+    named = re.findall(r"\bpkgs\.([\w-]+(?:\.cli)?)", tools)
+    return {program for name in named for program in NAMES["packages"].get(name, ())}
+
+
+def test_every_program_is_in_a_shell():
+    known = in_the_shells() | BUILTINS | OF_THE_VENV | OF_THE_HOST.keys()
+    lacking = {path: sorted(word for word in words - known if "/" not in word) for path, words in sources().items()}
+    lacking = {path: words for path, words in lacking.items() if words}
+    assert not lacking, f"add these to nix/tools.nix and tests/nix/stub/names.json, or say above why not: {lacking}"
+
+
+def test_no_exception_is_idle():
+    called = set.union(*sources().values())
+    assert set(OF_THE_HOST) <= called
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("a=1 jq . | sort >out 2>&1 && rm x", {"jq", "sort", "rm"}),
+        ("if ! grep -q 'rm x' f; then cp a b; fi # mv", {"grep", "cp", "fi"}),
+        ('x="$(curl "$(git a)")" ${y:-$(seq 3)} <<E\nnot here\nE\ntar x', {"curl", "git", "seq", "tar"}),
+        ("case $x in a | b) az go ;; *) exec -a n java ;; esac; wc", {"az", "exec", "wc", "n"}),
+        ("f() { uname; }; f; trap 'rm -f x; sync' EXIT", {"uname", "rm", "sync"}),
+        ("find . -exec sha256sum {} + ; run gcloud x; diff <(ls a) b", {"find", "sha256sum", "run", "gcloud", "diff", "ls"}),
+        ("for x in a b; do head \\\n  tail; done; (cd x; make) || 2>/dev/null id", {"for", "head", "cd", "make", "id", "done"}),
+    ],
+)
+def test_words_in_the_place_of_commands_are_found(script, words):
+    assert command_words.of_script(script) == words
+
+
+def test_a_makefile_is_read_with_its_expansions():
+    makefile = "A = $(shell printf '%s' '$(B)' | sha256sum)\nall: x\n"
+    makefile += "\t@mkdir -p $(@D) && $(if $(C),$(D)) tool\n\t@for f in $$(ls); do wc $$f; done\n"
+    assert command_words.of_makefile(makefile) == {"printf", "sha256sum", "mkdir", "for", "ls", "wc", "done"}
+
+
+def test_blocks_of_other_languages_are_left_out():
+    assert command_words.of_markdown(
+        "text\n\n    make all    # 'x\n\n```yaml\nmodel: cnn\n```\n\n    from a import b\n    b()\n"
+    ) == {"make"}

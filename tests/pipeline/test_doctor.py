@@ -1,0 +1,159 @@
+"""The doctor tells each difference, what to do about it, and whether it stops a build; without a venv and any package."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts/doctor.py"
+HASWELL = "flags\t\t: fpu sse4_2 avx avx2 fma\n"
+SAPPHIRE_RAPIDS = "flags\t\t: fpu avx2 fma avx512f avx512_bf16 amx_tile amx_bf16\n"
+
+
+class Machine:
+    """A machine made up for a test: programs that print a version, a CPU, memory, and a repository."""
+
+    def __init__(self, doctor: ModuleType, folder: Path) -> None:
+        self.doctor, self.folder, self.root = doctor, folder, folder / "repository"
+        self.root.mkdir()
+        (self.root / ".python-version").write_text("3.11\n", encoding="utf-8")
+        (self.root / "requirements.lock").write_text("uv==0.13.8 \\\n    --hash=sha256:0\n", encoding="utf-8")
+        (folder / "bin").mkdir()
+        self.program("python3.11", "Python 3.11.9")
+        self.program("make", "GNU Make 4.3")
+        self.program("git", "git version 2.39.5")
+        self.told(HASWELL, "MemAvailable:   16000000 kB\n")
+
+    def program(self, name: str, prints: str, code: int = 0) -> None:
+        """Put a program on PATH that prints a line."""
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\necho '{prints}'\nexit {code}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def told(self, cpuinfo: str | None = None, meminfo: str | None = None) -> None:
+        """What the kernel says."""
+        for name, text in (("CPUINFO", cpuinfo), ("MEMINFO", meminfo)):
+            if text is not None:
+                getattr(self.doctor, name).write_text(text, encoding="utf-8")
+
+    def findings(self) -> dict:
+        """What the doctor finds, by name."""
+        return {one.name: one for one in self.doctor.findings(self.root)}
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch) -> Machine:
+    spec = importlib.util.spec_from_file_location("doctor", SCRIPT)
+    assert spec and spec.loader
+    doctor = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "doctor", doctor)  # where its dataclass looks for its annotations
+    spec.loader.exec_module(doctor)
+    monkeypatch.setattr(doctor, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(doctor, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: doctor.shutil._ntuple_diskusage(10**12, 0, 10**12))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("PYTHON", raising=False)
+    return Machine(doctor, tmp_path)
+
+
+def outcome(machine: Machine) -> tuple[int, str]:
+    """The exit code, and what is printed."""
+    lines: list[str] = []
+    return machine.doctor.show(list(machine.doctor.findings(machine.root)), lines.append), "\n".join(lines)
+
+
+def test_a_machine_with_what_a_build_needs_passes(machine):
+    code, text = outcome(machine)
+    assert code == 0
+    assert text.endswith("nothing here stops a build")
+    assert "STOP" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "advice"),
+    [
+        (lambda machine: (machine.folder / "bin/python3.11").unlink(), "Python", "nix develop"),
+        (lambda machine: machine.program("python3.11", "Python 3.12.1"), "Python", "PYTHON=path"),
+        (lambda machine: machine.program("python3.11", "Python 3.1.1"), "Python", "PYTHON=path"),
+        (lambda machine: machine.program("python3.11", "Python 3.11.9", code=1), "Python's venv", "python3.11-venv"),
+        (lambda machine: machine.program("make", "GNU Make 3.81"), "make", "install make"),
+        (lambda machine: (machine.folder / "bin/git").unlink(), "git", "install git"),
+        (lambda machine: machine.told(cpuinfo="flags : sse4_2 avx\n"), "instruction sets", "AVX2"),
+        (lambda machine: machine.doctor.CPUINFO.unlink(), "instruction sets", "AVX2"),
+    ],
+)
+def test_what_stops_a_build_is_named_with_what_to_do(machine, change, name, advice):
+    change(machine)
+    code, text = outcome(machine)
+    assert code == 1
+    assert machine.findings()[name].state == "STOP"
+    assert advice in machine.findings()[name].advice
+    assert name in text.splitlines()[-1]
+
+
+def test_another_system_and_a_full_disk_stop_a_build(machine, monkeypatch):
+    monkeypatch.setattr(machine.doctor.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(machine.doctor.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(
+        machine.doctor.shutil, "disk_usage", lambda _: machine.doctor.shutil._ntuple_diskusage(10**12, 10**12, 10**9)
+    )
+    code, text = outcome(machine)
+    assert code == 1
+    assert text.splitlines()[-1] == "a build stops here because of: system, free disk"
+
+
+def test_python_is_the_one_that_is_named(machine, monkeypatch):
+    monkeypatch.setenv("PYTHON", "another")
+    machine.program("another", "Python 3.11.1")
+    assert machine.findings()["Python"].here == "3.11.1"
+
+
+def test_the_venvs_uv_is_held_against_the_lock(machine):
+    found = machine.findings()
+    assert (found["uv (.venv)"].here, found["uv (.venv)"].wanted, found[".venv"].here) == ("none", "0.13.8", "none")
+    (machine.root / ".venv/bin").mkdir(parents=True)
+    machine.program("uv", "uv 0.13.8 (linux)")
+    for name in ("uv", "python3.11"):
+        (machine.root / ".venv/bin" / name.replace("3.11", "")).symlink_to(machine.folder / "bin" / name)
+    (machine.root / ".bitbloom").mkdir()
+    (machine.root / ".bitbloom/venv-cpu").touch()
+    found = machine.findings()
+    assert (found["uv (.venv)"].state, found[".venv"].state) == ("ok", "ok")
+    os.utime(machine.root / ".bitbloom/venv-cpu", (0, 0))
+    assert machine.findings()[".venv"].here == "older than requirements.lock"
+
+
+def test_profiles_follow_the_cpu(machine):
+    found = machine.findings()
+    assert (found["profile portable"].here, found["profile fast"].state) == ("yes", "note")
+    machine.told(cpuinfo=SAPPHIRE_RAPIDS)
+    assert machine.findings()["profile fast"].here == "yes (AVX-512, bf16, AMX)"
+
+
+def test_little_memory_is_told_and_stops_nothing(machine):
+    machine.told(meminfo="MemAvailable:    2000000 kB\n")
+    assert "WORKERS=1" in machine.findings()["free memory"].advice
+    assert outcome(machine)[0] == 0
+
+
+def test_a_gpu_is_named_and_a_driver_that_fails_is_too(machine):
+    assert machine.findings()["GPU"].here == "none"
+    machine.program("nvidia-smi", "NVIDIA H200, 570.1")
+    assert machine.findings()["GPU"].here == "NVIDIA H200, 570.1"
+    machine.program("nvidia-smi", "no driver", code=9)
+    assert machine.findings()["GPU"].state == "note"
+
+
+def test_it_runs_alone(tmp_path):
+    done = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stderr == ""
+    assert "instruction sets" in done.stdout
