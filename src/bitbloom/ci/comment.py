@@ -34,6 +34,8 @@ AUTHOR = "github-actions[bot]"
 
 def post(folder: Path) -> str:
     """Write or renew the comment of this workflow; what was done, in words."""
+    if not (folder / TEXT).exists():
+        return "the run left no report: nothing to say"
     run = json.loads(Path(github.variable("GITHUB_EVENT_PATH")).read_text(encoding="utf-8"))["workflow_run"]
     repository = github.variable("GITHUB_REPOSITORY")
     number = pull_request(repository, run)
@@ -69,7 +71,7 @@ def read_text(folder: Path) -> str:
     """The report, cut where it is too long."""
     file = folder / TEXT
     if file.is_symlink() or not file.is_file():
-        raise BitBloomError(f"{file} is missing: the run left no report")
+        raise BitBloomError(f"{file} is no plain file")
     text = file.read_bytes()[: 4 * LONGEST].decode("utf-8", errors="replace")
     return text if len(text) <= LONGEST else text[:LONGEST] + "\n\n… cut: the whole report is on the run's own page\n"
 
