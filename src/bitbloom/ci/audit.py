@@ -81,7 +81,16 @@ def vulnerability_section(known: Sequence[Mapping[str, Any]], problem: str, aske
 
 def licences(locked: Mapping[str, str]) -> dict[str, str]:
     """Name → licence of the locked packages that are installed."""
-    command = [str(TOOLS / "pip-licenses"), "--python", ".venv/bin/python", "--with-system", "--from", "mixed", "--format", "json"]
+    command = [
+        str(TOOLS / "pip-licenses"),
+        "--python",
+        ".venv/bin/python",
+        "--with-system",
+        "--from",
+        "mixed",
+        "--format",
+        "json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BitBloomError(f"pip-licenses could not read .venv: {done.stderr.strip()[-300:]}")

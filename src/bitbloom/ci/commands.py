@@ -15,7 +15,9 @@ Folder = Annotated[Path, typer.Argument(help="Where the report is written.")]
 
 
 @app.command()
-def data(folder: Folder, changed: Annotated[list[str] | None, typer.Argument(help="Files that a change touches.")] = None) -> None:
+def data(
+    folder: Folder, changed: Annotated[list[str] | None, typer.Argument(help="Files that a change touches.")] = None
+) -> None:
     """Hold the data of every target that a change concerns against its expectations."""
     from bitbloom.ci import data as reports
 

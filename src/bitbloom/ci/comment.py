@@ -114,9 +114,7 @@ def upload(repository: str, folder: str, pictures: Mapping[str, bytes]) -> str:
     """Commit pictures to BRANCH, which shares no history with the code; the address of their folder, by commit."""
     tree = []
     for name, content in pictures.items():
-        blob = github.api(
-            f"repos/{repository}/git/blobs", "POST", content=base64.b64encode(content).decode(), encoding="base64"
-        )
+        blob = github.api(f"repos/{repository}/git/blobs", "POST", content=base64.b64encode(content).decode(), encoding="base64")
         tree.append({"path": f"{folder}/{name}", "mode": "100644", "type": "blob", "sha": blob["sha"]})
     last = _tip(repository)
     base = {"base_tree": last} if last else {}

@@ -14,7 +14,9 @@ def api(path: str, method: str = "GET", **fields: Any) -> Any:
     """Call the API; its answer as plain JSON. Raises BitBloomError with GitHub's own words."""
     command = ["gh", "api", "--method", method, path]
     body = json.dumps(fields) if fields else None
-    done = subprocess.run([*command, *(["--input", "-"] if body else [])], input=body, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *(["--input", "-"] if body else [])], input=body, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise BitBloomError(f"{method} {path}: {done.stderr.strip()[-500:]}")
     return json.loads(done.stdout) if done.stdout.strip() else None

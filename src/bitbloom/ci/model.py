@@ -1,7 +1,7 @@
 """What a change of `dvc.lock` makes of the metrics: this branch beside the main one, as tables and curves.
 
-    bitbloom ci changed-targets base.lock dvc.lock             # which targets' stages have other records
-    bitbloom ci model BASE HEAD .bitbloom/ci/model             # two folders, each `<target>/metrics.json`, training.json, digests.json
+bitbloom ci changed-targets base.lock dvc.lock             # which targets' stages have other records
+bitbloom ci model BASE HEAD .bitbloom/ci/model             # two folders of what `ci collect` wrote
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def collect(target: str, folder: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path("reports") / target / METRICS, place / METRICS)
     shutil.copyfile(Path("models") / target / TRAINING, place / TRAINING)
-    canonical.write_json(place / DIGESTS, {name: str(entry["sha256"]) for name, entry in claim.current(target, until="evaluate").items()})
+    canonical.write_json(
+        place / DIGESTS, {name: str(entry["sha256"]) for name, entry in claim.current(target, until="evaluate").items()}
+    )
 
 
 def numbers(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -69,8 +71,7 @@ def report(base: Path, head: Path, folder: Path) -> None:
         raise BitBloomError(f"{head} has no metrics: nothing was built")
     folder.mkdir(parents=True, exist_ok=True)
     parts = ["## The model, beside the main branch's\n"]
-    for target in targets:
-        parts.append(section(target, base / target, head / target, folder))
+    parts += [section(target, base / target, head / target, folder) for target in targets]
     markdown.write(folder, "\n".join(parts))
 
 
@@ -82,7 +83,9 @@ def section(target: str, base: Path, head: Path, folder: Path) -> str:
     if changed:
         rows = [(name, *_compared(before.get(name), after.get(name))) for name in changed]
         parts.append(markdown.table(("metric", "main", "here", "change"), rows))
-    parts.append(f"{len(before.keys() & after.keys()) - len(set(changed) & before.keys() & after.keys())} metrics are the same.\n")
+    parts.append(
+        f"{len(before.keys() & after.keys()) - len(set(changed) & before.keys() & after.keys())} metrics are the same.\n"
+    )
     parts.append(_digests(_read(base / DIGESTS), _read(head / DIGESTS)))
     history = _read(base / TRAINING), _read(head / TRAINING)
     name = f"{target}-curves.png"

@@ -77,9 +77,7 @@ def _read(file: Path, name: str) -> Record:
 
 def differences(here: Record, there: Record) -> list[str]:
     """Outputs that are not the same in both; one that only one of them has is a difference."""
-    return [
-        output for output in sorted(here.digests | there.digests) if here.digests.get(output) != there.digests.get(output)
-    ]
+    return [output for output in sorted(here.digests | there.digests) if here.digests.get(output) != there.digests.get(output)]
 
 
 def compare(records: Sequence[Record]) -> tuple[str, bool]:
