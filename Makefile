@@ -241,7 +241,7 @@ deploy-torchserve: ## Serve dist/TARGET.mar with TorchServe (archived upstream; 
 workflows-check: $(STATE)/workflows-venv ## Hold .github/ against GitHub's schema, zizmor and actionlint
 	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yaml
-	@$(STATE)/workflows-venv/bin/zizmor --offline --quiet --no-progress .github
+	@$(STATE)/workflows-venv/bin/zizmor --offline --quiet --no-progress --min-severity medium .github
 	@sh scripts/actionlint.sh
 
 .PHONY: audit
