@@ -40,7 +40,9 @@ def machines(folder: Path, *builds: tuple[str, str, dict[str, str], str]) -> lis
 
 
 def test_equal_records_agree(tmp_path):
-    text, agree = records.compare(machines(tmp_path, ("a", "Intel", {"x": "1"}, ledger("w")), ("b", "AMD", {"x": "1"}, ledger("w"))))
+    text, agree = records.compare(
+        machines(tmp_path, ("a", "Intel", {"x": "1"}, ledger("w")), ("b", "AMD", {"x": "1"}, ledger("w")))
+    )
     assert agree
     assert "all 1 digests of 2 builds are the same" in text
     assert "same kind of CPU" not in text
@@ -76,21 +78,23 @@ def test_a_report_keeps_its_own_pictures_and_nothing_else_that_is_active():
     assert not any(active in text for active in ("<", "@m", "#1", "://", "]:"))
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.svg", PNG), ("A b.png", PNG), ("a.png", b"<svg>"), ("a.png", PNG + bytes(2_000_000))])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.svg", PNG), ("A b.png", PNG), ("a.png", b"<svg>"), ("a.png", PNG + bytes(2_000_000))]
+)
 def test_what_is_no_picture_of_ours_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BitBloomError):
         comment.read_pictures(tmp_path)
 
 
-GH = '''#!/usr/bin/env python3
+GH = """#!/usr/bin/env python3
 import json, os, sys
 path, body = sys.argv[4], json.load(sys.stdin) if "--input" in sys.argv else None
 with open(os.environ["RECORD"], "a") as file:
     file.write(json.dumps([sys.argv[3], path, body]) + "\\n")
 answers = json.loads(os.environ["ANSWERS"])
 print(json.dumps(next((answer for part, answer in answers.items() if part in path), {"sha": "c0ffee", "html_url": "there"})))
-'''
+"""
 
 
 @pytest.fixture
@@ -102,7 +106,11 @@ def github(tmp_path, monkeypatch):
     run = {"id": 7, "name": "data", "head_sha": "abc", "head_branch": "b", "head_repository": {"owner": {"login": "fork"}}}
     (tmp_path / "event.json").write_text(json.dumps({"workflow_run": run}))
     variables = {"GITHUB_REPOSITORY": "o/r", "GITHUB_SERVER_URL": "https://h", "GITHUB_EVENT_PATH": str(tmp_path / "event.json")}
-    for name, value in {**variables, "RECORD": str(tmp_path / "calls"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}.items():
+    for name, value in {
+        **variables,
+        "RECORD": str(tmp_path / "calls"),
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+    }.items():
         monkeypatch.setenv(name, value)
     return lambda: [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
 
@@ -187,7 +195,10 @@ def test_an_audit_that_could_not_ask_says_so_and_is_not_sound():
 
 
 def test_a_vulnerability_and_a_package_that_was_not_asked_about_are_named():
-    known = [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}, {"name": "b", "skip_reason": "absent"}]
+    known = [
+        {"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]},
+        {"name": "b", "skip_reason": "absent"},
+    ]
     text, sound = audit.vulnerability_section(known, "", 2)
     assert not sound
     assert "| a | 1 | CVE-1 | 2 |" in text
