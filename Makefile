@@ -25,6 +25,10 @@ FAST := -m 'not slow and not realdata and not container and not emulated_cpu and
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=90
 STATE := .bitbloom
 VENV_SCRIPTS := scripts/venv.sh scripts/torch_source.sh scripts/project_environment.py
+FINDINGS := $(STATE)/ci
+BASE ?= origin/main
+UPDATED ?= $(notdir $(basename $(wildcard digests/*.json)))
+built_image = $(or $(shell $(BACKEND) images --format '{{.Repository}}:{{.Tag}}' '$(IMAGE)' | grep -v ':latest$$' | grep -v -- '-bento$$' | head -1),$(error no image of $(IMAGE) is here: make containerize))
 LOCK := $(if $(filter cuda,$(ACCEL)),requirements-cuda.lock,requirements.lock)
 export PYTHON ACCEL
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -233,6 +237,95 @@ deploy-torchserve-archive: $(call stamp,train) $(STATE)/venv-$(ACCEL) ## Pack a 
 .PHONY: deploy-torchserve
 deploy-torchserve: ## Serve dist/TARGET.mar with TorchServe (archived upstream; needs Java), in the foreground
 	@TARGET=$(TARGET) sh deploy/torchserve/serve.sh
+
+##@ Workflows of GitHub (docs/ci.md; what .github/workflows calls, to be tried here too)
+
+.PHONY: workflows-check
+workflows-check: $(STATE)/workflows-venv ## Hold .github/ against GitHub's schema, zizmor and actionlint
+	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yaml
+	@$(STATE)/workflows-venv/bin/zizmor --offline --quiet --no-progress --min-severity medium .github
+	@sh scripts/actionlint.sh
+
+.PHONY: audit
+audit: $(STATE)/venv-dev $(STATE)/workflows-venv ## Known vulnerabilities (asks a database over the network) and licences of the lock
+	@bitbloom ci audit $(FINDINGS)/audit
+
+.PHONY: hooks
+hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into this clone
+	@pre-commit install
+
+.PHONY: ci-setup
+ci-setup: $(STATE)/venv-dev
+
+.PHONY: ci-venv-restored
+ci-venv-restored: # a venv that a cache brought under the lock's own hash is current, but older than the files just checked out
+	@mkdir -p $(STATE) && touch $(STATE)/venv-cpu $(STATE)/venv-dev
+
+.PHONY: ci-data
+ci-data: $(STATE)/venv-dev ## The gate on what changed since BASE (origin/main), with pictures of samples at fault
+	@git diff --name-only '$(BASE)...HEAD' > $(STATE)/changed.txt
+	@[ -z '$(DVC_PULL)' ] || dvc pull $$(grep '^data/external/.*\.dvc$$' $(STATE)/changed.txt)
+	@xargs -d '\n' bitbloom ci data $(FINDINGS)/data < $(STATE)/changed.txt
+
+.PHONY: ci-changed-targets
+ci-changed-targets: $(STATE)/venv-dev ## Targets whose records in dvc.lock differ from BASE's, as a line for $$GITHUB_OUTPUT
+	@git show '$(BASE):dvc.lock' > $(STATE)/base.lock
+	@targets=$$(bitbloom ci changed-targets $(STATE)/base.lock) && echo "targets=$$targets" | tee -a $${GITHUB_OUTPUT:-/dev/null}
+
+.PHONY: ci-collect
+ci-collect: $(call stamp,evaluate) ## Build TARGET up to its metrics, and put aside what ci-model compares
+	@bitbloom ci collect $(TARGET) $(FINDINGS)/collected
+
+.PHONY: ci-model
+ci-model: $(STATE)/venv-dev ## Metrics, curves and digests of .bitbloom/ci/head beside those of .bitbloom/ci/base
+	@bitbloom ci model $(FINDINGS)/base $(FINDINGS)/head $(FINDINGS)/model
+
+.PHONY: ci-comment
+ci-comment: ## Put .bitbloom/ci/comment on the pull request of the run that GITHUB_EVENT_PATH tells of; needs no venv
+	@PYTHONPATH=src $(PYTHON) -m bitbloom.ci.comment $(FINDINGS)/comment
+
+.PHONY: ci-record
+ci-record: $(STATE)/venv-$(ACCEL) ## Write down the digests of what `make verify` built, and the CPU
+	@bitbloom ci record $(TARGET) $(FINDINGS)/verify
+
+.PHONY: ci-emulated
+ci-emulated: $(STATE)/venv-dev ## The tests on an emulated Haswell and an emulated EPYC, with a record of each (needs qemu-user)
+	@BITBLOOM_RECORDS=$(CURDIR)/$(FINDINGS)/verify pytest -m emulated_cpu
+
+.PHONY: compare-digests
+compare-digests: $(STATE)/venv-dev ## Compare the records in .bitbloom/ci/records; any two that differ fail, with `bitbloom diff` of their ledgers
+	@bitbloom ci compare $(FINDINGS)/records $(FINDINGS)/digests
+
+.PHONY: ci-packages
+ci-packages: ## Install Debian's qemu-user, for ci-emulated
+	sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends qemu-user
+
+.PHONY: ci-nix
+ci-nix: ## Check the flake, then build in its development shell
+	nix flake check
+	nix develop --command make all TARGET=$(TARGET)
+
+.PHONY: ci-push
+ci-push: ## Push the image that `make containerize` built (REGISTRY)
+	@$(MAKE) --no-print-directory deploy-push LOCAL_IMAGE=$(call built_image)
+
+.PHONY: ci-deploy
+ci-deploy: ## Deploy what ci-push pushed to Cloud Run (REGISTRY, PROJECT, REGION, SERVICE_ACCOUNT)
+	@IMAGE=$(REGISTRY)/$(notdir $(call built_image)) $(MAKE) --no-print-directory deploy-cloud-run
+
+.PHONY: ci-update
+ci-update: $(STATE)/venv-dev ## Resolve the newest lock, build UPDATED with it, and write patch and report to .bitbloom/ci/update
+	@UPGRADE=1 sh scripts/lock.sh
+	@git diff --quiet -- requirements.lock || for target in $(UPDATED); do $(MAKE) all TARGET=$$target || exit 1; done
+	@bitbloom ci update $(FINDINGS)/update
+
+.PHONY: ci-propose
+ci-propose: ## Push .bitbloom/ci/update as a branch and open its pull request; needs no venv
+	@PYTHONPATH=src $(PYTHON) -m bitbloom.ci.update propose $(FINDINGS)/update
+
+$(STATE)/workflows-venv: $(STATE)/venv-dev .github/requirements.lock
+	@sh deploy/venv.sh .github/requirements.lock $@ && touch $@
 
 ##@ Maintain
 

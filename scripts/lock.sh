@@ -1,5 +1,6 @@
 #!/bin/sh
 # Resolve once, write four locks from that resolution, and those of tools that stand apart: versions and hashes, no address.
+# UPGRADE=1 takes the newest versions that the inputs allow; without it what a lock already has stays.
 set -eu
 uv=.venv/bin/uv
 python=.venv/bin/python
@@ -8,10 +9,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 ours='requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock'
-apart='deploy/requirements.lock deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock'
-mkdir -p "$work/benchmarks/rivals" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
+apart='.github/requirements.lock .github/actionlint.lock deploy/requirements.lock
+    deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock'
+mkdir -p "$work/.github" "$work/benchmarks/rivals" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
 for lock in $ours $apart; do # uv keeps what a lock already has
-    [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
+    [ "${UPGRADE:-0}" = 1 ] || [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
 done
 
 compile() { # compile OUTPUT INPUT [OPTION …]
@@ -38,6 +40,8 @@ compile benchmarks/rivals/requirements.lock benchmarks/rivals/requirements.in -c
 compile deploy/cloud-functions/requirements.lock deploy/cloud-functions/requirements.in -c "$work/resolution.txt"
 compile deploy/torchserve/requirements.lock deploy/torchserve/requirements.in -c "$work/resolution.txt"
 compile deploy/requirements.lock deploy/requirements.in
+compile .github/requirements.lock .github/requirements.in
+compile .github/actionlint.lock .github/actionlint.in
 for lock in $ours benchmarks/rivals/requirements.lock $apart; do
     cmp -s "$work/$lock" "$lock" || { mv "$work/$lock" "$lock"; echo "$lock"; }
 done

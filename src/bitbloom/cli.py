@@ -16,11 +16,13 @@ from typing import Annotated, Any
 import typer
 
 from bitbloom import stages
+from bitbloom.ci import commands as ci_commands
 from bitbloom.errors import BitBloomError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="One commit, one set of bytes."
 )
+app.add_typer(ci_commands.app, name="ci")
 
 TargetName = Annotated[str, typer.Argument(help="A target: the name of a file in conf/.")]
 Until = Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")]

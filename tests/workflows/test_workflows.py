@@ -1,0 +1,191 @@
+"""The workflows of .github/: valid, pinned, with no more rights than they need, and made of Make targets that exist."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+WORKFLOWS = sorted((REPOSITORY / ".github/workflows").glob("*.yaml"))
+ACTIONS = sorted((REPOSITORY / ".github/actions").glob("*/action.yaml"))
+MADE = set(re.findall(r"^([a-z][a-zA-Z0-9-]*)(?: [a-z -]+)?:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+PRELUDE = re.compile(r"git config user\.(name|email) '[^']+'")
+"""All that a step may do beside one Make target: say who commits."""
+PINNED = re.compile(r"uses: (\./\.github/actions/[a-z]+|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+( #.*)?)$")
+LONGEST = 360
+"""Minutes after which GitHub ends a job by itself."""
+
+
+def parsed(path: Path) -> dict[Any, Any]:
+    return yaml.safe_load(path.read_text())
+
+
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    return parsed(path)["jobs"]
+
+
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    for job in [parsed(path)["runs"]] if path in ACTIONS else jobs(path).values():
+        yield from job["steps"]
+
+
+def trigger(path: Path) -> dict[str, Any]:
+    return parsed(path)[True]  # YAML 1.1 reads `on` as true
+
+
+def test_each_wanted_workflow_is_there():
+    assert {path.stem for path in WORKFLOWS} == {"ci", "nix", "verify", "data", "model", "comment", "image", "audit"}
+
+
+def wrong_run(command: str) -> bool:
+    """Whether a command is more than one existing Make target."""
+    target = re.fullmatch(r"make ([a-z-]+)", command.strip())
+    return not (target and target[1] in MADE) and not PRELUDE.fullmatch(command.strip())
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_step_runs_one_make_target_that_exists(path):
+    assert [step["run"] for step in steps(path) if "run" in step and wrong_run(step["run"])] == []
+
+
+@pytest.mark.parametrize(
+    "command", ["make nothing-like-it", "make lint && curl x", "pip install x", "make lint\nmake test", "make -n lint"]
+)
+def test_other_steps_would_be_noticed(command):
+    assert wrong_run(command)
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_action_is_pinned_by_its_commit_with_its_version_beside_it(path):
+    lines = [line.strip().removeprefix("- ") for line in path.read_text().splitlines() if re.search(r"\buses:", line)]
+    assert lines
+    assert [line for line in lines if not PINNED.match(line)] == []
+
+
+def test_one_action_has_one_version_everywhere():
+    texts = "\n".join(path.read_text() for path in [*WORKFLOWS, *ACTIONS])
+    versions: dict[str, set[tuple[str, str]]] = {}
+    for action, commit, version in re.findall(r"uses: ([\w.-]+/[\w./-]+)@(\w{40}) # (v[\d.]+)", texts):
+        versions.setdefault(action, set()).add((commit, version))
+    assert {action: found for action, found in versions.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_each_job_says_its_rights_and_how_long_it_may_take(path):
+    assert parsed(path)["permissions"] == {}
+    assert "concurrency" in parsed(path)
+    for name, job in jobs(path).items():
+        assert job["permissions"], name
+        assert 0 < job["timeout-minutes"] < LONGEST, name
+
+
+WRITERS = {
+    ("comment", "comment"): {"actions": "read", "contents": "write", "pull-requests": "write"},
+    ("image", "image"): {"contents": "read", "id-token": "write"},
+    ("audit", "propose"): {"contents": "write", "pull-requests": "write"},
+}
+
+
+def test_only_three_jobs_may_do_more_than_read():
+    found = {(path.stem, name): job["permissions"] for path in WORKFLOWS for name, job in jobs(path).items()}
+    assert {job: rights for job, rights in found.items() if rights != {"contents": "read"}} == WRITERS
+
+
+def test_nothing_with_rights_runs_on_a_pull_request():
+    for path in WORKFLOWS:
+        assert "pull_request_target" not in trigger(path)
+        if "pull_request" in trigger(path):
+            assert all(set(job["permissions"].values()) == {"read"} for job in jobs(path).values()), path.stem
+
+
+def test_the_job_that_comments_checks_out_no_other_commit_than_the_main_branch():
+    checkouts = [
+        step for step in steps(REPOSITORY / ".github/workflows/comment.yaml") if "actions/checkout" in step.get("uses", "")
+    ]
+    assert [step["with"] for step in checkouts] == [{"persist-credentials": False}]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_credentials_stay_in_a_checkout_only_to_push_the_lock(path):
+    for name, job in jobs(path).items():
+        for step in job["steps"]:
+            if "actions/checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is ((path.stem, name) == ("audit", "propose"))
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_secret_of_the_repository_is_used(path):
+    assert "secrets." not in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["data", "model"])
+def test_the_workflow_that_comments_follows_those_that_leave_a_report(name):
+    assert name in trigger(REPOSITORY / ".github/workflows/comment.yaml")["workflow_run"]["workflows"]
+    uploads = [
+        step["with"]["name"] for step in steps(REPOSITORY / f".github/workflows/{name}.yaml") if "upload" in step.get("uses", "")
+    ]
+    assert "report" in uploads
+
+
+def tools() -> Path:
+    """The venv of .github/requirements.lock, made when it is not there."""
+    venv = REPOSITORY / ".bitbloom/workflows-venv"
+    done = subprocess.run(
+        ["sh", "deploy/venv.sh", ".github/requirements.lock", str(venv)], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f".github/requirements.lock cannot be installed here: {done.stderr.strip()[-300:]}")
+    return venv / "bin"
+
+
+@pytest.mark.slow
+def test_every_workflow_is_valid_by_githubs_schema_and_a_wrong_one_is_not(tmp_path):
+    command = [tools() / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    assert subprocess.run([*command, *WORKFLOWS], capture_output=True).returncode == 0
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(WORKFLOWS[0].read_text().replace("runs-on:", "run-on:", 1))
+    done = subprocess.run([*command, wrong], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "run-on" in done.stdout
+
+
+@pytest.mark.slow
+def test_zizmor_finds_nothing_and_finds_an_injection(tmp_path):
+    command = [tools() / "zizmor", "--offline", "--quiet", "--no-progress", "--min-severity", "medium"]
+    done = subprocess.run([*command, ".github"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    wrong = tmp_path / ".github/workflows/wrong.yaml"
+    wrong.parent.mkdir(parents=True)
+    wrong.write_text((REPOSITORY / ".github/workflows/ci.yaml").read_text().replace("make lint", "echo ${{ github.head_ref }}"))
+    assert "template-injection" in subprocess.run([*command, tmp_path], capture_output=True, text=True).stdout
+
+
+@pytest.mark.skipif(
+    not shutil.which("actionlint"), reason="actionlint is not on PATH; `make workflows-check` installs it where it can"
+)
+def test_actionlint_finds_nothing():
+    done = subprocess.run(["actionlint", "-shellcheck=", "-pyflakes="], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_hook_is_of_this_repository_and_its_tool_of_the_lock():
+    lock = (REPOSITORY / "requirements-dev.lock").read_text()
+    packages = {
+        "check-added-large-files": "pre-commit-hooks",
+        "detect-private-key": "pre-commit-hooks",
+        "detect-secrets-hook": "detect-secrets",
+    }
+    for repo in parsed(REPOSITORY / ".pre-commit-config.yaml")["repos"]:
+        assert repo["repo"] == "local"
+        for hook in repo["hooks"]:
+            tools = re.findall(r"\.venv/bin/([\w-]+)", hook["entry"])
+            assert tools or hook["language"] == "fail", hook["id"]
+            for tool in tools:
+                assert tool == "bitbloom" or re.search(rf"^{packages.get(tool, tool)}==", lock, re.MULTILINE), tool
