@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 CELL = 160
@@ -23,6 +23,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table; its cells are escaped, its head is ours."""
     lines = [head, ["---"] * len(head), *([cell(value) for value in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Rows of a table: names whose values are not the same, with both."""
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return [(name, before.get(name, "none"), after.get(name, "none")) for name in names]
 
 
 def fenced(text: str) -> str:

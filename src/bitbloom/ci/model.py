@@ -104,11 +104,7 @@ def _compared(before: float | None, after: float | None) -> tuple[str, str, str]
 
 def _digests(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     """Outputs whose bytes are not what they were."""
-    rows = [
-        (name, before.get(name, "none")[:12], after.get(name, "none")[:12])
-        for name in sorted(before | after)
-        if before.get(name) != after.get(name)
-    ]
+    rows = [(name, was[:12], now[:12]) for name, was, now in markdown.changes(before, after)]
     if not rows:
         return f"All {len(after)} outputs are the same bytes.\n"
     return f"{len(rows)} outputs have other bytes:\n\n{markdown.table(('output', 'main', 'here'), rows)}"

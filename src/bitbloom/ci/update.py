@@ -12,7 +12,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from bitbloom.ci import github, markdown
@@ -41,24 +40,18 @@ def described() -> str:
     """The changes of versions and of digests, as tables."""
     parts = ["## Update of the lock\n"]
     for lock in LOCKS:
-        rows = changes(dict(PIN.findall(_committed(lock))), dict(PIN.findall(_now(lock))))
+        rows = markdown.changes(dict(PIN.findall(_committed(lock))), dict(PIN.findall(_now(lock))))
         if rows:
             parts.append(f"### {lock}\n\n{markdown.table(('package', 'was', 'is'), rows)}")
     parts.append("## Digests\n")
     changed = {}
     for file in _git("diff", "--name-only", "HEAD", "--", CLAIMS[0]).splitlines():
-        changed[file] = changes(_digests(_committed(file)), _digests(_now(file)))
+        changed[file] = markdown.changes(_digests(_committed(file)), _digests(_now(file)))
     parts += [f"### {file}\n\n{markdown.table(('output', 'was', 'is'), rows)}" for file, rows in sorted(changed.items())]
     if not changed:
         parts.append("None changes.\n")
     parts.append("A request that a workflow opens starts no workflow: close it and open it again to have it checked.\n")
     return "\n".join(parts)
-
-
-def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Names whose values are not the same, with both."""
-    names = sorted(name for name in before | after if before.get(name) != after.get(name))
-    return [(name, before.get(name, "none"), after.get(name, "none")) for name in names]
 
 
 def _digests(text: str) -> dict[str, str]:
