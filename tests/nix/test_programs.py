@@ -19,13 +19,14 @@ BUILTINS = {
     "umask", "unset", "wait",
 }
 # fmt: on
-OF_THE_VENV = {"bitbloom", "bentoml", "dvc", "pytest", "ruff", "mypy", "python", "uv", "torchrun"}
+OF_THE_VENV = {"bitbloom", "bentoml", "dvc", "pytest", "ruff", "mypy", "python", "uv", "torchrun", "pre-commit"}
 """Installed from a lock into .venv, which make puts first on PATH."""
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
     "hostname": "the startup of a VM, which is no shell of the flake",
     "mmdebstrap": "makes a base image of Debian's packages, as root",
     "shutdown": "ends a VM",
+    "sudo": "`make ci-packages`, on a runner of GitHub",
 }
 
 

@@ -30,13 +30,13 @@ def concerned(changed: Iterable[str]) -> list[str]:
 
     Data that nobody but its owner has is left out for a changed suite: there is nothing here to hold against it.
     """
-    trees = {name: config.compose(name) for name in config.targets()}
-    found = set()
-    for path in map(PurePosixPath, changed):
-        if path.parent == PurePosixPath("data/external") and path.suffix == ".dvc":
-            found |= {path.stem} & set(trees)
-        if path.parent == PurePosixPath("expectations") and path.suffix == ".json":
-            found |= {name for name, tree in trees.items() if tree.embedded and tree.task == path.stem}
+    paths = [PurePosixPath(path) for path in changed]
+    data = {path.stem for path in paths if path.parent == PurePosixPath("data/external") and path.suffix == ".dvc"}
+    tasks = {path.stem for path in paths if path.parent == PurePosixPath("expectations") and path.suffix == ".json"}
+    found = data & set(config.targets())
+    if tasks:
+        trees = {name: config.compose(name) for name in config.targets()}
+        found |= {name for name, tree in trees.items() if tree.embedded and tree.task in tasks}
     return sorted(found)
 
 
