@@ -27,10 +27,10 @@ only_locked_torch() { # the wheel for CPython 3.11 on x86_64, wherever it was fo
 }
 
 echo 'torch==2.13.0+cpu' > "$work/cpu.txt"
-# shellcheck disable=SC2086 -- the option and its value are two words
+# shellcheck disable=SC2086 # the option and its value are two words
 compile requirements-dev.lock requirements-dev.in --override "$work/cpu.txt" $torch_source
 sed '/--hash/d; s/ \\$//; /^torch==/d' "$work/requirements-dev.lock" > "$work/resolution.txt"
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # several words
 compile requirements.lock requirements.in --override "$work/cpu.txt" -c "$work/resolution.txt" $torch_source
 compile requirements-serve.lock requirements-serve.in -c "$work/resolution.txt"
 (unset UV_FIND_LINKS; compile requirements-cuda.lock requirements.in -c "$work/resolution.txt")

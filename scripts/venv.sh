@@ -17,7 +17,7 @@ fi
 
 . scripts/torch_source.sh
 echo "installing $(grep -c '==' "$lock") packages from $lock"
-# shellcheck disable=SC2086 -- the option and its value are two words
+# shellcheck disable=SC2086 # the option and its value are two words
 .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode $torch_source --python .venv/bin/python "$lock"
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .
 

@@ -1,7 +1,8 @@
 """The container image of a target's Bento, and how it is run.
 
 BentoML builds the image from the Bento (`bentoml containerize`). Before that, the image it starts from gets the locked uv and,
-if asked for, a CA and an index; after it, a health check, a numbered user, and labels that say where its content comes from.
+if asked for, a CA and an index; after it, a numbered user, labels that say where its content comes from, and (in docker's form
+of an image; podman's has no place for one) a health check.
 With podman, two builds from one commit and one base image give one image id: every time in them is TIMESTAMP.
 """
 
@@ -29,6 +30,8 @@ from bitbloom.serving.settings import PROVENANCE, SETTINGS
 BACKENDS = ("podman", "docker")
 RECIPES = Path("deploy/container")
 LOCK = Path("requirements.lock")
+PYTHON_IMAGE = "python:3.11-slim-bookworm"
+"""What the training image starts from, where nobody says otherwise."""
 CA_BUNDLE = "etc/ssl/certs/bitbloom.pem"
 TIMESTAMP = 315_532_800
 """1980-01-01, the time that a Bento bears: the oldest that a zip file can."""
@@ -130,7 +133,7 @@ def training(options: Options, wheels: Path | None) -> tuple[str, str]:
     if commit is None:
         raise BitBloomError("a training image holds a commit, and files here are not committed: commit them, or take them away")
     builder, image = Builder(options.backend), f"{options.image}:{commit[:12]}"
-    base = _base(builder, options, image, "python:3.11-slim-bookworm")
+    base = _base(builder, options, image, PYTHON_IMAGE)
     with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as temporary:
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", Path.cwd().as_uri(), f"{temporary}/tree"], check=True)
         (Path(temporary) / "wheels").mkdir()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitbloom import runtime
 from bitbloom.errors import BitBloomError
 from bitbloom.exporters.classification import FP32, INT8, PROBABILITIES
 
@@ -175,12 +176,10 @@ def by_onnx(file: Path) -> Ask:
     Raises:
         BitBloomError: there is no such file, or it cannot be loaded.
     """
-    import onnxruntime
-
     from bitbloom.serving.predictor import open_session
 
     session, _ = open_session(file)
-    options = onnxruntime.RunOptions()
+    options = runtime.onnxruntime().RunOptions()
     options.only_execute_path_to_fetches = True
 
     def ask(inputs: Arrays) -> NDArray[np.float32]:
