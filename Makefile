@@ -1,6 +1,7 @@
 # BitBloom: one commit, one set of bytes. `make help` lists what there is.
 
 TARGET ?= petals
+TARGETS ?= petals tweets captions
 ACCEL ?= cpu
 PORT ?= 3000
 SET ?=
@@ -28,7 +29,8 @@ VENV_SCRIPTS := scripts/venv.sh scripts/torch_source.sh scripts/project_environm
 FINDINGS := $(STATE)/ci
 BASE ?= origin/main
 UPDATED ?= $(notdir $(basename $(wildcard digests/*.json)))
-built_image = $(or $(shell $(BACKEND) images --format '{{.Repository}}:{{.Tag}}' '$(IMAGE)' | grep -v ':latest$$' | grep -v -- '-bento$$' | head -1),$(error no image of $(IMAGE) is here: make containerize))
+# The image that `make containerize` built last, by its version.
+built_image = $$($(BACKEND) images --format '{{.Repository}}:{{.Tag}}' '$(IMAGE)' | grep -v -e ':latest$$' -e '-b[a-z]*$$' | head -1)
 LOCK := $(if $(filter cuda,$(ACCEL)),requirements-cuda.lock,requirements.lock)
 export PYTHON ACCEL
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -62,6 +64,10 @@ $(sort $(foreach build,$(BUILDS),$(INPUTS.$(TARGET).$(build)))): ;
 
 .PHONY: all
 all: $(call stamp,all) ## Build a target from raw data to a packaged model, and sum up
+
+.PHONY: everything
+everything: $(STATE)/venv-$(ACCEL) ## Build all of TARGETS (petals tweets captions): trainings in turn, the rest side by side
+	@bitbloom build-all $(TARGETS)
 
 .PHONY: data
 data: $(call stamp,ingest) ## Get or draw the raw data
@@ -153,6 +159,10 @@ lint: $(STATE)/venv-dev ## Style, types, and generated files being current
 bench: $(STATE)/venv-dev ## How hard the garden is, and what a CNN makes of it
 	@python benchmarks/garden_difficulty.py
 	@python benchmarks/architectures.py
+
+.PHONY: bench-build
+bench-build: $(STATE)/venv-dev ## Seconds of a build, cold and after a change: ours beside plain dvc repro and Snakemake
+	@bitbloom build petals-tiny && python benchmarks/build.py
 
 .PHONY: bench-numerics
 bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## What reproducible training costs: the Hugging Face Trainer beside ours
@@ -308,11 +318,12 @@ ci-nix: ## Check the flake, then build in its development shell
 
 .PHONY: ci-push
 ci-push: ## Push the image that `make containerize` built (REGISTRY)
-	@$(MAKE) --no-print-directory deploy-push LOCAL_IMAGE=$(call built_image)
+	@LOCAL_IMAGE="$(built_image)" sh deploy/artifact-registry/push.sh
 
 .PHONY: ci-deploy
 ci-deploy: ## Deploy what ci-push pushed to Cloud Run (REGISTRY, PROJECT, REGION, SERVICE_ACCOUNT)
-	@IMAGE=$(REGISTRY)/$(notdir $(call built_image)) $(MAKE) --no-print-directory deploy-cloud-run
+	@image="$(built_image)"; : "$${image:?no image of $(IMAGE) is here: make containerize}"; \
+		TARGET=$(TARGET) IMAGE="$(REGISTRY)/$${image##*/}" sh deploy/cloud-run/deploy.sh
 
 .PHONY: ci-update
 ci-update: $(STATE)/venv-dev ## Resolve the newest lock, build UPDATED with it, and write patch and report to .bitbloom/ci/update

@@ -10,8 +10,9 @@ trap 'rm -rf "$work"' EXIT
 
 ours='requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock'
 apart='.github/requirements.lock .github/actionlint.lock deploy/requirements.lock
-    deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock'
-mkdir -p "$work/.github" "$work/benchmarks/rivals" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
+    deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock
+    benchmarks/rivals/snakemake/requirements.lock'
+mkdir -p "$work/.github" "$work/benchmarks/rivals/snakemake" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
 for lock in $ours $apart; do # uv keeps what a lock already has
     [ "${UPGRADE:-0}" = 1 ] || [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
 done
@@ -40,6 +41,7 @@ compile benchmarks/rivals/requirements.lock benchmarks/rivals/requirements.in -c
 compile deploy/cloud-functions/requirements.lock deploy/cloud-functions/requirements.in -c "$work/resolution.txt"
 compile deploy/torchserve/requirements.lock deploy/torchserve/requirements.in -c "$work/resolution.txt"
 compile deploy/requirements.lock deploy/requirements.in
+compile benchmarks/rivals/snakemake/requirements.lock benchmarks/rivals/snakemake/requirements.in
 compile .github/requirements.lock .github/requirements.in
 compile .github/actionlint.lock .github/actionlint.in
 for lock in $ours benchmarks/rivals/requirements.lock $apart; do

@@ -2,6 +2,7 @@
 
     bitbloom build petals                       # what `make all` calls
     bitbloom build petals --until train train.epochs=3
+    bitbloom build-all petals tweets            # what `make everything` calls
 
 One build at a time holds a kernel lock, so what a killed build left behind (DVC's own locks, half a `dvc.lock`) is
 known to be dead and is cleared.
@@ -16,7 +17,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,15 @@ from bitbloom import canonical, config, graph, schema, sources
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import file_digest
-from bitbloom.target import params_path
+from bitbloom.target import params_path, workers
 
 STATE = Path(".bitbloom")
 LOCK = Path("dvc.lock")
 LAST_LOCK = STATE / "dvc.lock.complete"
 BUILDING = STATE / "building"
 """There while DVC runs: found at a start, it says that the last build was killed."""
+ROUNDS = (("prepare", False), ("train", True), ("all", False))
+"""Up to which stage several targets are built at a time, and whether one after another."""
 SHARED = (
     "src",
     "conf",
@@ -65,6 +69,37 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
         watched = sorted({path for stage in needed for path in stage.inputs if path.startswith(SHARED)})
         repro(place, [graph.stage_name(stage, target) for stage in stages], tree.numerics.profile, watched)
     return place
+
+
+def build_all(targets: Sequence[str]) -> None:
+    """Build several targets: trainings in turn, because each uses all cores; the stages before and after them side by side.
+
+    Raises:
+        BitBloomError: an unknown target, or targets that failed. The others are built as far as theirs let them.
+    """
+    trees = {target: config.compose(target) for target in targets}
+    with only_one():
+        for path in graph.write():
+            print(f"{path} brought up to date")
+        heal(Path())
+        for target, tree in trees.items():
+            needs_external(tree, target)
+        stages = [stage for target, tree in trees.items() for stage in graph.stages(target, tree)]
+        with guarded(Path(), sorted({path for stage in stages for path in stage.inputs if path.startswith(SHARED)})):
+            for until, in_turn in ROUNDS:
+                with ThreadPoolExecutor(1 if in_turn else workers()) as pool:
+                    runs = {target: pool.submit(_round, target, tree, until, in_turn) for target, tree in trees.items()}
+                failed = [target for target, run in runs.items() if run.exception()]
+                for target in failed:
+                    print(f"{target}: {runs[target].exception()}", file=sys.stderr)
+                if failed:
+                    raise BitBloomError(f"{', '.join(failed)} stopped before the end of {until}")
+
+
+def _round(target: str, tree: DictConfig, until: str, alone: bool) -> None:
+    """Build one target up to a stage; beside others, its lines bear its name."""
+    names = [graph.stage_name(stage, target) for stage in graph.last_stages(until, target, tree)]
+    dvc_repro(Path(), names, environ(tree.numerics.profile), label="" if alone else target)
 
 
 @contextlib.contextmanager
@@ -158,18 +193,51 @@ def repro(workspace: Path, stages: Sequence[str], profile: str, watched: Sequenc
     Raises:
         BitBloomError: a stage failed.
     """
-    environment = environ(profile) | variables
-    command = ["dvc", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
+    with guarded(workspace, watched):
+        dvc_repro(workspace, stages, environ(profile) | variables)
+
+
+class Killed(BitBloomError):
+    """DVC itself was killed: what it was writing may be half there."""
+
+
+@contextlib.contextmanager
+def guarded(workspace: Path, watched: Sequence[str]) -> Iterator[None]:
+    """While DVC runs in here: leave a mark for `heal`, should it be killed, keep `dvc.lock`, and see that no code changes."""
     _keep_lock(workspace)
     (workspace / BUILDING).touch()
     before = code(watched)
-    done = subprocess.run(command, cwd=workspace, env=environment, close_fds=False)  # it holds the kernel lock too
-    if done.returncode >= 0:  # whatever it says, DVC came to its end
-        (workspace / BUILDING).unlink()
-        _still_the_same(workspace, before)
-        _keep_lock(workspace)
-    if done.returncode:
-        raise BitBloomError(f"the build stopped (dvc repro: exit code {done.returncode}); what to do is said above")
+    try:
+        yield
+    except Killed:
+        raise
+    except BitBloomError:
+        _came_to_its_end(workspace, before)
+        raise
+    _came_to_its_end(workspace, before)
+
+
+def _came_to_its_end(workspace: Path, before: dict[str, str]) -> None:
+    """DVC said whatever it had to say: its files are whole."""
+    (workspace / BUILDING).unlink()
+    _still_the_same(workspace, before)
+    _keep_lock(workspace)
+
+
+def dvc_repro(workspace: Path, stages: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
+    """Run `dvc repro` of some stages, the label before each line. Raises BitBloomError when it fails, Killed when killed."""
+    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
+    out, errors = (subprocess.PIPE, subprocess.STDOUT) if label else (None, None)
+    # close_fds: it holds the kernel lock too.
+    with subprocess.Popen(
+        command, cwd=workspace, env=environment, close_fds=False, stdout=out, stderr=errors, text=True
+    ) as process:
+        for line in process.stdout or ():
+            print(f"{label} | {line.rstrip()}", flush=True)
+    if process.returncode < 0:
+        raise Killed(f"the build was killed (signal {-process.returncode}); run it again")
+    if process.returncode:
+        raise BitBloomError(f"the build stopped (dvc repro: exit code {process.returncode}); what to do is said above")
 
 
 def code(paths: Sequence[str]) -> dict[str, str]:

@@ -52,18 +52,34 @@ def build(
 ) -> None:
     """Build a target with DVC, then install its Bento, record its digests, track it, and sum up."""
     from bitbloom import build as front_door
-    from bitbloom import canonical, claim, summary, tracking
-    from bitbloom.serving import store
+    from bitbloom import canonical
 
     workspace = front_door.build(target, until, overrides or ())
+    _finish(target, workspace, until, claimed=not overrides)
+    if where:
+        canonical.write_text(where, workspace.as_posix())
+
+
+@app.command("build-all")
+def build_all(targets: Annotated[list[str], typer.Argument(help="Names of targets: `bitbloom targets` lists them.")]) -> None:
+    """Build several targets, what is not training side by side, and finish each as `build` does."""
+    from bitbloom import build as front_door
+
+    front_door.build_all(targets)
+    for target in targets:
+        _finish(target, Path(), "all", claimed=True)
+
+
+def _finish(target: str, workspace: Path, until: str, claimed: bool) -> None:
+    from bitbloom import claim, summary, tracking
+    from bitbloom.serving import store
+
     if until in ("all", "package"):
         store.install(workspace / "dist" / f"{target}.bento")
-    if until == "all" and not overrides:
+    if until == "all" and claimed:
         claim.write(target)
     if until in ("all", "evaluate"):
         tracking.start(target, workspace)
-    if where:
-        canonical.write_text(where, workspace.as_posix())
     summary.show(target, workspace, until)
 
 

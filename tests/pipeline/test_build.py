@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import multiprocessing
+import os
 import random
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -270,10 +272,8 @@ def test_code_that_changes_while_a_build_runs_is_an_error_and_nothing_is_recorde
     def dvc(*_, **__):
         Path("src/a.py").write_text("b")
         Path("dvc.lock").write_text(WHOLE + "  other: {}\n")
-        return subprocess.CompletedProcess([], 0)
 
-    monkeypatch.setattr(build, "has_remote", lambda _: False)
-    monkeypatch.setattr(build.subprocess, "run", dvc)
+    monkeypatch.setattr(build, "dvc_repro", dvc)
     with pytest.raises(BitBloomError, match=r"src/a\.py changed while the build ran"):
         build.repro(Path(), ["ingest-petals"], "portable", ["src"])
     assert Path("dvc.lock").read_text() == WHOLE
@@ -283,17 +283,70 @@ def test_a_dvc_that_was_killed_alone_leaves_the_copy_to_heal_from(tmp_path, monk
     (tmp_path / "dvc.lock").write_text(WHOLE)
     monkeypatch.chdir(tmp_path)
 
-    def killed(*_, **__):
-        Path("dvc.lock").write_text(WHOLE[:100])
-        return subprocess.CompletedProcess([], -9)
-
-    monkeypatch.setattr(build, "has_remote", lambda _: False)
-    monkeypatch.setattr(build.subprocess, "run", killed)
-    with pytest.raises(BitBloomError, match="exit code -9"):
+    (tmp_path / "half").write_text(WHOLE[:100])
+    (tmp_path / "dvc").write_text("#!/bin/sh\ncp half dvc.lock\nkill -9 $$\n")
+    (tmp_path / "dvc").chmod(0o755)
+    monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    with pytest.raises(BitBloomError, match="killed"):
         build.repro(Path(), ["ingest-petals"], "portable")
     monkeypatch.undo()
     build.heal(tmp_path)
     assert (tmp_path / "dvc.lock").read_text() == WHOLE
+
+
+@pytest.fixture
+def several(tmp_path, monkeypatch):
+    """A checkout in which two targets can be built; gives a function that says what stands for DVC."""
+    for shared in build.SHARED:
+        (tmp_path / shared).symlink_to(REPOSITORY / shared)
+    monkeypatch.setenv("WORKERS", "2")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build.graph, "write", list)
+    return lambda dvc: monkeypatch.setattr(build, "dvc_repro", dvc)
+
+
+def test_several_targets_train_in_turn_and_do_all_else_side_by_side(several):
+    both, training, rounds = threading.Barrier(2), threading.Lock(), []
+
+    def dvc(_place, stages, _environment, label):
+        rounds.append((label, stages))
+        if label:
+            both.wait(60)  # breaks unless the other target's stages run at the same time
+        else:
+            assert training.acquire(blocking=False), "two trainings at a time"
+            time.sleep(0.05)
+            training.release()
+
+    several(dvc)
+    build.build_all(["petals-tiny", "tweets-tiny"])
+    ends = {"petals-tiny": [], "tweets-tiny": []}
+    for _, stages in rounds:
+        ends[stages[0].partition("-")[2]].append([name.partition("-")[0] for name in stages])
+    assert ends["petals-tiny"] == ends["tweets-tiny"] == [["prepare"], ["train"], ["evaluate", "package"]]
+    assert not build.BUILDING.exists()
+
+
+def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
+    begun = []
+
+    def dvc(_place, stages, _environment, label):
+        begun.append(label)
+        if label == "tweets-tiny":
+            raise BitBloomError("the gate is closed")
+
+    several(dvc)
+    with pytest.raises(BitBloomError, match=r"^tweets-tiny stopped before the end of prepare"):
+        build.build_all(["tweets-tiny", "petals-tiny"])
+    assert sorted(begun) == ["petals-tiny", "tweets-tiny"]
+    assert not build.BUILDING.exists()
+
+
+def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
+    (tmp_path / "dvc").write_text("#!/bin/sh\necho one; echo two >&2\nexit 3\n")
+    (tmp_path / "dvc").chmod(0o755)
+    with pytest.raises(BitBloomError, match="exit code 3"):
+        build.dvc_repro(tmp_path, ["x"], {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, label="petals")
+    assert capfd.readouterr().out == "petals | one\npetals | two\n"
 
 
 def test_a_lock_that_was_checked_out_after_a_kill_is_left_alone(tmp_path):

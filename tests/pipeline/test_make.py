@@ -14,7 +14,19 @@ from tiny import REPOSITORY
 
 RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "{log}"\n'
 COMMANDS = ("bitbloom", "python", "dvc", "pytest", "ruff", "mypy", "bentoml")
-COPIED = ("Makefile", "graph.mk", "pyproject.toml", "weights.lock", "conf", "params", "expectations", "bentos", "scripts", "src")
+COPIED = (
+    "Makefile",
+    "graph.mk",
+    "pyproject.toml",
+    "weights.lock",
+    "conf",
+    "params",
+    "expectations",
+    "bentos",
+    "scripts",
+    "src",
+    ".github",
+)
 OLD = 1_500_000_000
 """A time, in seconds, before anything that a test makes."""
 
@@ -114,6 +126,7 @@ def test_help_lists_every_target_with_a_line_of_its_own_in_groups(project):
         "Results",
         "Check",
         "Deploy",
+        "Workflows",
         "Maintain",
     ]
 

@@ -30,7 +30,12 @@ CPUS = ("Haswell", "EPYC")
 HERE = "here"
 FEWER_LAYERS = ("1", "model.weights=none", "model.layers=2")
 FEWER_MICRO_BATCHES = ("1", "numerics.micro_batches=2", "train.batch_size=32")
-STEPS = {"petals": ("2",), "petals-folder": FEWER_LAYERS, "tweets": FEWER_LAYERS, "captions": FEWER_MICRO_BATCHES}
+STEPS = {
+    "petals": ("2", "numerics.micro_batches=2", "train.batch_size=16"),
+    "petals-folder": FEWER_LAYERS,
+    "tweets": FEWER_LAYERS,
+    "captions": FEWER_MICRO_BATCHES,
+}
 """Shipped configs and how many of their steps are taken; some with fewer layers or micro-batches, all of the same shape."""
 REBUILT = "petals-tiny"
 STAGES = ("ingest", "validate", "prepare", "train", "evaluate", "export")

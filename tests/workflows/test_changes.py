@@ -114,7 +114,7 @@ def test_targets_with_another_record_are_changed_and_those_with_own_data_are_not
 
 def test_a_file_without_stages_is_no_lock(tmp_path):
     (tmp_path / "base").write_text("a: 1\n")
-    with pytest.raises(BitBloomError, match="no dvc.lock"):
+    with pytest.raises(BitBloomError, match=r"no dvc\.lock"):
         model.changed_targets(tmp_path / "base", tmp_path / "base")
 
 
