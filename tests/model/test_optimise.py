@@ -455,9 +455,9 @@ def test_compiled_variants_answer_as_the_network_does(built):
 def test_without_a_compiler_a_compiled_variant_is_a_row_that_says_so(built, monkeypatch, tmp_path):
     from torch._inductor import config as inductor
 
-    monkeypatch.setattr(inductor.cpp, "cxx", (str(tmp_path / "no-compiler"),))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(measure, "VARIANTS", (variants.named("torch-compile"),))
     torch._dynamo.reset()
-    (row,) = measure.rows(built, inference.load(built), turns=1)
+    with inductor.patch({"cpp.cxx": (str(tmp_path / "no-compiler"),)}):
+        (row,) = measure.rows(built, inference.load(built), turns=1)
     assert row.failure == "torch.compile needs a C++ compiler, and there is none: install g++"
