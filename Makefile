@@ -266,10 +266,11 @@ hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into th
 	@pre-commit install
 
 .PHONY: ci-setup
-ci-setup: $(STATE)/venv-dev
+ci-setup: $(STATE)/venv-dev ## Make the venv of requirements-dev.lock
 
 .PHONY: ci-venv-restored
-ci-venv-restored: # a venv that a cache brought under the lock's own hash is current, but older than the files just checked out
+# A venv that a cache brought under the lock's own hash is current, but older than the files just checked out.
+ci-venv-restored: ## Take a .venv that a cache brought for current
 	@mkdir -p $(STATE) && touch $(STATE)/venv-cpu $(STATE)/venv-dev
 
 .PHONY: ci-data

@@ -60,7 +60,7 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
     tree = config.compose(target, overrides)
     stages = graph.last_stages(until, target, tree)
     with only_one():
-        for path in graph.write():
+        for path in graph.write({target: config.compose(target) if overrides else tree}):
             print(f"{path} brought up to date")
         place = variant(target, overrides) if overrides else Path()
         needs_external(tree, target)
@@ -79,7 +79,7 @@ def build_all(targets: Sequence[str]) -> None:
     """
     trees = {target: config.compose(target) for target in targets}
     with only_one():
-        for path in graph.write():
+        for path in graph.write(trees):
             print(f"{path} brought up to date")
         heal(Path())
         for target, tree in trees.items():

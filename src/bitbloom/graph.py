@@ -290,9 +290,15 @@ def _stale(wanted: Mapping[Path, str]) -> list[Path]:
     return extra + [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
-def write() -> list[Path]:
-    """Bring the generated files up to date; the ones that changed."""
+def write(built: Mapping[str, Any] | None = None) -> list[Path]:
+    """Bring the generated files up to date; the ones that changed.
+
+    Args:
+        built: target → its configuration, of all that is about to be built: when these are current, the others are not looked at.
+    """
     if CURRENT.exists() and CURRENT.read_text(encoding="utf-8") == fingerprint():
+        return []
+    if built and has_current(built):
         return []
     wanted = texts()
     changed = _stale(wanted)
@@ -303,6 +309,23 @@ def write() -> list[Path]:
             path.unlink()
     _remember()
     return changed
+
+
+def has_current(trees: Mapping[str, Any]) -> bool:
+    """Whether the generated files say of these targets what `conf/` and the code do."""
+    if not (DVC.exists() and MAKE.exists()):
+        return False
+    recorded = yaml.load(DVC.read_bytes(), Loader=yaml.CSafeLoader)["stages"]
+    lines = set(MAKE.read_text(encoding="utf-8").splitlines())
+    for target, tree in trees.items():
+        mine, params = stages(target, tree), params_path(target)
+        if not params.exists() or params.read_text(encoding="utf-8") != HEADER + config.yaml_text(tree):
+            return False
+        if {name for name in recorded if name.partition("-")[2] == target} != {stage.name for stage in mine}:
+            return False
+        if any(recorded[stage.name] != stage.as_dvc() for stage in mine) or not lines >= set(make_text(mine).splitlines()):
+            return False
+    return True
 
 
 def fingerprint() -> str:

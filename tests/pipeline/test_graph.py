@@ -155,6 +155,36 @@ def test_what_is_known_to_be_current_is_composed_again_only_after_a_change(few, 
     assert graph.fingerprint() == graph.CURRENT.read_text()
 
 
+def test_of_a_target_that_is_built_its_own_part_alone_has_to_be_current(few, monkeypatch):
+    graph.write()
+    graph.CURRENT.unlink()
+    built = {"petals-tiny": config.compose("petals-tiny")}
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "texts", lambda: pytest.fail("composed every target"))
+        assert graph.write(built) == []
+    other = Path("conf/petals-photos.yaml")
+    other.write_text(other.read_text().replace("imbalance:", "side: [1, 9000]\n  imbalance:"))
+    assert graph.has_current(built)
+    assert not graph.has_current({"petals-photos": config.compose("petals-photos")})
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("params/petals-tiny.yaml", "epochs: 12", "epochs: 13"),
+        ("dvc.yaml", "cmd: python -m bitbloom.stages.train petals-tiny", "cmd: true"),
+        ("dvc.yaml", "train-petals-tiny:", "train-else:"),
+        ("graph.mk", "OUTPUTS.petals-tiny.all :=", "OUTPUTS.petals-tiny.none :="),
+    ],
+)
+def test_a_generated_file_that_says_something_else_of_a_target_is_not_current(few, path, old, new):
+    graph.write()
+    text = Path(path).read_text()
+    assert old in text
+    Path(path).write_text(text.replace(old, new, 1))
+    assert not graph.has_current({"petals-tiny": config.compose("petals-tiny")})
+
+
 def test_generated_files_of_this_checkout_are_current():
     assert graph.stale() == []
 
