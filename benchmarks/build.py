@@ -157,7 +157,8 @@ def rule(name: str, stage: dict[str, Any]) -> str:
     made = ", ".join(f"directory({path!r})" if not Path(path).suffix else repr(path) for path in outputs(stage))
     keys = [key for entry in stage.get("params", []) for key in next(iter(entry.values()))]
     read = ", ".join(f"P.get({key!r})" for key in keys)
-    return f"rule {name}:\n    input: {deps} + {photos}\n    output: {made}\n    params: str([{read}])\n    shell: {stage['cmd']!r}\n"
+    parts = {"input": f"{deps} + {photos}", "output": made, "params": f"str([{read}])", "shell": repr(stage["cmd"])}
+    return f"rule {name}:\n" + "".join(f"    {part}: {value}\n" for part, value in parts.items())
 
 
 def measured(tool: Tool) -> dict[str, float]:
