@@ -29,7 +29,6 @@ let
     pkgs.cacert
     pkgs.nix
     pkgs.openssl
-    pkgs.actionlint
     pkgs.shellcheck
     pkgs.prometheus.cli # promtool; the package's own bin/ has the server
     pkgs.google-cloud-sdk

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 ours='requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock'
-apart='.github/requirements.lock .github/actionlint.lock deploy/requirements.lock
+apart='.github/requirements.lock deploy/requirements.lock
     deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock
     benchmarks/rivals/snakemake/requirements.lock'
 mkdir -p "$work/.github" "$work/benchmarks/rivals/snakemake" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
@@ -43,7 +43,6 @@ compile deploy/torchserve/requirements.lock deploy/torchserve/requirements.in -c
 compile deploy/requirements.lock deploy/requirements.in
 compile benchmarks/rivals/snakemake/requirements.lock benchmarks/rivals/snakemake/requirements.in
 compile .github/requirements.lock .github/requirements.in
-compile .github/actionlint.lock .github/actionlint.in
 for lock in $ours benchmarks/rivals/requirements.lock $apart; do
     cmp -s "$work/$lock" "$lock" || { mv "$work/$lock" "$lock"; echo "$lock"; }
 done

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,12 +166,14 @@ def test_zizmor_finds_nothing_and_finds_an_injection(tmp_path):
     assert "template-injection" in subprocess.run([*command, tmp_path], capture_output=True, text=True).stdout
 
 
-@pytest.mark.skipif(
-    not shutil.which("actionlint"), reason="actionlint is not on PATH; `make workflows-check` installs it where it can"
-)
-def test_actionlint_finds_nothing():
-    done = subprocess.run(["actionlint", "-shellcheck=", "-pyflakes="], cwd=REPOSITORY, capture_output=True, text=True)
+@pytest.mark.slow
+def test_actionlint_finds_nothing_and_finds_an_unknown_context(tmp_path):
+    command = [tools() / "actionlint", "-shellcheck=", "-pyflakes="]
+    done = subprocess.run([*command, *WORKFLOWS], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((REPOSITORY / ".github/workflows/verify.yaml").read_text().replace("matrix.runner", "matrix.machine"))
+    assert "machine" in subprocess.run([*command, wrong], capture_output=True, text=True).stdout
 
 
 def test_every_hook_is_of_this_repository_and_its_tool_of_the_lock():
