@@ -17,6 +17,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -125,16 +126,19 @@ def running(command: Command) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as home:
         environment = dict(os.environ) | {"BENTOML_HOME": home}
         started = command(port, environment)
-        process = subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # A session of its own: LitServe's processes outlive their parent, and would take cores from the next server.
+        process = subprocess.Popen(
+            started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             yield _answering(f"http://127.0.0.1:{port}", process)
         finally:
             process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
