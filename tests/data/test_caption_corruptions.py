@@ -151,6 +151,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow  # seconds a case: Great Expectations reads the whole suite for each
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
     assert_fails_alone(case, manifest(), SUITE, GATE)
