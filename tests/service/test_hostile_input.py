@@ -175,7 +175,8 @@ def spoken(served: Served, request: bytes) -> bytes:
     where, answer = urlsplit(served.url), b""
     with socket.create_connection((where.hostname, where.port), timeout=10) as line, contextlib.suppress(ConnectionError):
         line.sendall(request)
-        line.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # ENOTCONN, no ConnectionError: the service has closed the line already
+            line.shutdown(socket.SHUT_WR)
         while part := line.recv(65_536):
             answer += part
     return answer
