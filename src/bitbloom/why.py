@@ -40,7 +40,7 @@ def why(stage: str, target: str) -> list[Reason]:
 
     tree = config.compose(target)
     graph.last_stages(stage, target, tree)
-    if graph.stale():
+    if not graph.has_current({target: tree}):
         return [Reason("graph", "dvc.yaml", "as generated", "not current: run `make graph`, or build")]
     mine = {each.stage: each for each in graph.stages(target, tree)}
     with Repo(".") as repo:
