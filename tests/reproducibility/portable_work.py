@@ -1,12 +1,15 @@
 """Work whose every bit has to be the same on every CPU, as a program, so that an emulated CPU can run it.
 
-python portable_work.py steps petals 2 record.jsonl      # training steps of a shipped config on freshly drawn photos
-python portable_work.py ops record.jsonl                 # each op of the portable subset, at the edge of its shapes
+python portable_work.py folder '{"petals": ["2"]}'     # one record for each: folder/petals.jsonl and folder/ops.jsonl
+
+`ops` is each op of the portable subset, at the edge of its shapes; a target is training steps of its shipped config, with
+overrides, on freshly drawn samples. All in one process: under emulation, loading the libraries takes longer than the work.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -138,9 +141,8 @@ def every_op() -> list[trace.Line]:
 
 if __name__ == "__main__":
     pins.pin_torch()
-    what, *arguments, out = sys.argv[1:]
-    if what == "ops":
-        trace.write(Path(out), every_op(), {"work": "ops"})
-    else:
-        lines, lines_of_ledger = steps(arguments[0], int(arguments[1]), arguments[2:])
-        trace.write(Path(out), lines, {"work": arguments, "ledger": lines_of_ledger})
+    folder = Path(sys.argv[1])
+    for name, (count, *overrides) in json.loads(sys.argv[2]).items():
+        lines, lines_of_ledger = steps(name, int(count), overrides)
+        trace.write(folder / f"{name}.jsonl", lines, {"work": [name, count, *overrides], "ledger": lines_of_ledger})
+    trace.write(folder / "ops.jsonl", every_op(), {"work": "ops"})

@@ -22,7 +22,7 @@ from bitbloom.provenance.digests import digest
 
 pytestmark = [
     pytest.mark.emulated_cpu,
-    pytest.mark.timeout(3000),
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs QEMU's user mode: apt-get install qemu-user"),
 ]
 WORK = Path(__file__).with_name("portable_work.py")
@@ -38,8 +38,8 @@ STEPS = {
 }
 """Shipped configs and how many of their steps are taken; some with fewer layers or micro-batches, all of the same shape."""
 REBUILT = "petals-tiny"
-STAGES = ("ingest", "validate", "prepare", "train", "evaluate", "export")
-"""All but packaging, which starts other programs."""
+STAGES = ("ingest", "prepare", "train")
+"""Those that draw, decode and compute; the others mostly load libraries, which takes minutes each under emulation."""
 
 
 def run(cpu: str, *arguments: str, cwd: Path | None = None, **variables: str) -> None:
@@ -50,27 +50,18 @@ def run(cpu: str, *arguments: str, cwd: Path | None = None, **variables: str) ->
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def everywhere(folder: Path, *work: str) -> dict[str, trace.Record]:
-    """Records of the same work on this machine and on each emulated CPU."""
-    files = {cpu: folder / f"{cpu}.jsonl" for cpu in (HERE, *CPUS)}
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory) -> dict[str, dict[str, trace.Record]]:
+    """Records of all work by CPU and name: this machine and each emulated CPU, two at a time."""
+    folders = {cpu: tmp_path_factory.mktemp(cpu) for cpu in (HERE, *CPUS)}
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda cpu: run(cpu, str(WORK), *work, str(files[cpu])), files))
-    return {cpu: trace.read(file) for cpu, file in files.items()}
-
-
-@pytest.fixture(scope="module")
-def ops(tmp_path_factory):
-    return everywhere(tmp_path_factory.mktemp("ops"), "ops")
-
-
-@pytest.fixture(scope="module")
-def petals(tmp_path_factory):
-    return everywhere(tmp_path_factory.mktemp("steps"), "steps", "petals", *STEPS["petals"])
+        list(pool.map(lambda cpu: run(cpu, str(WORK), str(folders[cpu]), json.dumps(STEPS)), folders))
+    return {cpu: {name: trace.read(folder / f"{name}.jsonl") for name in ("ops", *STEPS)} for cpu, folder in folders.items()}
 
 
 @pytest.mark.parametrize("cpu", CPUS)
-def test_every_op_of_the_portable_subset_has_the_same_results(ops, cpu):
-    assert_same(ops[HERE], ops[cpu])
+def test_every_op_of_the_portable_subset_has_the_same_results(everywhere, cpu):
+    assert_same(everywhere[HERE]["ops"], everywhere[cpu]["ops"])
 
 
 def assert_same(here: trace.Record, there: trace.Record) -> None:
@@ -79,26 +70,25 @@ def assert_same(here: trace.Record, there: trace.Record) -> None:
     assert position is None, (here.lines[position], there.lines[position])
 
 
-def test_every_op_that_counts_as_proven_was_compared(ops, petals):
-    compared = {line["op"] for record in (ops[HERE], petals[HERE]) for line in record.lines}
+def test_every_op_that_counts_as_proven_was_compared(everywhere):
+    compared = {line["op"] for name in ("ops", "petals") for line in everywhere[HERE][name].lines}
     assert compared | {op.rstrip("_") for op in compared} >= subset.PROVEN
 
 
 @pytest.mark.parametrize("cpu", CPUS)
-def test_training_steps_of_petals_have_the_same_ops_ledger_and_weights(petals, cpu):
-    assert_same(petals[HERE], petals[cpu])
-    assert petals[HERE].head["ledger"] == petals[cpu].head["ledger"]
+@pytest.mark.parametrize("target", STEPS)
+def test_training_steps_have_the_same_ops_ledger_and_weights(everywhere, target, cpu):
+    here, there = everywhere[HERE][target], everywhere[cpu][target]
+    assert_same(here, there)
+    assert here.head["ledger"] == there.head["ledger"] != []
 
 
-@pytest.mark.parametrize("target", ["petals-folder", "tweets", "captions"])
-def test_a_training_step_of_a_transformer_has_the_same_ops(tmp_path, target):
-    records = everywhere(tmp_path, "steps", target, *STEPS[target])
-    for cpu in CPUS:
-        assert_same(records[HERE], records[cpu])
-
-
-def test_all_stages_of_petals_tiny_give_the_same_bytes(tmp_path):
+def test_data_and_weights_of_petals_tiny_are_the_same_bytes(tmp_path):
     places = {cpu: workspace(tmp_path / cpu) for cpu in (HERE, *CPUS)}
+    for stage in ("ingest", "validate"):
+        run(HERE, "-m", f"bitbloom.stages.{stage}", REBUILT, cwd=places[HERE])
+    for cpu in CPUS:
+        shutil.copytree(places[HERE] / "reports", places[cpu] / "reports")
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(build_on, places, places.values()))
     outputs = [path for path, stage in claim.artifacts(REBUILT).items() if stage in STAGES]
@@ -113,7 +103,7 @@ def leave_records(made: dict[str, dict[str, str]], places: dict[str, Path]) -> N
         for cpu, place in places.items():
             name = machine.cpu() if cpu == HERE else f"emulated {cpu}"
             ledger = place / f"models/{REBUILT}/ledger.jsonl"
-            records.write(Path(folder) / cpu, f"{REBUILT}, two steps, no package", name, made[cpu], ledger)
+            records.write(Path(folder) / cpu, f"{REBUILT}, data and two steps", name, made[cpu], ledger)
 
 
 def workspace(place: Path) -> Path:
@@ -128,7 +118,6 @@ def workspace(place: Path) -> Path:
 
 
 def build_on(cpu: str, place: Path) -> None:
-    """Run all stages but packaging on a CPU."""
+    """Run STAGES on a CPU."""
     for stage in STAGES:
         run(cpu, "-m", f"bitbloom.stages.{stage}", REBUILT, cwd=place)
-    assert json.loads((place / f"models/{REBUILT}/parity.json").read_text())["within_tolerance"]
