@@ -31,7 +31,7 @@ HERE = "here"
 FEWER_LAYERS = ("1", "model.weights=none", "model.layers=2")
 FEWER_MICRO_BATCHES = ("1", "numerics.micro_batches=2", "train.batch_size=32")
 STEPS = {
-    "petals": ("2", "numerics.micro_batches=2", "train.batch_size=16"),
+    "petals": ("1", "numerics.micro_batches=2", "train.batch_size=16"),
     "petals-folder": FEWER_LAYERS,
     "tweets": FEWER_LAYERS,
     "captions": FEWER_MICRO_BATCHES,
