@@ -67,7 +67,8 @@ all: $(call stamp,all) ## Build a target from raw data to a packaged model, and 
 
 .PHONY: everything
 everything: $(STATE)/venv-$(ACCEL) ## Build all of TARGETS (petals tweets captions): trainings in turn, the rest side by side
-	@bitbloom build-all $(TARGETS)
+	@$(if $(settings),$(error make everything builds what is claimed, so it takes no SET and no ACCEL=cuda: make all takes them))\
+		bitbloom build-all $(TARGETS)
 
 .PHONY: data
 data: $(call stamp,ingest) ## Get or draw the raw data

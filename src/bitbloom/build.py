@@ -93,7 +93,8 @@ def build_all(targets: Sequence[str]) -> None:
                 for target in failed:
                     print(f"{target}: {runs[target].exception()}", file=sys.stderr)
                 if failed:
-                    raise BitBloomError(f"{', '.join(failed)} stopped before the end of {until}")
+                    killed = any(isinstance(runs[target].exception(), Killed) for target in failed)
+                    raise (Killed if killed else BitBloomError)(f"{', '.join(failed)} stopped before the end of {until}")
 
 
 def _round(target: str, tree: DictConfig, until: str, alone: bool) -> None:

@@ -341,6 +341,21 @@ def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
     assert not build.BUILDING.exists()
 
 
+def test_a_dvc_that_was_killed_among_several_leaves_the_copy_to_heal_from(several):
+    Path("dvc.lock").write_text(WHOLE)
+
+    def dvc(_place, _stages, _environment, label):
+        if label == "tweets-tiny":
+            Path("dvc.lock").write_text(WHOLE[:100])
+            raise build.Killed("killed")
+
+    several(dvc)
+    with pytest.raises(build.Killed, match="tweets-tiny"):
+        build.build_all(["tweets-tiny", "petals-tiny"])
+    build.heal(Path())
+    assert Path("dvc.lock").read_text() == WHOLE
+
+
 def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
     (tmp_path / "dvc").write_text("#!/bin/sh\necho one; echo two >&2\nexit 3\n")
     (tmp_path / "dvc").chmod(0o755)
