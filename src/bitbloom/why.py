@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbloom import config, graph
+from bitbloom.errors import BitBloomError
 
 KINDS = {"src/": "code", "bentos/": "code", "expectations/": "suite", "data/": "data", "models/": "model", "reports/": "report"}
 DIGITS = 12
@@ -36,25 +37,38 @@ def why(stage: str, target: str) -> list[Reason]:
     Raises:
         BitBloomError: no such stage or target.
     """
-    from dvc.repo import Repo
-
     tree = config.compose(target)
     graph.last_stages(stage, target, tree)
     if not graph.has_current({target: tree}):
         return [Reason("graph", "dvc.yaml", "as generated", "not current: run `make graph`, or build")]
-    mine = {each.stage: each for each in graph.stages(target, tree)}
-    with Repo(".") as repo:
-        reasons = list(_reasons(repo, graph.stage_name(stage, target)))
-        earlier = [each for each in graph.upstream(mine, (stage,))[:-1] if next(_reasons(repo, each.name), None)]
-        reasons += [Reason("stage", each.stage, "done", f"runs first: bitbloom why {each.stage} {target}") for each in earlier]
+    mine, known = {each.stage: each for each in graph.stages(target, tree)}, known_to_dvc()
+    reasons = list(_reasons(known[mine[stage].name]))
+    earlier = [each for each in graph.upstream(mine, (stage,))[:-1] if next(_reasons(known[each.name]), None)]
+    reasons += [Reason("stage", each.stage, "done", f"runs first: bitbloom why {each.stage} {target}") for each in earlier]
     return reasons
 
 
-def _reasons(repo: Any, name: str) -> Iterator[Reason]:
-    [stage] = repo.stage.collect(name)
+def changed_stages(target: str) -> list[str]:
+    """The stages of a target that would run again because of their own inputs or outputs. Raises BitBloomError."""
+    tree = config.compose(target)
+    if not graph.has_current({target: tree}):
+        raise BitBloomError(f"dvc.yaml is not as {target} is configured: run `make graph`, or build")
+    known = known_to_dvc()
+    return [each.stage for each in graph.stages(target, tree) if next(_reasons(known[each.name]), None)]
+
+
+def known_to_dvc() -> dict[str, Any]:
+    """DVC's stages by name, with what dvc.lock says of them. Its files are read once: DVC's parser takes seconds for them."""
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        return {stage.addressing: stage for stage in repo.index.stages}
+
+
+def _reasons(stage: Any) -> Iterator[Reason]:
     locked = [dependency for dependency in stage.deps if dependency.hash_info]
     if not locked:
-        yield Reason("stage", name, "never built here", "a first run")
+        yield Reason("stage", stage.addressing, "never built here", "a first run")
         return
     if stage.changed_stage():
         yield Reason("command", "cmd", "another", stage.cmd)

@@ -16,7 +16,8 @@ NAME = "captions-tiny"
 @pytest.fixture(scope="module")
 def built_captions(built: Path) -> Path:
     """The checkout in which captions-tiny was built, too."""
-    assert f"Running stage 'train-{NAME}'" in run(built, "env", "WORKERS=1", "make", "all", f"TARGET={NAME}")
+    said = run(built, "env", "WORKERS=1", "make", "all", f"TARGET={NAME}")
+    assert f"Running stage 'train-{NAME}'" in said and "places" not in said  # no tower is frozen
     return built
 
 
@@ -40,12 +41,10 @@ def test_every_stage_runs_with_its_declared_inputs_alone(built_captions: Path) -
 
 def test_frozen_towers_are_asked_once_in_a_stage_of_their_own(built_captions: Path) -> None:
     frozen = "SET=model.image_layers=0 model.text_layers=0 train.max_steps=2"
-    learning = run(built_captions, "make", "train", f"TARGET={NAME}", "SET=train.max_steps=2")
-    assert "epoch" in learning and "places" not in learning
-    said = run(built_captions, "make", "all", f"TARGET={NAME}", frozen)
+    said = run(built_captions, "make", "train", f"TARGET={NAME}", frozen)
     assert "places [192, 1, 37, 96]" in said and "meanings [192, 3, 96]" in said
     longer = frozen.replace("max_steps=2", "max_steps=3 train.label_smoothing=0.1")
-    again = run(built_captions, "make", "all", f"TARGET={NAME}", f"{longer} evaluate.bootstrap=50")
+    again = run(built_captions, "make", "train", f"TARGET={NAME}", longer)
     assert "epoch" in again and "places" not in again  # another training asks the towers nothing
     assert changes(built_captions) == ""
 

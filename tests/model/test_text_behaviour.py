@@ -20,7 +20,7 @@ from bitbloom.training import loop, workers
 
 pytestmark = pytest.mark.slow
 MESSAGES = 2000
-PREPARE = Prepare(tokenizer="locked:minilm", tokens=64)
+PREPARE = Prepare(tokenizer="locked:minilm", tokens=32)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def probability():
     run = loop.Run(workers.Worker(), tasks.load("tweets"), data, loop.Sections(model, Augment(), train, Numerics()))
     for step in range(run.steps):
         run.step(step)
-    network, tokenizer = run.network.eval(), tokens.open_tokenizer(weights.tokenizer_file(PREPARE.tokenizer), 64)
+    network, tokenizer = run.network.eval(), tokens.open_tokenizer(weights.tokenizer_file(PREPARE.tokenizer), PREPARE.tokens)
 
     @torch.no_grad()
     def ask(*asked: str) -> np.ndarray:

@@ -1,15 +1,18 @@
 """Work whose every bit has to be the same on every CPU, as a program, so that an emulated CPU can run it.
 
-python portable_work.py folder '{"petals": ["2"]}'     # one record for each: folder/petals.jsonl and folder/ops.jsonl
+python portable_work.py folder '{"petals": ["train.batch_size=16"]}' petals-tiny ingest prepare train
 
-`ops` is each op of the portable subset, at the edge of its shapes; a target is training steps of its shipped config, with
-overrides, on freshly drawn samples. All in one process: under emulation, loading the libraries takes longer than the work.
+It leaves one record for each target, folder/petals.jsonl, of a training step of its shipped config, with overrides, on freshly
+drawn samples; folder/ops.jsonl of each op of the portable subset, at the edge of its shapes; and the outputs of stages of a
+target, run in the folder, where its parameters are. All in one process: under emulation, loading the libraries takes a minute.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -31,7 +34,7 @@ from bitbloom.target import Target
 from bitbloom.training import loop
 from bitbloom.training.workers import Worker
 
-DRAWN = 48
+DRAWN = 24
 Sample = tuple[bytes, str, dict[str, object]]
 """A sample's bytes, its label and what its source knows of it."""
 
@@ -75,7 +78,6 @@ def steps(name: str, count: int, overrides: list[str]) -> tuple[list[trace.Line]
     data = drawn(target)
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
     run = loop.Run(Worker(), tasks.load(target.task), data, sections)
-    run.check_subset()
     with trace.Recorder() as recorder:
         for step in range(count):
             run.step(step)
@@ -141,8 +143,12 @@ def every_op() -> list[trace.Line]:
 
 if __name__ == "__main__":
     pins.pin_torch()
-    folder = Path(sys.argv[1])
-    for name, (count, *overrides) in json.loads(sys.argv[2]).items():
-        lines, lines_of_ledger = steps(name, int(count), overrides)
-        trace.write(folder / f"{name}.jsonl", lines, {"work": [name, count, *overrides], "ledger": lines_of_ledger})
-    trace.write(folder / "ops.jsonl", every_op(), {"work": "ops"})
+    folder, overridden, rebuilt, *stages = sys.argv[1:]
+    os.chdir(folder)
+    trace.write(Path("ops.jsonl"), every_op(), {"work": "ops"})
+    for stage in stages:
+        importlib.import_module(f"bitbloom.stages.{stage}").run(Target.load(rebuilt))
+    inference.BATCH = subset.DIRECT_FROM  # the fewest with the algorithms of more
+    for name, overrides in json.loads(overridden).items():
+        lines, lines_of_ledger = steps(name, 1, overrides)
+        trace.write(Path(f"{name}.jsonl"), lines, {"work": [name, *overrides], "ledger": lines_of_ledger})

@@ -106,10 +106,7 @@ def repository(folder: Path) -> Path:
 def test_a_stage_that_never_ran_says_so(tmp_path, monkeypatch):
     place, stage = repository(tmp_path)
     monkeypatch.chdir(place)
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
-        assert [reason.before for reason in why._reasons(repo, stage.name)] == ["never built here"]
+    assert [reason.before for reason in why._reasons(why.known_to_dvc()[stage.name])] == ["never built here"]
 
 
 TRACE = """
@@ -172,7 +169,7 @@ def bento(tmp_path, monkeypatch):
     monkeypatch.setattr(graph, "stages", lambda *_: stages)
     monkeypatch.setattr(attestation, "materials", lambda *_: {"loop.py": digest(Path("loop.py"))})
     monkeypatch.setattr(claim, "read", lambda _: claimed)
-    monkeypatch.setattr(attestation, "why", lambda *_: [])
+    monkeypatch.setattr(attestation, "changed_stages", lambda _: [])
     return write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
 
 
@@ -189,7 +186,7 @@ def test_a_signed_statement_holds_until_something_changes(bento):
 
 
 def test_what_is_not_claimed_or_was_built_from_other_files_is_not_signed(bento, monkeypatch):
-    monkeypatch.setattr(attestation, "why", lambda stage, _: ["code loop.py"] if stage == "train" else [])
+    monkeypatch.setattr(attestation, "changed_stages", lambda _: ["train"])
     with pytest.raises(BitBloomError, match="inputs of train changed since the build"):
         attestation.attest(TARGET, bento, "me")
     monkeypatch.setattr(claim, "read", lambda _: {f"dist/{TARGET}.bento": {"sha256": "0" * 64, "bytes": 7}})

@@ -74,13 +74,6 @@ def same(built: Path, other: Path) -> bool:
     return all((built / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
-def test_a_folder_is_downloaded_from(built: Path, tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
-    output = downloaded(built, tmp_path / "other", str(tmp_path / "store"))
-    assert "epoch 1:" not in output
-    assert same(built, tmp_path / "other")
-
-
 def test_a_bucket_is_downloaded_from(built: Path, tmp_path: Path, storage: None) -> None:
     output = downloaded(built, tmp_path / "other", f"gs://{BUCKET}/dvc")
     assert "epoch 1:" not in output

@@ -22,7 +22,7 @@ from bitbloom import canonical, claim, config, graph
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import digest, file_digest, folder_files
-from bitbloom.why import why
+from bitbloom.why import changed_stages
 
 ROOT = Path("dist/attestations")
 STATEMENT = "provenance.intoto.json"
@@ -133,8 +133,7 @@ def _is_as_claimed(target: str, workspace: Path) -> None:
             f"{', '.join(wrong[:5])} in {workspace.absolute()} is not as {claim.path(target)} claims: build again"
         )
     if workspace == Path():
-        stages = [stage.stage for stage in graph.stages(target, config.compose(target))]
-        changed = [stage for stage in stages if why(stage, target)]
+        changed = changed_stages(target)
         if changed:
             raise BitBloomError(
                 f"inputs of {', '.join(changed)} changed since the build (bitbloom why {changed[0]} {target}): build again"
