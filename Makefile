@@ -159,6 +159,10 @@ hermetic: $(STATE)/venv-$(ACCEL) ## Build petals-tiny stage by stage with declar
 lint: $(STATE)/venv-dev ## Style, types, and generated files being current
 	@ruff format --check . && ruff check . && mypy && bitbloom graph --check
 
+.PHONY: screenshots
+screenshots: $(STATE)/venv-dev ## Take the docs' pictures of the pages, of those of petals, captions and tweets that are built (needs Chromium)
+	@PYTHONPATH=tests python tests/e2e/screenshots.py
+
 .PHONY: bench
 bench: $(STATE)/venv-dev ## How hard the garden is, and what a CNN makes of it
 	@python benchmarks/garden_difficulty.py

@@ -103,14 +103,21 @@ class Browser:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         pytest.skip("needs headless Chromium: apt-get install chromium chromium-driver")
+    with chromium(tmp_path_factory.mktemp("profile")) as window:
+        yield window
+
+
+@contextlib.contextmanager
+def chromium(profile: Path) -> Iterator[Browser]:
+    """A window of Chromium with its profile in a folder, closed at the end of the block."""
     port = free_port()
     process = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_until_up(url)
-        browser = Browser(url, tmp_path_factory.mktemp("profile"))
-        yield browser
-        browser.close()
+        window = Browser(url, profile)
+        yield window
+        window.close()
     finally:
         process.terminate()
         process.wait(15)

@@ -1,0 +1,84 @@
+"""Pictures of the services' pages for the docs, taken of the targets that are built.
+
+make screenshots                                  # → docs/images/page*.png
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bitbloom.serving.store import install
+from browser import Browser, chromium
+from standin import serving
+
+WIDE, PHONE = 1200, (390, 844)
+IMAGES = Path("docs/images").resolve()
+SEVERAL = ("tulip", "iris", "lupin", "pansy")
+
+
+def petals(window: Browser, url: str, raw: Path) -> None:
+    """Several photos, where the model looked; one photo on a phone."""
+    photos = [sorted((raw / species).glob("*.jpg"))[0] for species in SEVERAL]
+    window.open(url, WIDE, 1020)
+    window.choose(*photos)
+    window.wait_for(lambda: window.visible("#answer") and "…" not in window.text("#strip"))
+    window.click("#look")
+    window.click("summary")
+    window.wait_for(lambda: "Bento" in window.text("#provenance"))
+    take(window, "page.png")
+    window.open(url, *PHONE)
+    window.choose(photos[1])
+    window.wait_for(lambda: window.visible("#answer"))
+    take(window, "page-phone.png")
+
+
+def captions(window: Browser, url: str, raw: Path) -> None:
+    """A photo with its sentences, and the photos that are found for a sentence."""
+    window.open(url, WIDE, 1460)
+    window.choose(sorted(raw.rglob("*.jpg"))[0])
+    window.wait_for(lambda: window.visible("#answer"))
+    window.type("#sentence", "yellow irises in the grass")
+    window.click("#send")
+    window.wait_for(lambda: window.visible("#found-answer"))
+    window.wait_for(lambda: window.script("[...document.querySelectorAll('#photos img')].every(each => each.complete)"))
+    take(window, "page-captions.png")
+
+
+def tweets(window: Browser, url: str, raw: Path) -> None:
+    """A message, its label and the words that mattered."""
+    window.open(url, WIDE, 860)
+    window.type("#text", "A flood tore through the market last night, and nobody was dancing any more")
+    window.click("#send")
+    window.wait_for(lambda: window.visible("#answer"))
+    take(window, "page-tweets.png")
+
+
+def take(window: Browser, name: str) -> None:
+    """Write a picture of the window when nothing moves in it any more."""
+    window.wait_for(lambda: window.script("document.getAnimations().every(each => each.playState === 'finished')"))
+    window.screenshot(IMAGES / name)
+
+
+SHOTS: dict[str, Callable[[Browser, str, Path], None]] = {"petals": petals, "captions": captions, "tweets": tweets}
+
+
+def main(workspace: Path, place: Path) -> None:
+    """Serve each target that is built in a workspace, and take its pictures."""
+    os.environ["BENTOML_HOME"] = str(place / "home")
+    for target, shoot in SHOTS.items():
+        bento = workspace / "dist" / f"{target}.bento"
+        if not bento.exists():
+            print(f"{target}: not built, left out")
+            continue
+        with serving(install(bento), place / "home", place) as url, chromium(place / f"window of {target}") as window:
+            shoot(window, url, workspace / "data/raw" / target)
+        print(f"{target}: photographed")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        main(Path(*sys.argv[1:]).resolve(), Path(folder))
