@@ -310,7 +310,7 @@ ci-record: $(STATE)/venv-$(ACCEL) ## Write down the digests of what `make verify
 
 .PHONY: ci-emulated
 ci-emulated: $(STATE)/venv-dev ## The tests on an emulated Haswell and an emulated EPYC, with a record of each (needs qemu-user)
-	@BITBLOOM_RECORDS=$(CURDIR)/$(FINDINGS)/verify BITBLOOM_WHOLE_STEP=1 pytest -m emulated_cpu
+	@BITBLOOM_RECORDS=$(CURDIR)/$(FINDINGS)/verify BITBLOOM_MANY_STEPS=1 pytest -m emulated_cpu
 
 .PHONY: compare-digests
 compare-digests: $(STATE)/venv-dev ## Compare the records in .bitbloom/ci/records; any two that differ fail, with `bitbloom diff` of their ledgers

@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -11,3 +12,10 @@ settings.register_profile("any machine", deadline=None)  # no test asserts a tim
 settings.load_profile("any machine")
 
 pytest_plugins = ("checkouts", "standin", "text_standin", "caption_standin", "browser")
+
+LONGEST = ("test_other_cpus.py", "test_kills.py", "test_container.py", "test_verify.py", "test_text_behaviour.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes come first: as the last ones they would leave all cores but one idle."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))

@@ -69,6 +69,8 @@ def kill(folder: Path, aim: str, seconds: float, victim: str) -> str | None:
         except subprocess.TimeoutExpired:
             if VICTIMS[victim] and strike(process, VICTIMS[victim]):
                 process.wait(60)  # the others notice
+                if aim != STAGES[-1]:  # DVC, which may live on, would build all the rest
+                    end(process)
             return stages_in(log)[-1]
     assert process.returncode == 0, log.read_text()
     return None
@@ -99,8 +101,14 @@ def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
         yield process, log
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            end(process)
         process.wait()
+
+
+def end(build: subprocess.Popen[bytes]) -> None:
+    """Kill whatever is left of a build."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(build.pid, signal.SIGKILL)
 
 
 def stages_in(log: Path) -> list[str]:
