@@ -152,8 +152,8 @@ verify: $(STATE)/venv-$(ACCEL) ## Build again without a cache and compare every 
 
 .PHONY: hermetic
 hermetic: TARGET = petals-tiny
-hermetic: $(STATE)/venv-$(ACCEL) ## Build petals-tiny stage by stage with declared inputs alone: no network, no environment
-	@bitbloom build petals-tiny && bitbloom hermetic petals-tiny
+hermetic: $(STATE)/venv-$(ACCEL) ## Build a target (petals-tiny) stage by stage with declared inputs alone: no network, no environment
+	@bitbloom build $(TARGET) && bitbloom hermetic $(TARGET)
 
 .PHONY: lint
 lint: $(STATE)/venv-dev ## Style, types, and generated files being current

@@ -37,10 +37,6 @@ def test_the_summary_names_what_its_model_can_be_asked(built_texts: Path) -> Non
     assert f"bitbloom predict {NAME} tweets.csv" in run(built_texts, "bitbloom", "build", NAME)
 
 
-def test_every_stage_runs_with_its_declared_inputs_alone(built_texts: Path) -> None:
-    assert "train" in run(built_texts, "bitbloom", "hermetic", NAME)
-
-
 def test_a_target_of_ones_own_tweets_without_any_says_what_to_type(built_texts: Path) -> None:
     said = run(built_texts, "make", "all", "TARGET=tweets-kaggle", fails=True)
     assert "make all TARGET=tweets-kaggle TWEETS=path/to/train.csv" in said
