@@ -28,7 +28,7 @@ STAGES = [f"{stage}-{NAME}" for stage in ("ingest", "validate", "prepare", "trai
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_kills_at_random_moments_of_every_stage_change_nothing(tmp_path: Path) -> None:
     folder = checkout(tmp_path / "killed")
     lasts, dice, kills = seconds_of_stages(folder), random.Random(3), Counter[str]()

@@ -32,7 +32,7 @@ FEW = {"petals": ("numerics.micro_batches=1", "train.batch_size=8")}
 MANY = {"petals": (), "tweets-tiny": (), "captions-tiny": ("numerics.micro_batches=2", "train.batch_size=32")}
 STEPS = MANY if "BITBLOOM_MANY_STEPS" in os.environ else FEW
 """Shipped configs of which a step is taken, and what is left out of it: micro-batches keep their size. `make ci-emulated`
-takes the many, in half an hour."""
+takes the many."""
 REBUILT = "petals-tiny"
 SMALLER = (
     *("source.images=96", "gate.rows=[96,96]", "gate.class_rows=8", "prepare.image_size=64", "model.image_size=64"),
