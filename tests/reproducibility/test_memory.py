@@ -13,7 +13,7 @@ from bitbloom.numerics import pins
 def pinned():
     pins.pin_torch()
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
 
 
 @pytest.mark.slow
