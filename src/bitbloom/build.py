@@ -17,15 +17,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import yaml
 from omegaconf import DictConfig
 
-from bitbloom import canonical, config, graph, schema, sources
+from bitbloom import canonical, config, dvc_lock, graph, schema, sources
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.provenance.digests import file_digest
@@ -66,8 +65,7 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
         needs_external(tree, target)
         heal(place)
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
-        watched = sorted({path for stage in needed for path in stage.inputs if path.startswith(SHARED)})
-        repro(place, [graph.stage_name(stage, target) for stage in stages], tree.numerics.profile, watched)
+        repro(place, target, stages, tree.numerics.profile, _code_read_by(needed))
     return place
 
 
@@ -85,22 +83,30 @@ def build_all(targets: Sequence[str]) -> None:
         for target, tree in trees.items():
             needs_external(tree, target)
         stages = [stage for target, tree in trees.items() for stage in graph.stages(target, tree)]
-        with guarded(Path(), sorted({path for stage in stages for path in stage.inputs if path.startswith(SHARED)})):
+        with guarded(Path(), _code_read_by(stages), targets):
             for until, in_turn in ROUNDS:
-                with ThreadPoolExecutor(1 if in_turn else workers()) as pool:
-                    runs = {target: pool.submit(_round, target, tree, until, in_turn) for target, tree in trees.items()}
-                failed = [target for target, run in runs.items() if run.exception()]
-                for target in failed:
-                    print(f"{target}: {runs[target].exception()}", file=sys.stderr)
-                if failed:
-                    killed = any(isinstance(runs[target].exception(), Killed) for target in failed)
-                    raise (Killed if killed else BitBloomError)(f"{', '.join(failed)} stopped before the end of {until}")
+                runs = {}
+                for target, tree in trees.items():
+                    last, environment = graph.last_stages(until, target, tree), environ(tree.numerics.profile)
+                    runs[target] = partial(dvc_repro, Path(), target, last, environment, "" if in_turn else target)
+                _side_by_side(runs, until, 1 if in_turn else workers())
 
 
-def _round(target: str, tree: DictConfig, until: str, alone: bool) -> None:
-    """Build one target up to a stage; beside others, its lines bear its name."""
-    names = [graph.stage_name(stage, target) for stage in graph.last_stages(until, target, tree)]
-    dvc_repro(Path(), names, environ(tree.numerics.profile), label="" if alone else target)
+def _code_read_by(stages: Iterable[graph.Stage]) -> list[str]:
+    """What of their inputs a person may edit while they run."""
+    return sorted({path for stage in stages for path in stage.inputs if path.startswith(SHARED)})
+
+
+def _side_by_side(runs: Mapping[str, Callable[[], None]], until: str, at_a_time: int) -> None:
+    """Run several at a time, each to its end. Raises BitBloomError that names those that failed, Killed when one was killed."""
+    with ThreadPoolExecutor(at_a_time) as pool:
+        begun = {name: pool.submit(run) for name, run in runs.items()}
+    failed = {name: run.exception() for name, run in begun.items() if run.exception()}
+    for name, error in failed.items():
+        print(f"{name}: {error}", file=sys.stderr)
+    if failed:
+        killed = any(isinstance(error, Killed) for error in failed.values())
+        raise (Killed if killed else BitBloomError)(f"{', '.join(failed)} stopped before the end of {until}")
 
 
 @contextlib.contextmanager
@@ -126,53 +132,21 @@ def needs_external(tree: DictConfig, target: str) -> None:
 
 
 def heal(workspace: Path) -> None:
-    """Clear what a killed build left: DVC's lock files, and a `dvc.lock` that was not written to its end."""
+    """Clear what a killed build left: DVC's lock files, and a `dvc.lock` that lacks the other targets or its end."""
     for name in ("rwlock", "rwlock.lock", "lock"):
         (workspace / ".dvc/tmp" / name).unlink(missing_ok=True)
     lock, complete = workspace / LOCK, workspace / LAST_LOCK
-    killed = (workspace / BUILDING).exists()
-    if lock.exists() and (not is_whole(lock.read_bytes()) or (killed and lost_an_end(workspace))):
+    if (workspace / BUILDING).exists():
+        found = lock.read_bytes() if lock.exists() else b""
+        if not found or found != _committed_lock(workspace):  # else somebody has checked it out since
+            print("a build was killed: dvc.lock is its last complete copy and what was recorded since", file=sys.stderr)
+            _put_back(workspace, dvc_lock.cut_off(found.decode(errors="replace")))
+        (workspace / BUILDING).unlink()
+    if lock.exists() and not dvc_lock.is_whole(lock.read_bytes()):
         print("dvc.lock was cut off by a killed build: restored from its last complete copy", file=sys.stderr)
         lock.unlink()
         if complete.exists():
             shutil.copyfile(complete, lock)
-    (workspace / BUILDING).unlink(missing_ok=True)
-
-
-def parsed(text: bytes) -> Any:
-    """What YAML says, by libyaml: a `dvc.lock` is long."""
-    return yaml.load(text, Loader=yaml.CSafeLoader)
-
-
-def is_whole(lock: bytes) -> bool:
-    """Whether these are the bytes of a `dvc.lock` that DVC reads and that was written to the end of a line."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
-
-    try:
-        record = COMPILED_LOCKFILE_SCHEMA(parsed(lock))
-    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
-        return False
-    return "stages" in record and lock.endswith(b"\n")
-
-
-def lost_an_end(workspace: Path) -> bool:
-    """Whether a `dvc.lock` that DVC reads was cut off between two lines: a stage is gone, or the last one lacks outputs.
-
-    DVC writes the file in place and in order, so that this is all a kill can do to it.
-    """
-    stages = parsed((workspace / LOCK).read_bytes())["stages"]
-    complete = workspace / LAST_LOCK
-    before = parsed(complete.read_bytes())["stages"] if complete.exists() else {}
-    if _committed_lock(workspace) == (workspace / LOCK).read_bytes():
-        return False
-    if not stages or not before.keys() <= stages.keys():
-        return True
-    name, last = list(stages.items())[-1]
-    wanted = parsed((workspace / graph.DVC).read_bytes())["stages"].get(name, {})
-    outputs = last.get("outs", [])
-    sound = all("size" in out and ("nfiles" in out or not out["md5"].endswith(".dir")) for out in outputs)
-    return not sound or len(outputs) < len(wanted.get("outs", [])) + len(wanted.get("metrics", []))
 
 
 def _committed_lock(workspace: Path) -> bytes | None:
@@ -181,12 +155,13 @@ def _committed_lock(workspace: Path) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def repro(workspace: Path, stages: Sequence[str], profile: str, watched: Sequence[str] = (), **variables: str) -> None:
-    """`dvc repro` of some stages, from the remote's run-cache where there is a remote.
+def repro(workspace: Path, target: str, last: Sequence[str], profile: str, watched: Sequence[str] = (), **variables: str) -> None:
+    """Build a target up to some stages: several, which all need a trained model and not each other, side by side.
 
     Args:
         workspace: where.
-        stages: their names in dvc.yaml.
+        target: its name.
+        last: the stages.
         profile: the numerics profile whose pins they run with.
         watched: code that has to stay as it is until they are done.
         variables: more of the environment.
@@ -194,8 +169,14 @@ def repro(workspace: Path, stages: Sequence[str], profile: str, watched: Sequenc
     Raises:
         BitBloomError: a stage failed.
     """
-    with guarded(workspace, watched):
-        dvc_repro(workspace, stages, environ(profile) | variables)
+    environment = environ(profile) | variables
+    with guarded(workspace, watched, [target]):
+        if len(last) > 1 and workers() > 1:
+            dvc_repro(workspace, target, ["train"], environment)
+            runs = {stage: partial(dvc_repro, workspace, target, [stage], environment, stage) for stage in last}
+            _side_by_side(runs, "all", workers())
+        else:
+            dvc_repro(workspace, target, last, environment)
 
 
 class Killed(BitBloomError):
@@ -203,14 +184,18 @@ class Killed(BitBloomError):
 
 
 @contextlib.contextmanager
-def guarded(workspace: Path, watched: Sequence[str]) -> Iterator[None]:
-    """While DVC runs in here: leave a mark for `heal`, should it be killed, keep `dvc.lock`, and see that no code changes."""
+def guarded(workspace: Path, watched: Sequence[str], targets: Collection[str]) -> Iterator[None]:
+    """While DVC runs: keep `dvc.lock`, show DVC its records of these targets alone, leave a mark for `heal`, watch the code."""
     _keep_lock(workspace)
     (workspace / BUILDING).touch()
+    _write_lock(workspace, dvc_lock.only(_text(workspace / LOCK), lambda stage: graph.target_of(stage) in targets))
     before = code(watched)
     try:
         yield
     except Killed:
+        raise
+    except KeyboardInterrupt:
+        heal(workspace)
         raise
     except BitBloomError:
         _came_to_its_end(workspace, before)
@@ -220,21 +205,50 @@ def guarded(workspace: Path, watched: Sequence[str]) -> Iterator[None]:
 
 def _came_to_its_end(workspace: Path, before: dict[str, str]) -> None:
     """DVC said whatever it had to say: its files are whole."""
+    _put_back(workspace, _text(workspace / LOCK))
     (workspace / BUILDING).unlink()
     _still_the_same(workspace, before)
     _keep_lock(workspace)
 
 
-def dvc_repro(workspace: Path, stages: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
-    """Run `dvc repro` of some stages, the label before each line. Raises BitBloomError when it fails, Killed when killed."""
-    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
+def _put_back(workspace: Path, recorded: str) -> None:
+    """`dvc.lock` as it was before the build, with what was recorded since."""
+    _write_lock(workspace, dvc_lock.joined(_text(workspace / LAST_LOCK), recorded))
+
+
+def _write_lock(workspace: Path, text: str) -> None:
+    """Write `dvc.lock`, or take it away where there is nothing in it."""
+    if text:
+        canonical.write_text(workspace / LOCK, text)
+    else:
+        (workspace / LOCK).unlink(missing_ok=True)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def dvc_repro(workspace: Path, target: str, stages: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
+    """`dvc repro` of some stages of a target, from the remote's run-cache where there is a remote; the label before each line.
+
+    Raises:
+        BitBloomError: it failed.
+        Killed: it was killed.
+    """
+    names = [graph.stage_name(stage, target) for stage in stages]
+    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *names]
     out, errors = (subprocess.PIPE, subprocess.STDOUT) if label else (None, None)
     # close_fds: it holds the kernel lock too.
     with subprocess.Popen(
         command, cwd=workspace, env=environment, close_fds=False, stdout=out, stderr=errors, text=True
     ) as process:
-        for line in process.stdout or ():
-            print(f"{label} | {line.rstrip()}", flush=True)
+        try:
+            for line in process.stdout or ():
+                print(f"{label} | {line.rstrip()}", flush=True)
+            process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # it was interrupted too, and is writing its last
+            raise
     if process.returncode < 0:
         raise Killed(f"the build was killed (signal {-process.returncode}); run it again")
     if process.returncode:
@@ -269,8 +283,10 @@ def _still_the_same(workspace: Path, before: dict[str, str]) -> None:
 def _keep_lock(workspace: Path) -> None:
     """Copy a whole `dvc.lock` to where a killed build is healed from."""
     (workspace / STATE).mkdir(exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
+    if (workspace / LOCK).exists():
         canonical.write_bytes(workspace / LAST_LOCK, (workspace / LOCK).read_bytes())
+    else:
+        (workspace / LAST_LOCK).unlink(missing_ok=True)
 
 
 def environ(profile: str) -> dict[str, str]:

@@ -106,6 +106,11 @@ def stage_name(stage: str, target: str) -> str:
     return f"{stage}-{target}"
 
 
+def target_of(name: str) -> str:
+    """`petals`, of `train-petals`."""
+    return name.partition("-")[2]
+
+
 def stages(target: str, tree: Any) -> list[Stage]:
     """All stages of a target with this composed configuration, in order."""
     model = schema.model(tree.model)
@@ -321,7 +326,7 @@ def has_current(trees: Mapping[str, Any]) -> bool:
         mine, params = stages(target, tree), params_path(target)
         if not params.exists() or params.read_text(encoding="utf-8") != HEADER + config.yaml_text(tree):
             return False
-        if {name for name in recorded if name.partition("-")[2] == target} != {stage.name for stage in mine}:
+        if {name for name in recorded if target_of(name) == target} != {stage.name for stage in mine}:
             return False
         if any(recorded[stage.name] != stage.as_dvc() for stage in mine) or not lines >= set(make_text(mine).splitlines()):
             return False

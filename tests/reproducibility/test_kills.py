@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -21,9 +23,16 @@ from bitbloom import claim
 from checkouts import TARGET, changes, checkout, environment, run
 
 KILLS_A_STAGE = 3
-VICTIMS = {"the build": "", "the front door": "bitbloom build", "DVC": "dvc repro", "the stage": "bitbloom.stages."}
+VICTIMS = {
+    "the build": "",
+    "the front door": "bitbloom build",
+    "DVC": "dvc --wait-for-lock repro",
+    "the stage": "bitbloom.stages.",
+}
 """Who is killed: everything at once, or one of them alone, known by its command line."""
 NAME = "petals-tiny"
+BESIDE = f"evaluate-{NAME}"
+"""What runs beside the two after it."""
 STAGES = [f"{stage}-{NAME}" for stage in ("ingest", "validate", "prepare", "train", "evaluate", "export", "package")]
 
 
@@ -36,11 +45,10 @@ def test_kills_at_random_moments_of_every_stage_change_nothing(tmp_path: Path) -
     while min(kills[stage] for stage in STAGES) < KILLS_A_STAGE:
         aim = next(stage for stage in STAGES if kills[stage] < KILLS_A_STAGE)
         hit = kill(folder, aim, dice.uniform(0, lasts[aim]), dice.choice(list(VICTIMS)))
-        if hit:
-            kills[hit] += 1
-        else:
+        kills.update(hit)
+        if not hit:
             assert changes(folder) == ""
-        if hit != aim:  # it came to its end before the blow
+        if aim not in hit:  # it came to its end before the blow
             forget(folder, aim)
     assert kills.total() >= 20
     output = run(folder, "make", "all", TARGET)
@@ -55,33 +63,49 @@ def seconds_of_stages(folder: Path) -> dict[str, float]:
             starts |= {stage: time.monotonic() for stage in stages_in(log) if stage not in starts}
             time.sleep(0.05)
     assert process.returncode == 0, log.read_text()
-    ends = [*list(starts.values())[1:], time.monotonic()]
-    return {stage: end - start for (stage, start), end in zip(starts.items(), ends, strict=True)}
+    alone = [stage for stage in starts if stage != BESIDE]
+    ends = {stage: starts[following] for stage, following in pairwise(alone)}
+    return {stage: ends.get(stage, time.monotonic()) - start for stage, start in starts.items()}
 
 
-def kill(folder: Path, aim: str, seconds: float, victim: str) -> str | None:
-    """Start a build and kill one of VICTIMS so long after the stage `aim` began; the stage that was hit, if any."""
+def kill(folder: Path, aim: str, seconds: float, victim: str) -> set[str]:
+    """Start a build and kill one of VICTIMS so long after the stage `aim` began; the stages that were hit, if any."""
     with started(folder) as (process, log):
         while process.poll() is None and aim not in stages_in(log):
             time.sleep(0.05)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
+            hit = running(process) or {stages_in(log)[-1]}
             if VICTIMS[victim] and strike(process, VICTIMS[victim]):
                 process.wait(60)  # the others notice
-                if aim != STAGES[-1]:  # DVC, which may live on, would build all the rest
+                if aim not in (STAGES[-1], BESIDE):  # DVC, which may live on, would build all the rest
                     end(process)
-            return stages_in(log)[-1]
+            return hit
     assert process.returncode == 0, log.read_text()
-    return None
+    return set()
+
+
+def running(build: subprocess.Popen[bytes]) -> set[str]:
+    """The stages whose processes are there."""
+    lines = (" ".join(process.cmdline()) for process in members(build))
+    return {stage for line in lines for stage in STAGES if "bitbloom.stages.{} {}".format(*stage.split("-", 1)) in line}
+
+
+def members(build: subprocess.Popen[bytes]) -> Iterator[psutil.Process]:
+    """The processes of a build's session."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            if os.getsid(process.pid) == build.pid:
+                yield process
 
 
 def strike(build: subprocess.Popen[bytes], words: str) -> bool:
     """Kill the processes of a build whose command line has these words; whether there were any: between two stages runs none."""
     struck = False
-    for process in psutil.process_iter():
-        with contextlib.suppress(ProcessLookupError, psutil.Error):
-            if os.getsid(process.pid) == build.pid and words in " ".join(process.cmdline()):
+    for process in members(build):
+        with contextlib.suppress(psutil.Error):
+            if words in " ".join(process.cmdline()):
                 process.kill()
                 struck = True
     return struck
@@ -113,7 +137,7 @@ def end(build: subprocess.Popen[bytes]) -> None:
 
 def stages_in(log: Path) -> list[str]:
     """The stages that a build has started, in their order."""
-    return [line.split("'")[1] for line in log.read_text().splitlines() if line.startswith("Running stage '")]
+    return re.findall(r"^(?:\w+ \| )?Running stage '(.*)'", log.read_text(), re.MULTILINE)
 
 
 def forget(folder: Path, stage: str) -> None:

@@ -23,11 +23,11 @@ NOT_METRICS = ("learning_rate", "epoch", "step")
 
 def changed_targets(base: Path, head: Path) -> list[str]:
     """Targets of which at least one stage has another record in `head` than in `base`, and that anybody can build."""
-    from bitbloom import config
+    from bitbloom import config, graph
 
     records = _records(base), _records(head)
     stages = {name for name in records[0].keys() | records[1].keys() if records[0].get(name) != records[1].get(name)}
-    changed = {name.partition("-")[2] for name in stages}
+    changed = {graph.target_of(name) for name in stages}
     return [name for name in config.targets() if name in changed and config.compose(name).embedded]
 
 

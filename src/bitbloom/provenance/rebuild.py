@@ -48,15 +48,10 @@ def verify(target: str, until: str = "all") -> list[Row]:
         BitBloomError: nothing is claimed of the target, or a stage failed.
     """
     tree = config.compose(target)
-    stages = graph.last_stages(until, target, tree)
+    last = graph.last_stages(until, target, tree)
     claimed, recorded = claim.read(target), records(Path())
     place = fresh(target)
-    build.repro(
-        place,
-        [graph.stage_name(stage, target) for stage in stages],
-        tree.numerics.profile,
-        PYTHONPATH=str((place / "src").resolve()),
-    )
+    build.repro(place, target, last, tree.numerics.profile, PYTHONPATH=str((place / "src").resolve()))
     return compare(target, until, claimed, recorded, place)
 
 

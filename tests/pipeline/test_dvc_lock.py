@@ -1,0 +1,69 @@
+"""`dvc.lock` as text: taken apart, put together, and what DVC gets to see of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitbloom import build, dvc_lock
+from tiny import REPOSITORY
+
+WHOLE = (REPOSITORY / "dvc.lock").read_text()
+NAMES = sorted(dvc_lock.blocks(WHOLE))
+
+
+@given(shown=st.sets(st.sampled_from(NAMES)))
+def test_what_is_shown_and_joined_again_is_the_whole(shown):
+    part = dvc_lock.only(WHOLE, shown.__contains__)
+    assert dvc_lock.blocks(part).keys() == shown
+    assert dvc_lock.joined(WHOLE, part) == WHOLE
+
+
+def _record(command):
+    return {"cmd": command, "outs": [{"path": "a", "hash": "md5", "md5": "0" * 32, "size": 1}]}
+
+
+@given(known=st.sets(st.sampled_from(NAMES)), built=st.sets(st.sampled_from(NAMES), min_size=1, max_size=3))
+def test_records_are_joined_as_dvc_would_have_written_them(known, built):
+    from dvc.utils.serialize import dumps_yaml
+
+    before = {"schema": "2.0", "stages": {name: _record("true") for name in sorted(known)}}
+    newer = {name: _record("false") for name in sorted(built)}
+    lock = dumps_yaml(before) if known else ""
+    shown = dvc_lock.only(lock, built.__contains__)
+    written = dumps_yaml({"schema": "2.0", "stages": {name: newer[name] for name in {**dvc_lock.blocks(shown), **newer}}})
+    assert dvc_lock.joined(lock, written) == dumps_yaml({"schema": "2.0", "stages": before["stages"] | newer})
+
+
+@pytest.mark.parametrize("left", ["", "schema: '2.0'\nstages:\n", "schema: '2.0'\nstages: {}\n", "- a\n", "  - b\n"])
+def test_a_file_without_records_has_none_to_show_and_none_that_are_sure(left):
+    assert dvc_lock.only(left, lambda name: name in NAMES) == dvc_lock.cut_off(left) == ""
+
+
+def test_dvc_is_shown_the_records_of_what_is_built_and_the_others_come_back(tmp_path, monkeypatch):
+    mine = dvc_lock.only(WHOLE, lambda name: name.endswith("-petals-tiny"))
+    (tmp_path / "dvc.lock").write_text(WHOLE)
+    (tmp_path / "recorded").write_text(mine.replace("size: ", "size: 1"))
+    (tmp_path / "dvc").write_text("#!/bin/sh\ncp dvc.lock shown\ncp recorded dvc.lock\n")
+    (tmp_path / "dvc").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    build.repro(Path(), "petals-tiny", ["ingest"], "portable")
+    assert Path("shown").read_text() == mine
+    assert Path("dvc.lock").read_text() == WHOLE.replace(
+        mine.partition("stages:\n")[2], Path("recorded").read_text().partition("stages:\n")[2]
+    )
+
+
+def test_the_first_record_of_a_checkout_stays(tmp_path, monkeypatch):
+    (tmp_path / "recorded").write_text(WHOLE)
+    (tmp_path / "dvc").write_text("#!/bin/sh\ntest ! -e dvc.lock && cp recorded dvc.lock\n")
+    (tmp_path / "dvc").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    build.repro(Path(), "petals-tiny", ["ingest"], "portable")
+    assert Path("dvc.lock").read_text() == WHOLE
