@@ -151,8 +151,8 @@ def cpu(known: set[str]) -> Iterator[Finding]:
     if len(has) > 1:
         yield Finding("profile fast", f"yes ({', '.join(has)})", wanted)
     else:
-        advice = "`numerics=fast` runs here too, but this CPU does not compute in bf16: portable is the one to use"
-        yield Finding("profile fast", "slow", wanted, NOTE, advice)
+        advice = "`numerics=fast` runs here in float32, hardly faster: portable is the one to use"
+        yield Finding("profile fast", "float32", wanted, NOTE, advice)
 
 
 def threads() -> Finding:
