@@ -65,7 +65,7 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
         needs_external(tree, target)
         heal(place)
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
-        repro(place, target, stages, tree.numerics.profile, _code_read_by(needed))
+        repro(place, target, stages, tree, _code_read_by(needed))
     return place
 
 
@@ -87,8 +87,9 @@ def build_all(targets: Sequence[str]) -> None:
             for until, in_turn in ROUNDS:
                 runs = {}
                 for target, tree in trees.items():
-                    last, environment = graph.last_stages(until, target, tree), environ(tree.numerics.profile)
-                    runs[target] = partial(dvc_repro, Path(), target, last, environment, "" if in_turn else target)
+                    names = [graph.stage_name(stage, target) for stage in graph.last_stages(until, target, tree)]
+                    label = "" if in_turn else target
+                    runs[target] = partial(dvc_repro, Path(), names, environ(tree.numerics.profile), label)
                 _side_by_side(runs, until, 1 if in_turn else workers())
 
 
@@ -155,28 +156,40 @@ def _committed_lock(workspace: Path) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def repro(workspace: Path, target: str, last: Sequence[str], profile: str, watched: Sequence[str] = (), **variables: str) -> None:
-    """Build a target up to some stages: several, which all need a trained model and not each other, side by side.
+def repro(
+    workspace: Path, target: str, last: Sequence[str], tree: DictConfig, watched: Sequence[str] = (), **variables: str
+) -> None:
+    """Build a target up to some stages; what each of several needs of a trained model alone, side by side.
 
     Args:
         workspace: where.
         target: its name.
         last: the stages.
-        profile: the numerics profile whose pins they run with.
+        tree: its configuration.
         watched: code that has to stay as it is until they are done.
         variables: more of the environment.
 
     Raises:
         BitBloomError: a stage failed.
     """
-    environment = environ(profile) | variables
+    environment = environ(tree.numerics.profile) | variables
     with guarded(workspace, watched, [target]):
-        if len(last) > 1 and workers() > 1:
-            dvc_repro(workspace, target, ["train"], environment)
-            runs = {stage: partial(dvc_repro, workspace, target, [stage], environment, stage) for stage in last}
-            _side_by_side(runs, "all", workers())
-        else:
-            dvc_repro(workspace, target, last, environment)
+        if len(last) == 1 or workers() == 1 or has_remote(workspace):  # each call would fetch the remote's run-cache
+            dvc_repro(workspace, [graph.stage_name(stage, target) for stage in last], environment)
+            return
+        dvc_repro(workspace, [graph.stage_name("train", target)], environment)
+        runs = {}
+        for end, names in after_training(target, tree, last).items():
+            # One by one: DVC takes what a stage before them wrote for itself while it looks whether that has changed.
+            runs[end] = partial(dvc_repro, workspace, ["--single-item", *names], environment, end)
+        _side_by_side(runs, "all", workers())
+
+
+def after_training(target: str, tree: DictConfig, last: Sequence[str]) -> dict[str, list[str]]:
+    """For each of the last stages, it and the stages between it and the trained model, in order, as DVC names them."""
+    mine = {stage.stage: stage for stage in graph.stages(target, tree)}
+    trained = {stage.name for stage in graph.upstream(mine, ["train"])}
+    return {end: [stage.name for stage in graph.upstream(mine, [end]) if stage.name not in trained] for end in last}
 
 
 class Killed(BitBloomError):
@@ -228,15 +241,14 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def dvc_repro(workspace: Path, target: str, stages: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
-    """`dvc repro` of some stages of a target, from the remote's run-cache where there is a remote; the label before each line.
+def dvc_repro(workspace: Path, asked: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
+    """`dvc repro` of some stages, from the remote's run-cache where there is a remote; the label before each line.
 
     Raises:
         BitBloomError: it failed.
         Killed: it was killed.
     """
-    names = [graph.stage_name(stage, target) for stage in stages]
-    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *names]
+    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *asked]
     out, errors = (subprocess.PIPE, subprocess.STDOUT) if label else (None, None)
     # close_fds: it holds the kernel lock too.
     with subprocess.Popen(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 from PIL import Image
 
 from bitbloom import build, config, dvc_lock, external, graph, summary
@@ -41,6 +42,7 @@ stages:
       nfiles: 10
 """
 """A lock as DVC writes it."""
+PORTABLE = OmegaConf.create({"numerics": {"profile": "portable"}})
 
 
 @pytest.fixture
@@ -275,7 +277,7 @@ def test_code_that_changes_while_a_build_runs_is_an_error_and_nothing_is_recorde
 
     monkeypatch.setattr(build, "dvc_repro", dvc)
     with pytest.raises(BitBloomError, match=r"src/a\.py changed while the build ran"):
-        build.repro(Path(), "petals", ["ingest"], "portable", ["src"])
+        build.repro(Path(), "petals", ["ingest"], PORTABLE, ["src"])
     assert Path("dvc.lock").read_text() == WHOLE
 
 
@@ -288,7 +290,7 @@ def test_a_dvc_that_was_killed_alone_leaves_the_copy_to_heal_from(tmp_path, monk
     (tmp_path / "dvc").chmod(0o755)
     monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     with pytest.raises(BitBloomError, match="killed"):
-        build.repro(Path(), "petals", ["ingest"], "portable")
+        build.repro(Path(), "petals", ["ingest"], PORTABLE)
     monkeypatch.undo()
     build.heal(tmp_path)
     assert (tmp_path / "dvc.lock").read_text() == WHOLE
@@ -308,8 +310,8 @@ def several(tmp_path, monkeypatch):
 def test_several_targets_train_in_turn_and_do_all_else_side_by_side(several):
     both, training, rounds = threading.Barrier(2), threading.Lock(), []
 
-    def dvc(_place, target, stages, _environment, label):
-        rounds.append((target, list(stages)))
+    def dvc(_place, stages, _environment, label):
+        rounds.append((label, stages))
         if label:
             both.wait(60)  # breaks unless the other target's stages run at the same time
         else:
@@ -320,16 +322,46 @@ def test_several_targets_train_in_turn_and_do_all_else_side_by_side(several):
     several(dvc)
     build.build_all(["petals-tiny", "tweets-tiny"])
     ends = {"petals-tiny": [], "tweets-tiny": []}
-    for target, stages in rounds:
-        ends[target].append(stages)
+    for _, stages in rounds:
+        ends[graph.target_of(stages[0])].append([name.partition("-")[0] for name in stages])
     assert ends["petals-tiny"] == ends["tweets-tiny"] == [["prepare"], ["train"], ["evaluate", "package"]]
     assert not build.BUILDING.exists()
+
+
+def test_what_follows_a_training_is_done_side_by_side_and_its_lines_bear_names(tmp_path, monkeypatch):
+    done = []
+
+    def dvc(_place, asked, _environment, label=""):
+        if label:
+            both.wait(60)  # breaks unless the other runs at the same time
+        done.append((label, asked))
+
+    both = threading.Barrier(2)
+    monkeypatch.setenv("WORKERS", "2")
+    monkeypatch.setattr(build, "dvc_repro", dvc)
+    build.repro(tmp_path, "petals", ("evaluate", "package"), config.compose("petals"))
+    evaluated, packaged = ["--single-item", "evaluate-petals"], ["--single-item", "export-petals", "package-petals"]
+    assert done[0] == ("", ["train-petals"])
+    assert sorted(done[1:]) == [("evaluate", evaluated), ("package", packaged)]
+
+
+@pytest.mark.parametrize(
+    ("workers", "config"), [("1", ""), ("2", "[core]\n    remote = store\n")], ids=["one worker", "a remote"]
+)
+def test_one_worker_or_a_remote_makes_one_call_of_all(tmp_path, monkeypatch, workers, config):
+    done = []
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text(config)
+    monkeypatch.setenv("WORKERS", workers)
+    monkeypatch.setattr(build, "dvc_repro", lambda _place, asked, _environment: done.append(asked))
+    build.repro(tmp_path, "petals", ("evaluate", "package"), PORTABLE)
+    assert done == [["evaluate-petals", "package-petals"]]
 
 
 def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
     begun = []
 
-    def dvc(_place, _target, _stages, _environment, label):
+    def dvc(_place, _stages, _environment, label):
         begun.append(label)
         if label == "tweets-tiny":
             raise BitBloomError("the gate is closed")
@@ -344,7 +376,7 @@ def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
 def test_a_dvc_that_was_killed_among_several_leaves_the_copy_to_heal_from(several):
     Path("dvc.lock").write_text(WHOLE)
 
-    def dvc(_place, _target, _stages, _environment, label):
+    def dvc(_place, _stages, _environment, label):
         if label == "tweets-tiny":
             Path("dvc.lock").write_text(WHOLE[:100])
             raise build.Killed("killed")
@@ -360,7 +392,7 @@ def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
     (tmp_path / "dvc").write_text("#!/bin/sh\necho one; echo two >&2\nexit 3\n")
     (tmp_path / "dvc").chmod(0o755)
     with pytest.raises(BitBloomError, match="exit code 3"):
-        build.dvc_repro(tmp_path, "y", ["x"], {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, label="petals")
+        build.dvc_repro(tmp_path, ["x"], {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, label="petals")
     assert capfd.readouterr().out == "petals | one\npetals | two\n"
 
 

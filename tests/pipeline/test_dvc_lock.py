@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from bitbloom import build, dvc_lock
 from tiny import REPOSITORY
 
 WHOLE = (REPOSITORY / "dvc.lock").read_text()
+PORTABLE = OmegaConf.create({"numerics": {"profile": "portable"}})
 NAMES = sorted(dvc_lock.blocks(WHOLE))
 
 
@@ -52,7 +54,7 @@ def test_dvc_is_shown_the_records_of_what_is_built_and_the_others_come_back(tmp_
     (tmp_path / "dvc").chmod(0o755)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    build.repro(Path(), "petals-tiny", ["ingest"], "portable")
+    build.repro(Path(), "petals-tiny", ["ingest"], PORTABLE)
     assert Path("shown").read_text() == mine
     assert Path("dvc.lock").read_text() == WHOLE.replace(
         mine.partition("stages:\n")[2], Path("recorded").read_text().partition("stages:\n")[2]
@@ -65,5 +67,5 @@ def test_the_first_record_of_a_checkout_stays(tmp_path, monkeypatch):
     (tmp_path / "dvc").chmod(0o755)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    build.repro(Path(), "petals-tiny", ["ingest"], "portable")
+    build.repro(Path(), "petals-tiny", ["ingest"], PORTABLE)
     assert Path("dvc.lock").read_text() == WHOLE

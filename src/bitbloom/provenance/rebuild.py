@@ -51,7 +51,7 @@ def verify(target: str, until: str = "all") -> list[Row]:
     last = graph.last_stages(until, target, tree)
     claimed, recorded = claim.read(target), records(Path())
     place = fresh(target)
-    build.repro(place, target, last, tree.numerics.profile, PYTHONPATH=str((place / "src").resolve()))
+    build.repro(place, target, last, tree, PYTHONPATH=str((place / "src").resolve()))
     return compare(target, until, claimed, recorded, place)
 
 
