@@ -94,8 +94,12 @@ class Canvas:
 
 
 def _ink(colour: Colour, opacity: float) -> tuple[int, int, int, int]:
-    red, green, blue = (min(255, max(0, int(part + 0.5))) for part in colour)
-    return red, green, blue, int(255 * opacity + 0.5)
+    red, green, blue = colour
+    return _level(red), _level(green), _level(blue), int(255 * opacity + 0.5)
+
+
+def _level(part: float) -> int:
+    return min(255, max(0, int(part + 0.5)))
 
 
 def upscale(grid: Array, size: int) -> Array:

@@ -6,6 +6,7 @@ from bitbloom.sources.garden.bloom import Look
 from bitbloom.sources.garden.canvas import Canvas, Colour, mix, shade
 from bitbloom.sources.garden.geometry import (
     GOLDEN_TURN,
+    Array,
     Points,
     Pose,
     bend,
@@ -75,19 +76,22 @@ def paint_spike(canvas: Canvas, pose: Pose, look: Look, dice: Dice) -> None:
         bearings = (np.arange(per_ring) + 0.5 * (row % 2)) / per_ring
         cos, sin = circle(bearings + dice.spread(-0.03, 0.03, (per_ring,)))
         places, depths = pose.project(reach * cos, reach * sin, 1.95 * share - 0.95)
+        peas = _peas(places, cos, size * pose.size)
         for i in np.argsort(depths, kind="stable").tolist():
             lit = look.light.on(float(cos[i]), 0.0) * (0.74 if depths[i] < 0.0 else 1.0)
-            _paint_pea(canvas, places[i], float(cos[i]), size * pose.size, look, lit)
+            banner, face, keel = (part[i] for part in peas)
+            canvas.polygon(banner, shade(look.petal, 0.66 * lit))
+            canvas.polygon(face, mix(shade(look.petal, 1.05 * lit), look.centre, 0.3))
+            canvas.polygon(keel, shade(look.petal, 0.86 * lit))
 
 
-def _paint_pea(canvas: Canvas, place: Points, sideways: float, size: float, look: Look, lit: float) -> None:
-    """One floret: a standing banner, pale, above a keel that points outwards."""
+def _peas(places: Points, sideways: Array, size: float) -> tuple[Points, Points, Points]:
+    """A ring of florets (floret, point, 2): a standing banner, its pale face, and before them a keel that points outwards."""
     cos, sin = circle(even_turns(10))
-    banner = place + np.stack((0.9 * size * cos, size * (sin - 0.3)), axis=-1)
-    keel = place + np.stack((0.75 * size * (cos + 0.7 * sideways), size * (0.6 * sin + 0.5)), axis=-1)
-    canvas.polygon(banner, shade(look.petal, 0.66 * lit))
-    canvas.polygon(banner * 0.8 + place * 0.2, mix(shade(look.petal, 1.05 * lit), look.centre, 0.3))
-    canvas.polygon(keel, shade(look.petal, 0.86 * lit))
+    middles, sideways = places[:, None], sideways[:, None]
+    banners = middles + np.stack((0.9 * size * cos, size * (sin - 0.3)), axis=-1)
+    outwards, down = np.broadcast_arrays(0.75 * size * (cos + 0.7 * sideways), size * (0.6 * sin + 0.5))
+    return banners, banners * 0.8 + middles * 0.2, middles + np.stack((outwards, down), axis=-1)
 
 
 def bell_stem(pose: Pose) -> Points:

@@ -10,6 +10,7 @@ bee. A `Pose` turns the model before the camera and projects it without perspect
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,11 @@ _COS = (1.0, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800)
 _SIN = (1.0, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800)
 
 
-def circle(turns: Array) -> tuple[Array, Array]:
+@overload
+def circle(turns: Array) -> tuple[Array, Array]: ...
+@overload
+def circle(turns: float) -> tuple[float, float]: ...
+def circle(turns: Any) -> tuple[Any, Any]:
     """Cosine and sine of angles given in turns, to about ten digits.
 
     A quarter of the angle lies within 45 degrees, where a short Taylor series is enough; doubling
@@ -31,7 +36,7 @@ def circle(turns: Array) -> tuple[Array, Array]:
     """
     quarter = (turns - np.floor(turns + 0.5)) * (_TAU / 4)
     square = quarter * quarter
-    cos, sin = np.full_like(square, _COS[-1]), np.full_like(square, _SIN[-1])
+    cos, sin = _COS[-1], _SIN[-1]
     for cos_term, sin_term in zip(_COS[-2::-1], _SIN[-2::-1], strict=True):
         cos, sin = cos * square + cos_term, sin * square + sin_term
     sin = sin * quarter
@@ -42,8 +47,8 @@ def circle(turns: Array) -> tuple[Array, Array]:
 
 def direction(turns: float) -> tuple[float, float]:
     """Cosine and sine of one angle, as plain floats."""
-    cos, sin = circle(np.array([turns]))
-    return float(cos[0]), float(sin[0])
+    cos, sin = circle(turns)
+    return float(cos), float(sin)
 
 
 def smooth(corners: Points, rounds: int = 2) -> Points:
