@@ -8,15 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bitbloom import canonical, samples, sources
+from bitbloom import canonical, processes, samples, sources
 from bitbloom.progress import track
 from bitbloom.sources import SourceFile
 from bitbloom.stages import main
@@ -39,11 +37,7 @@ def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: s
     """One row a sample, sorted by id: what the source said, the digest of its bytes, and the task's own columns."""
     ordered = sorted(files, key=lambda file: file.id)
     describe = partial(_row, folder=folder, task=task, kind=kind)
-    if workers() == 1:
-        rows = [describe(file) for file in track(ordered, "describe")]
-    else:
-        with ProcessPoolExecutor(workers(), mp_context=get_context("spawn")) as pool:
-            rows = list(track(pool.map(describe, ordered, chunksize=64), "describe", len(ordered)))
+    rows = track(processes.spread(describe, ordered, workers(), chunk=64), "describe", len(ordered))
     return pd.DataFrame(rows)
 
 

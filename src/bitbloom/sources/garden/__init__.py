@@ -9,14 +9,12 @@ with + - * / and square roots alone, `camera.expose` quantises once, and the loc
 the JPEG.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
+from bitbloom import processes
+from bitbloom.progress import track
 from bitbloom.sources import SourceFile
 from bitbloom.sources.garden import camera, scene
 from bitbloom.sources.garden.randomness import Dice
@@ -56,9 +54,8 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
     for species in SPECIES:
         (destination / species.name).mkdir(parents=True, exist_ok=True)
     write = partial(_write, config, destination)
-    with _processes(workers) as pool:
-        spread = map if pool is None else partial(pool.map, chunksize=_CHUNK)
-        return sorted(spread(write, range(config.images)), key=lambda file: file.path)
+    written = processes.spread(write, range(config.images), workers, _CHUNK)
+    return sorted(track(written, "draw", config.images), key=lambda file: file.path)
 
 
 def _write(config: Config, destination: Path, index: int) -> SourceFile:
@@ -66,13 +63,3 @@ def _write(config: Config, destination: Path, index: int) -> SourceFile:
     path = f"{label}/{label}-{index:05d}.jpg"
     (destination / path).write_bytes(jpeg)
     return SourceFile(path, label, attributes)
-
-
-@contextmanager
-def _processes(workers: int) -> Iterator[ProcessPoolExecutor | None]:
-    """A pool of fresh processes, or None where one worker does it all."""
-    if workers <= 1:
-        yield None
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield pool

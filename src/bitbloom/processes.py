@@ -1,0 +1,30 @@
+"""Processes that a stage shares its work with, and that end when it ends, however it ends."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def spread(function: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int) -> Iterator[Result]:
+    """`map` in order, over fresh processes where there is more than one worker: items go to them in chunks of so many."""
+    if workers == 1:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+        yield from pool.map(function, items, chunksize=chunk)
+
+
+def _end_with_parent() -> None:
+    """Be killed when the parent is: each worker holds the pipe open that it waits on, so it would wait for ever."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
