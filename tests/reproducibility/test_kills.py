@@ -78,7 +78,7 @@ def kill(folder: Path, aim: str, seconds: float, victim: str) -> set[str]:
         except subprocess.TimeoutExpired:
             hit = running(process) or {stages_in(log)[-1]}
             if VICTIMS[victim] and strike(process, VICTIMS[victim]):
-                process.wait(60)  # the others notice
+                process.wait(600)  # the others notice, and what runs beside comes to its end
                 if aim not in (STAGES[-1], BESIDE):  # DVC, which may live on, would build all the rest
                     end(process)
             return hit
