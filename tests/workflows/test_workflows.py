@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from bitbloom import build
 
 REPOSITORY = Path(__file__).parents[2]
 WORKFLOWS = sorted((REPOSITORY / ".github/workflows").glob("*.yaml"))
@@ -20,6 +23,8 @@ PRELUDE = re.compile(r"git config user\.(name|email) '[^']+'")
 PINNED = re.compile(r"uses: (\./\.github/actions/[a-z]+|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+( #.*)?)$")
 LONGEST = 360
 """Minutes after which GitHub ends a job by itself."""
+WHOLE_LOCK = "whole-dvc-lock"
+"""The hook that needs no tool."""
 
 
 def parsed(path: Path) -> dict[Any, Any]:
@@ -176,6 +181,16 @@ def test_actionlint_finds_nothing_and_finds_an_unknown_context(tmp_path):
     assert "machine" in subprocess.run([*command, wrong], capture_output=True, text=True).stdout
 
 
+def test_a_short_lock_of_a_build_that_runs_is_not_committed(tmp_path, monkeypatch):
+    hooks = [hook for repo in parsed(REPOSITORY / ".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]]
+    entry = next(hook["entry"] for hook in hooks if hook["id"] == WHOLE_LOCK)
+    monkeypatch.chdir(tmp_path)
+    assert subprocess.run(shlex.split(entry)).returncode == 0
+    build.BUILDING.parent.mkdir()
+    build.BUILDING.touch()
+    assert subprocess.run(shlex.split(entry)).returncode == 1
+
+
 def test_every_hook_is_of_this_repository_and_its_tool_of_the_lock():
     lock = (REPOSITORY / "requirements-dev.lock").read_text()
     packages = {
@@ -187,6 +202,6 @@ def test_every_hook_is_of_this_repository_and_its_tool_of_the_lock():
         assert repo["repo"] == "local"
         for hook in repo["hooks"]:
             tools = re.findall(r"\.venv/bin/([\w-]+)", hook["entry"])
-            assert tools or hook["language"] == "fail", hook["id"]
+            assert tools or hook["language"] == "fail" or hook["id"] == WHOLE_LOCK, hook["id"]
             for tool in tools:
                 assert tool == "bitbloom" or re.search(rf"^{packages.get(tool, tool)}==", lock, re.MULTILINE), tool
