@@ -46,26 +46,32 @@ def test_a_file_without_records_has_none_to_show_and_none_that_are_sure(left):
     assert dvc_lock.only(left, lambda name: name in NAMES) == dvc_lock.cut_off(left) == ""
 
 
-def test_dvc_is_shown_the_records_of_what_is_built_and_the_others_come_back(tmp_path, monkeypatch):
+@pytest.fixture
+def build_with(tmp_path, monkeypatch):
+    """Builds in an empty folder, with a script in place of DVC."""
+
+    def build_it(script):
+        (tmp_path / "dvc").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "dvc").chmod(0o755)
+        build.repro(Path(), "petals-tiny", ["ingest"], PORTABLE)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    return build_it
+
+
+def test_dvc_is_shown_the_records_of_what_is_built_and_the_others_come_back(build_with):
     mine = dvc_lock.only(WHOLE, lambda name: name.endswith("-petals-tiny"))
-    (tmp_path / "dvc.lock").write_text(WHOLE)
-    (tmp_path / "recorded").write_text(mine.replace("size: ", "size: 1"))
-    (tmp_path / "dvc").write_text("#!/bin/sh\ncp dvc.lock shown\ncp recorded dvc.lock\n")
-    (tmp_path / "dvc").chmod(0o755)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    build.repro(Path(), "petals-tiny", ["ingest"], PORTABLE)
+    recorded = mine.replace("size: ", "size: 1")
+    Path("dvc.lock").write_text(WHOLE)
+    Path("recorded").write_text(recorded)
+    build_with("cp dvc.lock shown && cp recorded dvc.lock")
     assert Path("shown").read_text() == mine
-    assert Path("dvc.lock").read_text() == WHOLE.replace(
-        mine.partition("stages:\n")[2], Path("recorded").read_text().partition("stages:\n")[2]
-    )
+    of_mine, of_recorded = (text.partition("stages:\n")[2] for text in (mine, recorded))
+    assert Path("dvc.lock").read_text() == WHOLE.replace(of_mine, of_recorded)
 
 
-def test_the_first_record_of_a_checkout_stays(tmp_path, monkeypatch):
-    (tmp_path / "recorded").write_text(WHOLE)
-    (tmp_path / "dvc").write_text("#!/bin/sh\ntest ! -e dvc.lock && cp recorded dvc.lock\n")
-    (tmp_path / "dvc").chmod(0o755)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    build.repro(Path(), "petals-tiny", ["ingest"], PORTABLE)
+def test_the_first_record_of_a_checkout_stays(build_with):
+    Path("recorded").write_text(WHOLE)
+    build_with("test ! -e dvc.lock && cp recorded dvc.lock")
     assert Path("dvc.lock").read_text() == WHOLE
