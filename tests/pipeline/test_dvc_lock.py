@@ -75,3 +75,17 @@ def test_the_first_record_of_a_checkout_stays(build_with):
     Path("recorded").write_text(WHOLE)
     build_with("test ! -e dvc.lock && cp recorded dvc.lock")
     assert Path("dvc.lock").read_text() == WHOLE
+
+
+def test_a_build_that_is_interrupted_leaves_a_whole_file(tmp_path, monkeypatch):
+    def interrupted(*_):
+        Path("dvc.lock").write_text(Path("dvc.lock").read_text()[:500])
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build, "dvc_repro", interrupted)
+    Path("dvc.lock").write_text(WHOLE)
+    with pytest.raises(KeyboardInterrupt):
+        build.repro(Path(), "petals-tiny", ["ingest"], PORTABLE)
+    assert Path("dvc.lock").read_text() == WHOLE
+    assert not build.BUILDING.exists()
