@@ -13,7 +13,7 @@ from pathlib import Path
 import bentoml
 
 from bitbloom.serving.app import Application
-from bitbloom.serving.base import ENVIRONMENT
+from bitbloom.serving.base import ENVIRONMENT, UNTRACED
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,6 +28,7 @@ image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="non
     workers=1,
     traffic={"timeout": 60},
     envs=ENVIRONMENT,
+    tracing=UNTRACED,
 )
 @bentoml.asgi_app(application.asgi)
 class Petals:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bentoml
 
-from bitbloom.serving.base import ENVIRONMENT
+from bitbloom.serving.base import ENVIRONMENT, UNTRACED
 from bitbloom.serving.text_app import TextApplication
 
 HERE = Path(__file__).resolve().parent
@@ -28,6 +28,7 @@ image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="non
     workers=1,
     traffic={"timeout": 60},
     envs=ENVIRONMENT,
+    tracing=UNTRACED,
 )
 @bentoml.asgi_app(application.asgi)
 class Tweets:

@@ -88,7 +88,7 @@ def kill(folder: Path, aim: str, seconds: float, victim: str) -> set[str]:
 
 def running(build: subprocess.Popen[bytes]) -> set[str]:
     """The stages whose processes are there."""
-    lines = (" ".join(process.cmdline()) for process in members(build))
+    lines = [words(process) for process in members(build)]
     return {stage for line in lines for stage in STAGES if "bitbloom.stages.{} {}".format(*stage.split("-", 1)) in line}
 
 
@@ -100,15 +100,21 @@ def members(build: subprocess.Popen[bytes]) -> Iterator[psutil.Process]:
                 yield process
 
 
-def strike(build: subprocess.Popen[bytes], words: str) -> bool:
+def words(process: psutil.Process) -> str:
+    """The command line of a process; none where it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def strike(build: subprocess.Popen[bytes], victim: str) -> bool:
     """Kill the processes of a build whose command line has these words; whether there were any: between two stages runs none."""
-    struck = False
-    for process in members(build):
-        with contextlib.suppress(psutil.Error):
-            if words in " ".join(process.cmdline()):
-                process.kill()
-                struck = True
-    return struck
+    struck = [process for process in members(build) if victim in words(process)]
+    for process in struck:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return bool(struck)
 
 
 @contextmanager

@@ -170,10 +170,26 @@ def test_a_photo_made_to_do_harm_does_none(served, data, statuses):
     assert httpx.get(f"{served.url}/readyz").status_code == 200
 
 
+def said(served: Served, request: bytes) -> bytes:
+    """All that a service says to these bytes until it closes the line, which it has to do."""
+    with connected(served) as line:
+        line.sendall(request)
+        return to_its_end(line)
+
+
+def connected(served: Served) -> socket.socket:
+    where = urlsplit(served.url)
+    return socket.create_connection((where.hostname, where.port), timeout=30)
+
+
+def to_its_end(line: socket.socket) -> bytes:
+    return b"".join(iter(lambda: line.recv(65_536), b""))
+
+
 def spoken(served: Served, request: bytes) -> bytes:
     """What the service says to raw bytes, until it or we are done."""
-    where, answer = urlsplit(served.url), b""
-    with socket.create_connection((where.hostname, where.port), timeout=10) as line, contextlib.suppress(ConnectionError):
+    answer = b""
+    with connected(served) as line, contextlib.suppress(ConnectionError):
         line.sendall(request)
         with contextlib.suppress(OSError):  # ENOTCONN, no ConnectionError: the service has closed the line already
             line.shutdown(socket.SHUT_WR)
@@ -202,13 +218,35 @@ def test_wrong_lengths_and_what_is_no_http_leave_the_service_running(served, req
     assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
 
 
-def test_headers_without_end_are_refused_and_the_line_is_closed(served):
-    where, data = urlsplit(served.url), photo((220, 30, 30))
-    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\nX-Long: ".encode()
-    with socket.create_connection((where.hostname, where.port), timeout=30) as line:
-        line.sendall(head + b"a" * 20_000)
-        answer = b"".join(iter(lambda: line.recv(65_536), b""))  # to its end: the line was closed
-        assert answer.startswith(b"HTTP/1.1 4")
+HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.mark.parametrize("chunk", [b"X-Long: " + b"a" * 20_000, b"X-A: b\r\n" * 2_500], ids=["one-long", "many"])
+def test_headers_without_end_are_refused_and_the_line_is_closed(served, chunk):
+    answer = said(served, HEAD + chunk)
+    assert answer.startswith(b"HTTP/1.1 431")
+    assert b"16,384 bytes" in answer
+
+
+def test_headers_without_end_are_refused_behind_a_question_that_was_answered(served):
+    data = photo((220, 30, 30))
+    with connected(served) as line:
+        line.sendall(HEAD + f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200")
+        line.sendall(HEAD + b"X-Long: ")
+        with pytest.raises(ConnectionError):  # closed long before all of this has come
+            for _ in range(20_000):
+                line.sendall(b"a" * 1_000)
+
+
+def test_headers_that_take_too_long_are_refused_and_the_line_is_closed(served):
+    answer = said(served, HEAD)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"more than 4 s" in answer
+
+
+def test_a_line_on_which_nothing_comes_is_closed_without_a_word(served):
+    assert said(served, b"") == b""
 
 
 def test_clients_that_send_nothing_lose_their_places_in_time(served):

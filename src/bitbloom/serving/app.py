@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
@@ -58,9 +57,8 @@ class Application(Service):
         return results
 
     async def _answer(self, photo: bytes, attention: bool = False) -> Answer:
-        """Decode and label in a thread, no more at once than there are cores."""
         try:
-            return await anyio.to_thread.run_sync(self.predictor.answer, photo, attention, limiter=self.threads)
+            return await self.in_thread(self.predictor.answer, photo, attention)
         except UnreadableImage as error:
             raise uploads.unreadable(photo, error) from error
 

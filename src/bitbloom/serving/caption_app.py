@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
@@ -59,8 +58,7 @@ class CaptionApplication(Service):
 
     async def search(self, wish: Wish) -> Findings:
         """The photos of the index that fit the sentence best; `thumbnail` is an address relative to this service's."""
-        find = self.predictor.find
-        return _worded(await anyio.to_thread.run_sync(find, wish.sentence, wish.count, limiter=self.threads))
+        return _worded(await self.in_thread(self.predictor.find, wish.sentence, wish.count))
 
     async def similarity(self, request: Request) -> Fits:
         """The cosine of the photo in the form field `image` with each of the form fields `sentence`, in order."""
@@ -69,9 +67,8 @@ class CaptionApplication(Service):
         return _worded(await self._ask_about(photo, lambda: self.predictor.compare(photo, sentences)))
 
     async def _ask_about(self, photo: bytes, ask: Callable[[], Result]) -> Result:
-        """Decode and answer in a thread, no more at once than there are cores."""
         try:
-            return await anyio.to_thread.run_sync(ask, limiter=self.threads)
+            return await self.in_thread(ask)
         except UnreadableImage as error:
             raise uploads.unreadable(photo, error) from error
 

@@ -7,12 +7,13 @@ A question is a POST. Everything else is small and needs no model.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import math
 import time
 from collections.abc import Awaitable, Callable
 
-import anyio
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +35,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+ENCODED = Headers(HEADERS).raw
 
 
 def add(app: FastAPI, settings: Settings) -> None:
@@ -55,7 +57,7 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                message["headers"] = [*message["headers"], *ENCODED]
             await send(message)
 
         await self.app(scope, receive, with_headers)
@@ -137,7 +139,7 @@ class _Body:
 
     def __init__(self, bounds: Bodies, receive: Receive) -> None:
         self.bounds, self.source = bounds, receive
-        self.end = anyio.current_time() + bounds.seconds
+        self.end = _now() + bounds.seconds
         self.read = 0
         self.whole = False
 
@@ -156,23 +158,28 @@ class _Body:
 
     async def thrown_away(self) -> bool:
         """Read what is left, so much of it and for so long, and keep nothing. Whether it ended; a late one is not read on."""
-        if anyio.current_time() >= self.end:
+        if self.whole or _now() >= self.end:
             return self.whole
         left = DISCARDED
-        with anyio.move_on_after(DISCARDED_SECONDS):
-            while not self.whole and left > 0:
-                message = await self.source()
-                self.whole = not message.get("more_body", False)
-                left -= len(message.get("body", b""))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCARDED_SECONDS):
+                while not self.whole and left > 0:
+                    message = await self.source()
+                    self.whole = not message.get("more_body", False)
+                    left -= len(message.get("body", b""))
         return self.whole
 
 
 async def _until(end: float, receive: Callable[[], Awaitable[Message]], seconds: float) -> Message:
     try:
-        with anyio.fail_after(max(0.0, end - anyio.current_time())):
+        async with asyncio.timeout_at(end):
             return await receive()
     except TimeoutError as error:
         raise Refused(408, f"the request took more than {seconds:g} s to arrive: send less, or over a faster line") from error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_question(scope: Scope) -> bool:

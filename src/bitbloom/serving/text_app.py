@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import anyio
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -57,7 +56,7 @@ class TextApplication(Service):
             raise Refused(422, f"{len(question.texts)} texts are more than {most}: send them in several requests")
         messages = [Message(text=item) if isinstance(item, str) else item for item in question.texts]
         # Text by text: others get their turn in between, and a question that is given up stops there.
-        answers = [await anyio.to_thread.run_sync(self._answer, each, question.words, limiter=self.threads) for each in messages]
+        answers = [await self.in_thread(self._answer, each, question.words) for each in messages]
         if all("error" in answer for answer in answers):
             raise Refused(422, f"{EMPTY}: send some words")
         return answers
