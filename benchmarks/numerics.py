@@ -200,7 +200,7 @@ def decoding(target: Any) -> float:
     files = sorted(target.raw.rglob("*.jpg"))[:DECODED]
     start = time.perf_counter()
     for file in files:
-        imaging.square(imaging.decode(file.read_bytes()), target.prepare.image_size)
+        imaging.square(file.read_bytes(), target.prepare.image_size)
     return (time.perf_counter() - start) / len(files)
 
 

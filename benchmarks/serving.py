@@ -2,11 +2,11 @@
 
     python benchmarks/serving.py [--runs 3] [--seconds 8] [--clients 64] [--json results.json]
 
-Every server has one process for the model (LitServe has another for HTTP), all cores, and the weights of `models/petals`.
-wrk (`apt-get install wrk`) sends it JPEG photos of the data set in forms, over as many connections as there are clients, from
-this machine: what it needs of the cores is missing to all alike. The cases take turns. "No HTTP" is a loop in this process
-that decodes, resizes and asks ONNX Runtime with one thread a core, as our service does: what the network's part alone would
-allow. It has the cores for itself, without wrk. Needs `make all`.
+Every server has one process for the model where two are not said (LitServe has another for HTTP), all cores, and the weights of
+`models/petals`. wrk (`apt-get install wrk`) sends it JPEG photos of the data set in forms, over as many connections as there are
+clients, from this machine: what it needs of the cores is missing to all alike. The cases take turns. "No HTTP" is a loop in this
+process that decodes, resizes and asks ONNX Runtime with one thread a core, as our service does: what the network's part alone
+would allow. It has the cores for itself, without wrk. Needs `make all`.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ def litserve(batch: int) -> Command:
     return command
 
 
-def ours(*settings: str) -> Command:
+def ours(*settings: str, processes: int = 1) -> Command:
     """The packaged service, of a variant where there are settings."""
 
     def command(port: int, environment: dict[str, str]) -> list[str]:
+        environment["BENTOML_CONFIG_OPTIONS"] = f"services.petals.workers={processes}"
         build.build("petals", "package", settings)
         tag = subprocess.check_output(["bitbloom", "install", "petals", *settings], env=environment, text=True).split()[-1]
         return ["bentoml", "serve", tag, "--port", str(port)]
@@ -165,6 +166,7 @@ CASES: dict[str, Case] = {
     "LitServe + PyTorch": served(litserve(1)),
     "LitServe + PyTorch, batches of 16": served(litserve(16)),
     "ours": served(ours()),
+    "ours, two processes": served(ours(processes=2)),
     "ours, static int8": served(ours("service.int8=true")),
     BARE: looped("model.onnx"),
     "no HTTP, static int8": looped("model.int8.onnx"),

@@ -55,7 +55,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         UnreadableImage: not an image, damaged or truncated, or of more than `max_pixels` (known from the header,
             before a pixel is decoded).
     """
-    return _rgb(_load(data, max_pixels))
+    return np.array(_rgb(_load(data, max_pixels)))
 
 
 def is_image(head: bytes) -> bool:
@@ -71,12 +71,12 @@ def is_image(head: bytes) -> bool:
     return True
 
 
-def square(image: Pixels, side: int) -> Pixels:
-    """The centre square of an RGB image [H, W, 3], resized to uint8 [3, side, side]."""
-    height, width = image.shape[:2]
-    edge = min(height, width)
-    top, left = (height - edge) // 2, (width - edge) // 2
-    crop = Image.fromarray(image[top : top + edge, left : left + edge])
+def square(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The centre square of an image file, as `decode` sees it, resized to uint8 [3, side, side]. Raises UnreadableImage."""
+    image = _rgb(_load(data, max_pixels))
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    crop = image.crop((left, top, left + edge, top + edge))
     resized = crop.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=None)
     return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
@@ -85,7 +85,7 @@ def facts(data: bytes) -> dict[str, object]:
     """The manifest columns of one image file. Never raises: `decodable` is False and `error` says why."""
     try:
         loaded = _load(data, MAX_PIXELS)
-        image = _rgb(loaded)
+        image = np.array(_rgb(loaded))
     except UnreadableImage as error:
         return _undecodable(data, str(error))
     height, width = image.shape[:2]
@@ -220,19 +220,18 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _rgb(image: Image.Image) -> Pixels:
-    """RGB uint8 [H, W, 3] of an image in any mode."""
+def _rgb(image: Image.Image) -> Image.Image:
+    """RGB of an image in any mode."""
     if image.mode.startswith("I"):
         # 16-bit grey: 65535 / 255 = 257, rounded to the nearest. Pillow's own conversion would clip at 255.
         deep = np.asarray(image).astype(np.int64).clip(0, 65_535)
-        grey = ((deep + 128) // 257).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return Image.fromarray(((deep + 128) // 257).astype(np.uint8)).convert("RGB")
     try:
         if image.mode in ("F", "LAB"):
             raise ValueError("no integer arithmetic leads to RGB")
         if image.has_transparency_data:
             layer = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-        return np.array(image.convert("RGB"))
+        return image if image.mode == "RGB" else image.convert("RGB")
     except Exception as error:  # or palette data that is damaged
         raise UnreadableImage(f"colours of mode {image.mode} cannot be converted{_detail(error)}: save it as RGB") from error

@@ -19,12 +19,12 @@ def spread(function: Callable[[Item], Result], items: Iterable[Item], workers: i
     if workers == 1:
         yield from map(function, items)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         yield from pool.map(function, items, chunksize=chunk)
 
 
-def _end_with_parent() -> None:
-    """Be killed when the parent is: each worker holds the pipe open that it waits on, so it would wait for ever."""
+def end_with_parent() -> None:
+    """Let the system kill this process when its parent ends: a pool's workers hold the pipe open that they wait on, for ever."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

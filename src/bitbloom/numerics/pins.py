@@ -63,6 +63,6 @@ def pin_torch() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same, after importing Inductor
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import Inductor to set it up, too
     # It fills memory that no op may read before writing it, which a test holds our steps to; the filling costs a few per cent.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -74,7 +74,7 @@ def split(sentence: str) -> list[str]:
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
     """Decode and square every photo; number the words, those that the training split has often enough, and the tokens."""
-    images = np.stack([imaging.square(imaging.decode(data), prepare.image_size) for data in raw])
+    images = np.stack([imaging.square(data, prepare.image_size) for data in raw])
     captions: list[list[str]] = [json.loads(given) for given in rows["captions"]]
     sentences = [[split(caption) for caption in given] for given in captions]
     learned = [said for key, said in zip(rows["key"], sentences, strict=True) if splits.split_of(key, prepare.split) == SPLITS[0]]

@@ -38,6 +38,6 @@ def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Ar
     """Decode and square every photo; number the labels in sorted order."""
     classes = sorted(set(rows["label"]))
     numbers = {name: number for number, name in enumerate(classes)}
-    images = np.stack([imaging.square(imaging.decode(data), prepare.image_size) for data in raw])
+    images = np.stack([imaging.square(data, prepare.image_size) for data in raw])
     labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
     return {"images": images, "labels": labels}, {"classes": classes, "image_size": prepare.image_size}

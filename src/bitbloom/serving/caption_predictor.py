@@ -200,7 +200,7 @@ class CaptionPredictor:
         return Fits(sentences=fits, model_digest=self.digest) if len(fits) == len(sentences) else None
 
     def _square(self, photo: bytes) -> NDArray[np.uint8]:
-        return imaging.square(imaging.decode(photo, self.max_pixels), self.image_size)
+        return imaging.square(photo, self.image_size, self.max_pixels)
 
     def _look(self, image: NDArray[np.uint8]) -> tuple[Embedding, NDArray[np.float32]]:
         """Embedding [E] and memory [1, L, 2, H, T, D] of an image [3, side, side]."""

@@ -89,7 +89,7 @@ class Predictor:
 
     def answer(self, photo: bytes, attention: bool = False) -> Answer:
         """The answer for an image file. Raises UnreadableImage with the reason."""
-        image = imaging.square(imaging.decode(photo, self.max_pixels), self.image_size)
+        image = imaging.square(photo, self.image_size, self.max_pixels)
         probabilities, *seen = self.ask(image, attention)
         order = np.argsort(-probabilities, kind="stable")[:TOP]  # equal ones in the order of the classes
         top = [Choice(label=self.classes[at], probability=shortest(probabilities[at])) for at in order]

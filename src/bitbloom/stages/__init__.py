@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from bitbloom.errors import BitBloomError
 from bitbloom.numerics import pins
+from bitbloom.processes import end_with_parent
 from bitbloom.target import Target
 
 STAGES = ("ingest", "validate", "prepare", "features", "train", "evaluate", "export", "package")
@@ -20,7 +19,8 @@ def main(run: Callable[[Target], None], reads: Sequence[str]) -> None:
     """Entry point of `python -m bitbloom.stages.<stage> TARGET`: pins, then the stage; exit code 1 on a clear error."""
     if len(sys.argv) != 2:
         sys.exit(f"usage: {sys.argv[0]} TARGET")
-    _end_with_dvc()
+    if "DVC_STAGE" in os.environ:  # what a killed DVC left running would write into the next build
+        end_with_parent()
     try:
         name = sys.argv[1]
         pins.require(Target.load(name, ["numerics"]).numerics.profile)
@@ -28,10 +28,3 @@ def main(run: Callable[[Target], None], reads: Sequence[str]) -> None:
     except BitBloomError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-
-
-def _end_with_dvc() -> None:
-    """A stage that DVC runs is killed when DVC is: what it left running would write into the next build."""
-    if "DVC_STAGE" in os.environ and sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
