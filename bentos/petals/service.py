@@ -12,12 +12,14 @@ from pathlib import Path
 
 import bentoml
 
+from bitbloom.serving import heads
 from bitbloom.serving.app import Application
-from bitbloom.serving.base import ENVIRONMENT, UNTRACED
+from bitbloom.serving.process import ENVIRONMENT, UNTRACED, make_turns_short
 
 HERE = Path(__file__).resolve().parent
 
 application = Application(HERE)
+heads.bound(application.settings.body_seconds)
 image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="none", lock_python_packages=False)
 
 
@@ -36,3 +38,4 @@ class Petals:
 
     def __init__(self) -> None:
         application.open()
+        make_turns_short()

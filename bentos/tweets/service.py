@@ -12,12 +12,14 @@ from pathlib import Path
 
 import bentoml
 
-from bitbloom.serving.base import ENVIRONMENT, UNTRACED
+from bitbloom.serving import heads
+from bitbloom.serving.process import ENVIRONMENT, UNTRACED, make_turns_short
 from bitbloom.serving.text_app import TextApplication
 
 HERE = Path(__file__).resolve().parent
 
 application = TextApplication(HERE)
+heads.bound(application.settings.body_seconds)
 image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="none", lock_python_packages=False)
 
 
@@ -36,3 +38,4 @@ class Tweets:
 
     def __init__(self) -> None:
         application.open()
+        make_turns_short()

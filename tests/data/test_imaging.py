@@ -231,6 +231,27 @@ def test_a_square_of_the_right_side_is_left_as_it_is() -> None:
     assert np.array_equal(imaging.square(encoded(Image.fromarray(pixels)), 32), pixels.transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "I;16"])
+def test_square_sees_what_decode_sees(mode: str, orientation: int | None) -> None:
+    picture = Image.fromarray(photo(height=61, width=84))
+    stored = (
+        Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
+    )
+    exif = Image.Exif()
+    if orientation:
+        exif[imaging.ORIENTATION_TAG] = orientation
+    data = encoded(stored, exif=exif)
+    pixels = imaging.decode(data)
+    top, left = (pixels.shape[0] - 61) // 2, (pixels.shape[1] - 61) // 2
+    assert np.array_equal(imaging.square(data, 61), pixels[top : top + 61, left : left + 61].transpose(2, 0, 1))
+
+
+def test_square_has_the_same_limit_on_pixels() -> None:
+    with pytest.raises(UnreadableImage, match="10 × 10"):
+        imaging.square(encoded(Image.new("RGB", (10, 10))), 5, max_pixels=99)
+
+
 def test_pixels_and_hashes_are_the_committed_ones() -> None:
     # A change here changes the data of every target: it must be meant.
     pixels = np.arange(40 * 50 * 3, dtype=np.uint64).reshape(40, 50, 3) * 2654435761 >> 7

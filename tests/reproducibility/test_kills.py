@@ -110,11 +110,13 @@ def words(process: psutil.Process) -> str:
 
 def strike(build: subprocess.Popen[bytes], victim: str) -> bool:
     """Kill the processes of a build whose command line has these words; whether there were any: between two stages runs none."""
-    struck = [process for process in members(build) if victim in words(process)]
-    for process in struck:
+    struck = False
+    for process in members(build):
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    return bool(struck)
+            if victim in words(process):
+                process.kill()
+                struck = True
+    return struck
 
 
 @contextmanager

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from bitbloom import canonical
-from bitbloom.serving import heads, protection, refusals
+from bitbloom.serving import protection, refusals
 from bitbloom.serving.settings import PROVENANCE, Provenance, Settings, provenance
 
 Result = TypeVar("Result")
@@ -29,20 +27,6 @@ PAGE = "page"
 PAGE_HEADERS = {"Cache-Control": "no-cache"}
 VERSION = "/v1"
 """Below it, every route a second time, for programs: what changes a program's answers gets another version."""
-ENVIRONMENT = [
-    {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
-    {"name": "ORT_DISABLE_TELEMETRY", "value": "1"},
-    {"name": "PYC_INVALIDATION_MODE", "value": "UNCHECKED_HASH"},
-    {"name": "UV_NO_CACHE", "value": "1"},
-]
-"""Of an image: nobody is called at home, and what uv installs is the same bytes each time."""
-UNTRACED = {"excluded_urls": ".*"}
-"""BentoML's `tracing`: it makes four spans a request, a fifth of a request's time in Python, even when nobody collects them."""
-TURN_SECONDS = 0.00005
-"""How long a thread waits for the interpreter before another has to give way. A thread that computes comes back to Python a dozen
-times a photo; with Python's 5 ms it waits for the event loop each time, and a third of the cores does nothing."""
-GARBAGE = 10_000
-"""Objects made before Python looks for cycles among them; its 700 are made by a request or two."""
 
 
 class Service(ABC):
@@ -60,7 +44,6 @@ class Service(ABC):
         self.provenance = provenance(self.folder)
         # A pool with a queue, not anyio's threads behind a limiter: a free thread takes the next question without the event loop.
         self.threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), self.settings.target)
-        _make_turns_short()
 
     async def in_thread(self, compute: Callable[..., Result], *arguments: object) -> Result:
         """What `compute` returns, from a thread: no more at once than there are cores, those that wait in their order."""
@@ -95,7 +78,6 @@ class Service(ABC):
             app.mount(f"{VERSION}/{place}", files, name=f"{place} of {VERSION}")
         refusals.handle(app)
         protection.add(app, self.settings)
-        heads.bound(self.settings.body_seconds)
         return app
 
     def show_provenance(self) -> Provenance:
@@ -109,10 +91,3 @@ class Service(ABC):
     def page(self) -> FileResponse:
         """The page for people."""
         return FileResponse(self.folder / PAGE / "index.html", headers=PAGE_HEADERS)
-
-
-def _make_turns_short() -> None:
-    """Let the event loop and the threads that compute wait less for each other; a third more answers on two cores."""
-    sys.setswitchinterval(TURN_SECONDS)
-    gc.freeze()  # what a service is made of stays: no need to look through it again and again
-    gc.set_threshold(GARBAGE)

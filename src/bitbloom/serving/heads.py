@@ -1,8 +1,9 @@
-"""Bounds on the head of a request (its first line and headers), which arrives before any application can refuse it.
+"""Bounds on what comes over a line outside of bodies: the head of a request (its first line and headers), trailers, idle bytes.
 
     bound(settings.body_seconds)  # before the server starts
 
-BentoML starts uvicorn itself and leaves it the choice of a parser: httptools, in C, which reads heads without end.
+It comes before any application can refuse it. BentoML starts uvicorn itself and leaves it the choice of a parser: httptools,
+in C, which reads and keeps headers without end.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from uvicorn import config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_BYTES = 16_384
-"""Of a head, as h11 has it; beside what came in one piece with its first byte (uvloop reads 256 KiB at a time)."""
+"""Of a head, as h11 has it. One that comes in a single read is not refused: uvloop reads at most 256 KiB at a time."""
 
 
 def bound(seconds: float) -> None:
-    """Let servers that start from now on bound the heads they read: 431 too big, 408 not here in time."""
+    """Let servers that start from now on refuse heads that are too big (431) or not here in time (408)."""
     BoundedHeads.seconds = seconds
     config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{BoundedHeads.__name__}"
 
 
 class BoundedHeads(HttpToolsProtocol):
-    """A connection of HTTP/1.1. Between its requests uvicorn's own `timeout_keep_alive` holds."""
+    """A line of HTTP/1.1. While nothing at all comes between two requests, uvicorn's own `timeout_keep_alive` holds."""
 
     seconds: ClassVar[float]
     awaited = True
     """Whether a head is awaited: the first one, or one that began and is not at its end."""
     size = 0
-    """Bytes of that head so far, at least."""
+    """Bytes since the last head, or piece of a body."""
     late: asyncio.TimerHandle | None = None
-    """Runs while it is awaited."""
+    """Runs while something else than a body or an answer is awaited."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         """Await the first head."""
@@ -42,15 +43,14 @@ class BoundedHeads(HttpToolsProtocol):
         self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, unless these bytes make a head too big."""
-        if self.awaited:  # else this piece may hold the end of another request, too
-            self.size += len(data)
+        """Parse, and see whether that brought anything."""
+        self.size += len(data)
         super().data_received(data)
-        if not self.awaited or self.transport.is_closing():
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:  # refused, or a WebSocket from now on
             return
         if self.size > MOST_BYTES:
             self._refuse(431, f"the headers have more than {MOST_BYTES:,} bytes: send less")
-        elif self.late is None:
+        elif self.late is None and not self._answering():
             self._start_timer()
 
     def on_message_begin(self) -> None:
@@ -64,10 +64,19 @@ class BoundedHeads(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body, which the application bounds."""
+        self.size = 0
+        super().on_body(body)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
         self._stop_timer()
         super().connection_lost(exc)
+
+    def _answering(self) -> bool:
+        """Whether an earlier request still waits for its answer: what comes behind it may have to wait, too."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _start_timer(self) -> None:
         self.late = self.loop.call_later(self.seconds, self._is_late)
@@ -78,15 +87,19 @@ class BoundedHeads(HttpToolsProtocol):
             self.late = None
 
     def _is_late(self) -> None:
-        if self.headers is not None:
-            self._refuse(408, f"the headers took more than {self.seconds:g} s to arrive: send them over a faster line")
-        else:  # a browser opens lines that it may need: an answer to no question would confuse it
+        self.late = None
+        if self.headers is None:  # a browser opens lines that it may need: an answer to no question would confuse it
             self.transport.close()
+        else:
+            self._refuse(408, f"the headers took more than {self.seconds:g} s to arrive: send them over a faster line")
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer and close the line, on which nothing can be understood from here on."""
+        """Close the line, on which nothing can be understood from here on; say why, unless an answer to something else is due."""
         self._stop_timer()
-        body = json.dumps({"error": message})
-        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        self.transport.write(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
+        if self.awaited and not self._answering():
+            body = json.dumps({"error": message})
+            head = (
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+            )
+            self.transport.write(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
         self.transport.close()
