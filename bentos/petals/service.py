@@ -14,12 +14,13 @@ import bentoml
 
 from bitbloom.serving import heads
 from bitbloom.serving.app import Application
-from bitbloom.serving.process import ENVIRONMENT, UNTRACED, make_turns_short
+from bitbloom.serving.process import ENVIRONMENT, UNTRACED, accept_at_once, make_turns_short
 
 HERE = Path(__file__).resolve().parent
 
 application = Application(HERE)
 heads.bound(application.settings.body_seconds)
+accept_at_once()
 image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="none", lock_python_packages=False)
 
 

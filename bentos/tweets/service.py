@@ -13,13 +13,14 @@ from pathlib import Path
 import bentoml
 
 from bitbloom.serving import heads
-from bitbloom.serving.process import ENVIRONMENT, UNTRACED, make_turns_short
+from bitbloom.serving.process import ENVIRONMENT, UNTRACED, accept_at_once, make_turns_short
 from bitbloom.serving.text_app import TextApplication
 
 HERE = Path(__file__).resolve().parent
 
 application = TextApplication(HERE)
 heads.bound(application.settings.body_seconds)
+accept_at_once()
 image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="none", lock_python_packages=False)
 
 

@@ -17,7 +17,7 @@ from uvicorn import config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_BYTES = 16_384
-"""Of a head, as h11 has it. One that comes in a single read is not refused: uvloop reads at most 256 KiB at a time."""
+"""Of a head, as h11 has it. One that comes in a single read is not refused: an event loop reads at most 256 KiB at a time."""
 
 
 def bound(seconds: float) -> None:

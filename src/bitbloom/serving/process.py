@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 
+from uvicorn import config
+
 ENVIRONMENT = [
     {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
     {"name": "ORT_DISABLE_TELEMETRY", "value": "1"},
@@ -19,6 +21,15 @@ TURN_SECONDS = 0.00005
 times a photo; with Python's 5 ms it waits for the event loop each time, and a third of the cores does nothing."""
 GARBAGE = 10_000
 """Objects made before Python looks for cycles among them; its 700 are made by a request or two."""
+
+
+def accept_at_once() -> None:
+    """Let a server that starts from now on use asyncio's own event loop, which uvicorn would choose only where uvloop is not.
+
+    Uvloop accepts one connection a turn, and under four times the load that a service can take it has long turns: who came
+    then waited up to ten seconds to be heard, and asyncio's loop hears him within two. At capacity it is 3 % slower.
+    """
+    config.LOOP_FACTORIES["auto"] = config.LOOP_FACTORIES["asyncio"]
 
 
 def make_turns_short() -> None:
