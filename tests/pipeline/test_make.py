@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bitbloom import build
 from tiny import REPOSITORY
 
 RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "{log}"\n'
@@ -243,6 +244,39 @@ def test_a_build_that_fails_leaves_no_stamp(project):
     failed = subprocess.run(["make", "all", "TARGET=petals-tiny"], cwd=project.folder, capture_output=True, text=True)
     assert failed.returncode != 0
     assert not any((project.folder / ".bitbloom").glob("stamps/*"))
+
+
+def test_a_killed_build_leaves_no_stamp_of_the_one_before_it(built):
+    output = built.folder / "models/petals-tiny/model.onnx"
+    output.unlink()
+    (built.folder / ".venv/bin/bitbloom").write_text(f"#!/bin/sh\ntouch {output}\nkill -KILL $PPID\n")
+    assert subprocess.run(["make", "all", "TARGET=petals-tiny"], cwd=built.folder, capture_output=True).returncode != 0
+    assert output.exists()
+    assert not any((built.folder / ".bitbloom").glob("stamps/*-cpu"))
+
+
+def test_after_a_kill_any_goal_asks_so_that_the_lock_is_cleared_up(built):
+    built.asked("train", "TARGET=petals-tiny")
+    (built.folder / build.BUILDING).touch()
+    assert built.asked("train", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until train"]
+
+
+def test_a_kill_in_the_workspace_of_overrides_concerns_that_one(built):
+    arguments = ("all", "TARGET=petals-tiny", "SET=train.epochs=3")
+    note = built.asked(*arguments)[0].partition(" --where ")[2]
+    built.build("petals-tiny", "all", "somewhere")
+    (built.folder / note).write_text("somewhere")
+    (built.folder / "somewhere" / build.BUILDING).parent.mkdir()
+    (built.folder / "somewhere" / build.BUILDING).touch()
+    assert len(built.asked(*arguments)) == 1
+    assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+def test_a_build_that_runs_is_not_waited_for_where_nothing_is_to_be_done(built, monkeypatch):
+    monkeypatch.chdir(built.folder)
+    with build.only_one():
+        build.BUILDING.touch()
+        assert built.asked("all", "TARGET=petals-tiny") == []
 
 
 def test_your_photos_are_imported_before_the_build(project):
