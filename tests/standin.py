@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,13 +171,25 @@ def free_port() -> int:
 @contextlib.contextmanager
 def serving(bento: str, home: Path, elsewhere: Path, **variables: str) -> Iterator[str]:
     """`bentoml serve`, away from the repository and without its modules: the Bento has to bring its own."""
-    port = free_port()
     kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *OURS)}
     environment = kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
-    command = [sys.executable, "-m", "bentoml", "serve", bento, "--host", "127.0.0.1", "--port", str(port)]
+    with listening([sys.executable, "-m", "bentoml", "serve", bento], environment, elsewhere) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def listening(command: Sequence[str], environment: Mapping[str, str], elsewhere: Path) -> Iterator[str]:
+    """The address of a `bentoml serve` on a free port of the loopback interface, once it answers."""
+    port = free_port()
     log = elsewhere / "log"
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, cwd=elsewhere, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=elsewhere,
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(url, process, log)

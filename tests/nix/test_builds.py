@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+
+from bitbloom.provenance.digests import file_digest
+from bitbloom.serving.predictor import Predictor
+from standin import COLOURS, listening, photo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -51,6 +57,21 @@ def test_the_venv_has_no_pip_and_no_bytecode(flake):
     assert not list(venv.glob("lib/python3.11/site-packages/pip"))
     assert not next(venv.rglob("*.pyc"), None)
     assert (venv / "bin/dvc").exists()
+
+
+def test_the_command_of_the_image_answers_with_what_is_in_the_store(flake, workspace, tmp_path):
+    """The command of the image by itself: the stand-in for nixpkgs describes an image, and makes none."""
+    bento = workspace / "dist/petals.bento"
+    subprocess.run(["nix-store", "--add-fixed", "sha256", str(bento)], check=True, capture_output=True)
+    claim = {"dist/petals.bento": {"sha256": file_digest(bento)}}
+    (flake.folder / "digests/petals.json").write_text(json.dumps(claim), encoding="utf-8")
+    image = json.loads(built(flake, "image").read_text(encoding="utf-8"))
+    settings = dict(line.split("=", 1) for line in image["config"]["Env"])
+    own = {key: str(tmp_path / value.lstrip("/")) for key, value in settings.items() if value.startswith("/tmp")}
+    with listening(image["config"]["Cmd"], settings | own, tmp_path) as url:
+        answer = httpx.post(f"{url}/predict", files={"image": photo(COLOURS["poppy"])}).json()
+    assert answer == Predictor.open(workspace / "models/petals").answer(photo(COLOURS["poppy"]))
+    assert image["tag"] == f"nix-{file_digest(bento)[:12]}"
 
 
 def test_the_checks_pass(flake):
