@@ -32,7 +32,7 @@ from bitbloom.numerics import pins
 TARGET = "petals"
 WARM_UP = 3
 PROMISE = {"ledger": ("checksum", "tensors_digest", "combined"), "reduction": ("tree_sum",), "reduction.TreeSum": ("add",)}
-EXCHANGE = {"reduction": ("all_in_order",), "reduction.AllTreeSum": ("__call__",)}
+EXCHANGE = {"reduction": ("all_in_order",), "reduction.SharedTreeSum": ("__call__",)}
 """What of a step is there for the promise alone (in bitbloom.numerics): on one worker, and between workers."""
 DECODED = 200
 """Photos from which the cost of decoding is taken: we decode a photo once in a training, the Trainer in every epoch."""

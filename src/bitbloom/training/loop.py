@@ -68,7 +68,6 @@ class Run:
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=precision(numerics.profile))
         self.micro_batches = numerics.micro_batches
         self.mine = reduction.blocks(self.micro_batches, worker.world)
-        self.all_tree_sum = reduction.AllTreeSum(worker.rank, worker.world)
         self.micro_size = micro_batch_size(train.batch_size, self.micro_batches)
         positions = part_of(dataset, train.part)
         self.stream = Stream(positions, dataset.sample_seeds()[positions], train.seed, train.batch_size)
@@ -76,6 +75,9 @@ class Run:
         torch.manual_seed(train.seed)
         self.network: nn.Module = self.fabric.to_device(task.build(sections.model, dataset.meta))
         self.optimiser = Optimiser(self.network, task.parameter_groups(self.network, train), train)
+        self.all_tree_sum = reduction.all_tree_sum(worker.rank, worker.world, worker.neighbours, self.optimiser.weights.numel())
+        if isinstance(self.all_tree_sum, reduction.SharedTreeSum) and self.fabric.device.type == "cpu":
+            self.optimiser.release(self.all_tree_sum.memory)  # for the first gradient of a step, where its tree leaves the sum
         self.history = History()
         self.best: Tensor | None = None
 
@@ -116,10 +118,10 @@ class Run:
         for number in range(self.worker.rank * self.mine, (self.worker.rank + 1) * self.mine):
             loss, digest = self.micro_batch(step, number)
             tree.add(self.optimiser.take_gradient())
-            notes.append((loss, digest))
+            notes.append(torch.cat([loss.reshape(1).view(torch.uint8), digest]))
         gradient = self.all_tree_sum(tree.total()).div_(self.micro_batches)
-        losses = reduction.all_in_order(torch.stack([loss for loss, _ in notes]), self.worker.world)
-        digests = reduction.all_in_order(torch.stack([digest for _, digest in notes]), self.worker.world)
+        notes_of_all = reduction.all_in_order(torch.stack(notes), self.worker.world)
+        losses, digests = notes_of_all[:, :4].contiguous().view(torch.float32), notes_of_all[:, 4:].contiguous()
         checksums = [self.checksum(gradient)]
         self.optimiser.step(gradient, step, self.steps)
         self.optimiser.release(gradient)

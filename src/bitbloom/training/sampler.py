@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class Stream:
     keys: NDArray[np.uint64]
     seed: int
     batch_size: int
+    _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def steps(self, epochs: int) -> int:
         """Steps that see every sample `epochs` times, rounded up."""
@@ -45,5 +46,9 @@ class Stream:
         return self.positions[chosen], seeds.derive(self.keys[chosen], self.seed, epochs.astype(np.uint64))
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """A permutation of an epoch: samples sorted by a hash of (key, seed, epoch)."""
-        return np.argsort(seeds.derive(self.keys, self.seed, epoch, 1), kind="stable")
+        """A permutation of an epoch: samples sorted by a hash of (key, seed, epoch). Kept: all micro-batches of an epoch ask."""
+        if epoch not in self._orders:
+            if len(self._orders) == 2:  # a batch may span two
+                del self._orders[min(self._orders)]
+            self._orders[epoch] = np.argsort(seeds.derive(self.keys, self.seed, epoch, 1), kind="stable")
+        return self._orders[epoch]

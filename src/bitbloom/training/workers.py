@@ -24,6 +24,8 @@ class Worker:
 
     rank: int = 0
     world: int = 1
+    neighbours: bool = False
+    """Whether all of them are on this machine."""
 
     @property
     def first(self) -> bool:
@@ -39,7 +41,7 @@ def launch(function: Callable[..., None], most: int, *arguments: Any) -> None:
     worker alone.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) as worker:
+        with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), neighbours=False) as worker:
             function(worker, *arguments)
         return
     world = min(1 << (workers().bit_length() - 1), most)
@@ -62,7 +64,7 @@ def launch(function: Callable[..., None], most: int, *arguments: Any) -> None:
 
 def _join(meeting: str, rank: int, world: int, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     try:
-        with _group(meeting, rank, world) as worker:
+        with _group(meeting, rank, world, neighbours=True) as worker:
             function(worker, *arguments)
     except BitBloomError:
         if rank == 0:
@@ -71,9 +73,9 @@ def _join(meeting: str, rank: int, world: int, function: Callable[..., None], ar
 
 
 @contextmanager
-def _group(meeting: str, rank: int, world: int) -> Iterator[Worker]:
+def _group(meeting: str, rank: int, world: int, neighbours: bool) -> Iterator[Worker]:
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
     try:
-        yield Worker(rank, world)
+        yield Worker(rank, world, neighbours)
     finally:
         dist.destroy_process_group()
