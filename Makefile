@@ -37,7 +37,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A build is up to date when its stamp is newer than everything it read and its outputs are there. Asking costs make a few
 # milliseconds and no Python. The stamp is as old as the start of its build: a file saved
 # while it ran is newer. Its name holds the target, the last stage, the accelerator and the overrides. A build that is killed
-# has no stamp, not even the one before it, and whatever is asked for next clears up what it left of dvc.lock.
+# has no stamp, not even the one before it, and the next one in its workspace clears up what it left of dvc.lock.
 -include graph.mk
 settings = $(strip $(SET) $(if $(filter cuda,$(ACCEL)),numerics=cuda))
 overrides_id = $(if $(settings),-$(shell printf '%s' '$(settings)' | sha256sum | cut -c1-12))
@@ -46,17 +46,18 @@ workspace = $(if $(settings),$(shell cat $(call stamp,$(1)).workspace 2>/dev/nul
 wanted = $(addprefix $(call workspace,$(1)),$(OUTPUTS.$(TARGET).$(1)))
 missing = $(filter-out $(wildcard $(call wanted,$(1))),$(call wanted,$(1)))
 own_data_changed = $(shell find data/external/$(TARGET) -newer $(call stamp,$(1)) -print -quit 2>/dev/null)
-# `building` of a build that runs is no reason to wait for it: flock fails with 1 as long as it holds its lock.
+# A build leaves `building` when it is killed. One that still runs has it too, and is not waited for: flock exits with 1 while
+# somebody holds the lock.
 was_killed = $(if $(wildcard $(call workspace,$(1))$(STATE)/building),$(shell \
-	flock --nonblock $(STATE)/build.lock true 2>/dev/null; [ $$? = 1 ] || echo yes))
+	flock -n $(STATE)/build.lock true 2>/dev/null; [ $$? = 1 ] || echo yes))
 ask_dvc = $(or $(call missing,$(1)),$(call own_data_changed,$(1)),$(call was_killed,$(1)))
 inputs = $(INPUTS.$(TARGET).$(1)) $(LOCK) $(if $(OWN),IMPORT)
 
 define build_rule
 $(call stamp,$(1)): $(call inputs,$(1)) $(if $(call ask_dvc,$(1)),FORCE) | $(STATE)/venv-$(ACCEL)
-	@mkdir -p $$(@D) && rm -f $$@ && touch $$@.begun
-	@bitbloom build $(TARGET) --until $(1) $(settings) $(if $(settings),--where $$@.workspace) || { rm -f $$@.begun; exit 1; }
-	@mv $$@.begun $$@
+	@mkdir -p $$(@D) && rm -f $$@ && begun=$$$$(mktemp $$@.begun.XXXXXX) \
+		&& { bitbloom build $(TARGET) --until $(1) $(settings) $(if $(settings),--where $$@.workspace) || { rm -f $$$$begun; exit 1; }; } \
+		&& mv $$$$begun $$@
 endef
 
 BUILDS := all ingest validate prepare features train evaluate export package

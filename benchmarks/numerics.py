@@ -163,11 +163,12 @@ def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
     pins.pin_torch()
     spent: list[float] = []
     exchanged: list[float] = []
+    inside: list[str] = []
     for parts, seconds_of in ((PROMISE, spent), (EXCHANGE, exchanged)):
         for place, names in parts.items():
             owner = attrgetter(place)(numerics)
             for name in names:
-                setattr(owner, name, timed(getattr(owner, name), seconds_of))
+                setattr(owner, name, timed(getattr(owner, name), seconds_of, inside))
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
     run = loop.Run(worker, tasks.load(target.task), Dataset.open(target.processed), sections)
     if "READY" in os.environ:
@@ -185,7 +186,7 @@ def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
         everyones = [None] * worker.world
         dist.all_gather_object(everyones, exchanged)
     if worker.first:
-        # Of one exchange, the worker that came last waited for nobody: its time is the price.
+        # Of one exchange, the time of the worker that came last is the price: the others also waited for it.
         promise = sum(spent) + sum(min(times) for times in zip(*everyones, strict=True))
         each = seconds / (steps * target.train.batch_size)
         if "READY" not in os.environ:
@@ -210,15 +211,19 @@ def first_batch(run: Any) -> tuple[Any, ...]:
     return run.dataset.take(positions), seeds, run.sections.augment, run.sections.model
 
 
-def timed(function: Any, spent: list[float]) -> Any:
-    """The function, the seconds of each call appended to `spent`."""
+def timed(function: Any, spent: list[float], inside: list[str]) -> Any:
+    """The function, the seconds of each call appended to `spent`, but for calls from within another timed one."""
 
     def wrapper(*arguments: Any, **named: Any) -> Any:
+        if inside:
+            return function(*arguments, **named)
+        inside.append(function.__name__)
         start = time.perf_counter()
         try:
             return function(*arguments, **named)
         finally:
             spent.append(time.perf_counter() - start)
+            inside.pop()
 
     return wrapper
 

@@ -298,9 +298,22 @@ def test_the_checksum_is_the_same_in_chunks_of_any_size(flat, chunk):
 @given(values, st.sampled_from([1, 2, 4, 8]), st.integers(1, 20))
 def test_the_workers_shares_add_up_to_the_checksum(flat, world, chunk):
     shares = [ledger.checksum(flat, worker, world, chunk) for worker in range(world)]
-    exact = sum(bits * (2 * place + 1) for place, bits in enumerate(flat.view(torch.int32).tolist())) % (1 << 64)
-    assert ledger.total(shares) == exact
+    assert ledger.total(shares) == exact_checksum(flat)
     assert torch.tensor(shares, dtype=torch.int64).tolist() == shares
+
+
+def exact_checksum(flat: torch.Tensor) -> int:
+    return sum(bits * (2 * place + 1) for place, bits in enumerate(flat.view(torch.int32).tolist())) % (1 << 64)
+
+
+@pytest.mark.parametrize("size", [ledger.COLUMNS - 1, ledger.COLUMNS, ledger.COLUMNS + 1, 1000, ledger.CHUNK + 1])
+@pytest.mark.parametrize("world", [1, 4])
+@pytest.mark.parametrize("bits", [None, -(1 << 31), (1 << 31) - 1], ids=["any", "least", "most"])
+def test_the_checksum_is_exact_over_many_rows_and_chunks(size, world, bits):
+    some = torch.randint(-(1 << 31), 1 << 31, (size,), dtype=torch.int32, generator=torch.Generator().manual_seed(size))
+    flat = (some if bits is None else torch.full_like(some, bits)).view(torch.float32)
+    for chunk in (ledger.CHUNK, 700):
+        assert ledger.total(ledger.checksum(flat, worker, world, chunk) for worker in range(world)) == exact_checksum(flat)
 
 
 # The loop

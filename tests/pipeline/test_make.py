@@ -257,6 +257,7 @@ def test_a_killed_build_leaves_no_stamp_of_the_one_before_it(built):
 
 def test_after_a_kill_any_goal_asks_so_that_the_lock_is_cleared_up(built):
     built.asked("train", "TARGET=petals-tiny")
+    assert built.asked("train", "TARGET=petals-tiny") == []
     (built.folder / build.BUILDING).touch()
     assert built.asked("train", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until train"]
 
@@ -266,17 +267,32 @@ def test_a_kill_in_the_workspace_of_overrides_concerns_that_one(built):
     note = built.asked(*arguments)[0].partition(" --where ")[2]
     built.build("petals-tiny", "all", "somewhere")
     (built.folder / note).write_text("somewhere")
+    assert built.asked(*arguments) == []
     (built.folder / "somewhere" / build.BUILDING).parent.mkdir()
     (built.folder / "somewhere" / build.BUILDING).touch()
     assert len(built.asked(*arguments)) == 1
     assert built.asked("all", "TARGET=petals-tiny") == []
 
 
+@pytest.mark.skipif(not shutil.which("flock"), reason="needs flock, of util-linux")
 def test_a_build_that_runs_is_not_waited_for_where_nothing_is_to_be_done(built, monkeypatch):
     monkeypatch.chdir(built.folder)
     with build.only_one():
         build.BUILDING.touch()
         assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+def test_a_second_build_of_the_same_has_no_say_in_the_stamp_of_the_first(project):
+    project.build("petals-tiny", "all")
+    edited = project.listed("INPUTS", "petals-tiny", "all")[-1]
+    script = project.folder / ".venv/bin/bitbloom"
+    second = "mkdir second || exit 1; make all TARGET=petals-tiny; exit 0"
+    script.write_text(script.read_text() + f"sleep 0.05; touch {edited}; sleep 0.05; {second}\n")
+    assert len(project.asked("all", "TARGET=petals-tiny")) == 2
+    assert len(list((project.folder / ".bitbloom").glob("stamps/*"))) == 1
+    script.write_text(RECORDER.format(log=project.log))
+    assert len(project.asked("all", "TARGET=petals-tiny")) == 1  # the edit came after the first began
+    assert project.asked("all", "TARGET=petals-tiny") == []
 
 
 def test_your_photos_are_imported_before_the_build(project):
