@@ -15,13 +15,14 @@ import bentoml
 
 from bitbloom.serving import heads
 from bitbloom.serving.caption_app import CaptionApplication
-from bitbloom.serving.process import ENVIRONMENT, UNTRACED, accept_at_once, make_turns_short
+from bitbloom.serving.process import ENVIRONMENT, UNLOGGED, UNTRACED, accept_at_once, make_turns_short, pass_straight_through
 
 HERE = Path(__file__).resolve().parent
 
 application = CaptionApplication(HERE)
 heads.bound(application.settings.body_seconds)
 accept_at_once()
+pass_straight_through()
 image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="none", lock_python_packages=False)
 
 
@@ -30,8 +31,8 @@ image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="non
     image=image.requirements_file("requirements-serve.lock"),  # relative: BentoML enters this folder first
     resources={"cpu": "1"},
     workers=1,
-    traffic={"timeout": 60},
     envs=ENVIRONMENT,
+    logging=UNLOGGED,
     tracing=UNTRACED,
 )
 @bentoml.asgi_app(application.asgi)

@@ -13,7 +13,7 @@ from pathlib import Path
 import bentoml
 
 from bitbloom.serving import heads
-from bitbloom.serving.process import ENVIRONMENT, UNTRACED, accept_at_once, make_turns_short
+from bitbloom.serving.process import ENVIRONMENT, UNLOGGED, UNTRACED, accept_at_once, make_turns_short, pass_straight_through
 from bitbloom.serving.text_app import TextApplication
 
 HERE = Path(__file__).resolve().parent
@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 application = TextApplication(HERE)
 heads.bound(application.settings.body_seconds)
 accept_at_once()
+pass_straight_through()
 image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="none", lock_python_packages=False)
 
 
@@ -29,8 +30,8 @@ image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="non
     image=image.requirements_file("requirements-serve.lock"),  # relative: BentoML enters this folder first
     resources={"cpu": "1"},
     workers=1,
-    traffic={"timeout": 60},
     envs=ENVIRONMENT,
+    logging=UNLOGGED,
     tracing=UNTRACED,
 )
 @bentoml.asgi_app(application.asgi)

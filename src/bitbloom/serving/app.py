@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
 from bitbloom.errors import UnreadableImage
-from bitbloom.serving import uploads
-from bitbloom.serving.base import Service
+from bitbloom.serving import protection, uploads
+from bitbloom.serving.base import RequestRoute, Service
 from bitbloom.serving.predictor import Answer, Failure, Predictor
 from bitbloom.serving.refusals import ANSWERS, Refused
 
@@ -27,9 +27,16 @@ class Application(Service):
 
     def add_routes(self, router: APIRouter) -> None:
         """POST /predict and /predict_batch."""
-        router.post(
-            "/predict", summary="Label a photo", responses=ANSWERS, openapi_extra=uploads.ONE, response_model_exclude_unset=True
-        )(self.predict)
+        router.add_api_route(
+            "/predict",
+            self.predict,
+            methods=["POST"],
+            summary="Label a photo",
+            responses=ANSWERS,
+            openapi_extra=uploads.ONE,
+            response_model_exclude_unset=True,
+            route_class_override=RequestRoute,
+        )
         batch = ANSWERS | {200: {"model": list[Answer | Failure]}}
         router.post("/predict_batch", summary="Label several photos", responses=batch, openapi_extra=uploads.MANY)(
             self.predict_batch
@@ -50,6 +57,7 @@ class Application(Service):
         """
         limits = self.settings
         async with uploads.photos(request, limits.max_bytes, limits.max_batch, limits.held_bytes) as files:
+            protection.occupy(request, len(files))
             results = [await self._answer_or_failure(file) for file in files]
         if all("error" in result for result in results):
             message = f"none of the {len(results)} photos can be read: see what is wrong with each"

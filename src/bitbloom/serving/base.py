@@ -5,22 +5,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
+from pydantic import TypeAdapter
 
 from bitbloom import canonical
 from bitbloom.serving import protection, refusals
 from bitbloom.serving.settings import PROVENANCE, Provenance, Settings, provenance
+from bitbloom.serving.threads import Threads, cpus
 
 Result = TypeVar("Result")
 PAGE = "page"
@@ -42,12 +42,11 @@ class Service(ABC):
         """Open the model and take the digests, in the process that serves. Raises BitBloomError on a wrong model."""
         self.open_model(self.folder, canonical.read_json(self.folder / PROVENANCE)["model_digest"])
         self.provenance = provenance(self.folder)
-        # A pool with a queue, not anyio's threads behind a limiter: a free thread takes the next question without the event loop.
-        self.threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), self.settings.target)
+        self.threads = Threads(cpus(), self.settings.target)
 
     async def in_thread(self, compute: Callable[..., Result], *arguments: object) -> Result:
         """What `compute` returns, from a thread: no more at once than there are cores, those that wait in their order."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, compute, *arguments)
+        return await self.threads.run(compute, *arguments)
 
     @abstractmethod
     def open_model(self, folder: Path, digest: str) -> None:
@@ -62,13 +61,10 @@ class Service(ABC):
         return {}
 
     def _application(self) -> FastAPI:
-        router = APIRouter()
-        self.add_routes(router)  # first: routes are tried in their order
-        router.get("/provenance", summary="Where the answers come from")(self.show_provenance)
-        router.get("/service.json", summary="Names and limits of this service")(self.show_settings)
         app = FastAPI(title=self.settings.title, docs_url=None, redoc_url=None, openapi_url=None)
-        app.include_router(router)
-        app.include_router(router, prefix=VERSION)
+        for prefix in ("", VERSION):
+            # Its routes in the application's own list: an included router is asked for each request whether it fits, twice.
+            app.router.routes.extend(self._router(prefix).routes)
         app.get("/", include_in_schema=False)(self.page)
         app.mount(f"/{PAGE}", StaticFiles(directory=self.folder / PAGE), name=PAGE)
         for place, folder in self.folders().items():
@@ -79,6 +75,13 @@ class Service(ABC):
         refusals.handle(app)
         protection.add(app, self.settings)
         return app
+
+    def _router(self, prefix: str) -> APIRouter:
+        router = APIRouter(prefix=prefix)
+        self.add_routes(router)  # first: routes are tried in their order
+        router.get("/provenance", summary="Where the answers come from")(self.show_provenance)
+        router.get("/service.json", summary="Names and limits of this service")(self.show_settings)
+        return router
 
     def show_provenance(self) -> Provenance:
         """The commit, the digests of data, lock, model and Bento, and the command that builds them again."""
@@ -91,3 +94,21 @@ class Service(ABC):
     def page(self) -> FileResponse:
         """The page for people."""
         return FileResponse(self.folder / PAGE / "index.html", headers=PAGE_HEADERS)
+
+
+class RequestRoute(APIRoute):
+    """A route whose endpoint reads the request itself: without a query, FastAPI has nothing to find in it for the endpoint.
+
+    The endpoint's answer is written by its type, and not held against it first, as FastAPI does with answers from anywhere.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own handler for questions with a query, else the short way."""
+        with_query, endpoint, answer = super().get_route_handler(), self.endpoint, TypeAdapter(self.response_model)
+
+        async def handle(request: Request) -> Response:
+            if request.scope["query_string"]:
+                return await with_query(request)
+            return Response(answer.dump_json(await endpoint(request)), media_type="application/json")
+
+        return handle

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from bitbloom.errors import UnreadableImage
 from bitbloom.serving import model_files, uploads
-from bitbloom.serving.base import Service
+from bitbloom.serving.base import RequestRoute, Service
 from bitbloom.serving.caption_predictor import WORDLESS, Answer, CaptionPredictor, Findings, Fits
 from bitbloom.serving.refusals import ANSWERS, Refused
 
@@ -38,7 +38,15 @@ class CaptionApplication(Service):
 
     def add_routes(self, router: APIRouter) -> None:
         """POST /caption, /search and /similarity."""
-        router.post("/caption", summary="Describe a photo", responses=ANSWERS, openapi_extra=uploads.ONE)(self.caption)
+        router.add_api_route(
+            "/caption",
+            self.caption,
+            methods=["POST"],
+            summary="Describe a photo",
+            responses=ANSWERS,
+            openapi_extra=uploads.ONE,
+            route_class_override=RequestRoute,
+        )
         bounded = uploads.json_route(1, MOST_CHARACTERS)
         router.add_api_route(
             "/search", self.search, methods=["POST"], summary="Find photos", responses=ANSWERS, route_class_override=bounded

@@ -1,6 +1,7 @@
 """What stands before the routes of every service, as ASGI middleware: headers, the token, admission, bounds on bodies.
 
     add(app, settings)
+    occupy(request, 8)  # in an endpoint: this question is as much work as eight
 
 A question is a POST. Everything else is small and needs no model.
 """
@@ -12,9 +13,8 @@ import contextlib
 import hmac
 import math
 import time
-from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +23,10 @@ from bitbloom.serving.settings import TOKEN_VARIABLE, Settings, token
 
 DISCARDED, DISCARDED_SECONDS = 16_000_000, 2.0
 """How much of a refused body is read and thrown away, bytes and seconds."""
+ANSWER_SECONDS = 60.0
+"""How long an answer may take once the question is here."""
+PLACES = "bitbloom.places"
+"""Where a request's scope has the places that it takes."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -41,7 +45,8 @@ ENCODED = Headers(HEADERS).raw
 def add(app: FastAPI, settings: Settings) -> None:
     """Put all of it before the application's routes, the outermost last."""
     app.add_middleware(Admission, most=settings.max_requests)
-    app.add_middleware(Token, token=token())
+    if expected := token():
+        app.add_middleware(Token, token=expected)
     app.add_middleware(Bodies, together=settings.held_bytes, seconds=settings.body_seconds)
     app.add_middleware(SecurityHeaders)
 
@@ -64,14 +69,14 @@ class SecurityHeaders:
 
 
 class Token:
-    """Where a token is set, questions have to bring it (RFC 6750). The page, names and provenance are open to all."""
+    """Questions have to bring the token (RFC 6750). The page, names and provenance are open to all."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app, self.expected = app, token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 to a question without the token."""
-        if self.expected and _is_question(scope) and not hmac.compare_digest(_bearer(scope), self.expected):
+        if _is_question(scope) and not hmac.compare_digest(_bearer(scope), self.expected):
             refused = Refused(401, f"this service asks for a token: send the header 'Authorization: Bearer …' ({TOKEN_VARIABLE})")
             refused.headers = {"WWW-Authenticate": "Bearer"}
             await refused.response()(scope, receive, send)
@@ -84,7 +89,7 @@ class Admission:
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self.app, self.most = app, most
-        self.inside = 0
+        self.taken = 0
         self.lately = 0.0
         """Seconds that the last question answered was inside."""
 
@@ -93,27 +98,55 @@ class Admission:
         if not _is_question(scope):
             await self.app(scope, receive, send)
             return
-        if self.inside >= self.most:
+        if self.taken >= self.most:
             await _busy(self.lately).response()(scope, receive, send)
             return
-        self.inside += 1
+        places = scope[PLACES] = _Places(self)
         began = time.monotonic()
         try:
             await self.app(scope, receive, send)
         finally:
-            self.inside -= 1
+            self.taken -= places.count
             self.lately = time.monotonic() - began
 
 
+class _Places:
+    """The places of one request: one, until it is known to be more work."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission, self.count = admission, 1
+        admission.taken += 1
+
+    def become(self, count: int) -> None:
+        """Take as many as there are questions in it. Raises Refused (503) when they are not free."""
+        more = min(count, self.admission.most) - self.count
+        if more > self.admission.most - self.admission.taken:
+            raise _busy(self.admission.lately)
+        self.admission.taken += more
+        self.count += more
+
+
+def occupy(request: Request, count: int) -> None:
+    """Let a request count as so many questions: what waits is bounded by its work, not by the number of requests.
+
+    Raises:
+        Refused: so many do not fit in beside those that are inside (503).
+    """
+    request.scope[PLACES].become(count)
+
+
 class Bodies:
-    """Bounds on all that is read: the bytes held at a time, and how long a body may take. Each route bounds its own bodies."""
+    """Bounds on all that is read: the bytes held at a time, how long a body may take, and then its answer.
+
+    Each route bounds its own bodies.
+    """
 
     def __init__(self, app: ASGIApp, together: int, seconds: float) -> None:
         self.app, self.together, self.seconds = app, together, seconds
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse from within the application's reading: 408 too slow, 503 too much at a time.
+        """Answer 408 to what comes too slowly and 504 to what takes too long; refuse too much at a time while it is read (503).
 
         An answer that comes before the end of the body waits a moment for the rest, which is thrown away, so that the sender
         hears it and no broken pipe; a body that goes on for longer costs the connection.
@@ -122,16 +155,30 @@ class Bodies:
             await self.app(scope, receive, send)
             return
         body = _Body(self, receive)
+        answering = False
 
         async def after_the_body(message: Message) -> None:
-            if message["type"] == "http.response.start" and not await body.thrown_away():
-                MutableHeaders(scope=message)["Connection"] = "close"
+            nonlocal answering
+            if message["type"] == "http.response.start":
+                if not (body.whole or await body.thrown_away()):
+                    MutableHeaders(scope=message)["Connection"] = "close"
+                answering = True
             await send(message)
 
         try:
-            await self.app(scope, body.receive, after_the_body)
+            async with body.timer:
+                await self.app(scope, body.receive, after_the_body)
+        except TimeoutError:
+            if answering:
+                raise
+            await self._late(body).response()(scope, receive, after_the_body)
         finally:
             self.held -= body.read
+
+    def _late(self, body: _Body) -> Refused:
+        if body.whole:
+            return Refused(504, f"there is no answer after {ANSWER_SECONDS:g} s: ask for less at a time")
+        return Refused(408, f"the request took more than {self.seconds:g} s to arrive: send less, or over a faster line")
 
 
 class _Body:
@@ -140,26 +187,29 @@ class _Body:
     def __init__(self, bounds: Bodies, receive: Receive) -> None:
         self.bounds, self.source = bounds, receive
         self.end = _now() + bounds.seconds
+        self.timer = asyncio.timeout_at(self.end)
         self.read = 0
         self.whole = False
 
     async def receive(self) -> Message:
         """The next message, within the bounds."""
+        message = await self.source()
         if self.whole:
-            return await self.source()
-        message = await _until(self.end, self.source, self.bounds.seconds)
+            return message
         size = len(message.get("body", b""))
-        self.whole = not message.get("more_body", False)
         if self.bounds.held + size > self.bounds.together:
             raise _busy(1)
         self.read += size
         self.bounds.held += size
+        if not message.get("more_body", False):
+            self.whole = True
+            self.timer.reschedule(_now() + ANSWER_SECONDS)
         return message
 
     async def thrown_away(self) -> bool:
         """Read what is left, so much of it and for so long, and keep nothing. Whether it ended; a late one is not read on."""
-        if self.whole or _now() >= self.end:
-            return self.whole
+        if _now() >= self.end:
+            return False
         left = DISCARDED
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISCARDED_SECONDS):
@@ -168,14 +218,6 @@ class _Body:
                     self.whole = not message.get("more_body", False)
                     left -= len(message.get("body", b""))
         return self.whole
-
-
-async def _until(end: float, receive: Callable[[], Awaitable[Message]], seconds: float) -> Message:
-    try:
-        async with asyncio.timeout_at(end):
-            return await receive()
-    except TimeoutError as error:
-        raise Refused(408, f"the request took more than {seconds:g} s to arrive: send less, or over a faster line") from error
 
 
 def _now() -> float:

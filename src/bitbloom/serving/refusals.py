@@ -13,13 +13,13 @@ from starlette.requests import ClientDisconnect
 
 
 class Refusal(BaseModel):
-    """The body of every 4xx answer of these routes, and of a 503."""
+    """The body of every 4xx answer of these routes, and of a 503 or 504."""
 
     error: str
     """What is wrong, and what to do."""
 
 
-ANSWERS: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 401, 408, 413, 415, 422, 503)}
+ANSWERS: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 401, 408, 413, 415, 422, 503, 504)}
 """For OpenAPI: how a question may be refused."""
 
 

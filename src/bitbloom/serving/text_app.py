@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from bitbloom.serving import uploads
+from bitbloom.serving import protection, uploads
 from bitbloom.serving.base import Service
 from bitbloom.serving.predictor import Failure
 from bitbloom.serving.refusals import ANSWERS, Refused
@@ -49,11 +49,12 @@ class TextApplication(Service):
             "/predict", self.predict, methods=["POST"], summary="Label texts", responses=ANSWERS, route_class_override=bounded
         )
 
-    async def predict(self, question: Question) -> list[Answer | Failure]:
+    async def predict(self, request: Request, question: Question) -> list[Answer | Failure]:
         """Label the texts, in order; one of which nothing is left after cleaning has an `error` in its place."""
         most = self.settings.max_batch
         if len(question.texts) > most:
             raise Refused(422, f"{len(question.texts)} texts are more than {most}: send them in several requests")
+        protection.occupy(request, len(question.texts))
         messages = [Message(text=item) if isinstance(item, str) else item for item in question.texts]
         # Text by text: others get their turn in between, and a question that is given up stops there.
         answers = [await self.in_thread(self._answer, each, question.words) for each in messages]

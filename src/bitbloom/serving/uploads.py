@@ -15,9 +15,12 @@ from starlette.types import Message, Receive
 
 from bitbloom import imaging
 from bitbloom.errors import UnreadableImage
+from bitbloom.serving import forms
 from bitbloom.serving.refusals import Refused
 
 FIELD, TEXTS = "image", "sentence"
+HEAD = 65_536
+"""Bytes of a file that say whether it is an image."""
 FRAMING = 16_384
 """Bytes a file that a multipart body may take beside the photos, for boundaries and headers; or JSON beside its texts."""
 ESCAPED = 12
@@ -43,7 +46,7 @@ def unreadable(data: bytes, error: UnreadableImage) -> Refused:
     """The refusal of a photo that does not decode: 400 empty, 415 not an image, 422 damaged or with too many pixels."""
     if not data:
         return Refused(400, f"{error}: choose a photo")
-    if not imaging.is_image(data):
+    if not imaging.is_image(data[:HEAD]):
         return Refused(415, f"{error}: send a photo in one of these formats")
     return Refused(422, f"{error}" if "resize" in str(error) else f"{error}: save the photo again and send the whole file")
 
@@ -59,11 +62,15 @@ async def photo(request: Request, max_bytes: int, several: str) -> bytes:
     Raises:
         Refused: too big (413; known while reading, not after), or a form without exactly one photo (400).
     """
-    if not _is_form(request):
-        limited = Request(request.scope, _limited(request.receive, max_bytes, too_big(max_bytes)))
-        return await limited.body()
-    async with _form(request, max_bytes + FRAMING, too_big(max_bytes), (1, 1), several) as form:
-        return await content(_files(form)[0], max_bytes)
+    is_form, refusal = _is_form(request), too_big(max_bytes)
+    body = await Request(request.scope, _limited(request.receive, max_bytes + FRAMING * is_form, refusal)).body()
+    file = forms.only_file(request.headers["content-type"], body, FIELD) if is_form else body
+    if file is None:
+        async with _form(Request(request.scope, _again(body)), len(body), refusal, (1, 1), several) as form:
+            return await content(_files(form)[0], max_bytes)
+    if len(file) > max_bytes:
+        raise refusal
+    return file
 
 
 async def photo_and_texts(request: Request, max_bytes: int, most: int, longest: int) -> tuple[bytes, list[str]]:
@@ -87,12 +94,14 @@ async def photo_and_texts(request: Request, max_bytes: int, most: int, longest: 
 
 @asynccontextmanager
 async def photos(request: Request, max_bytes: int, most: int, together: int) -> AsyncIterator[list[UploadFile]]:
-    """The files in the fields `image` of a form, one to `most` of them and `together` bytes, kept on disk when they are big.
+    """The files in the fields `image` of a form, one to `most` of them, kept on disk when they are big.
+
+    Together they may have half of the bytes that a service holds at a time (`together`): the other half is for others.
 
     Raises:
         Refused: not a form (415), the whole is too big (413), or there is no photo, or more than `most` (400).
     """
-    whole = min(most * (max_bytes + FRAMING), together)
+    whole = min(most * (max_bytes + FRAMING), together // 2)
     refusal = Refused(413, f"the photos have more than {whole:,} bytes together: send fewer")
     async with _form(request, whole, refusal, (most, most), f"send at most {most} in one request") as form:
         yield _files(form)
@@ -170,3 +179,12 @@ def _limited(receive: Receive, most: int, refusal: Refused) -> Receive:
         return message
 
     return limited
+
+
+def _again(body: bytes) -> Receive:
+    """`receive` of a body that has been read."""
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
