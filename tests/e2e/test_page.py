@@ -87,6 +87,15 @@ def test_several_photos_are_answered_one_after_another_and_any_can_be_looked_at(
     assert names[1] == "blue.jpg: cornflower"
 
 
+def test_a_doubtful_answer_is_doubtful_among_several_photos_too(page, served, tmp_path):
+    page.choose(write(tmp_path / "red.jpg", photo(RED)), write(tmp_path / "grey.jpg", photo(GREY)))
+    page.wait_for(lambda: page.visible("#strip") and "…" not in page.text("#strip"))
+    label = httpx.post(f"{served.url}/predict", files={"image": photo(GREY)}).json()["label"]
+    assert page.text("#strip li:nth-child(2)") == f"{label}?"
+    name = page.script("document.querySelector('#strip li:nth-child(2) button').getAttribute('aria-label')")
+    assert name == f"grey.jpg: not sure, perhaps {label}"
+
+
 def test_where_the_model_looked_is_drawn_over_the_square_it_saw_and_said_in_words(page, tmp_path):
     picture = Image.new("RGB", (120, 80), (30, 0, 0))
     picture.paste((255, 255, 255), (85, 60, 100, 80))

@@ -4,7 +4,7 @@
 const FAINT = 0.02; // words that matter less than this are not marked
 
 function tell([answer]) {
-  headline(answer.label, answer.probability, answer.model_digest);
+  headline(answer, answer.model_digest);
   at("bars").replaceChildren(bar(answer));
   const most = Math.max(...answer.words.map(({ weight }) => Math.abs(weight)), FAINT);
   at("words").replaceChildren(...answer.words.flatMap((word) => [marked(word, most), " "]));
