@@ -26,7 +26,7 @@ def petals(window: Browser, url: str, workspace: Path) -> None:
     """Several photos, where the model looked; one photo on a phone; two there, of one of which the model is not sure."""
     raw = workspace / "data/raw/petals"
     photos = [sorted((raw / species).glob("*.jpg"))[0] for species in SEVERAL]
-    window.open(url, WIDE, 1020)
+    window.open(url, WIDE, 1060)
     window.choose(*photos)
     window.wait_for(lambda: window.visible("#answer") and "…" not in window.text("#strip"))
     window.click("#look")
