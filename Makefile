@@ -30,6 +30,8 @@ BASE ?= origin/main
 UPDATED ?= $(notdir $(basename $(wildcard digests/*.json)))
 # The image that `make containerize` built last, by its version.
 built_image = $$($(BACKEND) images --format '{{.Repository}}:{{.Tag}}' '$(IMAGE)' | grep -v -e ':latest$$' -e '-b[a-z]*$$' | head -1)
+# What a service says that it was built from: nothing, while something is not committed.
+commit = $${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)}
 LOCK := $(if $(filter cuda,$(ACCEL)),requirements-cuda.lock,requirements.lock)
 export PYTHON ACCEL
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -96,7 +98,7 @@ IMPORT: $(STATE)/venv-$(ACCEL)
 serve: $(call stamp,package) ## Serve the target's Bento on PORT (3000), in the foreground
 	@bitbloom install $(TARGET) $(settings) >/dev/null
 	@echo "http://127.0.0.1:$(PORT)"
-	@BITBLOOM_COMMIT=$${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)} exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
+	@BITBLOOM_COMMIT=$(commit) exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
 
 ##@ Containers (BACKEND=podman|docker, IMAGE=name, BASE_IMAGE=image, CA=certificates.pem, INDEX=address, WHEELS=folder)
 
@@ -166,7 +168,7 @@ lint: $(STATE)/venv-dev ## Style, types, and generated files being current
 
 .PHONY: screenshots
 screenshots: $(STATE)/venv-dev ## Take the docs' pictures of the pages, of those of petals, captions and tweets that are built (needs Chromium)
-	@PYTHONPATH=tests python tests/e2e/screenshots.py
+	@BITBLOOM_COMMIT=$(commit) PYTHONPATH=tests python tests/e2e/screenshots.py
 
 .PHONY: bench
 bench: $(STATE)/venv-dev ## How hard the garden is, and what a CNN makes of it

@@ -20,6 +20,7 @@ import pytest
 from standin import free_port
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+KEYS = {"Shift": "\ue008", "Tab": "\ue004", "Enter": "\ue007", "Escape": "\ue00c", "Space": " "}
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -55,8 +56,12 @@ class Browser:
 
     def open(self, url: str, width: int = 1200, height: int = 900) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.post("/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+        self.devtools("Emulation.setDeviceMetricsOverride", **metrics)
         self.post("/url", url=url)
+
+    def devtools(self, command: str, **arguments: Any) -> Any:
+        """Ask Chromium by its own protocol, for what WebDriver has no word for."""
+        return self.post("/goog/cdp/execute", cmd=command, params=arguments)
 
     def find(self, selector: str) -> str:
         return self.post("/element", using="css selector", value=selector)[ELEMENT]
@@ -68,6 +73,13 @@ class Browser:
     def type(self, selector: str, words: str) -> None:
         """Type into a field, or on the keyboard where it has the focus."""
         self.post(f"/element/{self.find(selector)}/value", text=words)
+
+    def press(self, *keys: str, shift: bool = False) -> None:
+        """Press keys one after another, wherever the focus is: those of KEYS by name, others by what they write."""
+        actions = [{"type": kind, "value": KEYS.get(key, key)} for key in keys for kind in ("keyDown", "keyUp")]
+        if shift:
+            actions = [{"type": "keyDown", "value": KEYS["Shift"]}, *actions, {"type": "keyUp", "value": KEYS["Shift"]}]
+        self.post("/actions", actions=[{"type": "key", "id": "keyboard", "actions": actions}])
 
     def click(self, selector: str) -> None:
         self.post(f"/element/{self.find(selector)}/click")
@@ -86,6 +98,11 @@ class Browser:
         while not condition():
             assert time.monotonic() < end, f"not seen in {seconds} s; the page says: {self.text('body')}"
             time.sleep(0.05)
+
+    def accessibility_tree(self) -> list[dict[str, Any]]:
+        """What a screen reader is told; it passes over the nodes that are `ignored`, not over what is in them."""
+        self.devtools("Accessibility.enable")
+        return list(self.devtools("Accessibility.getFullAXTree")["nodes"])
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.get("/screenshot")))

@@ -5,6 +5,7 @@ make screenshots                                  # → docs/images/page*.png
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -17,13 +18,15 @@ from standin import serving
 
 WIDE, PHONE = 1200, (390, 844)
 IMAGES = Path("docs/images").resolve()
+MISTAKES = "reports/petals/tables/mistakes.json"
 SEVERAL = ("tulip", "iris", "lupin", "pansy")
 
 
-def petals(window: Browser, url: str, raw: Path) -> None:
-    """Several photos, where the model looked; one photo on a phone."""
+def petals(window: Browser, url: str, workspace: Path) -> None:
+    """Several photos, where the model looked; one photo on a phone; two there, of one of which the model is not sure."""
+    raw = workspace / "data/raw/petals"
     photos = [sorted((raw / species).glob("*.jpg"))[0] for species in SEVERAL]
-    window.open(url, WIDE, 1020)
+    window.open(url, WIDE, 1060)
     window.choose(*photos)
     window.wait_for(lambda: window.visible("#answer") and "…" not in window.text("#strip"))
     window.click("#look")
@@ -34,12 +37,17 @@ def petals(window: Browser, url: str, raw: Path) -> None:
     window.choose(photos[1])
     window.wait_for(lambda: window.visible("#answer"))
     take(window, "page-phone.png")
+    hardest = min(json.loads((workspace / MISTAKES).read_text()), key=lambda mistake: mistake["confidence"])
+    window.open(url, *PHONE)
+    window.choose(raw / hardest["id"], photos[1])
+    window.wait_for(lambda: window.visible("#doubt") and "…" not in window.text("#strip"))
+    take(window, "page-unsure.png")
 
 
-def captions(window: Browser, url: str, raw: Path) -> None:
+def captions(window: Browser, url: str, workspace: Path) -> None:
     """A photo with its sentences, and the photos that are found for a sentence."""
     window.open(url, WIDE, 1460)
-    window.choose(sorted(raw.rglob("*.jpg"))[0])
+    window.choose(sorted((workspace / "data/raw/captions").rglob("*.jpg"))[0])
     window.wait_for(lambda: window.visible("#answer"))
     window.type("#sentence", "yellow irises in the grass")
     window.click("#send")
@@ -48,7 +56,7 @@ def captions(window: Browser, url: str, raw: Path) -> None:
     take(window, "page-captions.png")
 
 
-def tweets(window: Browser, url: str, raw: Path) -> None:
+def tweets(window: Browser, url: str, workspace: Path) -> None:
     """A message, its label and the words that mattered."""
     window.open(url, WIDE, 860)
     window.type("#text", "A flood tore through the market last night, and nobody was dancing any more")
@@ -74,8 +82,12 @@ def main(workspace: Path, place: Path) -> None:
         if not bento.exists():
             print(f"{target}: not built, left out")
             continue
-        with serving(install(bento), place / "home", place) as url, chromium(place / f"window of {target}") as window:
-            shoot(window, url, workspace / "data/raw" / target)
+        commit = os.environ.get("BITBLOOM_COMMIT", "")
+        with (
+            serving(install(bento), place / "home", place, BITBLOOM_COMMIT=commit) as url,
+            chromium(place / f"window of {target}") as window,
+        ):
+            shoot(window, url, workspace)
         print(f"{target}: photographed")
 
 

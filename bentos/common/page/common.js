@@ -74,11 +74,13 @@ function state(current, panel) {
   for (const id of ["empty", "busy", "problem", "answer"]) show(panel + id, id === current);
 }
 
-function headline(label, probability, digest) {
-  const sure = probability >= settings.unsure_below;
-  at("label").textContent = sure ? label : `${label}?`;
-  at("label").classList.toggle("doubtful", !sure);
-  show("doubt", !sure);
+const sure = (probability) => probability >= settings.unsure_below;
+const guess = ({ label, probability }) => (sure(probability) ? label : `${label}?`);
+
+function headline(answer, digest) {
+  at("label").textContent = guess(answer);
+  at("label").classList.toggle("doubtful", !sure(answer.probability));
+  show("doubt", !sure(answer.probability));
   at("digest").textContent = digest;
 }
 

@@ -48,11 +48,16 @@ function tile(photo) {
 
 function tell(photo) {
   if (photo.button) {
-    const said = photo.error ? "no answer" : photo.answer.label;
-    photo.caption.textContent = said;
-    photo.button.setAttribute("aria-label", `${photo.file.name}: ${said}`);
+    photo.caption.textContent = photo.error ? "no answer" : guess(photo.answer);
+    photo.button.setAttribute("aria-label", `${photo.file.name}: ${inWords(photo)}`);
   }
   if (photo === shown) look(photo, false);
+}
+
+// A question mark is seen, but not always read aloud.
+function inWords({ answer, error }) {
+  if (error) return "no answer";
+  return sure(answer.probability) ? answer.label : `not sure, perhaps ${answer.label}`;
 }
 
 // Show a photo, with its answer if it is known.
@@ -63,8 +68,8 @@ function look(photo, other = true) {
   hideHeat();
   if (photo.error) return complain(photo.error);
   if (!photo.answer) return state("busy", "");
-  const { label, probability, top5, model_digest, attention } = photo.answer;
-  headline(label, probability, model_digest);
+  const { top5, model_digest, attention } = photo.answer;
+  headline(photo.answer, model_digest);
   at("bars").replaceChildren(...top5.map(bar));
   show("look", Boolean(attention) && at("preview").naturalWidth > 0); // a browser shows fewer formats than the service reads
   return state("answer", "");

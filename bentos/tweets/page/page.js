@@ -4,10 +4,18 @@
 const FAINT = 0.02; // words that matter less than this are not marked
 
 function tell([answer]) {
-  headline(answer.label, answer.probability, answer.model_digest);
+  headline(answer, answer.model_digest);
   at("bars").replaceChildren(bar(answer));
   const most = Math.max(...answer.words.map(({ weight }) => Math.abs(weight)), FAINT);
   at("words").replaceChildren(...answer.words.flatMap((word) => [marked(word, most), " "]));
+  at("weights").textContent = [listed("For", answer.words, 1), listed("Against", answer.words, -1)].join(" ").trim();
+}
+
+// The marks in words, for those who do not see them and for fingers, which cannot point at one to see its number.
+function listed(side, words, sign) {
+  const strongest = words.filter(({ weight }) => sign * weight >= FAINT).sort((one, other) => sign * (other.weight - one.weight));
+  if (!strongest.length) return "";
+  return `${side}: ${strongest.map(({ word, weight }) => `${word} (${percent(Math.abs(weight))})`).join(", ")}.`;
 }
 
 function marked({ word, weight }, most) {

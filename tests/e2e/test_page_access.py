@@ -1,0 +1,368 @@
+"""The pages for those who use a keyboard or a screen reader, and for those who need text to stand out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser import Browser
+from standin import Served, photo, serving
+
+pytestmark = pytest.mark.browser
+
+RED, GREY = (210, 40, 40), (150, 130, 120)
+NOTHING = "the page itself"
+
+FOCUSED = """(each => each === document.body ? 'the page itself'
+    : each.id || each.getAttribute('aria-label') || each.textContent.trim())(document.activeElement)"""
+OUTLINE = "getComputedStyle(document.activeElement.closest('#drop') || document.activeElement).outlineStyle"
+
+# Paints each ground on the one below it and the text on top, so that the browser itself mixes what is half transparent.
+CONTRASTS = """(() => {
+  const paper = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  const paint = (colour) => { paper.fillStyle = colour; paper.fillRect(0, 0, 1, 1); };
+  const linear = (share) => (share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4);
+  const luminance = () => {
+    const [red, green, blue] = [...paper.getImageData(0, 0, 1, 1).data].map((level) => linear(level / 255));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const grounds = (each) => (each ? [...grounds(each.parentElement), getComputedStyle(each).backgroundColor] : []);
+  const contrast = (each, part) => {
+    grounds(each).forEach(paint);
+    const ground = luminance();
+    paint(getComputedStyle(each, part).color);
+    const [dark, light] = [ground, luminance()].sort((one, other) => one - other);
+    return (light + 0.05) / (dark + 0.05);
+  };
+  const words = (each) => [...each.childNodes].some((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+  const seen = [...document.querySelectorAll('body, body *')].filter((each) => each.checkVisibility({ opacityProperty: true }));
+  return [
+    ...seen.filter(words).map((each) => [each.textContent.trim(), contrast(each, null)]),
+    ...seen.filter((each) => each.value).map((each) => [each.value, contrast(each, null)]),
+    ...seen.filter((each) => each.placeholder).map((each) => [each.placeholder, contrast(each, '::placeholder')]),
+  ];
+})()"""
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def focused(page: Browser) -> str:
+    return str(page.script(FOCUSED))
+
+
+def tab_to(page: Browser, wanted: str) -> None:
+    for _ in range(30):
+        if focused(page) == wanted:
+            return
+        page.press("Tab")
+    raise AssertionError(f"Tab does not reach {wanted}")
+
+
+def walk(page: Browser, steps: int, shift: bool = False) -> list[str]:
+    """What has the focus after each press of Tab."""
+    seen = []
+    for _ in range(steps):
+        page.press("Tab", shift=shift)
+        seen.append(focused(page))
+        assert page.script(OUTLINE) == "solid", f"the focus on {seen[-1]} is not seen"
+    return seen
+
+
+def answer_photos(page: Browser, folder: Path) -> None:
+    """Three photos: a sure answer, a doubtful one, and none."""
+    files = {"red.jpg": photo(RED), "grey.jpg": photo(GREY), "notes.txt": b"these are words"}
+    page.choose(*(write(folder / name, data) for name, data in files.items()))
+    page.wait_for(lambda: page.visible("#answer") and "…" not in page.text("#strip"))
+
+
+def answer_sentence(page: Browser, folder: Path) -> None:
+    """A photo with its sentences, and the photos that are found for one of them."""
+    page.choose(write(folder / "red.jpg", photo(RED)))
+    page.wait_for(lambda: page.visible("#answer"))
+    page.click("#alike")
+    page.wait_for(lambda: page.visible("#found-answer"))
+
+
+def answer_message(page: Browser, folder: Path, words: str = "The flood destroyed a party") -> None:
+    """A message with words for and against its label."""
+    page.script("document.querySelector('#form').reset()")
+    page.type("#text", words)
+    page.click("#send")
+    page.wait_for(lambda: not page.visible("#busy") and not page.visible("#empty"))
+
+
+PAGES: dict[str, tuple[str, Callable[[Browser, Path], None]]] = {
+    "petals": ("served", answer_photos),
+    "captions": ("served_captions", answer_sentence),
+    "tweets": ("served_texts", answer_message),
+}
+
+
+@pytest.fixture(params=PAGES)
+def answered(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Browser:
+    """The page of each task, with an answer on it and the panel of where it comes from open."""
+    service, fill = PAGES[request.param]
+    browser.open(request.getfixturevalue(service).url)
+    fill(browser, tmp_path)
+    browser.click("summary")
+    browser.wait_for(lambda: "Bento" in browser.text("#provenance"))
+    return browser
+
+
+@pytest.fixture
+def photos(browser: Browser, served: Served, tmp_path: Path) -> Browser:
+    browser.open(served.url)
+    answer_photos(browser, tmp_path)
+    return browser
+
+
+@pytest.fixture(scope="module")
+def guarded(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service that answers those who have its token."""
+    with serving("petals:latest", served.home, tmp_path_factory.mktemp("guarded"), BITBLOOM_TOKEN="sesame") as url:
+        yield url
+
+
+@pytest.fixture
+def asked(browser: Browser, guarded: str, tmp_path: Path) -> Browser:
+    """A page that asks for the token; the photos were chosen by keyboard."""
+    browser.open(guarded)
+    tab_to(browser, "photo")
+    browser.choose(write(tmp_path / "red.jpg", photo(RED)))
+    browser.wait_for(lambda: browser.visible("#token-dialog"))
+    return browser
+
+
+def test_tab_goes_through_photos_answer_and_origin_in_the_order_of_the_page_and_back(photos):
+    stops = ["photo", "red.jpg: poppy", "grey.jpg: not sure, perhaps orchid", "notes.txt: no answer", "look"]
+    stops += ["Where do the answers come from?", "Interface for programs"]
+    assert walk(photos, len(stops)) == stops
+    assert walk(photos, len(stops) - 1, shift=True) == stops[-2::-1]
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_a_key_opens_the_choice_of_photos(photos, key):
+    photos.script("document.querySelector('#photo').addEventListener('click', each => { each.preventDefault(); chosen = true; })")
+    tab_to(photos, "photo")
+    photos.press(key)
+    assert photos.script("window.chosen") is True
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_a_key_shows_another_photo_of_the_strip(photos, key):
+    tab_to(photos, "grey.jpg: not sure, perhaps orchid")
+    photos.press(key)
+    assert photos.visible("#doubt")
+    assert photos.script("document.activeElement.getAttribute('aria-pressed')") == "true"
+
+
+def test_a_key_lays_the_overlay_on_and_takes_it_off(photos):
+    tab_to(photos, "look")
+    photos.press("Enter")
+    assert photos.visible("#heat")
+    photos.press("Space")
+    assert not photos.visible("#heat")
+
+
+def test_a_key_opens_and_closes_the_panel_of_where_answers_come_from(photos):
+    tab_to(photos, "Where do the answers come from?")
+    photos.press("Enter")
+    assert photos.visible("#provenance")
+    photos.press("Space")
+    assert not photos.visible("#provenance")
+
+
+def test_the_token_is_typed_and_sent_without_a_mouse(asked):
+    assert focused(asked) == "token"
+    asked.press(*"sesame", "Enter")
+    asked.wait_for(lambda: asked.visible("#answer"))
+    assert focused(asked) == "photo"
+
+
+def test_tab_stays_in_the_question_for_the_token_until_escape_ends_it(asked):
+    assert set(walk_in(asked, 8)) - {NOTHING} == {"token", "Go on", "Cancel"}
+    asked.press("Escape")
+    asked.wait_for(lambda: asked.visible("#problem"))
+    assert focused(asked) == "photo"
+
+
+def walk_in(page: Browser, steps: int) -> Iterator[str]:
+    for _ in range(steps):
+        page.press("Tab")
+        yield focused(page)
+
+
+def test_a_message_is_written_and_sent_without_a_mouse(browser, served_texts):
+    browser.open(served_texts.url)
+    tab_to(browser, "text")
+    browser.press(*"a flood")
+    assert walk(browser, 3) == ["keyword", "location", "send"]
+    browser.press("Enter")
+    browser.wait_for(lambda: browser.visible("#answer"))
+    examples = browser.script("[...document.querySelectorAll('.example')].map(each => each.textContent)")
+    assert walk(browser, 4) == [*examples, "Where do the answers come from?", "Interface for programs"]
+
+
+def test_an_example_is_asked_by_key(browser, served_texts):
+    browser.open(served_texts.url)
+    tab_to(browser, browser.text(".example"))
+    browser.press("Space")
+    browser.wait_for(lambda: browser.visible("#answer"))
+
+
+def test_photos_are_found_and_described_without_a_mouse(browser, served_captions):
+    browser.open(served_captions.url)
+    assert walk(browser, 2) == ["photo", "sentence"]
+    browser.press(*"blue", "Enter")
+    browser.wait_for(lambda: browser.visible("#found-answer"))
+    tiles = browser.script("[...document.querySelectorAll('#photos button')].map(each => each.textContent)")
+    assert walk(browser, 1 + len(tiles)) == ["send", *tiles]
+    tab_to(browser, tiles[0])
+    browser.press("Enter")
+    browser.wait_for(lambda: browser.visible("#answer"))
+
+
+def test_photos_like_the_one_described_are_asked_for_by_key(browser, served_captions, tmp_path):
+    browser.open(served_captions.url)
+    browser.choose(write(tmp_path / "red.jpg", photo(RED)))
+    browser.wait_for(lambda: browser.visible("#answer"))
+    tab_to(browser, "alike")
+    browser.press("Space")
+    browser.wait_for(lambda: browser.visible("#found-answer"))
+
+
+def name(node: dict[str, Any]) -> str:
+    return str(node.get("name", {}).get("value", ""))
+
+
+def role(node: dict[str, Any]) -> str:
+    return str(node["role"]["value"])
+
+
+def properties(node: dict[str, Any]) -> dict[str, Any]:
+    return {each["name"]: each["value"].get("value") for each in node.get("properties", [])}
+
+
+def heard(page: Browser) -> list[dict[str, Any]]:
+    return [node for node in page.accessibility_tree() if not node["ignored"]]
+
+
+def live(tree: list[dict[str, Any]], kind: str, words: str) -> str:
+    """How a node that begins with these words is read out when it appears: as the nearest node around it says."""
+    nodes = {node["nodeId"]: node for node in tree}
+    node = next(each for each in tree if role(each) == kind and name(each).lower().startswith(words.lower()))
+    while "live" not in properties(node) and "parentId" in node:
+        node = nodes[node["parentId"]]
+    return str(properties(node).get("live", "off"))
+
+
+def texts(nodes: dict[str, dict[str, Any]], node: dict[str, Any]) -> list[str]:
+    """The texts in a node, in the order in which they are read."""
+    if role(node) == "StaticText":
+        return [name(node)]
+    return [text for child in node["childIds"] if child in nodes for text in texts(nodes, nodes[child])]
+
+
+def test_all_that_takes_the_focus_has_a_name(answered):
+    takes = [node for node in heard(answered) if properties(node).get("focusable") and role(node) != "RootWebArea"]
+    assert len(takes) > 4
+    assert [role(node) for node in takes if not name(node).strip()] == []
+
+
+def test_a_page_says_in_which_language_it_is_read(answered):
+    assert answered.script("document.documentElement.lang") == "en"
+
+
+def test_the_answer_is_read_out_and_the_digest_below_it_is_not(answered):
+    tree = answered.accessibility_tree()
+    assert live(tree, "heading", answered.script("document.querySelector('#label').textContent")) == "polite"
+    assert live(tree, "StaticText", answered.text("#digest")) == "off"
+
+
+def test_how_many_photos_were_found_is_read_out_and_each_of_them_is_not(browser, served_captions, tmp_path):
+    browser.open(served_captions.url)
+    answer_sentence(browser, tmp_path)
+    tree = browser.accessibility_tree()
+    assert live(tree, "StaticText", "5 photos for") == "polite"
+    assert live(tree, "button", browser.text("#photos .name")) == "off"
+
+
+def test_the_bars_are_read_as_a_list_of_names_and_percentages(answered):
+    nodes = {node["nodeId"]: node for node in answered.accessibility_tree()}
+    read = [[text.lower() for text in texts(nodes, node)] for node in nodes.values() if role(node) == "listitem"]
+    bars = answered.script(
+        "[...document.querySelectorAll('#bars li')].map(each => [...each.children].map(part => part.textContent))"
+    )
+    assert bars
+    assert [[label, percent] for label, percent, _ in bars if [label.lower(), percent] not in read] == []
+
+
+def test_no_picture_is_without_words(answered):
+    assert answered.script("document.querySelectorAll('img:not([alt])').length") == 0
+    pictures = [node for node in heard(answered) if role(node) in ("image", "img", "Canvas")]
+    assert [role(node) for node in pictures if not name(node).strip()] == []
+
+
+def test_a_chosen_photo_is_a_picture_with_the_name_of_its_file(photos):
+    assert "Your photo red.jpg" in [name(node) for node in heard(photos) if role(node) == "image"]
+
+
+def states_of_petals(page: Browser, folder: Path) -> Iterator[None]:
+    page.script("document.querySelector('#drop').classList.add('over')")
+    yield
+    answer_photos(page, folder)
+    page.click("#look")
+    yield
+    for number in (2, 3):
+        page.click(f"#strip li:nth-child({number}) button")
+        yield
+    page.script("document.querySelector('#token-problem').hidden = false")
+    page.script("document.querySelector('#token-dialog').showModal()")
+    yield
+
+
+def states_of_captions(page: Browser, folder: Path) -> Iterator[None]:
+    answer_sentence(page, folder)
+    yield
+    page.choose(write(folder / "notes.txt", b"these are words"))
+    page.wait_for(lambda: page.visible("#problem"))
+    page.script("document.querySelector('#sentence').value = '?'")
+    page.click("#send")
+    page.wait_for(lambda: page.visible("#found-problem"))
+    yield
+
+
+def states_of_tweets(page: Browser, folder: Path) -> Iterator[None]:
+    for words in ("The flood destroyed a party", "nobody knows", "   "):
+        answer_message(page, folder, words)
+        yield
+
+
+STATES = {"petals": states_of_petals, "captions": states_of_captions, "tweets": states_of_tweets}
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest, browser: Browser) -> Iterator[str]:
+    """The browser of a reader who wants light or dark pages."""
+    browser.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": request.param}])
+    yield request.param
+    browser.devtools("Emulation.setEmulatedMedia", features=[])
+
+
+@pytest.mark.parametrize("task", STATES)
+def test_all_text_stands_out_from_its_ground(request, browser, scheme, tmp_path, task):
+    browser.open(request.getfixturevalue(PAGES[task][0]).url)
+    assert browser.script("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
+    browser.click("summary")
+    browser.wait_for(lambda: "Bento" in browser.text("#provenance"))
+    found = browser.script(CONTRASTS)
+    for _ in STATES[task](browser, tmp_path):
+        found += browser.script(CONTRASTS)
+    assert len(found) > 30
+    assert {words: round(contrast, 2) for words, contrast in found if contrast < 4.5} == {}
