@@ -147,13 +147,17 @@ def test_everything_selects_the_same_pods(desk):
     assert found["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]
 
 
-def test_a_training_has_one_pod_or_several_that_are_alike(desk):
+def test_a_training_has_one_pod_or_several_of_which_the_first_alone_has_the_claim(desk):
     desk.run("kubernetes/train.sh", "--dry-run")
     assert set(yaml.safe_load(desk.rendered("kubernetes-training.yaml"))["spec"]["pytorchReplicaSpecs"]) == {"Master"}
     desk.run("kubernetes/train.sh", "--dry-run", names={"MORE_MACHINES": "3", "MODEL_CLAIM": "models"})
     replicas = yaml.safe_load(desk.rendered("kubernetes-training.yaml"))["spec"]["pytorchReplicaSpecs"]
     assert replicas["Worker"]["replicas"] == 3
-    assert replicas["Worker"]["template"] == replicas["Master"]["template"]
+    first, other = (replicas[name]["template"]["spec"] for name in ("Master", "Worker"))
+    nowhere, models = {"name": "tmp", "emptyDir": {}}, {"claimName": "models"}
+    assert first.pop("volumes") == [nowhere, {"name": "models", "persistentVolumeClaim": models}]
+    assert other.pop("volumes") == [nowhere, {"name": "models", "emptyDir": {}}]
+    assert first == other
 
 
 def test_the_job_of_azure_keeps_what_azure_fills_in(desk):
