@@ -231,7 +231,7 @@ deploy-registry: ## Create a repository of images in Artifact Registry (PROJECT,
 
 .PHONY: deploy-push
 deploy-push: ## Push an image that was built here (REGISTRY, LOCAL_IMAGE)
-	@sh deploy/artifact-registry/push.sh
+	@BACKEND='$(BACKEND)' sh deploy/artifact-registry/push.sh
 
 .PHONY: deploy-cloud-build
 deploy-cloud-build: ## Let every push build and push the image (PROJECT, REGION, CONNECTED, REGISTRY, SERVICE_ACCOUNT)
@@ -332,7 +332,7 @@ ci-nix: ## Check the flake, then build in its development shell
 
 .PHONY: ci-push
 ci-push: ## Push the image that `make containerize` built (REGISTRY)
-	@LOCAL_IMAGE="$(built_image)" sh deploy/artifact-registry/push.sh
+	@BACKEND='$(BACKEND)' LOCAL_IMAGE="$(built_image)" sh deploy/artifact-registry/push.sh
 
 .PHONY: ci-deploy
 ci-deploy: ## Deploy what ci-push pushed to Cloud Run (REGISTRY, PROJECT, REGION, SERVICE_ACCOUNT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import yaml
 from commands import REPOSITORY
@@ -35,8 +37,8 @@ EXPECTED = {
     ],
     "artifact-registry/push.sh": [
         ["gcloud", "auth", "configure-docker", "registry.example", "--quiet"],
-        ["docker", "tag", "bitbloom/petals:1", "registry.example/bitbloom/petals:1"],
-        ["docker", "push", "registry.example/bitbloom/petals:1"],
+        ["podman", "tag", "bitbloom/petals:1", "registry.example/bitbloom/petals:1"],
+        ["podman", "push", "registry.example/bitbloom/petals:1"],
     ],
     "cloud-build/trigger.sh": [
         [
@@ -105,6 +107,21 @@ def test_a_script_says_what_is_missing(desk, script, name):
     done = desk.run(script, names={name: None})
     assert (done.code, done.calls, done.out) == (2, [], "")
     assert done.err.startswith(f"error: {name} is not set: ")
+
+
+def test_an_image_is_pushed_by_docker_where_podman_is_not(desk, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for tool in ("sh", "dirname"):
+        (bare / tool).symlink_to(shutil.which(tool))
+    (desk.tools / "podman").unlink()
+    names = {"PATH": f"{desk.tools}:{bare}"}
+    assert [call[0] for call in desk.run("artifact-registry/push.sh", names=names).calls] == ["gcloud", "docker", "docker"]
+    names = {"BACKEND": "podman"}
+    assert [line[0] for line in desk.run("artifact-registry/push.sh", "--dry-run", names=names).commands] == [
+        "gcloud",
+        *["podman"] * 2,
+    ]
 
 
 def test_every_script_has_its_expected_commands_somewhere():
