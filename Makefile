@@ -254,7 +254,7 @@ deploy-azure-training: ## Train as a job of Azure Machine Learning (RESOURCE_GRO
 	@TARGET=$(TARGET) sh deploy/azure/train.sh
 
 .PHONY: deploy-torchserve-archive
-deploy-torchserve-archive: $(call stamp,train) $(STATE)/venv-$(ACCEL) ## Pack a trained target of photos for TorchServe: dist/TARGET.mar
+deploy-torchserve-archive: $(if $(filter 1,$(DRY_RUN)),,$(call stamp,train) $(STATE)/venv-$(ACCEL)) ## Pack a trained target of photos for TorchServe: dist/TARGET.mar
 	@TARGET=$(TARGET) sh deploy/torchserve/archive.sh
 
 .PHONY: deploy-torchserve
