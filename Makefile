@@ -322,8 +322,14 @@ compare-digests: $(STATE)/venv-dev ## Compare the records in .bitbloom/ci/record
 	@bitbloom ci compare $(FINDINGS)/records $(FINDINGS)/digests
 
 .PHONY: ci-packages
-ci-packages: ## Install Debian's qemu-user, for ci-emulated
-	sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends qemu-user
+ci-packages: ## Install Debian's packages that ci-emulated and ci-slow need
+	sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends qemu-user strace mmdebstrap \
+		debian-archive-keyring podman runc netavark aardvark-dns iptables openjdk-17-jre-headless jq
+
+.PHONY: ci-slow
+ci-slow: $(STATE)/venv-dev ## The slow tests and those of containers, as root; none may be skipped for want of a tool
+	@sudo env "PATH=$$PATH" BITBLOOM_NO_SKIPS=1 pytest -m '(slow or container) and not browser' \
+		--numprocesses logical --dist loadfile --no-loadscope-reorder
 
 .PHONY: ci-nix
 ci-nix: ## Check the flake, then build in its development shell
