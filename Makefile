@@ -233,7 +233,7 @@ deploy-registry: ## Create a repository of images in Artifact Registry (PROJECT,
 
 .PHONY: deploy-push
 deploy-push: ## Push an image that was built here (REGISTRY, LOCAL_IMAGE)
-	@sh deploy/artifact-registry/push.sh
+	@BACKEND='$(BACKEND)' sh deploy/artifact-registry/push.sh
 
 .PHONY: deploy-cloud-build
 deploy-cloud-build: ## Let every push build and push the image (PROJECT, REGION, CONNECTED, REGISTRY, SERVICE_ACCOUNT)
@@ -256,7 +256,7 @@ deploy-azure-training: ## Train as a job of Azure Machine Learning (RESOURCE_GRO
 	@TARGET=$(TARGET) sh deploy/azure/train.sh
 
 .PHONY: deploy-torchserve-archive
-deploy-torchserve-archive: $(call stamp,train) $(STATE)/venv-$(ACCEL) ## Pack a trained target of photos for TorchServe: dist/TARGET.mar
+deploy-torchserve-archive: $(if $(filter 1,$(DRY_RUN)),,$(call stamp,train) $(STATE)/venv-$(ACCEL)) ## Pack a trained target of photos for TorchServe: dist/TARGET.mar
 	@TARGET=$(TARGET) sh deploy/torchserve/archive.sh
 
 .PHONY: deploy-torchserve
@@ -324,8 +324,14 @@ compare-digests: $(STATE)/venv-dev ## Compare the records in .bitbloom/ci/record
 	@bitbloom ci compare $(FINDINGS)/records $(FINDINGS)/digests
 
 .PHONY: ci-packages
-ci-packages: ## Install Debian's qemu-user, for ci-emulated
-	sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends qemu-user
+ci-packages: ## Install Debian's packages that ci-emulated and ci-slow need
+	sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends qemu-user strace mmdebstrap \
+		debian-archive-keyring podman runc netavark aardvark-dns iptables openjdk-17-jre-headless jq
+
+.PHONY: ci-slow
+ci-slow: $(STATE)/venv-dev ## The slow tests and those of containers, as root; none may be skipped for want of a tool
+	@sudo env "PATH=$$PATH" BITBLOOM_NO_SKIPS=1 pytest -m '(slow or container) and not browser' \
+		--numprocesses logical --dist loadfile --no-loadscope-reorder
 
 .PHONY: ci-nix
 ci-nix: ## Check the flake, then build in its development shell
@@ -334,7 +340,7 @@ ci-nix: ## Check the flake, then build in its development shell
 
 .PHONY: ci-push
 ci-push: ## Push the image that `make containerize` built (REGISTRY)
-	@LOCAL_IMAGE="$(built_image)" sh deploy/artifact-registry/push.sh
+	@BACKEND='$(BACKEND)' LOCAL_IMAGE="$(built_image)" sh deploy/artifact-registry/push.sh
 
 .PHONY: ci-deploy
 ci-deploy: ## Deploy what ci-push pushed to Cloud Run (REGISTRY, PROJECT, REGION, SERVICE_ACCOUNT)

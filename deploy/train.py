@@ -11,7 +11,7 @@ them with `digests/` and copies them to OUTPUT.
 | --- | --- |
 | `TARGET` | the target |
 | `SET` | keys of the configuration, `key=value key=value`; `numerics=cuda` for a GPU (one machine, one process) |
-| `WORKERS` | processes on this machine at most; default: one a core |
+| `WORKERS` | processes on this machine at most; default: one a core, of those that the container may use |
 | `WORKSPACE` | where data and model are made; default: `/tmp/bitbloom` |
 | `PROCESSED` | a folder with the processed data, for a target whose raw data this machine cannot get |
 | `OUTPUT` | a folder that the model is copied to: a mounted bucket or volume |
@@ -20,6 +20,7 @@ them with `digests/` and copies them to OUTPUT.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -37,6 +38,8 @@ from bitbloom.target import Target, params_path
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = ("conf", "expectations", "requirements.lock", "requirements-cuda.lock", "weights.lock", "digests", "data/external")
 """What stages read by its path in the repository."""
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""What a container may use of its cores: microseconds in so many microseconds, or `max`."""
 STAGES = ("ingest", "validate", "prepare")
 
 
@@ -86,6 +89,13 @@ def processes(machines: int, numerics: Numerics, most: int) -> int:
     if machines & (machines - 1) or machines > numerics.micro_batches:
         raise BitBloomError(f"{machines} machines: use a power of two, {numerics.micro_batches} at most")
     return 1 << (min(most, numerics.micro_batches // machines).bit_length() - 1)
+
+
+def cores(quota: Path = QUOTA) -> int:
+    """Cores for this process: a container's quota leaves the affinity alone, and more workers than it pays for wait in turn."""
+    allowed = len(os.sched_getaffinity(0))
+    share, period = quota.read_text().split() if quota.is_file() else ("max", "1")
+    return allowed if share == "max" else min(allowed, math.ceil(int(share) / int(period)))
 
 
 def command(at: Place, workers: int, target: str) -> list[str]:
@@ -145,7 +155,7 @@ def main(environment: Mapping[str, str]) -> None:
     at = place(environment)
     lay_out(Path(environment.get("WORKSPACE", "/tmp/bitbloom")), target, overrides)  # noqa: S108 -- the one place an image may write
     numerics = Target.load(target, ["numerics"]).numerics
-    workers = processes(at.machines, numerics, int(environment.get("WORKERS") or len(os.sched_getaffinity(0))))
+    workers = processes(at.machines, numerics, int(environment.get("WORKERS") or cores()))
     prepare(target, environment.get("PROCESSED", ""))
     print(f"machine {at.rank + 1} of {at.machines}, {workers} workers each", flush=True)
     subprocess.run(command(at, workers, target), check=True, env={**os.environ, "WORKERS": str(workers)})

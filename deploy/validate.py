@@ -1,5 +1,7 @@
 """Hold the manifests against the schemas of those who will read them: unknown fields and wrong types are refused.
 
+So are missing fields, where a schema says which have to be there: Kubernetes', Kubeflow's and Azure's do, Google's do not.
+
     make deploy-check                                                 # all templates, filled with deploy/example.env
     .bitbloom/deploy-venv/bin/python deploy/validate.py cloud-run rendered.yaml
 
@@ -12,8 +14,11 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+import typing
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
+from types import NoneType, SimpleNamespace
 from typing import Any
 
 import yaml
@@ -30,13 +35,20 @@ class Invalid(Exception):
 def cloud_run(tree: Tree) -> None:
     """A Knative service, by the discovery document of Cloud Run's API v1, to which `gcloud run services replace` sends it."""
     import googleapiclient
-    import jsonschema
 
     document = Path(googleapiclient.__file__).parent / "discovery_cache/documents/run.v1.json"
     schemas = json.loads(document.read_text())["schemas"]
-    definitions = {name: _strict(schema) for name, schema in schemas.items()}
-    whole = {"$ref": "#/definitions/Service", "definitions": definitions}
-    _say(f"{error.json_path}: {error.message}" for error in jsonschema.Draft7Validator(whole).iter_errors(tree))
+    _hold(tree, "Service", {name: _strict(schema) for name, schema in schemas.items()})
+
+
+def _hold(tree: Tree, kind: str, definitions: dict[str, Tree]) -> None:
+    """Refuses what is not of a kind, by JSON Schema."""
+    import jsonschema
+
+    whole = {"$ref": f"#/definitions/{kind}", "definitions": definitions}
+    found = [f"{error.json_path}: {error.message}" for error in jsonschema.Draft7Validator(whole).iter_errors(tree)]
+    if found:
+        raise Invalid("\n".join(found))
 
 
 def _strict(schema: Tree) -> Tree:
@@ -107,35 +119,55 @@ KUBERNETES = "1.34"
 
 
 def pytorch_job(tree: Tree) -> None:
-    """A PyTorchJob, by the models of Kubeflow's client; its pods by Kubernetes' own schema."""
+    """A PyTorchJob, by the models of Kubeflow's client; its metadata and its pods by Kubernetes' own schema."""
     from kubeflow.training import models
 
     if (tree.get("apiVersion"), tree.get("kind")) != ("kubeflow.org/v1", "PyTorchJob"):
         raise Invalid("not a kubeflow.org/v1 PyTorchJob")
-    _say(_unknown_of_openapi(tree, "KubeflowOrgV1PyTorchJob", models, "$"))
+    kinds = {name: model for name, model in vars(models).items() if name.startswith(KUBEFLOW)}
+    _hold(tree, "KubeflowOrgV1PyTorchJob", {name: _of_kubeflow(model) for name, model in kinds.items()})
     for name, replica in tree["spec"]["pytorchReplicaSpecs"].items():
-        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": name.lower()}, "template": replica["template"]}
+        if not (replica.get("template") or {}).get("spec"):
+            raise Invalid(f"$.spec.pytorchReplicaSpecs.{name}.template: 'spec' is a required property")
+        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": tree.get("metadata"), "template": replica["template"]}
         kubernetes(pod)
 
 
-def _unknown_of_openapi(tree: Tree, kind: str, models: Any, where: str) -> Iterable[str]:
-    """Fields that a generated model does not have; what is Kubernetes' own is left to its own schema."""
+KUBEFLOW = "KubeflowOrgV1"
+"""How the names of Kubeflow's own models begin; the others are Kubernetes'."""
+SIMPLE = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+
+
+def _closed(properties: dict[str, Tree], required: list[str]) -> Tree:
+    """An object with these fields and no other."""
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _of_kubeflow(model: Any) -> Tree:
+    """A generated model as JSON Schema."""
+    names = model.attribute_map
+    properties = {names[field]: _written(kind) for field, kind in model.openapi_types.items()}
+    return _closed(properties, [names[field] for field in model.openapi_types if _has_to_be_there(model, field)])
+
+
+def _written(kind: str) -> Tree:
+    """A type as the models write it. What is Kubernetes' own is left to its own schema."""
     if kind.startswith("dict("):
-        for key, value in tree.items():
-            yield from _unknown_of_openapi(value, kind[len("dict(") : -1].split(", ", 1)[1], models, f"{where}.{key}")
-        return
-    model = getattr(models, kind, None)
-    if model is None or not kind.startswith("KubeflowOrg"):
-        simple = {"int": int, "str": str, "bool": bool}.get(kind)
-        if simple and not isinstance(tree, simple):
-            yield f"{where}: {tree!r} is not of type {kind}"
-        return
-    fields = {json_name: name for name, json_name in model.attribute_map.items()}
-    for key, value in tree.items():
-        if key not in fields:
-            yield f"{where}: {kind} has no field '{key}'"
-        else:
-            yield from _unknown_of_openapi(value, model.openapi_types[fields[key]], models, f"{where}.{key}")
+        return {"type": "object", "additionalProperties": _written(kind.removeprefix("dict(str, ")[:-1])}
+    if kind.startswith("list["):
+        return {"type": "array", "items": _written(kind.removeprefix("list[")[:-1])}
+    if kind in SIMPLE:
+        return {"type": SIMPLE[kind]}
+    return {"$ref": f"#/definitions/{kind}"} if kind.startswith(KUBEFLOW) else {}
+
+
+def _has_to_be_there(model: Any, field: str) -> bool:
+    """Whether the setter of a field refuses None: nothing else in a generated model says it."""
+    try:
+        getattr(model, field).fset(SimpleNamespace(local_vars_configuration=SimpleNamespace(client_side_validation=True)), None)
+    except ValueError:
+        return True
+    return False
 
 
 def azure_ml(tree: Tree) -> None:
@@ -153,30 +185,40 @@ def azure_ml(tree: Tree) -> None:
 
 def container_app(tree: Tree) -> None:
     """A container app, by the models of Azure's management library."""
-    from azure.mgmt.appcontainers.models import ContainerApp
+    from azure.mgmt.appcontainers import models
 
-    _say(_unknown_of_azure(ContainerApp(tree), tree, "$"))
+    definitions: dict[str, Tree] = {}
+    _add_of_azure(models.ContainerApp, models, definitions)
+    _hold(tree, "ContainerApp", definitions)
 
 
-def _unknown_of_azure(model: Any, tree: Tree, where: str) -> Iterable[str]:
-    """Fields that a model does not have, all the way down."""
-    if isinstance(tree, list):
-        for number, (inner, value) in enumerate(zip(model, tree, strict=True)):
-            yield from _unknown_of_azure(inner, value, f"{where}[{number}]")
-    if not isinstance(tree, dict) or not hasattr(type(model), "_attr_to_rest_field"):
+def _add_of_azure(model: Any, models: Any, definitions: dict[str, Tree]) -> None:
+    """Add a model, and the models that its fields have, as JSON Schema."""
+    if model.__name__ in definitions:
         return
-    fields = {field._rest_name: name for name, field in type(model)._attr_to_rest_field.items()}
-    for key, value in tree.items():
-        if key not in fields:
-            yield f"{where}: {type(model).__name__} has no field '{key}'"
-        else:
-            yield from _unknown_of_azure(getattr(model, fields[key]), value, f"{where}.{key}")
+    definitions[model.__name__] = {}
+    model({})  # its fields have no names before the first
+    hints = typing.get_type_hints(model, vars(sys.modules[model.__module__]) | {"_models": models})
+    fields = [(field._rest_name, hints[name]) for name, field in model._attr_to_rest_field.items()]
+    properties = {name: _annotated(hint, models, definitions) for name, hint in fields}
+    required = [name for name, hint in fields if NoneType not in typing.get_args(hint)]
+    definitions[model.__name__] = _closed(properties, required)
 
 
-def _say(problems: Iterable[str]) -> None:
-    found = list(problems)
-    if found:
-        raise Invalid("\n".join(found))
+def _annotated(hint: Any, models: Any, definitions: dict[str, Tree]) -> Tree:
+    """The type of a field. An enumeration stands beside `str`, for values that a later service will know."""
+    if typing.get_origin(hint) is typing.Union:
+        return _annotated([kind for kind in typing.get_args(hint) if kind is not NoneType][-1], models, definitions)
+    if typing.get_origin(hint) is list:
+        return {"type": "array", "items": _annotated(typing.get_args(hint)[0], models, definitions)}
+    if typing.get_origin(hint) is dict:
+        return {"type": "object", "additionalProperties": _annotated(typing.get_args(hint)[1], models, definitions)}
+    if issubclass(hint, Enum):
+        return {"enum": [member.value for member in hint]}
+    if hasattr(models, hint.__name__):
+        _add_of_azure(hint, models, definitions)
+        return {"$ref": f"#/definitions/{hint.__name__}"}
+    return {"type": SIMPLE[hint.__name__]} if hint.__name__ in SIMPLE else {}
 
 
 CHECKS: dict[str, Callable[[Tree], None]] = {

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 need REGISTRY "where to: the repository's address, as create.sh prints it" \
     LOCAL_IMAGE "the image as it is called here, for instance bitbloom/petals:VERSION; 'make containerize' says it"
 
-backend=${BACKEND:-docker}
+backend=${BACKEND:-$(if command -v podman >/dev/null; then echo podman; else echo docker; fi)}
 remote=$REGISTRY/${LOCAL_IMAGE##*/}
 run gcloud auth configure-docker "${REGISTRY%%/*}" --quiet
 run "$backend" tag "$LOCAL_IMAGE" "$remote"

@@ -16,7 +16,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-TOOLS = ("gcloud", "kubectl", "az", "docker")
+TOOLS = ("gcloud", "kubectl", "az", "docker", "podman")
 NAMES = {
     "PROJECT": "a-project",
     "REGION": "europe-west4",

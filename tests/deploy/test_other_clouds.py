@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import yaml
 from commands import REPOSITORY
@@ -35,8 +37,8 @@ EXPECTED = {
     ],
     "artifact-registry/push.sh": [
         ["gcloud", "auth", "configure-docker", "registry.example", "--quiet"],
-        ["docker", "tag", "bitbloom/petals:1", "registry.example/bitbloom/petals:1"],
-        ["docker", "push", "registry.example/bitbloom/petals:1"],
+        ["podman", "tag", "bitbloom/petals:1", "registry.example/bitbloom/petals:1"],
+        ["podman", "push", "registry.example/bitbloom/petals:1"],
     ],
     "cloud-build/trigger.sh": [
         [
@@ -107,6 +109,21 @@ def test_a_script_says_what_is_missing(desk, script, name):
     assert done.err.startswith(f"error: {name} is not set: ")
 
 
+def test_an_image_is_pushed_by_docker_where_podman_is_not(desk, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for tool in ("sh", "dirname"):
+        (bare / tool).symlink_to(shutil.which(tool))
+    (desk.tools / "podman").unlink()
+    names = {"PATH": f"{desk.tools}:{bare}"}
+    assert [call[0] for call in desk.run("artifact-registry/push.sh", names=names).calls] == ["gcloud", "docker", "docker"]
+    names = {"BACKEND": "podman"}
+    assert [line[0] for line in desk.run("artifact-registry/push.sh", "--dry-run", names=names).commands] == [
+        "gcloud",
+        *["podman"] * 2,
+    ]
+
+
 def test_every_script_has_its_expected_commands_somewhere():
     elsewhere = {"cloud-run/deploy.sh", "cloud-functions/deploy.sh", "cloud-functions/source.sh", "vertex-ai/train.sh"}
     elsewhere |= {
@@ -147,13 +164,17 @@ def test_everything_selects_the_same_pods(desk):
     assert found["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]
 
 
-def test_a_training_has_one_pod_or_several_that_are_alike(desk):
+def test_a_training_has_one_pod_or_several_of_which_the_first_alone_has_the_claim(desk):
     desk.run("kubernetes/train.sh", "--dry-run")
     assert set(yaml.safe_load(desk.rendered("kubernetes-training.yaml"))["spec"]["pytorchReplicaSpecs"]) == {"Master"}
     desk.run("kubernetes/train.sh", "--dry-run", names={"MORE_MACHINES": "3", "MODEL_CLAIM": "models"})
     replicas = yaml.safe_load(desk.rendered("kubernetes-training.yaml"))["spec"]["pytorchReplicaSpecs"]
     assert replicas["Worker"]["replicas"] == 3
-    assert replicas["Worker"]["template"] == replicas["Master"]["template"]
+    first, other = (replicas[name]["template"]["spec"] for name in ("Master", "Worker"))
+    nowhere, models = {"name": "tmp", "emptyDir": {}}, {"claimName": "models"}
+    assert first.pop("volumes") == [nowhere, {"name": "models", "persistentVolumeClaim": models}]
+    assert other.pop("volumes") == [nowhere, {"name": "models", "emptyDir": {}}]
+    assert first == other
 
 
 def test_the_job_of_azure_keeps_what_azure_fills_in(desk):

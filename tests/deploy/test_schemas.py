@@ -49,9 +49,23 @@ def test_every_manifest_is_valid(validators):
         ("azure-ml", "azure/job.yaml", "instance_count:", "instances:", "instances"),
         ("container-app", "azure/container-app.yaml", "targetPort:", "port:", "port"),
         ("container-app", "azure/container-app.yaml", "failureThreshold:", "failures:", "failures"),
+        ("container-app", "azure/container-app.yaml", "targetPort: 3000", "targetPort: http", "properties.configuration.ingress"),
+        ("container-app", "azure/container-app.yaml", "external: true", "external: 1", "1 is not of type 'boolean'"),
+        ("container-app", "azure/container-app.yaml", 'value: "3000"', "value: 3000", "3000 is not of type 'string'"),
+        ("container-app", "azure/container-app.yaml", "probes:", "probes: many\n        args:", "'many' is not of type 'array'"),
+        ("container-app", "azure/container-app.yaml", "type: Startup", "type: Start", "'Start' is not one of"),
+        ("container-app", "azure/container-app.yaml", "location: ${LOCATION}", "", "'location' is a required property"),
+        ("container-app", "azure/container-app.yaml", "  type: UserAssigned", "", "'type' is a required property"),
+        ("container-app", "azure/container-app.yaml", "              port: 3000", "", "'port' is a required property"),
+        ("pytorch-job", "kubernetes/training.yaml", "backoffLimit: 0", "backoffLimit: none", "'none' is not of type 'integer'"),
+        ("pytorch-job", "kubernetes/training.yaml", "restartPolicy: Never", "restartPolicy: 0", "0 is not of type 'string'"),
+        ("pytorch-job", "kubernetes/training.yaml", "Master:", "Master: []\n    Other:", "[] is not of type 'object'"),
+        ("pytorch-job", "kubernetes/training.yaml", "  runPolicy:", "  elasticPolicy:", "'runPolicy' is a required property"),
+        ("pytorch-job", "kubernetes/training.yaml", "Master:", "Master: {}\n    Other:", "'spec' is a required property"),
+        ("pytorch-job", "kubernetes/training.yaml", "  name: bitbloom-", "  names: bitbloom-", "names"),
     ],
 )
-def test_a_wrong_field_is_refused_by_its_name(validators, tmp_path, kind, template, right, wrong, named):
+def test_what_is_wrong_is_refused_by_its_name(validators, tmp_path, kind, template, right, wrong, named):
     text = (DEPLOY / template).read_text()
     assert right in text
     file = tmp_path / "wrong.yaml"

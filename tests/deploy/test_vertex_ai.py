@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import yaml
 from commands import COMMIT
@@ -71,38 +73,73 @@ esac
 )
 
 
+CLAIM = '{"claimed": "digests"}'
+BUILT = {
+    "dvc.lock": "stages: {}\n",
+    "models/petals/config.json": "{}",
+    "models/petals/model.safetensors": "weights",
+    "data/raw.txt": "no model",
+}
+CLONES = f"""
+if sys.argv[1] == "clone":
+    os.makedirs(sys.argv[-1] + "/digests")
+    open(sys.argv[-1] + "/digests/petals.json", "w").write({CLAIM!r})
+sys.exit(int(os.environ.get("GIT_EXIT", "0")))
+"""
+BUILDS = f"""
+for name, text in {BUILT!r}.items():
+    name = ".bitbloom/verify/petals/" + name
+    os.makedirs(os.path.dirname(name), exist_ok=True)
+    open(name, "w").write(text)
+sys.exit(int(os.environ.get("NIX_EXIT", "0")))
+"""
+UPLOADS = """
+import shutil
+os.makedirs(os.environ["BUCKET_FOLDER"], exist_ok=True)
+shutil.copy(sys.argv[-2], os.path.join(os.environ["BUCKET_FOLDER"], os.path.basename(sys.argv[-1])))
+"""
+
+
 def machine(desk, tmp_path):
-    """A VM: what the startup script calls is there, as stand-ins; git's clone makes the folder."""
+    """A VM: what the startup script calls is there, as stand-ins. One clones, one builds, one keeps what is uploaded."""
     for tool in ("nix", "apt-get", "shutdown", "git", "gcloud"):
         desk.stand_in(tool)
-    clone = (desk.tools / "git").read_text().rpartition("sys.exit")[0]
-    clone += (
-        "if sys.argv[1] == 'clone':\n    os.makedirs(sys.argv[-1] + '/digests')\nsys.exit(int(os.environ.get('GIT_EXIT', '0')))\n"
-    )
-    (desk.tools / "git").write_text(clone)
-    nix = (desk.tools / "nix").read_text().replace("FAKE_EXIT", "NIX_EXIT")
-    (desk.tools / "nix").write_text(nix)
+    records = (desk.tools / "nix").read_text().rpartition("sys.exit")[0]
+    for tool, does in (("git", CLONES), ("nix", BUILDS), ("gcloud", UPLOADS)):
+        desk.stand_in(tool, records + does)
     desk.stand_in("curl", CURL)
-    return {"BITBLOOM_WORK": str(tmp_path / "work")}
+    return {"BITBLOOM_WORK": str(tmp_path / "work"), "BUCKET_FOLDER": str(tmp_path / "bucket")}
 
 
 def test_the_vm_verifies_uploads_and_ends(desk, tmp_path):
     done = desk.run(STARTUP, names=machine(desk, tmp_path))
     assert done.code == 0, done.out + done.err
     tools = [call[0] for call in done.calls]
-    assert tools == ["apt-get", "apt-get", "git", "git", "nix", *["gcloud"] * 4, "shutdown"]
+    assert tools == ["apt-get", "apt-get", "git", "git", "nix", *["gcloud"] * 5, "shutdown"]
     assert done.calls[3] == ["git", "checkout", "--quiet", COMMIT]
     features = ["--extra-experimental-features", "nix-command flakes"]
     assert done.calls[4] == ["nix", *features, "develop", "--command", "make", "verify", "TARGET=petals"]
     uploaded = [call[-1].rpartition("/")[2] for call in done.calls if call[0] == "gcloud"]
-    assert uploaded == ["cpu.txt", "claimed.json", "built.sha256", "log.txt"]
+    assert uploaded == ["cpu.txt", "claimed.json", "built-dvc.lock", "built.sha256", "log.txt"]
     assert all(call[-1].startswith(f"gs://a-bucket/verify/petals/{COMMIT}/") for call in done.calls if call[0] == "gcloud")
     assert (tmp_path / "work/log").read_text().splitlines()[-1] == "exit 0"
+
+
+def test_what_was_built_and_what_was_claimed_are_uploaded_as_they_are(desk, tmp_path):
+    desk.run(STARTUP, names=machine(desk, tmp_path))
+    bucket = tmp_path / "bucket"
+    assert (bucket / "claimed.json").read_text() == CLAIM
+    assert (bucket / "built-dvc.lock").read_text() == BUILT["dvc.lock"]
+    models = sorted(name for name in BUILT if name.startswith("models/"))
+    lines = [f"{hashlib.sha256(BUILT[name].encode()).hexdigest()}  .bitbloom/verify/petals/{name}" for name in models]
+    assert (bucket / "built.sha256").read_text().splitlines() == lines
+    assert (bucket / "cpu.txt").read_text().startswith("model name")
 
 
 def test_a_rebuild_that_differs_is_uploaded_and_the_vm_ends(desk, tmp_path):
     done = desk.run(STARTUP, names=machine(desk, tmp_path) | {"NIX_EXIT": "2"})
     assert done.code == 2
+    assert (tmp_path / "bucket/built.sha256").read_text() != ""
     assert [call[-1].rpartition("/")[2] for call in done.calls if call[0] == "gcloud"][-1] == "log.txt"
     assert done.calls[-1] == ["shutdown", "-h", "now"]
     assert (tmp_path / "work/log").read_text().splitlines()[-1] == "exit 2"

@@ -26,7 +26,7 @@ OF_THE_HOST = {
     "hostname": "the startup of a VM, which is no shell of the flake",
     "mmdebstrap": "makes a base image of Debian's packages, as root",
     "shutdown": "ends a VM",
-    "sudo": "`make ci-packages`, on a runner of GitHub",
+    "sudo": "`make ci-packages` and `make ci-slow`, on a runner of GitHub",
 }
 
 

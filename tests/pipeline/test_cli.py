@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbloom import build, claim, cli, config, graph, optimise, summary, tracking
+from bitbloom import build, claim, cli, config, container, graph, optimise, summary, tracking
 from bitbloom.serving import store
 from standin import COLOURS, REPOSITORY, photo, write_model
 
@@ -85,6 +85,18 @@ def test_a_task_without_variants_is_told_which_have_them_before_anything_is_buil
     monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it builds"))
     code, _, err = run(capsys, "optimise", "captions-tiny")
     assert (code, "works for the tasks petals and tweets" in err) == (1, True)
+
+
+def test_an_image_is_built_of_the_targets_bento_and_empty_words_are_defaults(capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(container, "containerize", lambda *told: asked.append(told) or ("bitbloom/petals-tiny:1", "a" * 64))
+    empty = ["--image", "", "--base-image", "", "--index", ""]
+    assert run(capsys, "containerize", "petals-tiny", "--backend", "docker", *empty) == (
+        0,
+        f"bitbloom/petals-tiny:1 sha256:{'a' * 64}\n",
+        "",
+    )
+    assert asked == [(Path("dist/petals-tiny.bento"), container.Options("docker", "bitbloom/petals-tiny"))]
 
 
 def test_variants_are_made_where_the_target_is_built_and_a_failure_is_the_exit_code(capsys, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -20,13 +21,14 @@ from bitbloom import container
 from bitbloom.container import Options
 from bitbloom.errors import BitBloomError
 from bitbloom.serving.predictor import Predictor
-from bitbloom.stages import package
-from checkouts import ROOT, TARGET, checkout, environment
-from standin import COLOURS, free_port, make_target, photo, write_workspace
+from checkouts import ROOT, TARGET, checkout, environment, run
+from standin import free_port
 
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 IMAGE = "bitbloom-test/petals"
+RECIPE = ROOT / "deploy/container/service.Containerfile"
 SECONDS_TO_START = 60
+SECONDS_PROMISED = 10
 NO_SYSTEMD = """\
 [containers]
 default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]
@@ -76,26 +78,24 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         podman("rmi", "--force", "--ignore", "localhost/bitbloom-test/base:3.11")
 
 
-def options(base: str, image: str = IMAGE) -> Options:
-    return Options("podman", image, base, BUNDLE if BUNDLE.is_file() else None)
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which everything is committed, so that its commit is known."""
+    return checkout(tmp_path_factory.mktemp("source") / "checkout")
+
+
+def containerize(source: Path, base: str) -> tuple[str, str]:
+    """Name and id of the image that `make containerize` builds in a checkout, of a Bento that it builds before."""
+    asked = ["BACKEND=podman", f"IMAGE={IMAGE}", f"BASE_IMAGE={base}", f"CA={BUNDLE if BUNDLE.is_file() else ''}"]
+    said = run(source, "make", "containerize", TARGET, *asked)
+    name, digest = said.splitlines()[-1].split(" sha256:")
+    return name, digest
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in's workspace, packaged with the lock that services have, which can be installed."""
-    folder = write_workspace(tmp_path_factory.mktemp("real"))
-    shutil.copyfile(ROOT / "requirements-serve.lock", folder / "requirements-serve.lock")
-    with contextlib.chdir(folder):
-        package.run(make_target())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def image(base: str, real: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Name and id of the image of the stand-in's Bento."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(ROOT):
-        patch.setenv("BENTOML_HOME", str(tmp_path_factory.mktemp("bentoml")))
-        yield container.containerize(real / "dist/petals.bento", options(base))
+def image(base: str, source: Path) -> Iterator[tuple[str, str]]:
+    """Name and id of the image of petals-tiny."""
+    yield containerize(source, base)
     forget()
 
 
@@ -106,15 +106,23 @@ def forget() -> None:
     podman("image", "prune", "--force")
 
 
+@dataclass(frozen=True)
+class Started:
+    """The service at `url`, and how many seconds after its start it answered that it is ready."""
+
+    url: str
+    seconds: float
+
+
 @pytest.fixture(scope="module")
-def url(image: tuple[str, str]) -> Iterator[str]:
+def service(image: tuple[str, str]) -> Iterator[Started]:
     """The service of `make run-container` on a free port, stopped at the end as an orchestrator does."""
-    port = free_port()
+    port, began = free_port(), time.monotonic()
     command = ["make", "run-container", "BACKEND=podman", f"IMAGE=localhost/{IMAGE}", f"PORT={port}"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process)
-        yield f"http://127.0.0.1:{port}"
+        yield Started(f"http://127.0.0.1:{port}", time.monotonic() - began)
     finally:
         podman("stop", "--time", "20", *running())
         assert process.wait(30) == 0
@@ -136,32 +144,36 @@ def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @container_test
-def test_a_second_build_from_nothing_gives_the_same_id(image, base, real):
+def test_a_second_build_from_nothing_gives_the_same_id(image, base, source):
     forget()
-    with contextlib.chdir(ROOT):
-        assert container.containerize(real / "dist/petals.bento", options(base)) == image
+    assert containerize(source, base) == image
 
 
 @container_test
-def test_an_answer_through_the_published_port_is_that_of_the_model(url, real):
-    data = photo(COLOURS["poppy"])
-    expected = Predictor.open(real / "models/petals").answer(data)
-    found = httpx.post(f"{url}/predict", files={"image": data}, timeout=30).json()
+def test_it_is_ready_less_than_ten_seconds_after_its_start(service):
+    assert service.seconds < SECONDS_PROMISED
+
+
+@container_test
+def test_an_answer_through_the_published_port_is_that_of_the_model(service, source):
+    data = min((source / "data/raw/petals-tiny").glob("*/*.jpg")).read_bytes()
+    expected = Predictor.open(source / "models/petals-tiny").answer(data)
+    found = httpx.post(f"{service.url}/predict", files={"image": data}, timeout=30).json()
     assert {key: found[key] for key in expected} == expected
 
 
 @container_test
-def test_the_service_knows_its_bento_and_its_labels_agree(url, image):
-    found = httpx.get(f"{url}/provenance", timeout=30).json()
+def test_the_service_knows_its_bento_and_commit_and_its_labels_agree(service, image, source):
+    found = httpx.get(f"{service.url}/provenance", timeout=30).json()
     labels = json.loads(podman("image", "inspect", "--format", "{{json .Labels}}", image[0]))
     assert found["digests"]["bento"] == labels["bitbloom.bento.digest"]
     assert found["digests"]["model"] == labels["bitbloom.model.digest"]
-    assert found["commit"] == labels.get("org.opencontainers.image.revision")
+    assert found["commit"] == labels["org.opencontainers.image.revision"] == run(source, "git", "rev-parse", "HEAD").strip()
     assert image[0].split(":")[1] == labels["org.opencontainers.image.version"]
 
 
 @container_test
-def test_nobody_in_the_container_can_write_or_do_what_only_root_may(url):
+def test_nobody_in_the_container_can_write_or_do_what_only_root_may(service):
     (name,) = running()
     assert podman("exec", name, "id", "-u") == "1034"
     assert "CapEff:\t0000000000000000" in podman("exec", name, "cat", "/proc/1/status")
@@ -171,9 +183,26 @@ def test_nobody_in_the_container_can_write_or_do_what_only_root_may(url):
 
 
 @container_test
-def test_its_health_check_says_that_it_is_well(url):
+def test_its_health_check_says_that_it_is_well(service):
     (name,) = running()
     assert subprocess.run(["podman", "healthcheck", "run", name], capture_output=True).returncode == 0
+
+
+@container_test
+def test_in_dockers_form_the_image_has_its_health_check(image, tmp_path):
+    name, given = f"{IMAGE}-docker", ["--build-arg", f"BENTO_IMAGE={image[0]}-bento"]
+    podman("build", "--format", "docker", "--file", str(RECIPE), *given, "--tag", name, str(tmp_path))
+    check = json.loads(podman("image", "inspect", "--format", "{{json .HealthCheck}}", name))
+    assert check["Test"][:2] == ["CMD", "python"]
+    assert check["Interval"] == 10_000_000_000
+    started = podman("run", "--detach", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", name)
+    try:
+        end = time.monotonic() + SECONDS_TO_START
+        while subprocess.run(["podman", "healthcheck", "run", started], capture_output=True).returncode:
+            assert time.monotonic() < end
+            time.sleep(0.5)
+    finally:
+        podman("stop", "--time", "20", started)
 
 
 @container_test
@@ -187,7 +216,7 @@ def test_a_container_without_a_network_answers_itself(image):
     flags = ["--detach", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none"]
     name = podman("run", *flags, image[0])
     try:
-        assert json.loads(podman("exec", name, "python", "-c", code))["target"] == "petals"
+        assert json.loads(podman("exec", name, "python", "-c", code))["target"] == "petals-tiny"
         assert "Microsoft" not in podman("exec", name, "find", "/tmp")
     finally:
         podman("stop", "--time", "20", name)

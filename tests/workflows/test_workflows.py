@@ -48,6 +48,14 @@ def test_each_wanted_workflow_is_there():
     assert {path.stem for path in WORKFLOWS} == {"ci", "nix", "verify", "data", "model", "comment", "image", "audit"}
 
 
+@pytest.mark.parametrize("target", ["lint", "coverage", "deploy-check", "ci-slow", "ci-emulated", "verify"])
+def test_what_is_said_to_be_tested_runs_before_a_change_is_merged(target):
+    for path in WORKFLOWS:
+        if {"push", "pull_request"} <= set(trigger(path)) and f"make {target}" in {step.get("run") for step in steps(path)}:
+            return
+    pytest.fail(f"no workflow runs `make {target}`")
+
+
 def wrong_run(command: str) -> bool:
     """Whether a command is more than one existing Make target."""
     target = re.fullmatch(r"make ([a-z-]+)", command.strip())

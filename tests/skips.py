@@ -1,0 +1,31 @@
+"""With BITBLOOM_NO_SKIPS=1 a test that is skipped because something is missing fails, but for what CI has not got either."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+VARIABLE = "BITBLOOM_NO_SKIPS"
+NOT_IN_CI = (
+    "beside this checkout",
+    "in BITBLOOM_REAL_DATA",
+    "needs an NVIDIA GPU",
+    "Nix is not here",
+    "the tests use Nix without a daemon",
+    "gcloud is not here",
+    "needs another patch release of Python",
+)
+"""Parts of the reasons that are taken: real data, a GPU, Nix, Google's command line, a second Python 3.11."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a failure of a skip whose reason is not one of NOT_IN_CI."""
+    report = yield
+    if os.environ.get(VARIABLE) == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        *_, reason = report.longrepr
+        if not any(part in reason for part in NOT_IN_CI):
+            report.outcome, report.longrepr = "failed", f"{VARIABLE} is set, and this test was skipped. {reason}"
+    return report
