@@ -7,9 +7,11 @@ integer arithmetic (Pillow's resize is fixed-point; means and deviations come fr
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import math
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,6 +23,10 @@ from bitbloom.errors import UnreadableImage
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 50_000_000
+LARGE = 16_000_000
+"""A photo of more pixels takes 6 to 16 bytes a pixel for a moment, so `square` has one such at a time, whatever the threads."""
+STRIP = 1 << 20
+"""Pixels whose colours are converted at once: what a conversion needs in between is bounded by it."""
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM")
 """What is decoded. A short list on purpose: Pillow also knows formats that start other programs, such as EPS."""
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
@@ -73,12 +79,23 @@ def is_image(head: bytes) -> bool:
 
 def square(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The centre square of an image file, as `decode` sees it, resized to uint8 [3, side, side]. Raises UnreadableImage."""
-    image = _rgb(_load(data, max_pixels))
+    image = _header(data, max_pixels)
+    with _large if image.width * image.height > LARGE else contextlib.nullcontext():
+        # One name, so that what it meant before is given back. Colours are converted pixel by pixel: first cut, then convert.
+        image = _whole(image)
+        image = _centre(image)
+        image = _rgb(image)
+        image = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=None)
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+_large = threading.Lock()
+
+
+def _centre(image: Image.Image) -> Image.Image:
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
-    crop = image.crop((left, top, left + edge, top + edge))
-    resized = crop.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=None)
-    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+    return image.crop((left, top, left + edge, top + edge))
 
 
 def facts(data: bytes) -> dict[str, object]:
@@ -191,6 +208,11 @@ def _open(data: bytes) -> Image.Image:
 
 def _load(data: bytes, max_pixels: int) -> Image.Image:
     """The whole image in the mode of the file, upright."""
+    return _whole(_header(data, max_pixels))
+
+
+def _header(data: bytes, max_pixels: int) -> Image.Image:
+    """An image of which no pixel has been decoded. Raises UnreadableImage when it has too many."""
     limit = f"more than the limit of {max_pixels:,} pixels: resize it"
     try:
         image = _open(data)
@@ -198,6 +220,11 @@ def _load(data: bytes, max_pixels: int) -> Image.Image:
         raise UnreadableImage(limit) from error
     if image.width * image.height > max_pixels:
         raise UnreadableImage(f"{image.width} × {image.height} pixels, {limit}")
+    return image
+
+
+def _whole(image: Image.Image) -> Image.Image:
+    """The pixels of an image, upright."""
     try:
         image.load()
     except Exception as error:
@@ -221,7 +248,17 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """RGB of an image in any mode."""
+    """RGB of an image in any mode, strip by strip: between 16-bit grey, or transparency, and RGB lie several copies."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    whole, rows = Image.new("RGB", image.size), max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        whole.paste(_converted(strip), (0, top))
+    return whole
+
+
+def _converted(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # 16-bit grey: 65535 / 255 = 257, rounded to the nearest. Pillow's own conversion would clip at 255.
         deep = np.asarray(image).astype(np.int64).clip(0, 65_535)
@@ -232,6 +269,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         if image.has_transparency_data:
             layer = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-        return image if image.mode == "RGB" else image.convert("RGB")
+        return image.convert("RGB")
     except Exception as error:  # or palette data that is damaged
         raise UnreadableImage(f"colours of mode {image.mode} cannot be converted{_detail(error)}: save it as RGB") from error

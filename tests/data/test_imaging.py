@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import struct
+import subprocess
+import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
@@ -245,6 +249,68 @@ def test_square_sees_what_decode_sees(mode: str, orientation: int | None) -> Non
     pixels = imaging.decode(data)
     top, left = (pixels.shape[0] - 61) // 2, (pixels.shape[1] - 61) // 2
     assert np.array_equal(imaging.square(data, 61), pixels[top : top + 61, left : left + 61].transpose(2, 0, 1))
+
+
+@given(mode=st.sampled_from(["RGB", "L", "LA", "RGBA", "P", "I;16", "CMYK"]), strip=st.integers(1, 6000), clear=st.booleans())
+def test_colours_do_not_depend_on_the_strips_they_are_converted_in(mode: str, strip: int, clear: bool) -> None:
+    picture = Image.fromarray(photo(height=41, width=57))
+    if mode == "I;16":
+        stored = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 250)
+    else:
+        stored = picture.convert(mode)
+    options = {"transparency": 3} if clear and mode in ("P", "L") else {}
+    data = encoded(stored, "TIFF") if mode == "CMYK" else encoded(stored, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imaging, "STRIP", 57 * 41)
+        whole = imaging.decode(data)
+        patch.setattr(imaging, "STRIP", strip)
+        assert np.array_equal(imaging.decode(data), whole)
+
+
+def test_large_photos_are_decoded_one_at_a_time_and_small_ones_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    large, small = encoded(Image.new("RGB", (41, 41))), encoded(Image.new("RGB", (40, 40)))
+    monkeypatch.setattr(imaging, "LARGE", 1600)
+    with ThreadPoolExecutor(1) as pool, imaging._large:
+        assert imaging.square(small, 8).shape == (3, 8, 8)
+        waits = pool.submit(imaging.square, large, 8)
+        assert not wait([waits], timeout=0.1).done
+        imaging._large.release()
+        assert waits.result().shape == (3, 8, 8)
+        imaging._large.acquire()
+
+
+PEAK = """
+import sys
+from bitbloom import imaging
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1000
+before = peak()
+imaging.square(sys.stdin.buffer.read(), 96)
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "kind", "options", "megabytes"),
+    [
+        ("I;16", "PNG", {"compress_level": 1}, 400),
+        ("RGBA", "PNG", {"compress_level": 1}, 500),
+        ("P", "PNG", {"compress_level": 1, "transparency": 3}, 400),
+        ("CMYK", "JPEG", {}, 500),
+        ("RGB", "JPEG", {"progressive": True, "subsampling": 0, "exif": b"turned"}, 600),
+        ("RGBA", "WEBP", {"lossless": True, "method": 0}, 900),
+    ],
+)
+def test_the_largest_photo_that_is_taken_needs_bounded_memory(mode, kind, options, megabytes) -> None:
+    side = math.isqrt(imaging.MAX_PIXELS)
+    if "exif" in options:
+        exif = Image.Exif()
+        exif[imaging.ORIENTATION_TAG] = 6
+        options = options | {"exif": exif}
+    data = encoded(Image.new(mode, (side, side - 1)), kind, **options)
+    done = subprocess.run([sys.executable, "-c", PEAK], input=data, capture_output=True, check=True)
+    assert float(done.stdout) < megabytes
 
 
 def test_square_has_the_same_limit_on_pixels() -> None:

@@ -38,8 +38,9 @@ class Slow:
         protection.add(app, replace(SETTINGS, **changed))
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service")
 
-    async def count(self, request: Request) -> int:
+    async def count(self, request: Request, places: int = 1) -> int:
         length = len(await request.body())
+        protection.occupy(request, places)
         self.entered += 1
         await self.gate.wait()
         return length
@@ -116,6 +117,58 @@ def test_a_body_that_arrived_in_time_may_be_thought_about_for_longer():
         await asyncio.sleep(0.1)
         slow.gate.set()
         assert (await asked).json() == 2
+
+    asyncio.run(scenario())
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.data())
+def test_what_is_inside_never_counts_as_more_than_there_are_places_and_all_are_free_at_the_end(sizes, draw):
+    async def scenario():
+        slow = Slow(max_requests=8, held_bytes=10_000)
+        asked = []
+        for size in sizes:
+            asked.append(asyncio.create_task(slow.client.post(f"/count?places={size}")))
+            if draw.draw(st.booleans()):
+                await asyncio.sleep(0)
+        for _ in range(30):
+            await asyncio.sleep(0)
+        inside = slow.entered
+        slow.gate.set()
+        answers = await asyncio.gather(*asked)
+        taken = [min(size, 8) for size, answer in zip(sizes, answers, strict=True) if answer.status_code == 200]
+        assert sum(taken) <= 8
+        assert len(taken) == inside
+        assert {answer.status_code for answer in answers} <= {200, 503}
+        assert sum(sizes) > 8 or len(taken) == len(sizes)
+        assert (await slow.client.post("/count?places=8")).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_request_of_more_questions_than_there_are_places_takes_all_of_them():
+    async def scenario():
+        slow = Slow(max_requests=2)
+        asked = asyncio.create_task(slow.client.post("/count?places=100"))
+        await slow.until_entered(1)
+        assert (await slow.client.post("/count")).status_code == 503
+        slow.gate.set()
+        assert (await asked).status_code == 200
+        assert (await slow.client.post("/count")).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_question_without_an_answer_is_told_so_and_its_place_is_free_again(monkeypatch):
+    monkeypatch.setattr(protection, "ANSWER_SECONDS", 0.05)
+
+    async def scenario():
+        slow = Slow(max_requests=1)
+        late = await slow.client.post("/count", content=b"abc")
+        assert late.status_code == 504
+        assert "no answer after 0.05 s" in late.json()["error"]
+        assert "connection" not in late.headers
+        slow.gate.set()
+        assert (await slow.client.post("/count", content=b"abc")).json() == 3
 
     asyncio.run(scenario())
 

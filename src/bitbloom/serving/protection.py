@@ -155,30 +155,30 @@ class Bodies:
             await self.app(scope, receive, send)
             return
         body = _Body(self, receive)
-        answering = False
 
         async def after_the_body(message: Message) -> None:
-            nonlocal answering
             if message["type"] == "http.response.start":
+                body.timer.reschedule(None)
                 if not (body.whole or await body.thrown_away()):
                     MutableHeaders(scope=message)["Connection"] = "close"
-                answering = True
             await send(message)
 
         try:
             async with body.timer:
                 await self.app(scope, body.receive, after_the_body)
         except TimeoutError:
-            if answering:
+            if not body.timer.expired():
                 raise
-            await self._late(body).response()(scope, receive, after_the_body)
+            await self._late(body).response()(scope, receive, send)
         finally:
             self.held -= body.read
 
     def _late(self, body: _Body) -> Refused:
         if body.whole:
             return Refused(504, f"there is no answer after {ANSWER_SECONDS:g} s: ask for less at a time")
-        return Refused(408, f"the request took more than {self.seconds:g} s to arrive: send less, or over a faster line")
+        late = Refused(408, f"the request took more than {self.seconds:g} s to arrive: send less, or over a faster line")
+        late.headers = {"Connection": "close"}
+        return late
 
 
 class _Body:
@@ -186,8 +186,7 @@ class _Body:
 
     def __init__(self, bounds: Bodies, receive: Receive) -> None:
         self.bounds, self.source = bounds, receive
-        self.end = _now() + bounds.seconds
-        self.timer = asyncio.timeout_at(self.end)
+        self.timer = asyncio.timeout(bounds.seconds)
         self.read = 0
         self.whole = False
 
@@ -203,13 +202,11 @@ class _Body:
         self.bounds.held += size
         if not message.get("more_body", False):
             self.whole = True
-            self.timer.reschedule(_now() + ANSWER_SECONDS)
+            self.timer.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
         return message
 
     async def thrown_away(self) -> bool:
-        """Read what is left, so much of it and for so long, and keep nothing. Whether it ended; a late one is not read on."""
-        if _now() >= self.end:
-            return False
+        """Read what is left, so much of it and for so long, and keep nothing. Whether it ended."""
         left = DISCARDED
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISCARDED_SECONDS):
@@ -218,10 +215,6 @@ class _Body:
                     self.whole = not message.get("more_body", False)
                     left -= len(message.get("body", b""))
         return self.whole
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _is_question(scope: Scope) -> bool:

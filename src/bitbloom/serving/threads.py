@@ -24,7 +24,7 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use of the CPUs it sees: microseconds of each period (cgroup v2)."""
 FEW = 4
 """Computations a thread that wait: with fewer, an answer goes back at once."""
-HELD_SECONDS = 0.02
+HELD_SECONDS = 0.04
 """How long an answer waits for others, at most, before all go back together."""
 
 
