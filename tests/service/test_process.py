@@ -32,5 +32,5 @@ def test_metrics_are_all_that_stands_before_an_application_of_ours(before):
 
 
 def test_traces_and_the_log_can_be_switched_on(before):
-    names = before(logging={"access": {"enabled": True}}, tracing={"sample_rate": 1.0})
+    names = before(logging={"access": {"enabled": True}}, tracing={"excluded_urls": [], "sample_rate": 1.0})
     assert names == ["RunnerTrafficMetricsMiddleware", "OpenTelemetryMiddleware", "AccessLogMiddleware"]
