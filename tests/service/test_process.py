@@ -6,6 +6,9 @@ import bentoml
 import pytest
 from _bentoml_impl.server.app import ServiceAppFactory
 from fastapi import FastAPI
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.util.http import ExcludeList
+from starlette.middleware import Middleware
 
 from bitbloom.serving import process
 
@@ -31,6 +34,12 @@ def test_metrics_are_all_that_stands_before_an_application_of_ours(before):
     assert before(logging=process.UNLOGGED, tracing=process.UNTRACED) == ["RunnerTrafficMetricsMiddleware"]
 
 
-def test_traces_and_the_log_can_be_switched_on(before):
-    names = before(logging={"access": {"enabled": True}}, tracing={"excluded_urls": [], "sample_rate": 1.0})
-    assert names == ["RunnerTrafficMetricsMiddleware", "OpenTelemetryMiddleware", "AccessLogMiddleware"]
+def test_the_log_can_be_switched_on(before):
+    switched_on = {"access": {"enabled": True}}
+    assert before(logging=switched_on, tracing=process.UNTRACED) == ["RunnerTrafficMetricsMiddleware", "AccessLogMiddleware"]
+
+
+@pytest.mark.parametrize(("excluded", "needed"), [([], True), (["health"], True), ([".*"], False)])
+def test_traces_are_made_unless_they_are_of_nothing(excluded, needed):
+    traced = Middleware(OpenTelemetryMiddleware, excluded_urls=ExcludeList(excluded))
+    assert process._is_needed(traced) == needed
