@@ -196,8 +196,9 @@ bench-tweets: $(STATE)/venv-dev ## F1 on Kaggle's tweets (TWEETS=train.csv), and
 	@python benchmarks/tweets.py '$(or $(TWEETS),$(error TWEETS=path is missing: Kaggle's train.csv))'
 
 .PHONY: bench-serving
-bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Photos a second and waits: our service beside FastAPI, BentoML, LitServe
+bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Photos a second and waits: our service beside FastAPI, BentoML, LitServe; and what costs
 	@python benchmarks/serving.py
+	@python benchmarks/serving_costs.py
 
 .PHONY: soak
 soak: $(call stamp,package) $(STATE)/venv-dev ## Ten minutes at capacity, then far too much: no answer may be lost, no memory grow

@@ -1,4 +1,4 @@
-"""The trained network as most services run it: PyTorch, eager, with the threads that PyTorch chooses."""
+"""The trained network as most services run it: PyTorch, eager."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Eager:
         model = schema.model(trained["model"])
         network = tasks.load("petals").build(model, trained["meta"], pretrained=False)
         network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.get_submodule("model").set_attn_implementation("sdpa")  # as transformers would by itself; ours is for training
         preprocess = Preprocess(model.image_size, model.mean, model.std)
         self.network = torch.nn.Sequential(preprocess, network, Calibrated(1.0)).eval()
         self.classes: list[str] = trained["meta"]["classes"]

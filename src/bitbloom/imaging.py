@@ -25,6 +25,8 @@ Pixels = NDArray[np.uint8]
 MAX_PIXELS = 50_000_000
 LARGE = 16_000_000
 """A photo of more pixels takes 6 to 16 bytes a pixel for a moment, so `square` has one such at a time, whatever the threads."""
+REDUCED = 3
+"""Times the side of a square that a JPEG still has when it is decoded smaller; Pillow calls 3 close to fair resampling."""
 STRIP = 1 << 20
 """Pixels whose colours are converted at once: what a conversion needs in between is bounded by it."""
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM")
@@ -78,8 +80,13 @@ def is_image(head: bytes) -> bool:
 
 
 def square(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The centre square of an image file, as `decode` sees it, resized to uint8 [3, side, side]. Raises UnreadableImage."""
+    """The centre square of an image file, as `decode` sees it, resized to uint8 [3, side, side]. Raises UnreadableImage.
+
+    A JPEG of far more pixels is decoded at 1/2, 1/4 or 1/8 of its size, in a tenth of the time.
+    """
     image = _header(data, max_pixels)
+    if image.format == "JPEG":
+        image.draft(image.mode, (REDUCED * side, REDUCED * side))
     with _large if image.width * image.height > LARGE else contextlib.nullcontext():
         # One name, so that what it meant before is given back. Colours are converted pixel by pixel: first cut, then convert.
         image = _whole(image)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from bitbloom import imaging
 from bitbloom.errors import UnreadableImage
@@ -249,6 +250,30 @@ def test_square_sees_what_decode_sees(mode: str, orientation: int | None) -> Non
     pixels = imaging.decode(data)
     top, left = (pixels.shape[0] - 61) // 2, (pixels.shape[1] - 61) // 2
     assert np.array_equal(imaging.square(data, 61), pixels[top : top + 61, left : left + 61].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_decoded_smaller_and_gives_nearly_the_same_square(
+    monkeypatch: pytest.MonkeyPatch, mode: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[imaging.ORIENTATION_TAG] = orientation
+    data = encoded(Image.fromarray(photo(height=900, width=1200)).convert(mode), "JPEG", quality=95, exif=exif)
+    drafted = []
+    draft = JpegImageFile.draft
+
+    def watched(image: JpegImageFile, *arguments: object) -> object:
+        found = draft(image, *arguments)
+        drafted.append(image.size)
+        return found
+
+    monkeypatch.setattr(JpegImageFile, "draft", watched)
+    reduced = imaging.square(data, 48)
+    monkeypatch.setattr(imaging, "REDUCED", 1000)
+    whole = imaging.square(data, 48)
+    assert drafted == [(300, 225), (1200, 900)]
+    assert np.abs(reduced.astype(int) - whole).mean() < 2
 
 
 @given(mode=st.sampled_from(["RGB", "L", "LA", "RGBA", "P", "I;16", "CMYK"]), strip=st.integers(1, 6000), clear=st.booleans())
