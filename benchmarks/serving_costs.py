@@ -2,7 +2,7 @@
 
     python benchmarks/serving_costs.py [--runs 15] [--json results.json]
 
-Each row is measured alone and warm, in turns with the others. In a service caches are cold: see docs/serving.md. Needs `make all`.
+Each row is measured alone and warm, in turns with the others. In a service caches are cold (docs/serving.md). Needs `make all`.
 """
 
 from __future__ import annotations
