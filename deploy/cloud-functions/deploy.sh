@@ -16,7 +16,7 @@ access=--no-allow-unauthenticated
 run sh deploy/cloud-functions/source.sh "dist/$TARGET.bento"
 set -- "bitbloom-$TARGET" --gen2 --runtime=python311 --entry-point=answer --trigger-http "$access" \
     --source=.bitbloom/deploy/cloud-functions "--project=$PROJECT" "--region=$REGION" \
-    "--run-service-account=$SERVICE_ACCOUNT" "--cpu=${CPU:-1}" "--memory=${MEMORY:-1Gi}" --timeout=60s \
+    "--run-service-account=$SERVICE_ACCOUNT" "--cpu=${CPU:-1}" "--memory=${MEMORY:-2Gi}" --timeout=60s \
     "--concurrency=${CONCURRENCY:-8}" "--min-instances=${MIN_INSTANCES:-0}" "--max-instances=${MAX_INSTANCES:-4}"
 [ -z "$BITBLOOM_COMMIT" ] || set -- "$@" "--set-env-vars=BITBLOOM_COMMIT=$BITBLOOM_COMMIT"
 [ -z "${TOKEN_SECRET:-}" ] || set -- "$@" "--set-secrets=BITBLOOM_TOKEN=$TOKEN_SECRET:latest"
