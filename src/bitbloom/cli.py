@@ -100,12 +100,21 @@ def predict(
     target: TargetName,
     files: Annotated[list[Path], typer.Argument(help="Photos; or of texts CSV files, files of lines, or - for standard input.")],
     workspace: Annotated[Path, typer.Option(help="Where it was built: the workspace that a variant's summary names.")] = Path(),
-    model: Annotated[Path | None, typer.Option(help="Another graph of it, as `optimise` makes them.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Another graph of it.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Another form of it, as `optimise` makes them: torch-bf16, pruned-25, …")
+    ] = None,
 ) -> None:
     """Print one JSON object a photo or a row of text, in order; exit code 1 when one of them has no answer."""
     from bitbloom import config as configuration
-    from bitbloom.serving.files import predict_files, print_answers
+    from bitbloom.serving.files import answers_of, predict_files, print_answers
 
+    if variant:
+        from bitbloom.optimise import variants
+        from bitbloom.provenance.digests import file_digest
+
+        session, file = variants.session(target, variant)
+        sys.exit(print_answers(answers_of(session, file_digest(file), file, files), sys.stdout))
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # says which there are

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+import standin
 import text_standin
 import tiny
 from bitbloom import canonical, config, inference, tasks
@@ -27,6 +28,7 @@ from bitbloom.models import classifier, text_classifier
 from bitbloom.optimise import failures, make, measure, packing, pruning, report, unpinned, variants
 from bitbloom.provenance import archive
 from bitbloom.schema import ImageModel, TextModel, Train
+from bitbloom.serving import files
 from bitbloom.serving.files import predict_files
 from bitbloom.stages import export
 from bitbloom.target import Target
@@ -308,6 +310,22 @@ def test_a_variant_answers_about_as_the_network_does(built, name, bound):
     assert np.allclose(answers.sum(1), 1, atol=0.02)
     assert np.abs(answers - expected).max() < bound
     assert name == "torch-fp32" or np.abs(answers - expected).max() > 0  # it is another computation
+
+
+@pytest.mark.parametrize(("name", "bound"), [("torch-fp32", 1e-5), ("torch-bf16", 0.1)])
+def test_what_pytorch_runs_answers_files_as_any_graph_does(built, tmp_path, name, bound):
+    lines, photo = tmp_path / "lines.txt", tmp_path / "photo.jpg"
+    lines.write_text("A flood is in the streets\n")
+    photo.write_bytes(standin.photo((210, 40, 40)))
+    asked = [lines] if built.task == "tweets" else [photo]
+    found, expected = (
+        list(files.answers_of(session, "digest", file, asked))
+        for session, file in (variants.session(built.name, each) for each in (name, "onnx-fp32"))
+    )
+    assert [sorted(answer) for answer in found] == [sorted(answer) for answer in expected]
+    for answer, same in zip(found, expected, strict=True):
+        assert answer["probability"] == pytest.approx(same["probability"], abs=bound)
+        assert bound > 1e-4 or answer["label"] == same["label"]
 
 
 def test_only_dynamic_int8_answers_by_the_company(by_name):

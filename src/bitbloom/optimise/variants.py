@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from bitbloom.exporters.classification import FP32, INT8, PROBABILITIES
 
 if TYPE_CHECKING:
     import torch
+    from onnxruntime import InferenceSession
     from torch import nn
 
     from bitbloom.dataset import Arrays
@@ -112,6 +114,43 @@ def opened(target: str, name: str) -> Ask:
 
     variant, found = named(name), Target.load(target)
     return by_onnx(variant.path(target)) if variant.by_onnx else Opener(found, inference.load(found)).open(variant)
+
+
+def session(target: str, name: str) -> tuple[InferenceSession, Path]:
+    """A made variant of a target as what predictors ask, and its file. Raises BitBloomError as `opened` does."""
+    from bitbloom import inference
+    from bitbloom.serving.predictor import open_session
+    from bitbloom.target import Target
+
+    variant, found = named(name), Target.load(target)
+    file = variant.path(target)
+    if variant.by_onnx:
+        return open_session(file)[0], file
+    opener = Opener(found, inference.load(found))
+    return cast("InferenceSession", TorchSession(opener.graph, opener.open(variant))), file
+
+
+class TorchSession:
+    """What PyTorch runs, asked as a session of ONNX Runtime is."""
+
+    def __init__(self, graph: Graph, ask: Ask) -> None:
+        self.graph, self.ask = graph, ask
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        """Names of the graph's inputs."""
+        return [SimpleNamespace(name=name) for name in self.graph.inputs]
+
+    def get_outputs(self) -> list[SimpleNamespace]:
+        """Probabilities, and not where the network looked."""
+        return [SimpleNamespace(name=PROBABILITIES)]
+
+    def get_modelmeta(self) -> SimpleNamespace:
+        """What the graph has as metadata."""
+        return SimpleNamespace(custom_metadata_map=dict(self.graph.properties))
+
+    def run(self, _: object, inputs: Arrays, __: object = None) -> list[NDArray[np.float32]]:
+        """Probabilities float32 [n, classes]."""
+        return [self.ask(inputs)]
 
 
 class Opener:

@@ -6,13 +6,16 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from bitbloom.errors import BitBloomError, UnreadableImage
 from bitbloom.serving import model_files, rows
 from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.serving.predictor import Predictor, open_session
 from bitbloom.serving.text_predictor import EMPTY, TextPredictor
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Answers = Iterator[dict[str, object]]
 
@@ -29,7 +32,11 @@ def predict_files(model: Path, paths: Iterable[Path]) -> Answers:
     """
     if model_files.writes_captions(model):
         return _photos(CaptionPredictor.open(model), paths)
-    session, digest = open_session(model)
+    return answers_of(*open_session(model), model, paths)
+
+
+def answers_of(session: InferenceSession, digest: str, model: Path, paths: Iterable[Path]) -> Answers:
+    """The same, of an open session of a classifier. Raises BitBloomError when it is none of ours."""
     takes = session.get_inputs()[0].name
     if takes == "images":
         return _photos(Predictor.of(session, digest, model), paths)
