@@ -35,7 +35,7 @@ FOLLOWS = {
 NEVER, TWICE = -9.0, -20.0
 PHOTOS = [("scarlet.jpg", "red"), ("leaf.jpg", "green"), ("sky.jpg", "blue"), ("poppy.jpg", "red"), ("sea.jpg", "blue")]
 """The index: names of photos, and what colour they have."""
-LIMITS = Service(title="Captions", max_bytes=300_000, max_pixels=1_000_000, max_batch=3)
+LIMITS = Service(title="Captions", max_bytes=300_000, max_pixels=1_000_000, max_batch=3, max_requests=8, body_seconds=4.0)
 
 
 def photo(colour: str | tuple[int, int, int], width: int = 64, height: int = 48, kind: str = "JPEG") -> bytes:

@@ -19,7 +19,7 @@ from standin import Served, installed, make_target, times_their_number, write_su
 
 WEIGHTS = {"[PAD]": 0.0, "[UNK]": 0.0, "flood": 2.0, "fire": 1.5, "destroyed": 1.0, "party": -2.0, "concert": -1.5, "no": -3.0}
 CLASSES = ("disaster", "not disaster")
-LIMITS = Service(title="Messages", max_batch=3, unsure_below=0.6)
+LIMITS = Service(title="Messages", max_batch=3, max_requests=8, body_seconds=4.0, unsure_below=0.6)
 
 
 def tokenizer() -> Tokenizer:
