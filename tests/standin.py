@@ -25,7 +25,10 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
+from bitbloom.provenance.digests import file_digest
 from bitbloom.schema import Numerics, Service
+from bitbloom.serving import build
+from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import package
 from bitbloom.target import Target
 
@@ -136,6 +139,26 @@ def write_surroundings(folder: Path) -> None:
 def make_target(task: str = "petals", limits: Service = LIMITS) -> Target:
     sections = {"task": task, "embedded": True, "overrides": [], "numerics": Numerics(), "service": limits}
     return Target(task, sections)
+
+
+def write_service(folder: Path, model_digest: str | None = None) -> Path:
+    """What a service has beside its `service.py`, as the package stage assembles it."""
+    model = write_model(folder / "made.onnx")
+    facts = {
+        "target": "petals",
+        "task": "petals",
+        "data_digest": "d",
+        "lock_digest": "l",
+        "model_digest": model_digest or file_digest(model),
+        "rebuild": "make verify TARGET=petals",
+    }
+    folder.joinpath("lock").write_text("")
+    context = folder / "src"
+    context.mkdir()
+    files = {"model.onnx": model, build.LOCK: folder / "lock"}
+    texts = {SETTINGS: package.settings(make_target()), PROVENANCE: facts}
+    build.assemble(context, REPOSITORY / "bentos/petals", files, texts)
+    return context
 
 
 @dataclass(frozen=True)
