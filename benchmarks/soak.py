@@ -3,18 +3,21 @@
     make soak                                        # or: python benchmarks/soak.py [--seconds 600] [--json results.json]
 
 At capacity 64 clients ask as fast as they are answered. Then four times as many clients come as the service admits: it has to
-turn away the rest at once (503). What an admitted question then waits is taken by one more client of ours. Last, the 64 again:
-nobody may be turned away. Exit code 1 when an answer was lost, or memory grew by more than a tenth at capacity.
+turn away the rest at once (503). What an admitted question then waits is taken by a few more clients of ours. Last, the 64
+again: nobody may be turned away. Exit code 1, and why, when an answer was lost, the flood was none, an admitted question
+waited for long, or memory grew: see `Soak.wrong`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bitbloom import canonical, config
-from serving import ask, ours, running
+from serving import Row, ask, ours, running
 
 CLIENTS = 64
 OVERLOAD_SECONDS = 30
@@ -32,7 +35,13 @@ WARM_SECONDS = 70
 """Until memory can be compared: caches and pools fill, and BentoML keeps the timer of each question for 60 s, answered or not."""
 EVERY = 2.0
 """Seconds between two looks at the memory."""
-GROWTH = 1.1
+FLOOD = 2
+"""Times its capacity that a service has to be asked for: less were no flood."""
+PROBES = 8
+PATIENCE = 8
+"""The 99th percentile of an admitted question's wait, in units of what all who may be inside take at capacity."""
+GROWTH, KEPT = 1.03, 1.1
+"""Of memory: from the first third of the time at capacity to the last, and from that to the end, after the flood."""
 
 
 class Watch:
@@ -73,10 +82,10 @@ def memory(url: str) -> float:
     return sum(psutil.Process(pid).memory_info().rss for pid in owners if pid) / 1e6
 
 
-def waited(url: str, photo: bytes) -> float | None:
+def waited(client: httpx.Client, photo: bytes) -> float | None:
     """Seconds that one question took, or None when it was turned away."""
     began = time.perf_counter()
-    answer = httpx.post(f"{url}/predict", content=photo, timeout=60)
+    answer = client.post("/predict", content=photo)
     if answer.status_code == 503:
         time.sleep(0.01)
         return None
@@ -84,48 +93,120 @@ def waited(url: str, photo: bytes) -> float | None:
     return time.perf_counter() - began
 
 
-def main() -> None:
-    """Soak, overload, and see whether it is as before."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=600)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+def probed(url: str, photos: Sequence[Path], clients: int) -> tuple[Row, list[float]]:
+    """So many clients flood the service; what that gave, and what PROBES more waited, each question on a line of its own."""
+    photo = photos[0].read_bytes()
+    with contextlib.ExitStack() as stack:
+        limits = httpx.Limits(max_keepalive_connections=0)
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=60, limits=limits))
+        probes = [stack.enter_context(Watch(lambda: waited(client, photo), 0)) for _ in range(PROBES)]
+        flooded = ask(url, clients, OVERLOAD_SECONDS, photos)
+    return flooded, sorted(wait for probe in probes for wait in probe.seen)
+
+
+@dataclass(frozen=True)
+class Soak:
+    """What was seen: `soaked`, `flooded` and `after` by wrk; megabytes at capacity and at the end; seconds waited, sorted."""
+
+    admitted: int
+    soaked: Row
+    memory: list[float]
+    flooded: Row
+    waits: list[float]
+    after: Row
+    end: float
+
+    @property
+    def offered(self) -> float:
+        """Questions a second in the flood, those turned away included."""
+        return self.flooded["rate"] + self.flooded["refused"] / OVERLOAD_SECONDS
+
+    @property
+    def thirds(self) -> tuple[float, float]:
+        """Median memory of the first and of the last third of the time at capacity."""
+        third = max(1, len(self.memory) // 3)
+        return statistics.median(self.memory[:third]), statistics.median(self.memory[-third:])
+
+    @property
+    def p99(self) -> float:
+        """Of the waits; not a number without any."""
+        return self.waits[len(self.waits) * 99 // 100] if self.waits else float("nan")
+
+    def bound(self) -> float:
+        """Seconds that the p99 may be."""
+        return PATIENCE * self.admitted / self.soaked["rate"]
+
+    def wrong(self) -> list[str]:
+        """What is not as it has to be, in words."""
+        first, last = self.thirds
+        rules = {
+            "an answer was lost": self.soaked["lost"] + self.flooded["lost"] + self.after["lost"] == 0,
+            "somebody was turned away at capacity": self.soaked["refused"] + self.after["refused"] == 0,
+            "nobody was turned away in the flood": self.flooded["refused"] > 0,
+            f"less than {FLOOD} times the capacity was asked for": self.offered >= FLOOD * self.soaked["rate"],
+            "no question of ours was let in": bool(self.waits),
+            f"the p99 of the waits is not below {self.bound():.2f} s": self.p99 <= self.bound(),
+            f"memory grew by more than {GROWTH - 1:.0%} at capacity": last <= GROWTH * first,
+            f"at the end memory is more than {KEPT - 1:.0%} above that at capacity": self.end <= KEPT * last,
+        }
+        return [words for words, holds in rules.items() if not holds]
+
+    def rows(self) -> dict[str, str]:
+        """The table."""
+        first, last = self.thirds
+        waits = self.waits or [float("nan")]
+        return {
+            "at capacity, photos/s; p50, p99 ms": f"{self.soaked['rate']:.0f}; {_ms(self.soaked['p50'], self.soaked['p99'])}",
+            "  lost; refused": _lost(self.soaked),
+            "  memory, median of the first and of the last third, MB": f"{first:.0f}, {last:.0f}",
+            f"{4 * self.admitted} clients where {self.admitted} are admitted, photos/s": f"{self.flooded['rate']:.0f}",
+            "  asked for, photos/s; times the capacity": f"{self.offered:.0f}; {self.offered / self.soaked['rate']:.1f}",
+            "  lost; turned away": _lost(self.flooded),
+            f"  an admitted question waited, of {len(self.waits)}: p50, p99, most; bound of the p99, ms": (
+                f"{_ms(waits[len(waits) // 2], self.p99, waits[-1])}; {_ms(self.bound())}"
+            ),
+            f"{CLIENTS} clients again, photos/s": f"{self.after['rate']:.0f}",
+            "  then lost; refused": _lost(self.after),
+            "  memory after all that, MB": f"{self.end:.0f}",
+        }
+
+
+def soak(seconds: int) -> Soak:
+    """Soak, flood, and see whether it is as before."""
     photos = sorted(Path("data/raw/petals").rglob("*.jpg"))[::12]
     admitted = int(config.compose("petals").service.max_requests)
     with running(ours()) as url:
         ask(url, CLIENTS, WARM_SECONDS, photos)
         with Watch(lambda: memory(url), EVERY) as watched:
-            soaked = ask(url, CLIENTS, arguments.seconds, photos)
-        with Watch(lambda: waited(url, photos[0].read_bytes()), 0) as probe:
-            flooded = ask(url, 4 * admitted, OVERLOAD_SECONDS, photos)
-        after, end = ask(url, CLIENTS, 10, photos), memory(url)
-    third = max(1, len(watched.seen) // 3)
-    first, last = statistics.median(watched.seen[:third]), statistics.median(watched.seen[-third:])
-    lost = {"soak": soaked["lost"] + soaked["refused"], "flood": flooded["lost"], "after": after["lost"] + after["refused"]}
-    waits = sorted(probe.seen) or [float("nan")]
-    rows = {
-        f"{arguments.seconds} s at capacity, photos/s; p50, p99 ms": f"{soaked['rate']:.0f}; {_waits(soaked)}",
-        "  lost or refused": f"{lost['soak']:.0f}",
-        "  memory, median of the first and of the last third, MB": f"{first:.0f}, {last:.0f}",
-        f"{4 * admitted} clients where {admitted} are admitted, photos/s": f"{flooded['rate']:.0f}",
-        "  turned away; lost": f"{flooded['refused']:.0f}; {flooded['lost']:.0f}",
-        f"  an admitted question waited, of {len(probe.seen)}: p50, p99 ms": (
-            f"{1000 * waits[len(waits) // 2]:.0f}, {1000 * waits[len(waits) * 99 // 100]:.0f}"
-        ),
-        f"{CLIENTS} clients again, photos/s; lost or refused": f"{after['rate']:.0f}; {lost['after']:.0f}",
-        "  memory after all that, MB": f"{end:.0f}",
-    }
-    table = Table("", "", title="`petals` under load", show_header=False)
-    for row in rows.items():
+            soaked = ask(url, CLIENTS, seconds, photos)
+        flooded, waits = probed(url, photos, 4 * admitted)
+        after = ask(url, CLIENTS, 10, photos)
+        return Soak(admitted, soaked, watched.seen, flooded, waits, after, memory(url))
+
+
+def main() -> None:
+    """Soak, show, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    seen = soak(arguments.seconds)
+    table = Table("", "", title=f"`petals` under load, {arguments.seconds} s at capacity", show_header=False)
+    for row in seen.rows().items():
         table.add_row(*row)
     Console().print(table)
     if arguments.json:
-        canonical.write_json(arguments.json, rows)
-    sys.exit(sum(lost.values()) > 0 or last > GROWTH * first)
+        canonical.write_json(arguments.json, seen.rows())
+    if wrong := seen.wrong():
+        sys.exit(f"error: {'; '.join(wrong)}")
 
 
-def _waits(row: dict[str, float]) -> str:
-    return f"{1000 * row['p50']:.0f}, {1000 * row['p99']:.0f}"
+def _ms(*seconds: float) -> str:
+    return ", ".join(f"{1000 * each:.0f}" for each in seconds)
+
+
+def _lost(row: Row) -> str:
+    return f"{row['lost']:.0f}; {row['refused']:.0f}"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from bitbloom.provenance import archive
 from bitbloom.schema import Service
 from bitbloom.serving import build, model_files
 from bitbloom.vocabulary import END, SPECIAL
-from standin import REPOSITORY, Served, serving
+from standin import REPOSITORY, Served, installed
 
 SIDE, LENGTH = 16, 8
 COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
@@ -35,7 +35,7 @@ FOLLOWS = {
 NEVER, TWICE = -9.0, -20.0
 PHOTOS = [("scarlet.jpg", "red"), ("leaf.jpg", "green"), ("sky.jpg", "blue"), ("poppy.jpg", "red"), ("sea.jpg", "blue")]
 """The index: names of photos, and what colour they have."""
-LIMITS = Service(title="Captions", max_bytes=300_000, max_pixels=1_000_000, max_batch=3)
+LIMITS = Service(title="Captions", max_bytes=300_000, max_pixels=1_000_000, max_batch=3, max_requests=8, body_seconds=4.0)
 
 
 def photo(colour: str | tuple[int, int, int], width: int = 64, height: int = 48, kind: str = "JPEG") -> bytes:
@@ -203,14 +203,9 @@ def caption_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served_captions(caption_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The service for photos and sentences, built, installed and started by BentoML."""
-    from bitbloom.serving.store import install
-
-    folder, home = caption_model.parents[1], tmp_path_factory.mktemp("bentoml-captions")
+    folder = caption_model.parents[1]
     context = write_service(folder, caption_model)
     with build.built(context, "captions", {"task": "captions"}) as (bento, _):
-        archive.write(bento, folder / "captions.bento")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENTOML_HOME", str(home))
-        install(folder / "captions.bento")
-    with serving("captions:latest", home, tmp_path_factory.mktemp("elsewhere-captions")) as url:
-        yield Served(url, folder, home, "captions")
+        archive.write(bento, folder / "dist/captions.bento")
+    with installed(folder, "captions", tmp_path_factory) as served:
+        yield served

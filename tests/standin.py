@@ -22,10 +22,13 @@ import httpx
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
+from bitbloom.provenance.digests import file_digest
 from bitbloom.schema import Numerics, Service
+from bitbloom.serving import build
+from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import package
 from bitbloom.target import Target
 
@@ -54,7 +57,10 @@ OURS = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN")
 
 
 def write_model(path: Path) -> Path:
-    """An ONNX file by the export contract: the nearer the mean colour to a class's, the likelier; it looks where it is bright."""
+    """An ONNX file by the export contract: the nearer the mean colour to a class's, the likelier; it looks where it is bright.
+
+    Photos asked in one run get other answers than alone: the logits are multiplied by how many they are.
+    """
     colours = np.array(list(COLOURS.values()), np.float32) / 255
     sharpness = 12.0
     # softmax(-s |x - c|²) = softmax(2 s x·c - s |c|²): linear in the mean colour x.
@@ -72,7 +78,8 @@ def write_model(path: Path) -> Path:
         helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
         helper.make_node("Mul", ["means", "scale"], ["colour"]),
         helper.make_node("MatMul", ["colour", "weights"], ["products"]),
-        helper.make_node("Add", ["products", "bias"], ["logits"]),
+        helper.make_node("Add", ["products", "bias"], ["distances"]),
+        *times_their_number("images", "distances", "logits"),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
         helper.make_node("ReduceMean", ["floats", "channel"], ["grey"], keepdims=1),
         helper.make_node("AveragePool", ["grey"], ["patches"], kernel_shape=[SIDE // GRID] * 2, strides=[SIDE // GRID] * 2),
@@ -98,6 +105,15 @@ def write_model(path: Path) -> Path:
     return path
 
 
+def times_their_number(inputs: str, values: str, result: str) -> list[NodeProto]:
+    """Nodes that multiply values by the size of the batch: on every CPU a batch then has other answers."""
+    return [
+        helper.make_node("Shape", [inputs], [f"{inputs} asked"], start=0, end=1),
+        helper.make_node("Cast", [f"{inputs} asked"], [f"{inputs} number"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [values, f"{inputs} number"], [result]),
+    ]
+
+
 def photo(colour: tuple[int, int, int], width: int = 64, height: int = 48, kind: str = "JPEG") -> bytes:
     """An image file of one colour."""
     stream = io.BytesIO()
@@ -109,15 +125,40 @@ def write_workspace(folder: Path) -> Path:
     """What the package stage reads, with the stand-in model."""
     write_model(folder / "models/petals/model.onnx")
     (folder / "models/petals/config.json").write_text(json.dumps({"data_digest": "d" * 64}))
-    shutil.copytree(REPOSITORY / "bentos", folder / "bentos", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "requirements.lock").write_text("torch==0.0.0\n")
-    (folder / "requirements-serve.lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
+    write_surroundings(folder)
     return folder
 
 
-def make_target() -> Target:
-    sections = {"task": "petals", "embedded": True, "overrides": [], "numerics": Numerics(), "service": LIMITS}
-    return Target("petals", sections)
+def write_surroundings(folder: Path) -> None:
+    """What the package stage reads beside the model."""
+    shutil.copytree(REPOSITORY / "bentos", folder / "bentos", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "requirements.lock").write_text("torch==0.0.0\n")
+    (folder / "requirements-serve.lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
+
+
+def make_target(task: str = "petals", limits: Service = LIMITS) -> Target:
+    sections = {"task": task, "embedded": True, "overrides": [], "numerics": Numerics(), "service": limits}
+    return Target(task, sections)
+
+
+def write_service(folder: Path, model_digest: str | None = None) -> Path:
+    """What a service has beside its `service.py`, as the package stage assembles it."""
+    model = write_model(folder / "made.onnx")
+    facts = {
+        "target": "petals",
+        "task": "petals",
+        "data_digest": "d",
+        "lock_digest": "l",
+        "model_digest": model_digest or file_digest(model),
+        "rebuild": "make verify TARGET=petals",
+    }
+    folder.joinpath("lock").write_text("")
+    context = folder / "src"
+    context.mkdir()
+    files = {"model.onnx": model, build.LOCK: folder / "lock"}
+    texts = {SETTINGS: package.settings(make_target()), PROVENANCE: facts}
+    build.assemble(context, REPOSITORY / "bentos/petals", files, texts)
+    return context
 
 
 @dataclass(frozen=True)
@@ -150,14 +191,21 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The packaged service, installed and started by BentoML on a free port of the loopback interface."""
+    with installed(workspace, "petals", tmp_path_factory) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def installed(workspace: Path, target: str, folders: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service of a workspace's Bento, in a store of its own, while the block lasts."""
     from bitbloom.serving.store import install
 
-    home = tmp_path_factory.mktemp("bentoml")
+    home = folders.mktemp(f"bentoml-{target}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(home))
-        install(workspace / "dist/petals.bento")
-    with serving("petals:latest", home, tmp_path_factory.mktemp("elsewhere")) as url:
-        yield Served(url, workspace, home)
+        install(workspace / f"dist/{target}.bento")
+    with serving(f"{target}:latest", home, folders.mktemp(f"elsewhere-{target}")) as url:
+        yield Served(url, workspace, home, target)
 
 
 def free_port() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +13,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from bitbloom.schema import Numerics, Service
+from bitbloom.schema import Service
 from bitbloom.stages import package
-from bitbloom.target import Target
-from standin import REPOSITORY, Served, serving
+from standin import Served, installed, make_target, times_their_number, write_surroundings
 
 WEIGHTS = {"[PAD]": 0.0, "[UNK]": 0.0, "flood": 2.0, "fire": 1.5, "destroyed": 1.0, "party": -2.0, "concert": -1.5, "no": -3.0}
 CLASSES = ("disaster", "not disaster")
-LIMITS = Service(title="Messages", max_batch=3, unsure_below=0.6)
+LIMITS = Service(title="Messages", max_batch=3, max_requests=8, body_seconds=4.0, unsure_below=0.6)
 
 
 def tokenizer() -> Tokenizer:
@@ -35,7 +33,10 @@ def tokenizer() -> Tokenizer:
 
 
 def write_model(path: Path) -> Path:
-    """An ONNX file by the export contract: the sum of the words' weights, and its negative, through a softmax."""
+    """An ONNX file by the export contract: the sum of the words' weights, and its negative, through a softmax.
+
+    Texts asked in one run get other answers than alone.
+    """
     constants = {
         "table": np.array(list(WEIGHTS.values()), np.float32),
         "words": np.array([1]),
@@ -44,7 +45,8 @@ def write_model(path: Path) -> Path:
     nodes = [
         helper.make_node("Gather", ["table", "tokens"], ["weights"]),
         helper.make_node("ReduceSum", ["weights", "words"], ["sum"], keepdims=1),
-        helper.make_node("Mul", ["sum", "sides"], ["logits"]),
+        helper.make_node("Mul", ["sum", "sides"], ["alone"]),
+        *times_their_number("tokens", "alone", "logits"),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     graph = helper.make_graph(
@@ -62,26 +64,14 @@ def write_model(path: Path) -> Path:
     return path
 
 
-def make_target() -> Target:
-    sections = {"task": "tweets", "embedded": True, "overrides": [], "numerics": Numerics(), "service": LIMITS}
-    return Target("tweets", sections)
-
-
 @pytest.fixture(scope="session")
 def served_texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The packaged service for texts, installed and started by BentoML."""
-    from bitbloom.serving.store import install
-
-    folder, home = tmp_path_factory.mktemp("texts"), tmp_path_factory.mktemp("bentoml-texts")
+    folder = tmp_path_factory.mktemp("texts")
     write_model(folder / "models/tweets/model.onnx")
     (folder / "models/tweets/config.json").write_text(json.dumps({"data_digest": "d" * 64}))
-    shutil.copytree(REPOSITORY / "bentos", folder / "bentos", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "requirements.lock").write_text("torch==0.0.0\n")
-    (folder / "requirements-serve.lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
+    write_surroundings(folder)
     with contextlib.chdir(folder):
-        package.run(make_target())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENTOML_HOME", str(home))
-        install(folder / "dist/tweets.bento")
-    with serving("tweets:latest", home, tmp_path_factory.mktemp("elsewhere-texts")) as url:
-        yield Served(url, folder, home, "tweets")
+        package.run(make_target("tweets", LIMITS))
+    with installed(folder, "tweets", tmp_path_factory) as served:
+        yield served

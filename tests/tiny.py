@@ -9,15 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from safetensors.torch import save_file
 
-from bitbloom import config, tasks
+from bitbloom import canonical, config, tasks
 from bitbloom.dataset import Dataset
+from bitbloom.models import classifier
 from bitbloom.schema import Augment, ImageModel, Numerics, Train
 from bitbloom.training import loop, workers
 
 REPOSITORY = Path(__file__).parents[1]
 CLASSES = ["fern", "poppy", "sky"]
 SIDE = 16
+STORED = 20
+"""Side of the squares that are processed data: an exported graph has to resize them to the network's input."""
 MODEL = ImageModel(image_size=SIDE, patch_size=4, hidden_size=32, layers=1, heads=2, stem="patch", pooling="mean")
 SPLITS = ("train", "train", "train", "train", "val", "test")
 """The splits of the first six samples, and again from there."""
@@ -76,5 +81,20 @@ def write_workspace(folder: Path, overrides: Sequence[str] = ()) -> Path:
     (folder / "params/petals-tiny.yaml").write_text(config.yaml_text(tree), encoding="utf-8")
     for lock in ("requirements.lock", "weights.lock"):
         shutil.copyfile(REPOSITORY / lock, folder / lock)
-    dataset(side=20).save(folder / "data/processed/petals-tiny")
+    dataset(side=STORED).save(folder / "data/processed/petals-tiny")
+    return folder
+
+
+def write_trained(folder: Path) -> Path:
+    """Where target `petals` can be exported: processed data, and a transformer of random weights with sharp answers."""
+    data = dataset(side=STORED)
+    data.save(folder / "data/processed/petals")
+    torch.manual_seed(0)
+    network = classifier.build(MODEL, len(CLASSES))
+    with torch.no_grad():
+        network.get_submodule("model.classifier").weight *= 5
+    (folder / "models/petals").mkdir(parents=True)
+    save_file(network.state_dict(), folder / "models/petals/model.safetensors")
+    described = {"task": "petals", "model": vars(MODEL), "meta": data.meta, "data_digest": "0" * 64}
+    canonical.write_json(folder / "models/petals/config.json", described)
     return folder

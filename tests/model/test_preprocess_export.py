@@ -18,16 +18,12 @@ import tiny
 from bitbloom import canonical, exporters, inference
 from bitbloom.errors import BitBloomError
 from bitbloom.exporters import classification, graphs, petals
-from bitbloom.models import classifier
 from bitbloom.models.preprocess import Preprocess, scale
 from bitbloom.schema import Export
 from bitbloom.stages import export
 from bitbloom.target import Target
 
-SIDE = 20
-"""Of the stored squares: the graph has to resize them to the network's input."""
 TARGET = Target("petals", {"task": "petals", "export": Export(calibration_samples=16, int8_cost=0.3)})
-MODEL = tiny.MODEL
 MACHINE = re.compile(rb"/(home|root|tmp|usr|work|opt)/|site-packages|\.py\b|Traceback|File \"")
 
 
@@ -36,25 +32,10 @@ def six(low, high):
     return st.lists(st.floats(low, high, width=32), min_size=6, max_size=6)
 
 
-def write_workspace(folder):
-    """What the export stage reads: processed data, and a network with sharp answers."""
-    data = tiny.dataset(side=SIDE)
-    data.save(folder / "data/processed/petals")
-    torch.manual_seed(0)
-    network = classifier.build(MODEL, len(tiny.CLASSES))
-    with torch.no_grad():
-        network.get_submodule("model.classifier").weight *= 5
-    (folder / "models/petals").mkdir(parents=True)
-    save_file(network.state_dict(), folder / "models/petals/model.safetensors")
-    config = {"task": "petals", "model": vars(MODEL), "meta": data.meta, "data_digest": "0" * 64}
-    canonical.write_json(folder / "models/petals/config.json", config)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A workspace in which the export stage has run."""
-    folder = write_workspace(tmp_path_factory.mktemp("exported"))
+    folder = tiny.write_trained(tmp_path_factory.mktemp("exported"))
     with contextlib.chdir(folder):
         export.run(TARGET)
     return folder
@@ -62,7 +43,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images():
-    return np.random.default_rng(7).integers(0, 256, (33, 3, SIDE, SIDE), dtype=np.uint8)
+    return np.random.default_rng(7).integers(0, 256, (33, 3, tiny.STORED, tiny.STORED), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +116,7 @@ def test_a_graph_says_its_classes_its_size_and_its_task(exported, name):
     graph = onnx.load(exported / "models/petals" / name)
     properties = {item.key: item.value for item in graph.metadata_props}
     assert json.loads(properties["classes"]) == tiny.CLASSES
-    assert (properties["image_size"], properties["task"]) == (str(SIDE), "petals")
+    assert (properties["image_size"], properties["task"]) == (str(tiny.STORED), "petals")
     assert [value.name for value in graph.graph.input] == ["images"]
     assert [value.name for value in graph.graph.output] == ["probabilities", "attention"]
     onnx.checker.check_model(graph)
@@ -149,7 +130,7 @@ def test_no_byte_of_a_graph_knows_where_it_was_made(exported, name):
 
 
 def test_exporting_again_elsewhere_gives_the_same_bytes(exported, tmp_path, monkeypatch):
-    monkeypatch.chdir(write_workspace(tmp_path / "a longer name" / "and depth"))
+    monkeypatch.chdir(tiny.write_trained(tmp_path / "a longer name" / "and depth"))
     export.run(TARGET)
     for name in ("model.onnx", "model.int8.onnx", "parity.json"):
         assert (exported / "models/petals" / name).read_bytes() == (TARGET.models / name).read_bytes()
@@ -179,7 +160,7 @@ def test_another_label_counts_as_another_where_the_network_is_sure():
 
 @pytest.mark.parametrize("broken", [{"labels_equal": 9}, {"within_tolerance": False}])
 def test_a_graph_that_is_not_the_network_is_an_error(tmp_path, monkeypatch, broken):
-    monkeypatch.chdir(write_workspace(tmp_path))
+    monkeypatch.chdir(tiny.write_trained(tmp_path))
     verdict = {"samples": 10, "labels_equal": 10, "within_tolerance": True, "tolerance": 1e-4} | broken
     found = exporters.Parity(verdict, {}, classification.wrong(verdict))
     monkeypatch.setattr(petals, "export", lambda *_: found)
@@ -189,7 +170,7 @@ def test_a_graph_that_is_not_the_network_is_an_error(tmp_path, monkeypatch, brok
 
 
 def test_weights_of_another_code_are_an_error_that_says_what_to_run(exported, tmp_path, monkeypatch):
-    monkeypatch.chdir(write_workspace(tmp_path))
+    monkeypatch.chdir(tiny.write_trained(tmp_path))
     save_file({"something": torch.zeros(1)}, "models/petals/model.safetensors")
     with pytest.raises(BitBloomError, match="run `make train TARGET=petals`"):
         export.run(TARGET)

@@ -8,40 +8,18 @@ import httpx
 import pytest
 
 from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import file_digest
-from bitbloom.serving import build, protection
+from bitbloom.serving import protection
 from bitbloom.serving.app import Application
-from bitbloom.serving.settings import PROVENANCE, SETTINGS, provenance
-from bitbloom.stages import package
-from standin import GRID, LIMITS, REPOSITORY, make_target, photo, write_model
+from bitbloom.serving.settings import provenance
+from standin import GRID, LIMITS, photo, write_service
 
 RED = (210, 40, 40)
-
-
-def write_folder(folder, model_digest=None):
-    """What a service has beside its `service.py`, as the package stage assembles it."""
-    model = write_model(folder / "made.onnx")
-    digest = model_digest or file_digest(model)
-    facts = {
-        "target": "petals",
-        "task": "petals",
-        "data_digest": "d",
-        "lock_digest": "l",
-        "model_digest": digest,
-        "rebuild": "make verify TARGET=petals",
-    }
-    folder.joinpath("lock").write_text("")
-    context = folder / "src"
-    context.mkdir()
-    files = {"model.onnx": model, build.LOCK: folder / "lock"}
-    build.assemble(context, REPOSITORY / "bentos/petals", files, {SETTINGS: package.settings(make_target()), PROVENANCE: facts})
-    return context
 
 
 @pytest.fixture
 def ask(tmp_path):
     """A function that sends one request to the application."""
-    application = Application(write_folder(tmp_path))
+    application = Application(write_service(tmp_path))
     application.open()
 
     def send(method, route, **arguments):
@@ -127,7 +105,7 @@ def test_a_wrong_method_is_refused_in_json(ask):
 
 
 def test_outside_of_a_bento_its_digest_is_unknown(tmp_path):
-    known = provenance(write_folder(tmp_path))
+    known = provenance(write_service(tmp_path))
     assert known["digests"]["bento"] is None
     assert known["bento"] is None
 
@@ -147,11 +125,11 @@ def test_the_commit_is_what_the_environment_says_if_it_is_one(tmp_path, monkeypa
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    known = provenance(write_folder(tmp_path))
+    known = provenance(write_service(tmp_path))
     assert known["commit"] == commit
     assert known["rebuild"] == (f"git checkout {commit} && " if commit else "") + "make verify TARGET=petals"
 
 
 def test_a_service_whose_model_is_not_the_one_of_its_provenance_does_not_start(tmp_path):
     with pytest.raises(BitBloomError, match="has the digest"):
-        Application(write_folder(tmp_path, "0" * 64)).open()
+        Application(write_service(tmp_path, "0" * 64)).open()
