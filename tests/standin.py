@@ -216,6 +216,14 @@ def free_port() -> int:
         return port
 
 
+class NeverReady(Exception):
+    """A service that ended, or had not begun in time: its exit code, None if it still runs, and what it said."""
+
+    def __init__(self, code: int | None, log: str) -> None:
+        super().__init__(f"the service did not start ({code}):\n{log[-3000:]}")
+        self.code, self.log = code, log
+
+
 @contextlib.contextmanager
 def serving(bento: str, home: Path, elsewhere: Path, **variables: str) -> Iterator[str]:
     """`bentoml serve`, away from the repository and without its modules: the Bento has to bring its own."""
@@ -258,4 +266,4 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
             if httpx.get(f"{url}/readyz").status_code == 200:
                 return
         time.sleep(0.1)
-    raise RuntimeError(f"the service did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    raise NeverReady(process.poll(), log.read_text(errors="replace"))

@@ -9,10 +9,12 @@ The package stage puts the graphs, the index of photos, the limits and the prove
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import bentoml
 
+from bitbloom.errors import BitBloomError
 from bitbloom.serving import heads
 from bitbloom.serving.caption_app import CaptionApplication
 from bitbloom.serving.process import ENVIRONMENT, UNLOGGED, UNTRACED, accept_at_once, make_turns_short, pass_straight_through
@@ -20,6 +22,10 @@ from bitbloom.serving.process import ENVIRONMENT, UNLOGGED, UNTRACED, accept_at_
 HERE = Path(__file__).resolve().parent
 
 application = CaptionApplication(HERE)
+try:
+    application.check()
+except BitBloomError as error:
+    sys.exit(f"error: {error}")
 heads.bound(application.settings.body_seconds)
 accept_at_once()
 pass_straight_through()

@@ -8,10 +8,12 @@ The package stage puts the model, its limits and its provenance beside this file
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import bentoml
 
+from bitbloom.errors import BitBloomError
 from bitbloom.serving import heads
 from bitbloom.serving.app import Application
 from bitbloom.serving.process import ENVIRONMENT, UNLOGGED, UNTRACED, accept_at_once, make_turns_short, pass_straight_through
@@ -19,6 +21,10 @@ from bitbloom.serving.process import ENVIRONMENT, UNLOGGED, UNTRACED, accept_at_
 HERE = Path(__file__).resolve().parent
 
 application = Application(HERE)
+try:
+    application.check()
+except BitBloomError as error:
+    sys.exit(f"error: {error}")
 heads.bound(application.settings.body_seconds)
 accept_at_once()
 pass_straight_through()

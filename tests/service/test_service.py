@@ -9,7 +9,7 @@ import pytest
 
 from bitbloom.provenance.digests import file_digest
 from bitbloom.serving.files import predict_files
-from standin import COLOURS, LIMITS, photo, serving
+from standin import COLOURS, LIMITS, NeverReady, photo, serving
 
 RED = (210, 40, 40)
 KEYS = {"label", "probability", "top5", "model_digest"}
@@ -194,3 +194,18 @@ def test_a_changed_file_in_an_installed_bento_changes_the_digest_it_reports(serv
         provenance = httpx.get(f"{url}/provenance").json()
     assert provenance["digests"]["bento"] != served.report["digest"]
     assert provenance["rebuild"] == "git checkout 0123456789abcdef && make verify TARGET=petals"
+
+
+@pytest.mark.slow
+def test_a_service_with_another_model_than_its_provenance_names_ends_with_the_reason(served, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(served.home / "bentos", home / "bentos")
+    model = next(home.rglob("model.onnx"))
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    with pytest.raises(NeverReady) as refused, serving("petals:latest", home, tmp_path):
+        pass
+    assert refused.value.code == 1
+    assert f"has the digest {file_digest(model)}, not {file_digest(served.model)}" in refused.value.log
+    assert "Traceback" not in refused.value.log

@@ -18,7 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import TypeAdapter
 
 from bitbloom import canonical
-from bitbloom.serving import protection, refusals
+from bitbloom.serving import model_files, protection, refusals
 from bitbloom.serving.settings import PROVENANCE, Provenance, Settings, provenance
 from bitbloom.serving.threads import Threads, cpus
 
@@ -37,6 +37,13 @@ class Service(ABC):
         self.folder = folder
         self.settings = Settings.read(folder)
         self.asgi = self._application()
+
+    def check(self) -> None:
+        """Hold the model's files against the digest in provenance.json. Raises BitBloomError on a wrong model.
+
+        For whoever starts the service, before its processes: BentoML starts one that cannot open its model again and again.
+        """
+        model_files.check(self.folder, canonical.read_json(self.folder / PROVENANCE)["model_digest"])
 
     def open(self) -> None:
         """Open the model and take the digests, in the process that serves. Raises BitBloomError on a wrong model."""

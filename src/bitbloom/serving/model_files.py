@@ -41,6 +41,13 @@ def digest(found: Mapping[str, Path]) -> str:
     return next(iter(digests.values())) if len(digests) == 1 else listing_digest(digests)
 
 
+def check(folder: Path, expected: str) -> None:
+    """Raise BitBloomError when the model in a folder has another digest."""
+    found = digest(files(folder))
+    if found != expected:
+        raise BitBloomError(f"the model in {folder} has the digest {found}, not {expected}: build it again, or fetch it again")
+
+
 def _present(found: dict[str, Path]) -> dict[str, Path]:
     for path in found.values():
         if not path.is_file():
