@@ -9,26 +9,17 @@ The package stage puts the graphs, the index of photos, the limits and the prove
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import bentoml
 
-from bitbloom.errors import BitBloomError
-from bitbloom.serving import heads
 from bitbloom.serving.caption_app import CaptionApplication
-from bitbloom.serving.process import ENVIRONMENT, UNLOGGED, UNTRACED, accept_at_once, make_turns_short, pass_straight_through
+from bitbloom.serving.process import ENVIRONMENT, UNLOGGED, UNTRACED, make_turns_short, prepare
 
 HERE = Path(__file__).resolve().parent
 
 application = CaptionApplication(HERE)
-try:
-    application.check()
-except BitBloomError as error:
-    sys.exit(f"error: {error}")
-heads.bound(application.settings.body_seconds)
-accept_at_once()
-pass_straight_through()
+prepare(application)
 image = bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="none", lock_python_packages=False)
 
 

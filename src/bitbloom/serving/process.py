@@ -12,6 +12,10 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.middleware import Middleware
 from uvicorn import config
 
+from bitbloom.errors import BitBloomError
+from bitbloom.serving import heads
+from bitbloom.serving.base import Service
+
 ENVIRONMENT = [
     {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
     {"name": "ORT_DISABLE_TELEMETRY", "value": "1"},
@@ -31,6 +35,17 @@ TURN_SECONDS = 0.00005
 times a photo; with Python's 5 ms it waits for the event loop each time, and a third of the cores does nothing."""
 GARBAGE = 10_000
 """Objects made before Python looks for cycles among them; its 700 are made by a request or two."""
+
+
+def prepare(service: Service) -> None:
+    """Before BentoML starts processes: end with the reason if the model is another one, and set up the server that they run."""
+    try:
+        service.check()
+    except BitBloomError as error:
+        sys.exit(f"error: {error}")
+    heads.bound(service.settings.body_seconds)
+    accept_at_once()
+    pass_straight_through()
 
 
 def accept_at_once() -> None:
