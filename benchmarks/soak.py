@@ -32,7 +32,7 @@ from serving import Row, ask, ours, running
 CLIENTS = 64
 OVERLOAD_SECONDS = 30
 WARM_SECONDS = 70
-"""Until memory can be compared: caches and pools fill, and BentoML keeps the timer of each question for 60 s, answered or not."""
+"""Until memory can be compared: caches and pools fill."""
 EVERY = 2.0
 """Seconds between two looks at the memory."""
 FLOOD = 2

@@ -109,6 +109,8 @@ def predict(
     from bitbloom import config as configuration
     from bitbloom.serving.files import answers_of, predict_files, print_answers
 
+    if variant and (model or workspace != Path()):
+        raise BitBloomError("--variant names the file itself, in this folder: leave --model and --workspace out")
     if variant:
         from bitbloom.optimise import variants
         from bitbloom.provenance.digests import file_digest

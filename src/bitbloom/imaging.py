@@ -82,12 +82,13 @@ def is_image(head: bytes) -> bool:
 def square(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The centre square of an image file, as `decode` sees it, resized to uint8 [3, side, side]. Raises UnreadableImage.
 
-    A JPEG of far more pixels is decoded at 1/2, 1/4 or 1/8 of its size, in a tenth of the time.
+    A JPEG of far more pixels is decoded at 1/2, 1/4 or 1/8 of its size, in a tenth of the time. Of photos of more than LARGE
+    pixels, the other threads wait for the one that has the turn.
     """
     image = _header(data, max_pixels)
-    if image.format == "JPEG":
-        image.draft(image.mode, (REDUCED * side, REDUCED * side))
-    with _large if image.width * image.height > LARGE else contextlib.nullcontext():
+    large = image.width * image.height > LARGE  # as the file has it: a progressive JPEG is read whole, however small it gets
+    image.draft(image.mode, (REDUCED * side, REDUCED * side))  # nothing happens in the other formats
+    with _large if large else contextlib.nullcontext():
         # One name, so that what it meant before is given back. Colours are converted pixel by pixel: first cut, then convert.
         image = _whole(image)
         image = _centre(image)

@@ -252,6 +252,14 @@ def test_square_sees_what_decode_sees(mode: str, orientation: int | None) -> Non
     assert np.array_equal(imaging.square(data, 61), pixels[top : top + 61, left : left + 61].transpose(2, 0, 1))
 
 
+def test_a_jpeg_with_a_second_picture_inside_gives_the_square_of_one_without() -> None:
+    picture = Image.fromarray(photo(height=900, width=1200))
+    several = io.BytesIO()
+    picture.save(several, "MPO", save_all=True, append_images=[Image.new("RGB", (30, 30))])
+    assert Image.open(io.BytesIO(several.getvalue())).format == "MPO"
+    assert np.array_equal(imaging.square(several.getvalue(), 48), imaging.square(encoded(picture, "JPEG"), 48))
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_large_jpeg_is_decoded_smaller_and_gives_nearly_the_same_square(
@@ -292,8 +300,9 @@ def test_colours_do_not_depend_on_the_strips_they_are_converted_in(mode: str, st
         assert np.array_equal(imaging.decode(data), whole)
 
 
-def test_large_photos_are_decoded_one_at_a_time_and_small_ones_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    large, small = encoded(Image.new("RGB", (41, 41))), encoded(Image.new("RGB", (40, 40)))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_large_photos_are_decoded_one_at_a_time_and_small_ones_beside_them(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    large, small = encoded(Image.new("RGB", (41, 41)), kind), encoded(Image.new("RGB", (40, 40)), kind)
     monkeypatch.setattr(imaging, "LARGE", 1600)
     with ThreadPoolExecutor(1) as pool, imaging._large:
         assert imaging.square(small, 8).shape == (3, 8, 8)

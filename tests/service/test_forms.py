@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
+from bitbloom.serving import forms
 from bitbloom.serving.forms import only_file
 
 HOSTILE = [b"", b"\r\n", b"\r\n--", b"--", b"\r\n--boundary", b"\r\n--boundary--\r\n", b"a", b"\xff\xd8", bytes(70_000)]
@@ -72,3 +74,18 @@ def test_a_form_that_is_cut_or_changed_is_never_read_otherwise_than_by_starlette
 
 def test_without_a_boundary_there_is_no_form():
     assert only_file("multipart/form-data", b"--a\r\n", "image") is None
+
+
+def test_no_more_than_one_part_is_parsed():
+    begun = []
+    many = b"--b\r\na:\r\n\r\n\r\n" * 1000
+
+    class Watched(forms._Part):
+        def begin(self):
+            begun.append(1)
+            super().begin()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forms, "_Part", Watched)
+        assert only_file("multipart/form-data; boundary=b", many, "image") is None
+    assert len(begun) == 2

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import subprocess
+import sys
 import threading
 import time
+import weakref
 
 import pytest
 from hypothesis import given
@@ -21,7 +25,10 @@ def many(pool, questions):
     async def ask():
         return await asyncio.gather(*[pool.run(*question) for question in questions], return_exceptions=True)
 
-    return asyncio.run(ask())
+    try:
+        return asyncio.run(ask())
+    finally:
+        pool.close()
 
 
 @given(st.lists(st.sampled_from([0.0, 0.0001, 0.003]), max_size=60), st.integers(1, 4))
@@ -35,6 +42,63 @@ def test_every_question_gets_its_own_answer_however_many_wait(seconds, count):
     found = many(Threads(count, "t"), [(work, number, pause) for number, pause in enumerate(seconds)])
     assert [str(each) for each in found] == [str(number) for number in range(len(seconds))]
     assert [isinstance(each, ValueError) for each in found] == [number % 7 == 3 for number in range(len(seconds))]
+
+
+class Photo(bytearray):
+    """Something whose end can be seen."""
+
+
+@pytest.mark.parametrize("error", [None, ValueError, StopIteration])
+def test_nothing_is_kept_of_a_question_after_its_answer(error):
+    def work(photo):
+        if error:
+            raise error(len(photo))
+        return len(photo)
+
+    async def ask(pool):
+        photo = Photo(1000)
+        kept = weakref.ref(photo)
+        try:
+            assert await pool.run(work, photo) == 1000
+        except (ValueError, RuntimeError):
+            assert error
+        del photo
+        await pool.run(abs, 1)  # by now the thread has put the photo down
+        return kept()
+
+    pool = Threads(1, "t")
+    gc.disable()
+    try:
+        assert asyncio.run(ask(pool)) is None
+    finally:
+        gc.enable()
+        pool.close()
+
+
+def test_an_error_that_no_future_takes_is_told_and_holds_up_nobody():
+    def stop():
+        return next(iter(()))
+
+    found = many(Threads(1, "t"), [(stop,)] + [(abs, -number) for number in range(20)])
+    assert isinstance(found[0], RuntimeError)
+    assert found[1:] == list(range(20))
+
+
+ENDING = """
+import asyncio, time
+from bitbloom.serving.threads import Threads
+async def leave():
+    pool = Threads(2, "t")
+    asked = [asyncio.ensure_future(pool.run(sum, range(5_000_000))) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    print("left", flush=True)
+asyncio.run(leave())
+"""
+
+
+def test_a_process_may_end_while_its_threads_compute():
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "left", "")
 
 
 @given(st.integers(1, 4), st.integers(0, 30))
@@ -77,6 +141,7 @@ def test_answers_go_back_together_while_many_wait_and_none_stays_behind(monkeypa
         return await asyncio.gather(*asked)
 
     assert asyncio.run(ask()) == [True] * 20
+    pool.close()
     assert turns[0] >= 20 - threads.FEW
     assert pool.unanswered == 0
 
@@ -93,6 +158,7 @@ def test_an_answer_is_not_held_for_longer_than_a_moment_by_questions_that_take_l
         await asyncio.gather(*slow)
 
     asyncio.run(asyncio.wait_for(ask(), 30))
+    pool.close()
 
 
 def test_what_nobody_waits_for_any_more_is_not_computed():
@@ -109,6 +175,7 @@ def test_what_nobody_waits_for_any_more_is_not_computed():
         await asyncio.gather(first, last)
 
     asyncio.run(ask())
+    pool.close()
     assert computed == [2]
 
 
@@ -121,8 +188,14 @@ def test_there_is_no_thread_before_the_first_question():
     before = threading.active_count()
     pool = Threads(3, "t")
     assert threading.active_count() == before
-    many(pool, [(abs, -1)])
-    assert threading.active_count() == before + 3
+
+    async def ask():
+        assert await pool.run(abs, -1) == 1
+        return threading.active_count()
+
+    assert asyncio.run(ask()) == before + 3
+    pool.close()
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(

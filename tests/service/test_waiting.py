@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from bitbloom.serving.app import Application
 from bitbloom.serving.predictor import Answer
+from bitbloom.serving.threads import Threads
 from standin import LIMITS, write_service
 
 MOST = LIMITS.max_requests
@@ -38,7 +38,7 @@ class Watched(Application):
     """The service with one core, which notes how many photos are inside, and how many were answered before each of them."""
 
     def start(self) -> None:
-        self.predictor, self.threads = Turns(), ThreadPoolExecutor(1)
+        self.predictor, self.threads = Turns(), Threads(1, "watched")
         self.inside, self.most, self.answered, self.behind = 0, 0, 0, list[int]()
 
     async def in_thread(self, compute: Callable[..., Any], *arguments: object) -> Any:
@@ -59,11 +59,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 @contextlib.contextmanager
 def turns(service: Watched) -> Iterator[threading.Semaphore]:
     service.start()
-    with service.threads:
-        try:
-            yield service.predictor.turn
-        finally:
-            service.predictor.turn.release(1000)  # nobody waits for ever, whatever went wrong
+    try:
+        yield service.predictor.turn
+    finally:
+        service.predictor.turn.release(1000)  # nobody waits for ever, whatever went wrong
+        service.threads.close()
 
 
 @given(st.lists(st.integers(0, LIMITS.max_batch), min_size=1, max_size=40))
@@ -90,7 +90,7 @@ def test_who_is_let_in_waits_behind_fewer_photos_than_may_be_inside(service, eve
     assert set(statuses) <= {200, 503}
     assert service.most <= MOST
     assert max(service.behind, default=0) < MOST
-    assert service.most == MOST or 503 not in statuses
+    assert sum(events) > MOST or 503 not in statuses
 
 
 def test_of_many_that_come_at_once_as_many_are_let_in_as_may_be(service):

@@ -34,7 +34,7 @@ class _Part:
     """Collects the one part of a form."""
 
     def __init__(self) -> None:
-        self.begun = 0
+        self.begun = False
         self.whole = False
         self.name, self.value, self.disposition = b"", b"", b""
         self.pieces: list[bytes] = []
@@ -51,7 +51,9 @@ class _Part:
         }
 
     def begin(self) -> None:
-        self.begun += 1
+        if self.begun:
+            raise FormParserError("a second part: of a million parts, all would be parsed")
+        self.begun = True
 
     def take_name(self, data: bytes, start: int, end: int) -> None:
         self.name += data[start:end]
@@ -73,6 +75,6 @@ class _Part:
     def file(self, field: str) -> bytes | None:
         """Its bytes, if it is one whole part and a file in this field."""
         options = parse_options_header(self.disposition)[1]
-        if self.begun != 1 or not self.whole or b"filename" not in options or options.get(b"name") != field.encode():
+        if not self.whole or b"filename" not in options or options.get(b"name") != field.encode():
             return None
         return b"".join(self.pieces)

@@ -58,7 +58,7 @@ def accept_at_once() -> None:
 
 
 def pass_straight_through() -> None:
-    """Let BentoML put nothing before an application that it does not need; metrics, and what is switched on, stay.
+    """Let BentoML put nothing before an application that it does not need; metrics stay, and the log and traces if switched on.
 
     There is no setting for it. What is taken out would cost a request a sixth of the event loop's time.
     """

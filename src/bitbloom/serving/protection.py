@@ -202,7 +202,8 @@ class _Body:
         self.bounds.held += size
         if not message.get("more_body", False):
             self.whole = True
-            self.timer.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
+            if self.timer.when() is not None:  # the answer has not begun
+                self.timer.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
         return message
 
     async def thrown_away(self) -> bool:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import math
 import os
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use of the CPUs it sees: microseconds of each period (cgroup v2)."""
 FEW = 4
-"""Computations a thread that wait: with fewer, an answer goes back at once."""
+"""Computations that wait, for each thread: with fewer, an answer goes back at once."""
 HELD_SECONDS = 0.04
 """How long an answer waits for others, at most, before all go back together."""
 
@@ -48,9 +49,9 @@ class Threads:
 
     def __init__(self, count: int, name: str) -> None:
         self.count, self.name = count, name
-        self.waiting: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self.threads: list[Thread] = []
+        self.waiting: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self.done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
-        self.started = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self.tick: asyncio.TimerHandle | None = None
         self.unanswered = 0
@@ -65,29 +66,43 @@ class Threads:
         self.waiting.put((future, lambda: compute(*arguments)))
         if self.tick is None:
             self._wait(loop)
-        return await future
+        try:
+            return await future
+        finally:
+            del future  # an error holds this frame, which would hold the error, and with it the question
+
+    def close(self) -> None:
+        """Let the threads end, after all that waits. A process that ended while one computes would be aborted."""
+        for _ in self.threads:
+            self.waiting.put(None)
+        for thread in self.threads:
+            thread.join()
+        self.threads = []
 
     def _attend(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop, self.tick, self.unanswered = loop, None, 0
-        if not self.started:
-            self.started = True
-            for number in range(self.count):
-                Thread(target=self._work, name=f"{self.name}-{number}", daemon=True).start()
+        if not self.threads:
+            self.threads = [Thread(target=self._work, name=f"{self.name}-{at}", daemon=True) for at in range(self.count)]
+            for thread in self.threads:
+                thread.start()
+            atexit.register(self.close)
 
     def _work(self) -> None:
-        while True:
-            future, compute = self.waiting.get()
-            self.done.append((future, *_outcome(future, compute)))
+        while (question := self.waiting.get()) is not None:
+            future, compute = question
+            self.done.append((future, *((None, None) if future.cancelled() else _outcome(compute))))
+            loop = future.get_loop()
+            del question, future, compute  # or a thread that waits would keep its last photo
             if self.waiting.qsize() < FEW * self.count:
                 with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-                    future.get_loop().call_soon_threadsafe(self._hand_over)
+                    loop.call_soon_threadsafe(self._hand_over)
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         self.tick = loop.call_later(HELD_SECONDS, self._ticked, loop)
 
     def _ticked(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._hand_over()
         self.tick = None
+        self._hand_over()
         if self.unanswered:
             self._wait(loop)
 
@@ -103,10 +118,10 @@ class Threads:
                 future.set_exception(error)
 
 
-def _outcome(future: asyncio.Future[Any], compute: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    if future.cancelled():
-        return None, None
+def _outcome(compute: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     try:
         return compute(), None
+    except StopIteration as error:  # which no future takes
+        return None, RuntimeError(f"a computation raised {error!r}")
     except BaseException as error:  # whoever asked gets it
         return None, error

@@ -63,7 +63,8 @@ async def photo(request: Request, max_bytes: int, several: str) -> bytes:
         Refused: too big (413; known while reading, not after), or a form without exactly one photo (400).
     """
     is_form, refusal = _is_form(request), too_big(max_bytes)
-    body = await Request(request.scope, _limited(request.receive, max_bytes + FRAMING * is_form, refusal)).body()
+    most = max_bytes + FRAMING if is_form else max_bytes
+    body = await Request(request.scope, _limited(request.receive, most, refusal)).body()
     file = forms.only_file(request.headers["content-type"], body, FIELD) if is_form else body
     if file is None:
         async with _form(Request(request.scope, _again(body)), len(body), refusal, (1, 1), several) as form:
@@ -163,7 +164,7 @@ def too_big(max_bytes: int) -> Refused:
 
 
 def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data"
 
 
 def _limited(receive: Receive, most: int, refusal: Refused) -> Receive:
