@@ -99,9 +99,9 @@ def image(base: str, source: Path) -> Iterator[tuple[str, str]]:
     forget()
 
 
-def forget() -> None:
-    """Take every image of these tests away, and what podman would reuse, but not the base."""
-    names = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=*bitbloom-test/petals*").split()
+def forget(image: str = IMAGE) -> None:
+    """Take every version of an image away, and what podman would reuse, but not the base."""
+    names = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference=*{image}*").split()
     podman("rmi", "--force", "--ignore", *names) if names else None
     podman("image", "prune", "--force")
 
@@ -239,7 +239,7 @@ def test_a_training_image_trains_the_claimed_weights_without_a_network(base, tmp
         assert "epoch 12" in said
         assert said.splitlines()[-1].startswith("  next"), said
     finally:
-        podman("rmi", "--force", f"{name}:latest")
+        forget(name)
 
 
 @pytest.mark.parametrize(
