@@ -49,7 +49,7 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     write_surroundings(folder)
     with contextlib.chdir(folder):
         export.run(Target("petals", {"task": "petals", "export": Export(calibration_samples=16, int8=False)}))
-        package.run(make_target(limits=replace(LIMITS, max_batch=MAX_BATCH)))
+        package.run(make_target(limits=replace(LIMITS, max_batch=MAX_BATCH, max_requests=CLIENTS * MAX_BATCH)))
     with installed(folder, "petals", tmp_path_factory) as served:
         yield served
 
