@@ -7,7 +7,7 @@ Every server has one process for the model where two are not said (LitServe has 
 clients, from this machine: what it needs of the cores is missing to all alike. The cases take turns. "No HTTP" is a loop in this
 process that decodes, resizes and asks ONNX Runtime with one thread a core, as our service does: what the network's part alone
 would allow. It has the cores for itself, without wrk. Before it is measured, a server has to label some photos as ours does.
-FastAPI gets asyncio's event loop, as ours has: with uvloop, which accepts a connection a turn, half of the clients are still
+FastAPI gets asyncio's event loop, as ours has: with uvloop, which accepts a connection a turn, many of the clients are still
 unheard when a measurement ends. Needs `make all`.
 """
 
