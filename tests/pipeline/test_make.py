@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bitbloom import build
+from bitbloom.pipeline import build
 from tiny import REPOSITORY
 
 RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "{log}"\n'
@@ -166,7 +166,7 @@ def test_a_deleted_output_makes_it_ask_again(built, output):
     "path",
     [
         "src/bitbloom/stages/train.py",
-        "src/bitbloom/report/templates/report.html.j2",
+        "src/bitbloom/evaluation/report/templates/report.html.j2",
         "conf/petals.yaml",
         "conf/train/scratch.yaml",
         "params/petals-tiny.yaml",
@@ -182,7 +182,7 @@ def test_a_touched_input_makes_it_ask_again(built, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["src/bitbloom/cli.py", "src/bitbloom/tracking.py", "src/bitbloom/optimise/make.py", "params/petals-photos.yaml"],
+    ["src/bitbloom/cli.py", "src/bitbloom/pipeline/tracking.py", "src/bitbloom/optimise/make.py", "params/petals-photos.yaml"],
 )
 def test_a_touched_bystander_does_not(built, path):
     built.touch(path)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bitbloom import build
+from bitbloom.pipeline import build
 
 REPOSITORY = Path(__file__).parents[2]
 WORKFLOWS = sorted((REPOSITORY / ".github/workflows").glob("*.yaml"))

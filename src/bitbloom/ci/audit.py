@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitbloom import canonical
 from bitbloom.ci import markdown
 from bitbloom.ci.update import PIN
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
 
 LOCKS = ("requirements.lock", "requirements-serve.lock")
 """What builds and what serves; tools of development reach no one."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbloom.ci import github
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 BRANCH = "ci-pictures"
 """Where pictures lie that comments show: GitHub takes none with a comment."""

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from bitbloom import canonical, config
 from bitbloom.ci import markdown
-from bitbloom.gate.verdict import FAILED, NOT_CHECKED, Finding, Verdict
+from bitbloom.core import canonical
+from bitbloom.pipeline import composition
+from bitbloom.validation.verdict import FAILED, NOT_CHECKED, Finding, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +34,9 @@ def concerned(changed: Iterable[str]) -> list[str]:
     paths = [PurePosixPath(path) for path in changed]
     data = {path.stem for path in paths if path.parent == PurePosixPath("data/external") and path.suffix == ".dvc"}
     tasks = {path.stem for path in paths if path.parent == PurePosixPath("expectations") and path.suffix == ".json"}
-    found = data & set(config.targets())
+    found = data & set(composition.targets())
     if tasks:
-        trees = {name: config.compose(name) for name in config.targets()}
+        trees = {name: composition.compose(name) for name in composition.targets()}
         found |= {name for name, tree in trees.items() if tree.embedded and tree.task in tasks}
     return sorted(found)
 
@@ -58,9 +59,9 @@ def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
     """Build a target up to its raw data, and ask the gate as its stage does."""
     import pandas as pd
 
-    from bitbloom import build
-    from bitbloom.gate.check import check, suite_path
-    from bitbloom.target import Target
+    from bitbloom.config.target import Target
+    from bitbloom.pipeline import build
+    from bitbloom.validation.check import check, suite_path
 
     build.build(target, "ingest")
     read = Target.load(target, ("task", "gate"))

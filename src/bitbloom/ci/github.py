@@ -7,7 +7,7 @@ import os
 import subprocess
 from typing import Any
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 
 def api(path: str, method: str = "GET", **fields: Any) -> Any:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitbloom import canonical
 from bitbloom.ci import markdown
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,12 +23,12 @@ NOT_METRICS = ("learning_rate", "epoch", "step")
 
 def changed_targets(base: Path, head: Path) -> list[str]:
     """Targets of which at least one stage has another record in `head` than in `base`, and that anybody can build."""
-    from bitbloom import config, graph
+    from bitbloom.pipeline import composition
 
     records = _records(base), _records(head)
     stages = {name for name in records[0].keys() | records[1].keys() if records[0].get(name) != records[1].get(name)}
-    changed = {graph.target_of(name) for name in stages}
-    return [name for name in config.targets() if name in changed and config.compose(name).embedded]
+    changed = {name.partition("-")[2] for name in stages}
+    return [name for name in composition.targets() if name in changed and composition.compose(name).embedded]
 
 
 def _records(lock: Path) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def collect(target: str, folder: Path) -> None:
     """Copy what is compared of a built target to `folder/<target>`."""
     import shutil
 
-    from bitbloom import claim
+    from bitbloom.pipeline import claim
 
     place = folder / target
     place.mkdir(parents=True, exist_ok=True)
@@ -111,14 +111,14 @@ def _digests(before: Mapping[str, str], after: Mapping[str, str]) -> str:
 
 
 def _png(history: tuple[Mapping[str, Any], Mapping[str, Any]]) -> bytes:
-    from bitbloom.report import style
+    from bitbloom.evaluation.report import style
 
     return style.png(curves(*history))
 
 
 def curves(before: Mapping[str, Any], after: Mapping[str, Any]) -> Figure:
     """Every quantity that a training recorded by epoch: the main branch's dashed, this one's solid."""
-    from bitbloom.report import style
+    from bitbloom.evaluation.report import style
 
     names = sorted({name for history in (before, after) for row in history.get("epochs", []) for name in row} - set(NOT_METRICS))
     with style.applied():

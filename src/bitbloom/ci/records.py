@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitbloom import canonical
 from bitbloom.ci import markdown
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
 
 RECORD, LEDGER = "record.json", "ledger.jsonl"
 SHOWN_DIGITS = 12
@@ -51,9 +51,10 @@ def write(folder: Path, build: str, cpu: str, digests: dict[str, str], ledger: P
 
 def record_rebuilt(target: str, folder: Path) -> None:
     """Write the record of what `make verify` built, as far as it came."""
-    from bitbloom import claim
+    from bitbloom.core import digests
     from bitbloom.numerics import machine
-    from bitbloom.provenance import digests, rebuild
+    from bitbloom.pipeline import claim
+    from bitbloom.provenance import rebuild
 
     place = rebuild.workspace(target)
     made = {output: digests.digest(place / output) for output in claim.artifacts(target) if (place / output).exists()}
@@ -127,7 +128,7 @@ def _difference(here: Record, there: Record) -> str:
 
 def _ledgers(here: Record, there: Record) -> str:
     """What `bitbloom diff` says of the two ledgers."""
-    from bitbloom.numerics import compare as runs
+    from bitbloom.provenance import compare as runs
 
     command = f"$ bitbloom diff {here.name} {there.name}\n"
     try:

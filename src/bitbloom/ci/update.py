@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from bitbloom.ci import github, markdown
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-serve.lock", "requirements-cuda.lock")
 CLAIMS = ("digests/*.json", "dvc.lock")

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bitbloom.config.sections.augment import Augment
 from bitbloom.numerics import seeds as draw
-from bitbloom.schema import Augment
 
 Seeds = NDArray[np.uint64]
 CROP, FLIP, VERTICAL, COLOUR, ERASE, MIX = range(6)

@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bitbloom.errors import BitBloomError
+from bitbloom.config.models.image import ImageModel
+from bitbloom.core.errors import BitBloomError
 from bitbloom.models import attention, initialise, weights
 from bitbloom.models.linear import PortableLinear
-from bitbloom.schema import ImageModel
 
 EAGER = "eager"
 """Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""

@@ -12,12 +12,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from bitbloom.errors import BitBloomError
+from bitbloom.config.models.text import TextModel
+from bitbloom.core.errors import BitBloomError
 from bitbloom.models import initialise, weights
 from bitbloom.models.classifier import EAGER
 from bitbloom.models.linear import PortableLinear
 from bitbloom.models.tokens import padding
-from bitbloom.schema import TextModel
 
 
 def build(config: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:

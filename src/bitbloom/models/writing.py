@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from bitbloom.data.vocabulary import END, PADDING, START, UNKNOWN
 from bitbloom.models.captioner import Captioner
-from bitbloom.serving.search import Sentence, search
-from bitbloom.vocabulary import END, PADDING, START, UNKNOWN
+from bitbloom.models.decoding import Sentence, search
 
 
 @torch.no_grad()

@@ -11,20 +11,21 @@ from typing import Any
 
 import pandas as pd
 
-from bitbloom import samples as kinds
-from bitbloom import splits
-from bitbloom.dataset import SPLITS, Dataset
-from bitbloom.errors import BitBloomError
+from bitbloom import tasks
+from bitbloom.config.target import Target
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import splits
+from bitbloom.data.dataset import SPLITS, Dataset
 from bitbloom.stages import main
-from bitbloom.target import Target
 
 READS = ("task", "prepare")
+PARTS = ("samples",)
 KEPT = ["id", "label", "key", "attributes"]
 
 
 def run(target: Target) -> None:
     """Write data/processed/<target>/: arrays, `samples.parquet` and `meta.json` (see `Dataset`)."""
-    kind = kinds.load(target.task)
+    kind = tasks.samples(target.task)
     manifest = pd.read_parquet(target.manifest)
     rows = manifest[manifest["decodable"]].reset_index(drop=True)
     raw = Raw(target.raw, list(rows["path"]))

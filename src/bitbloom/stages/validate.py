@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bitbloom import canonical
-from bitbloom.errors import BitBloomError, GateFailed
-from bitbloom.gate.check import check, suite_path
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError, GateFailed
 from bitbloom.stages import main
-from bitbloom.target import Target
+from bitbloom.validation.check import check, suite_path
 
 READS = ("task", "gate")
+PARTS = ()
 
 
 def run(target: Target) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 
-from bitbloom.schema import Train
-
-LAYER = re.compile(r"\.layers?\.(\d+)\.")
-"""A parameter's layer in the names of transformers' models."""
+from bitbloom.config.sections.train import Train
+from bitbloom.models.layers import LAYER
 
 
 def parameter_groups(network: nn.Module, head: Iterable[nn.Parameter], train: Train) -> list[dict[str, Any]]:

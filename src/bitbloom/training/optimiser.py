@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bitbloom.schema import Train
+from bitbloom.config.sections.train import Train
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:

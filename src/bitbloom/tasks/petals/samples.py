@@ -1,0 +1,42 @@
+"""Samples of `petals`: photos in folders, each labelled by its folder.
+
+Arrays: `images` uint8 [N, 3, S, S] RGB, `labels` int64 [N] (positions in `meta["classes"]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitbloom.data import imaging
+from bitbloom.data.dataset import Arrays
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from bitbloom.config.sections.prepare import Prepare
+
+EXAMPLE = "photo.jpg"
+KEPT = ()
+
+
+def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
+    """Size, mode, light, key and perceptual hash of a photo."""
+    return imaging.facts(data)
+
+
+def near_duplicates(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
+    """Pairs of photos that look alike: close perceptual hashes, confirmed on 16×16 grey thumbnails."""
+    hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
+    thumbnails = np.stack([imaging.thumbnail(imaging.decode(data)) for data in raw])
+    return imaging.near_duplicates(hashes, thumbnails, prepare.near_duplicate_bits, prepare.near_duplicate_difference)
+
+
+def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
+    """Decode and square every photo; number the labels in sorted order."""
+    classes = sorted(set(rows["label"]))
+    numbers = {name: number for number, name in enumerate(classes)}
+    images = np.stack([imaging.square(data, prepare.image_size) for data in raw])
+    labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
+    return {"images": images, "labels": labels}, {"classes": classes, "image_size": prepare.image_size}
