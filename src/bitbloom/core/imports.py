@@ -19,7 +19,7 @@ from pathlib import Path
 from bitbloom.core.errors import BitBloomError
 
 PACKAGE = __name__.partition(".")[0]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 """The folder that holds the running package."""
 
 
@@ -58,6 +58,8 @@ def closure(start: Iterable[str | Path], root: Path = ROOT) -> set[Path]:
 def _files(module: str, root: Path, where: str) -> list[Path]:
     """The module's file and the `__init__` files of the packages around it."""
     file = _file(module, root)
+    if file is None and root.joinpath(*module.split(".")).is_dir():
+        return []  # a folder without __init__.py: only modules in it have code
     if file is None:
         raise BitBloomError(f"{where}: there is no module '{module}' in {root}")
     parts = module.split(".")

@@ -280,3 +280,10 @@ def _converted(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     except Exception as error:  # or palette data that is damaged
         raise UnreadableImage(f"colours of mode {image.mode} cannot be converted{_detail(error)}: save it as RGB") from error
+
+
+def look_alikes(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
+    """Pairs of photos that look alike: close perceptual hashes, confirmed on 16×16 grey thumbnails."""
+    hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
+    thumbnails = np.stack([thumbnail(decode(data)) for data in raw])
+    return near_duplicates(hashes, thumbnails, prepare.near_duplicate_bits, prepare.near_duplicate_difference)

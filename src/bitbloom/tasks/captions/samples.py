@@ -24,18 +24,18 @@ from bitbloom.data.vocabulary import PADDING as PADDING
 from bitbloom.data.vocabulary import SPECIAL as SPECIAL
 from bitbloom.data.vocabulary import START as START
 from bitbloom.data.vocabulary import UNKNOWN as UNKNOWN
-from bitbloom.tasks.petals import samples as petals
 
 if TYPE_CHECKING:
     import pandas as pd
-    from bitbloom.config.sections.prepare import Prepare
     from tokenizers import Tokenizer
+
+    from bitbloom.config.sections.prepare import Prepare
 
 EXAMPLE = "photo.jpg"
 KEPT = ("captions",)
 WORD = r"[\w']+"
 
-near_duplicates = petals.near_duplicates
+near_duplicates = imaging.look_alikes
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:

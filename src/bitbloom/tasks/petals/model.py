@@ -73,10 +73,6 @@ def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
 
 def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Loss and accuracy on the validation split."""
-    import torch
-    from torch.nn.functional import cross_entropy
+    from bitbloom.training import classification
 
-    labels = torch.from_numpy(arrays["labels"])
-    logits = outputs["logits"]
-    accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
-    return {"loss": float(cross_entropy(logits, labels)), "accuracy": accuracy, "score": accuracy}
+    return classification.score(outputs, arrays)

@@ -15,22 +15,18 @@ from bitbloom.data.dataset import Arrays
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from bitbloom.config.sections.prepare import Prepare
 
 EXAMPLE = "photo.jpg"
 KEPT = ()
 
+near_duplicates = imaging.look_alikes
+
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
     """Size, mode, light, key and perceptual hash of a photo."""
     return imaging.facts(data)
-
-
-def near_duplicates(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
-    """Pairs of photos that look alike: close perceptual hashes, confirmed on 16×16 grey thumbnails."""
-    hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
-    thumbnails = np.stack([imaging.thumbnail(imaging.decode(data)) for data in raw])
-    return imaging.near_duplicates(hashes, thumbnails, prepare.near_duplicate_bits, prepare.near_duplicate_difference)
 
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:

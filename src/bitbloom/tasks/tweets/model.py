@@ -60,6 +60,6 @@ def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
 
 def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Loss and accuracy on the validation split."""
-    from bitbloom.tasks.petals.model import score as of_classifier
+    from bitbloom.training import classification
 
-    return of_classifier(outputs, arrays)
+    return classification.score(outputs, arrays)
