@@ -12,13 +12,19 @@ import hashlib
 import io
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bitbloom.core.errors import UnreadableImage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bitbloom.config.sections.prepare import Prepare
 
 Pixels = NDArray[np.uint8]
 

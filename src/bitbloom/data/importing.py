@@ -11,13 +11,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitbloom.core.canonical import read_json, replacing_folder, write_json
 from bitbloom.core.digests import file_digest, folder_files, listing_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.archives import extract, is_archive
-from bitbloom.data.sources import OwnDataSource
+
+if TYPE_CHECKING:
+    from bitbloom.data.sources import OwnDataSource
 
 
 def import_data(source: Path, destination: Path, kind: OwnDataSource) -> dict[str, Any]:

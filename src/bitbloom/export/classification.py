@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitbloom.config.sections.export import Export
 from bitbloom.contracts import Parity, Trained
 from bitbloom.core import canonical
-from bitbloom.data.dataset import Arrays, Dataset
 from bitbloom.export import quantise
 from bitbloom.export.graphs import Graph, batches, by_onnx, by_torch, tensors, write
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.export import Export
+    from bitbloom.data.dataset import Arrays, Dataset
 
 FP32, INT8 = "model.onnx", "model.int8.onnx"
 PROBABILITIES = "probabilities"

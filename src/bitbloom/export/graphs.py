@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import torch
@@ -14,8 +15,10 @@ import torch
 from bitbloom.core import canonical
 from bitbloom.core import onnx_runtime as runtime
 from bitbloom.core.errors import BitBloomError
-from bitbloom.data.dataset import Arrays
 from bitbloom.export import quantise
+
+if TYPE_CHECKING:
+    from bitbloom.data.dataset import Arrays
 
 BATCH = 32
 

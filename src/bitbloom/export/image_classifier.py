@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from bitbloom.config.models.image import ImageModel
-from bitbloom.contracts import Trained
 from bitbloom.evaluation import calibration
 from bitbloom.export import classification
 from bitbloom.export.graphs import Graph
 from bitbloom.models.classifier import looks
 from bitbloom.models.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from bitbloom.contracts import Trained
 
 ATTENTION = "attention"
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from torch.nn import Sequential
 
-from bitbloom.contracts import Trained
 from bitbloom.evaluation import calibration
 from bitbloom.export import classification
 from bitbloom.export.graphs import Graph
+
+if TYPE_CHECKING:
+    from bitbloom.contracts import Trained
 
 
 def graph(trained: Trained, task: str) -> Graph:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, normalize
 
-from bitbloom.config.models.caption import CaptionModel
-from bitbloom.config.models.image import ImageModel
-from bitbloom.config.models.text import TextModel
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.vocabulary import PADDING
 from bitbloom.models import classifier, initialise, text_classifier, weights
@@ -26,6 +23,11 @@ from bitbloom.models.layers import LAYER
 from bitbloom.models.linear import PortableLinear
 from bitbloom.models.text_classifier import blocking
 from bitbloom.models.tokens import padding
+
+if TYPE_CHECKING:
+    from bitbloom.config.models.caption import CaptionModel
+    from bitbloom.config.models.image import ImageModel
+    from bitbloom.config.models.text import TextModel
 
 SHARPEST = 100.0
 """Largest factor of a cosine in the contrastive loss, as in CLIP."""

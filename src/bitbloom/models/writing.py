@@ -6,6 +6,8 @@ have other bits on other CPUs.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,8 +15,10 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from bitbloom.data.vocabulary import END, PADDING, START, UNKNOWN
-from bitbloom.models.captioner import Captioner
 from bitbloom.models.decoding import Sentence, search
+
+if TYPE_CHECKING:
+    from bitbloom.models.captioner import Captioner
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import onnx
@@ -22,7 +22,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bitbloom import tasks
-from bitbloom.config.sections.train import Train
 from bitbloom.config.target import Target
 from bitbloom.contracts import TaskModel
 from bitbloom.core import canonical, progress
@@ -33,7 +32,10 @@ from bitbloom.numerics import pins
 from bitbloom.optimise import failures, pruning
 from bitbloom.optimise.variants import OPTIMISED, SHARES, WEIGHTS, checked, in_bf16
 from bitbloom.training import inference, loop, workers
-from bitbloom.training.inference import Trained
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.train import Train
+    from bitbloom.training.inference import Trained
 
 PROFILE = "portable"
 JUDGED, JUDGED_BATCH = 512, 32

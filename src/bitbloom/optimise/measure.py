@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,14 +27,16 @@ from bitbloom import tasks
 from bitbloom.config.target import Target
 from bitbloom.core import cpu, progress
 from bitbloom.core.errors import BitBloomError
-from bitbloom.data.dataset import Arrays, Dataset
 from bitbloom.evaluation import metrics
 from bitbloom.models.tokens import cut
 from bitbloom.numerics import machine
 from bitbloom.optimise import failures, report
 from bitbloom.optimise.variants import OPTIMISED, REFERENCE, SERVED, VARIANTS, Ask, Opener, Variant, checked
 from bitbloom.training import inference
-from bitbloom.training.inference import Trained
+
+if TYPE_CHECKING:
+    from bitbloom.data.dataset import Arrays, Dataset
+    from bitbloom.training.inference import Trained
 
 BATCH = 32
 UNCOUNTED, COUNTED = 2, 8

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bitbloom.config.target import Target
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.optimise.variants import OPTIMISED, checked, named
@@ -16,6 +16,9 @@ from bitbloom.serving import archive, build
 from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import package
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 
 def pack(target: Target, name: str) -> Path:

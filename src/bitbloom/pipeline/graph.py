@@ -209,8 +209,6 @@ def modules(stage: str, tree: Any) -> set[str]:
     Modules that are loaded by a name are added by that name: sections, the kind of the model and of the source, the task's parts.
     """
     found = imports.closure([f"bitbloom.stages.{stage}", *by_name(stage, tree)])
-    if imports.ROOT / "bitbloom/config/models/__init__.py" in found:
-        found |= imports.closure([f"bitbloom.config.models.{tree.model.kind}"])
     if stage == "package":
         found |= imports.closure([service_file(tree.task, tree.model.kind)])
     templates = {folder for file in found for folder in file.parent.glob("templates")}
@@ -222,7 +220,10 @@ def by_name(stage: str, tree: Any) -> list[str]:
     reads = declared(stage, "READS")
     known = {key.partition(".")[0] for key in (*reads, *EVERY_STAGE)} & set(config_sections.names())
     found = [f"bitbloom.config.sections.{section}" for section in sorted(known)]
-    found += [f"bitbloom.tasks.{tree.task}.{part}" for part in declared(stage, "PARTS")]
+    parts = declared(stage, "PARTS")
+    found += [f"bitbloom.tasks.{tree.task}.{part}" for part in parts]
+    if "model" in parts:
+        found.append(f"bitbloom.config.models.{tree.model.kind}")
     return [*found, f"bitbloom.data.sources.{tree.source.kind}"] if "source" in reads else found
 
 

@@ -13,13 +13,15 @@ import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitbloom import tasks
-from bitbloom.config.target import Target
 from bitbloom.core import progress
 from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import pins, trace
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 FIELDS = ("batch", "loss", "gradient", "weights", "weights_sha256")
 """What a step is compared by, in the order in which it comes about."""

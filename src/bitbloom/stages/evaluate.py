@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bitbloom import tasks
-from bitbloom.config.target import Target
-from bitbloom.contracts import Evaluation, Trained
 from bitbloom.core import canonical
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
@@ -23,6 +21,10 @@ from bitbloom.evaluation.report.content import Content, Picture
 from bitbloom.numerics import pins
 from bitbloom.stages import main
 from bitbloom.training import inference
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
+    from bitbloom.contracts import Evaluation, Trained
 
 READS = ("task", "title", "source.kind", "numerics", "evaluate")
 PARTS = ("model", "evaluate")

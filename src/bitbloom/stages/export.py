@@ -8,14 +8,18 @@ are kept: its last bits depend on the CPU.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bitbloom import tasks
-from bitbloom.config.target import Target
-from bitbloom.contracts import Parity
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.stages import main
 from bitbloom.training import inference
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
+    from bitbloom.contracts import Parity
 
 READS = ("task", "export")
 PARTS = ("model", "export")

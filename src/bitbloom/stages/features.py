@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from bitbloom import tasks
 from bitbloom.config.models import Model, typed_model
-from bitbloom.config.target import Target
 from bitbloom.core import canonical, progress
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
@@ -30,6 +29,7 @@ from bitbloom.training import workers
 from bitbloom.training.inference import BATCH
 
 if TYPE_CHECKING:
+    from bitbloom.config.target import Target
     from bitbloom.contracts import FeatureExtractor
 
 READS = (

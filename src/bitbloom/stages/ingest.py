@@ -10,18 +10,20 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from bitbloom import tasks
-from bitbloom.config.target import Target
 from bitbloom.core import canonical, processes
 from bitbloom.core.processes import workers
 from bitbloom.core.progress import track
 from bitbloom.data import sources
-from bitbloom.data.sources import SourceFile
 from bitbloom.stages import main
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
+    from bitbloom.data.sources import SourceFile
 
 READS = ("task", "source")
 PARTS = ("samples",)

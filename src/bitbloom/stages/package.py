@@ -12,8 +12,8 @@ import shlex
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.core.digests import digest, file_digest, folder_files
 from bitbloom.numerics import pins
@@ -21,6 +21,9 @@ from bitbloom.serving import archive, bento, build, model_files
 from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import main
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 READS = ("task", "embedded", "overrides", "numerics", "service", "model.kind")
 PARTS = ()

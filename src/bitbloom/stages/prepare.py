@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from bitbloom import tasks
-from bitbloom.config.target import Target
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import splits
 from bitbloom.data.dataset import SPLITS, Dataset
 from bitbloom.stages import main
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 READS = ("task", "prepare")
 PARTS = ("samples",)

@@ -10,11 +10,11 @@ import hashlib
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
 
 from bitbloom import tasks
-from bitbloom.config.target import Target
 from bitbloom.core import canonical, imports
 from bitbloom.core.digests import digest, file_digest
 from bitbloom.core.errors import BitBloomError
@@ -24,6 +24,9 @@ from bitbloom.stages import main
 from bitbloom.training import loop, workers
 from bitbloom.training.checkpoint import Checkpoints
 from bitbloom.training.inference import open_dataset
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 READS = ("task", "model", "augment", "train", "numerics")
 PARTS = ("model",)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from bitbloom.config.sections.train import Train
 from bitbloom.models.layers import LAYER
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.train import Train
 
 
 def parameter_groups(network: nn.Module, head: Iterable[nn.Parameter], train: Train) -> list[dict[str, Any]]:

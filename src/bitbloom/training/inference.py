@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bitbloom.config.models import Model, typed_model
-from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
 
 if TYPE_CHECKING:
+    from bitbloom.config.target import Target
     from bitbloom.contracts import Outputs, TaskModel
     from bitbloom.training.workers import Worker
 

@@ -21,13 +21,10 @@ from torch import Tensor, nn
 
 from bitbloom.core import progress
 from bitbloom.core.errors import BitBloomError
-from bitbloom.data.dataset import Dataset
 from bitbloom.numerics import ledger, machine, reduction, seeds, subset
-from bitbloom.training.checkpoint import Checkpoints
 from bitbloom.training.inference import BATCH, outputs
 from bitbloom.training.optimiser import Optimiser
 from bitbloom.training.sampler import Stream
-from bitbloom.training.workers import Worker
 
 if TYPE_CHECKING:
     from bitbloom.config.models import Model
@@ -35,6 +32,9 @@ if TYPE_CHECKING:
     from bitbloom.config.sections.numerics import Numerics
     from bitbloom.config.sections.train import Train
     from bitbloom.contracts import TaskModel
+    from bitbloom.data.dataset import Dataset
+    from bitbloom.training.checkpoint import Checkpoints
+    from bitbloom.training.workers import Worker
 
 PART = 98
 """Purpose that a sample's seed is derived for, to say whether it belongs to `train.part`."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bitbloom.config.sections.gate import Gate
 from bitbloom.validation import checkpoint, derived, suite, verdict
-from bitbloom.validation.suite import Expectation
 from bitbloom.validation.verdict import Verdict
 
 if TYPE_CHECKING:
     from great_expectations.data_context.data_context.abstract_data_context import AbstractDataContext
+
+    from bitbloom.config.sections.gate import Gate
+    from bitbloom.validation.suite import Expectation
 
 EXPECTATIONS = Path("expectations")
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.validation.suite import Expectation
 
 if TYPE_CHECKING:
     from great_expectations.data_context.data_context.abstract_data_context import AbstractDataContext
+
+    from bitbloom.validation.suite import Expectation
 
 Result = dict[str, Any]
 """One expectation's result as Great Expectations gives it: `success`, `expectation_config`, `result`, `exception_info`."""

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.validation import checkpoint
 from bitbloom.validation.check import check, suite_path
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 READS = ("task", "gate")
 

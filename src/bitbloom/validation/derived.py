@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bitbloom.config.sections.gate import Gate
 from bitbloom.validation.nameless import NAME_NOTHING
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.gate import Gate
 
 HASH_BITS = 64
 LATE = 0.2

@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.gate import Gate
 
 Expectation = dict[str, Any]
 """One expectation as Great Expectations writes it: `type`, `kwargs`, `notes`, and ours in `meta`: `name`, `advice`."""

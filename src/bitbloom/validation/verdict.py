@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bitbloom.validation.checkpoint import Result
-from bitbloom.validation.suite import Expectation
+if TYPE_CHECKING:
+    from bitbloom.validation.checkpoint import Result
+    from bitbloom.validation.suite import Expectation
 
 ROWS_NAMED = 50
 """Rows at fault that the report names a failed expectation; it counts all of them."""

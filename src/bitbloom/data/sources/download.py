@@ -5,14 +5,17 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.archives import extract
-from bitbloom.data.sources import SourceFile
 from bitbloom.data.sources.folder import collect
 from bitbloom.data.verified_file import DOWNLOADS, PublishedFile, obtain
+
+if TYPE_CHECKING:
+    from bitbloom.data.sources import SourceFile
 
 
 @dataclass

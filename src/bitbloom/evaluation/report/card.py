@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from bitbloom.evaluation.report import content as words
-from bitbloom.evaluation.report.content import Content
+
+if TYPE_CHECKING:
+    from bitbloom.evaluation.report.content import Content
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~&])")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING
 
 from bitbloom.evaluation.report import content as words
 from bitbloom.evaluation.report import style
-from bitbloom.evaluation.report.content import Content, Picture
+
+if TYPE_CHECKING:
+    from bitbloom.evaluation.report.content import Content, Picture
 
 CSS_PER_INCH = 96
 WIDEST = 1200

@@ -12,7 +12,7 @@ import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,15 +23,17 @@ from torch.nn.functional import log_softmax
 from transformers.cache_utils import EncoderDecoderCache
 
 from bitbloom.config.models.caption import CaptionModel
-from bitbloom.config.sections.export import Export
 from bitbloom.contracts import Parity, Trained
 from bitbloom.core import canonical
 from bitbloom.data import vocabulary
-from bitbloom.data.dataset import Arrays
 from bitbloom.export.graphs import BATCH, Graph, by_onnx, by_torch, write
 from bitbloom.models import writing
 from bitbloom.models.captioner import Captioner
 from bitbloom.models.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.export import Export
+    from bitbloom.data.dataset import Arrays
 
 INDEX = "index"
 THUMBNAIL = 160

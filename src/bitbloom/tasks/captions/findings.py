@@ -21,7 +21,6 @@ from bitbloom.contracts import Evaluation
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.vocabulary import PADDING
 from bitbloom.evaluation import metrics
-from bitbloom.evaluation.metrics import Integers
 from bitbloom.evaluation.report import photos, plots
 from bitbloom.tasks.captions import metrics as caption_metrics
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from bitbloom.config.sections.evaluate import Evaluate
     from bitbloom.data.dataset import Dataset
+    from bitbloom.evaluation.metrics import Integers
 
 TOP = (1, 5, 10)
 CURVE = 20

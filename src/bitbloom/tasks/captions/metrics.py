@@ -17,15 +17,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.evaluation import metrics
-from bitbloom.evaluation.metrics import Floats, Integers
 from bitbloom.tasks.captions.samples import split
+
+if TYPE_CHECKING:
+    from bitbloom.evaluation.metrics import Floats, Integers
 
 Bools = NDArray[np.bool_]
 Attributes = Mapping[str, Any]

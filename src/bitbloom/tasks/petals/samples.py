@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitbloom.data import imaging
-from bitbloom.data.dataset import Arrays
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bitbloom.config.sections.prepare import Prepare
+    from bitbloom.data.dataset import Arrays
 
 EXAMPLE = "photo.jpg"
 KEPT = ()

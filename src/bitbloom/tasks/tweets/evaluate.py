@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bitbloom.contracts import Evaluation
 from bitbloom.evaluation import calibration, classification, metrics
 from bitbloom.evaluation.report import plots
 
 if TYPE_CHECKING:
     from bitbloom.config.sections.evaluate import Evaluate
-    from bitbloom.contracts import Trained
+    from bitbloom.contracts import Evaluation, Trained
     from bitbloom.data.dataset import Dataset
 
 POSITIVE = "disaster"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bitbloom.config.sections.export import Export
-from bitbloom.contracts import Parity, Trained
 from bitbloom.export import classification, text_classifier
-from bitbloom.export.graphs import Graph
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.export import Export
+    from bitbloom.contracts import Parity, Trained
+    from bitbloom.export.graphs import Graph
 
 
 def export(trained: Trained, config: Export, folder: Path) -> Parity:

@@ -8,8 +8,10 @@ endings and the verbs are drawn from the same lists for both, so that no word al
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bitbloom.data.sources.garden.randomness import Dice
+if TYPE_CHECKING:
+    from bitbloom.data.sources.garden.randomness import Dice
 
 FORCES = {
     "fire": "fire",

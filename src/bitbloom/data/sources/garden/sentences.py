@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from bitbloom.data.sources.garden.randomness import Dice
+if TYPE_CHECKING:
+    from bitbloom.data.sources.garden.randomness import Dice
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GROUNDS = {
