@@ -61,10 +61,16 @@ def build(
 
 
 @app.command("build-all")
-def build_all(targets: Annotated[list[str], typer.Argument(help="Names of targets: `bitbloom targets` lists them.")]) -> None:
+def build_all(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="Names of targets; all embedded ones, but not the tiny ones of the tests.")
+    ] = None,
+) -> None:
     """Build several targets, what is not training side by side, and finish each as `build` does."""
     from bitbloom.pipeline import build as front_door
+    from bitbloom.pipeline import composition as configuration
 
+    targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
     front_door.build_all(targets)
     for target in targets:
         _finish(target, Path(), "all", claimed=True)

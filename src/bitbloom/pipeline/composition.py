@@ -54,6 +54,11 @@ def targets() -> list[str]:
     return sorted(path.stem for path in CONF.glob("*.yaml"))
 
 
+def embedded() -> list[str]:
+    """Names of the targets that build with nothing but the package index."""
+    return [name for name in targets() if compose(name).embedded]
+
+
 def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     """The target's configuration with overrides applied, every key typed.
 
