@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from support.installs import install
+from support.installs import copy_of_the_working_tree, install
 from support.tiny import REPOSITORY
 
 TOOL = """
@@ -199,3 +203,148 @@ def test_every_program_of_the_package_runs_the_code_of_its_checkout(tmp_path_fac
     program.write_text("print('own')\n")
     name = module.removesuffix(".__main__")
     assert run(tmp_path, first / ".venv/bin/python", "-m", name).stdout == "own\n"
+
+
+LAST = "pipelines/petals-tiny/dvc.yaml:validate"
+STAGE = Path("src/bitbloom/stages/validate.py")
+LOCK = Path("pipelines/petals-tiny/dvc.lock")
+OUTPUT = Path("reports/petals-tiny/validation.json")
+BUILD = ("bitbloom", "build", "petals-tiny", "--until", "validate")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout that the package is installed from, built up to `validate` and committed."""
+    folder = copy_of_the_working_tree(tmp_path_factory.mktemp("workspace"))
+    install(folder)
+    succeed(folder, folder, *BUILD)
+    succeed(folder, folder, "git", "commit", "-qam", "built")
+    return folder
+
+
+def succeed(folder: Path, workspace: Path, *command: str) -> str:
+    """Run a command in a folder of a shell in which the venv of the workspace is active; its output."""
+    own = {"DVC_SITE_CACHE_DIR": str(folder / ".bitbloom/dvc"), "DVC_NO_ANALYTICS": "1", "BITBLOOM_TRACK": "0"}
+    path = f"{workspace / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_", "MAKE", "DVC_"))}
+    done = subprocess.run(
+        command, cwd=folder, env=kept | own | {"PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def change(folder: Path, mark: str) -> None:
+    """Let the stage `validate` of a checkout write a mark of its own into its report."""
+    text, written = (folder / STAGE).read_text(), "write_json(report, verdict.as_json()"
+    assert text.count(f"{written})") == 1
+    (folder / STAGE).write_text(text.replace(f"{written})", f'{written} | {{"mark": "{mark}"}})'))
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def recorded(lock: str) -> tuple[str, str]:
+    """MD5 of the stage's code and of its output, as a dvc.lock has them."""
+    stage = yaml.safe_load(lock)["stages"]["validate"]
+    (code,) = (entry["md5"] for entry in stage["deps"] if entry["path"] == STAGE.as_posix())
+    (output,) = (entry["md5"] for entry in stage["outs"] if entry["path"] == OUTPUT.as_posix())
+    return code, output
+
+
+def mark_of(report: bytes) -> str | None:
+    return json.loads(report).get("mark")
+
+
+def built_with(folder: Path, workspace: Path, *command: str) -> str | None:
+    """Build, check that dvc.lock has the code and the output that are there; the output's mark."""
+    succeed(folder, workspace, *command)
+    output = (folder / OUTPUT).read_bytes()
+    assert recorded((folder / LOCK).read_text()) == (md5((folder / STAGE).read_bytes()), md5(output))
+    return mark_of(output)
+
+
+def clone(workspace: Path, folder: Path) -> Path:
+    """A second clone, which shares DVC's cache with the first."""
+    succeed(workspace, workspace, "git", "clone", "-q", str(workspace), str(folder))
+    for key in ("user.name", "user.email"):
+        succeed(folder, workspace, "git", "config", key, "t@t")
+    (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {workspace / '.dvc/cache'}\n")
+    return folder
+
+
+def worktree(workspace: Path, folder: Path) -> Path:
+    """A git worktree, which shares DVC's cache with the first."""
+    succeed(workspace, workspace, "git", "worktree", "add", "-q", "--detach", str(folder))
+    (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {workspace / '.dvc/cache'}\n")
+    return folder
+
+
+def assert_experiment(folder: Path, workspace: Path, name: str) -> None:
+    """An experiment's commit has the changed code, its MD5, and an output that this code made."""
+    refs = succeed(folder, workspace, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    (ref,) = (ref for ref in refs if ref.endswith(f"/{name}"))
+    code, output = recorded(succeed(folder, workspace, "git", "show", f"{ref}:{LOCK.as_posix()}"))
+    assert code == md5(succeed(folder, workspace, "git", "show", f"{ref}:{STAGE.as_posix()}").encode())
+    assert mark_of((workspace / ".dvc/cache/files/md5" / output[:2] / output[2:]).read_bytes()) == name
+
+
+def run_all(workspace: Path) -> None:
+    succeed(workspace, workspace, "dvc", "exp", "run", "--run-all")
+
+
+def queue_start(workspace: Path) -> None:
+    """`dvc queue start` returns at once: wait until the experiment has ended."""
+    succeed(workspace, workspace, "dvc", "queue", "start")
+    while "Success" not in (shown := succeed(workspace, workspace, "dvc", "queue", "status")):
+        assert "Failed" not in shown, shown
+        time.sleep(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [run_all, queue_start])
+def test_queued_experiment_runs_its_own_code_and_leaves_the_run_cache_right(workspace, start):
+    name = start.__name__.replace("_", "-")
+    change(workspace, name)
+    succeed(workspace, workspace, "dvc", "exp", "run", "--queue", "--name", name, LAST)
+    succeed(workspace, workspace, "git", "checkout", "-q", "src")
+    start(workspace)
+    assert_experiment(workspace, workspace, name)
+    assert built_with(workspace, workspace, *BUILD) is None
+    change(workspace, name)
+    assert built_with(workspace, workspace, *BUILD) == name
+    succeed(workspace, workspace, "git", "checkout", "-q", ".")
+    succeed(workspace, workspace, "dvc", "queue", "remove", "--all")
+
+
+@pytest.mark.slow
+def test_temporary_experiment_of_a_second_clone_runs_the_code_of_the_clone(workspace, tmp_path):
+    second = clone(workspace, tmp_path / "second")
+    change(second, "temporary")
+    succeed(second, workspace, "dvc", "exp", "run", "--temp", "--name", "temporary", LAST)
+    assert_experiment(second, workspace, "temporary")
+    assert built_with(workspace, workspace, *BUILD) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [clone, worktree])
+def test_other_checkout_builds_with_its_own_code_in_the_venv_of_the_first(workspace, tmp_path, make):
+    other = make(workspace, tmp_path / "other")
+    change(other, make.__name__)
+    assert built_with(other, workspace, *BUILD) == make.__name__
+    assert built_with(workspace, workspace, *BUILD) is None
+    change(workspace, make.__name__)  # now from the run-cache that the other checkout filled
+    assert built_with(workspace, workspace, *BUILD) == make.__name__
+    succeed(workspace, workspace, "git", "checkout", "-q", ".")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [clone, worktree])
+@pytest.mark.parametrize("command", [("python", "-m", "bitbloom.stages.validate", "petals-tiny"), ("dvc", "repro", "-s", LAST)])
+def test_stage_of_another_checkout_runs_the_code_of_that(workspace, tmp_path, make, command):
+    other = make(workspace, tmp_path / "other")
+    shutil.copytree(workspace / "data/raw/petals-tiny", other / "data/raw/petals-tiny")
+    change(other, "by hand")
+    succeed(other, workspace, *command)
+    assert mark_of((other / OUTPUT).read_bytes()) == "by hand"

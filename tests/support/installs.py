@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+from support.tiny import REPOSITORY
 
 SCRIPT = """#!{python}
 import sys
@@ -29,3 +32,15 @@ def install(checkout: Path) -> Path:
         script.write_text(SCRIPT.format(python=venv / "bin/python", module=module))
         script.chmod(0o755)
     return venv / "bin"
+
+
+def copy_of_the_working_tree(folder: Path) -> Path:
+    """A git repository with the files of this one as they are now, committed."""
+    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=REPOSITORY, text=True).splitlines()
+    for name in listed:
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, folder / name)
+    for command in ("init -q", "config user.name t", "config user.email t@t", "add -A", "commit -qm start"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
+    return folder
