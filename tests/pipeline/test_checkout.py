@@ -139,6 +139,13 @@ def test_workers_and_children_run_the_same_code(commands, second):
     assert run(second, commands / "bitbloom", "processes").stdout == "second processes\nworker: second\nchild: second\n"
 
 
+@pytest.mark.slow
+def test_every_process_of_torchrun_runs_the_code_of_the_checkout(commands, second):
+    start = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bitbloom.cli")
+    done = run(second, commands / "python", *start, OMP_NUM_THREADS="1")
+    assert done.stdout == "second\nsecond\n"
+
+
 def test_child_in_a_third_checkout_runs_the_code_of_that(commands, second, tmp_path):
     third = small_checkout(tmp_path / "third", "third")
     done = run(third, commands / "bitbloom", PYTHONPATH=str(second / "src"))

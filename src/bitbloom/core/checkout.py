@@ -19,30 +19,27 @@ SOURCE = Path("src")
 """Where a checkout has its code, relative to the folder that a command runs in."""
 
 
-def require(package: Path = PACKAGE) -> None:
+def require() -> None:
     """Return when the running package is `./src/bitbloom`, or there is none; else start this process again with `./src` first.
 
     The new process has the same id, arguments and open files, and `./src` as the first folder in its PYTHONPATH; so have the
     processes that it starts. Modules that were imported before this call are imported again.
-
-    Args:
-        package: the folder of the running package.
 
     Raises:
         BitBloomError: PYTHONPATH already names `./src` first and another package was imported nevertheless (`python -I`,
             `python -E`, a folder `./bitbloom`, a colon in the path), or the program was typed or piped into Python,
             so that it cannot be started again.
     """
-    own = SOURCE / package.name
-    if not (own / "__init__.py").is_file() or own.samefile(package):  # links and bind mounts are the same folder
+    own = SOURCE / PACKAGE.name
+    if not (own / "__init__.py").is_file() or own.samefile(PACKAGE):  # links and bind mounts are the same folder
         return
     source = str(SOURCE.resolve())
     found = os.environ.get("PYTHONPATH", "")
-    wrong = f"the code of {package} is running, but this checkout has its own in {own.resolve()}"
+    wrong = f"the code of {PACKAGE} is running, but this checkout has its own in {own.resolve()}"
     if f"{found}{os.pathsep}".startswith(f"{source}{os.pathsep}"):
         raise BitBloomError(
             f"{wrong}, and Python does not take it from PYTHONPATH: start Python without -I and -E, and without a folder "
-            f"'{package.name}' beside the program, in a checkout whose path has no '{os.pathsep}'"
+            f"'{PACKAGE.name}' beside the program, in a checkout whose path has no '{os.pathsep}'"
         )
     if sys.argv[0] in ("", "-") or len(sys.orig_argv) < 2:
         raise BitBloomError(f"{wrong}: set PYTHONPATH={source}")
