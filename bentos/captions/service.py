@@ -1,8 +1,8 @@
 """The captions service: a photo in, sentences out; a sentence in, photos out.
 
-    make serve TARGET=captions         # or, in the venv: bentoml serve captions:latest
-    curl -F image=@photo.jpg localhost:3000/caption
-    curl --json '{"sentence": "a red flower"}' localhost:3000/search
+make serve TARGET=captions         # or, in the venv: bentoml serve captions:latest
+curl -F image=@photo.jpg localhost:3000/caption
+curl --json '{"sentence": "a red flower"}' localhost:3000/search
 """
 
 from pathlib import Path

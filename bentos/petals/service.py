@@ -1,7 +1,7 @@
 """The petals service: a photo of a flower in, its species out.
 
-    make serve         # or, in the venv: bentoml serve petals:latest
-    curl -F image=@photo.jpg localhost:3000/predict
+make serve         # or, in the venv: bentoml serve petals:latest
+curl -F image=@photo.jpg localhost:3000/predict
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The tweets service: a text in, whether it is about a real disaster out.
 
-    make serve TARGET=tweets         # or, in the venv: bentoml serve tweets:latest
-    curl --json '{"texts": ["flood water entered the clinic at dawn"]}' localhost:3000/predict
+make serve TARGET=tweets         # or, in the venv: bentoml serve tweets:latest
+curl --json '{"texts": ["flood water entered the clinic at dawn"]}' localhost:3000/predict
 """
 
 from pathlib import Path

@@ -1,12 +1,12 @@
 """What the services ask of BentoML and of the Python process that they have for themselves.
 
-    application = process.prepared(Application(Path(__file__).parent))
+application = process.prepared(Application(Path(__file__).parent))
 
-    @bentoml.service(name="petals", **process.options())
-    @bentoml.asgi_app(application.asgi)
-    class Petals:
-        def __init__(self) -> None:
-            process.start(application)
+@bentoml.service(name="petals", **process.options())
+@bentoml.asgi_app(application.asgi)
+class Petals:
+    def __init__(self) -> None:
+        process.start(application)
 """
 
 from __future__ import annotations
