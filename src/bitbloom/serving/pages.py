@@ -3,7 +3,8 @@
     {% extends "common/image/page/index.html" %}
     {% block title %}Which flower is this?{% endblock %}
 
-A template is named by its path in `bentos/`. It sees `service`, the values of service.json. Equal layers and values give equal text.
+A template is named by its path in `bentos/`. It sees `service`, the values of service.json. Equal layers and equal values
+give equal text.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def render(name: str, templates: Mapping[str, Path], service: object) -> str:
         service: the values of service.json.
 
     Raises:
-        BitBloomError: a template is wrong, extends one that is not there, or leaves a block of its shell empty that has to be filled.
+        BitBloomError: a template is wrong, extends one that is not there, or leaves out a block that its shell requires.
     """
     from jinja2 import TemplateError
 
