@@ -137,6 +137,14 @@ def test_templates_of_pages_and_layers_of_other_kinds_stay_out_of_a_service(tmp_
     assert "{%" not in (folder / "page/index.html").read_text()
 
 
+@pytest.mark.parametrize("task", ["petals", "leaves"])
+def test_the_readme_of_a_bento_is_that_of_the_task_its_kind_and_all_services(tmp_path, task):
+    text = (assembled(tmp_path, task, "image") / "README.md").read_text()
+    own = REPOSITORY / "bentos" / task / "README.md"
+    files = [own] * own.exists() + [REPOSITORY / "bentos/common" / name / "README.md" for name in ("image", "base")]
+    assert text == "\n".join(file.read_text() for file in files)
+
+
 @pytest.fixture
 def layers(tmp_path, monkeypatch):
     """A workspace with layers of its own: files by their path in bentos/."""

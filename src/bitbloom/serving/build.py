@@ -24,7 +24,7 @@ from bitbloom.core.imports import ROOT, closure
 from bitbloom.serving import bento, pages
 from bitbloom.serving.settings import LOCK, SETTINGS
 
-SERVICE = "service.py"
+SERVICE, README = "service.py", "README.md"
 BENTOS = Path("bentos")
 BASE, COMMON = BENTOS / "common/base", BENTOS / "common"
 CLEARED = ("BENTO", "PYTHON", "YATAI", "UV_", "PIP_")
@@ -80,6 +80,13 @@ def assemble(context: Path, task: str, kind: str, files: Mapping[str, Path], tex
     for name in (name for name in own if name.endswith(pages.PAGE)):
         text = pages.render(own[name].relative_to(BENTOS).as_posix(), templates, texts[SETTINGS])
         canonical.write_text(context / name, text)
+    canonical.write_text(context / README, readme(task, kind))
+
+
+def readme(task: str, kind: str) -> str:
+    """What BentoML shows of the Bento: what the task says of its service, then what its kind and all services have to say."""
+    files = [folder / README for folder in reversed(service_folders(task, kind))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
 
 
 def page_templates(task: str, kind: str) -> dict[str, Path]:
