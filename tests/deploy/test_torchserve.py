@@ -45,7 +45,7 @@ def trained(tmp_path_factory) -> Path:
         from bitbloom import tasks
 
         torch.manual_seed(1)
-        network = tasks.load("petals").build(target.model, dataset.meta)
+        network = tasks.model("petals").build(target.model, dataset.meta)
         state = {name: torch.randn_like(value) * 0.3 if value.ndim > 1 else value for name, value in network.state_dict().items()}
         target.models.mkdir(parents=True)
         save_file(state, target.models / "model.safetensors")

@@ -21,7 +21,7 @@ from bitbloom.tasks.captions import samples
 from bitbloom.training import inference
 from support import tiny_captions
 
-TASK = tasks.load("captions")
+TASK = tasks.model("captions")
 
 
 @pytest.fixture(scope="module")

@@ -228,7 +228,7 @@ def trained(target: Target) -> None:
     """A network of random weights and sharp answers in place of what training leaves."""
     meta = canonical.read_json(target.processed / "meta.json")
     torch.manual_seed(0)
-    network = tasks.load(target.task).build(target.model, meta, pretrained=False)
+    network = tasks.model(target.task).build(target.model, meta, pretrained=False)
     with torch.no_grad():
         network.get_submodule("model.classifier").weight *= 5
     target.models.mkdir(parents=True)
