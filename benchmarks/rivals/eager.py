@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bitbloom import schema, tasks
+from bitbloom import tasks
 from bitbloom.config.models import typed_model
 from bitbloom.core import canonical
 from bitbloom.export.classification import Calibrated

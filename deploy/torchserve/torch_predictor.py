@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from bitbloom import schema, tasks
+from bitbloom import tasks
 from bitbloom.config.models import typed_model
 from bitbloom.core import canonical
 from bitbloom.core.digests import file_digest

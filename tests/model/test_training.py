@@ -495,7 +495,7 @@ def test_the_stage_writes_a_network_that_evaluation_can_load_and_forgets_its_che
         "training.json",
         "ledger.jsonl",
     }
-    trained = inference.load(target)
+    trained = inference.load(target, tasks.model(target.task))
     assert trained.meta["classes"] == tiny.CLASSES
     assert trained.data_digest == digest(target.processed)
     assert trained.network(torch.zeros(1, 3, 16, 16)).shape == (1, 3)
