@@ -3,7 +3,7 @@
     python benchmarks/build.py [--runs 3] [--json results.json]
 
 Each run and each tool has a fresh clone of this checkout's commit, with this venv and empty caches. The target is one of your own
-photos at the size of `petals-tiny` (its 192 photos, imported), so that a photo can change. The stages are those of its `dvc.yaml`,
+photos at the size of `petals-tiny` (its 192 photos, imported), so that a photo can change. The stages are those of its `dvc.yaml`
 word for word: plain `dvc repro` reads it, and the Snakefile is written from it. Snakemake lists every photo as an input, as its
 users would; it compares times, and the content of small files. Our own time has more in it than theirs: the Bento is installed,
 the digests are written and the results summed up. Needs `make all TARGET=petals-tiny` and a network for Snakemake's own venv.

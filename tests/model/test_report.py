@@ -87,15 +87,11 @@ def fake_target():
     sections = {
         "task": "petals",
         "title": "Flowers <of> the test",
-        "source": Source(),
+        "source.kind": "folder",
         "numerics": Numerics(),
         "evaluate": Evaluate(bootstrap=50),
     }
     return Target("fake", sections)
-
-
-class Source:
-    kind = "folder"
 
 
 def write_report(folder):
