@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from bitbloom import schema
+from bitbloom.config import target
 from bitbloom.config.sections.train import Train
-from bitbloom.config.target import ALL, Target, params_path
+from bitbloom.config.target import Target, params_path
+from bitbloom.core import processes
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import composition, graph
-from bitbloom.pipeline.composition import target
 
 every_target = pytest.mark.parametrize("name", composition.targets())
 
@@ -30,7 +30,8 @@ def test_every_target_composes_and_its_params_file_is_current(name):
 
 @every_target
 def test_a_params_file_reads_back_as_the_tree_it_was_written_from(name):
-    assert composition.load(params_path(name), ALL) == composition.compose(name)
+    composed = composition.compose(name)
+    assert target.load(params_path(name)) == {key: OmegaConf.to_object(composed)[key] for key in composed}
 
 
 @every_target
@@ -108,12 +109,12 @@ def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
 def test_a_params_file_that_somebody_changed_is_checked_again(tmp_path, text, message):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(BitBloomError, match=message):
-        composition.load(tmp_path / "mine.yaml", ALL)
+        target.load(tmp_path / "mine.yaml")
 
 
 def test_a_missing_params_file_is_an_error_that_says_how_to_make_it(tmp_path):
     with pytest.raises(BitBloomError, match="run `make graph`"):
-        composition.load(tmp_path / "mine.yaml", ALL)
+        target.load(tmp_path / "mine.yaml")
 
 
 def test_a_stage_sees_the_sections_it_declared_and_no_others():
@@ -161,7 +162,7 @@ def test_a_stage_may_declare_one_key_of_a_section_and_sees_no_other():
 @given(st.lists(st.sampled_from(["a", "b", "c.x", "c.y", "c.z.t", "d"]), unique=True))
 def test_a_part_of_a_tree_has_the_keys_asked_for_and_no_other(keys):
     tree = {"a": 1, "b": None, "c": {"x": 2, "y": [3], "z": {"t": 4, "u": 5}}}
-    found = OmegaConf.create(composition.part(tree, keys))
+    found = OmegaConf.create(target.part(tree, keys))
     for key in ("a", "b", "c.x", "c.y", "c.z.t", "c.z.u"):
         wanted = OmegaConf.select(OmegaConf.create(tree), key) if key in keys else None
         assert OmegaConf.select(found, key) == wanted
@@ -178,16 +179,16 @@ def test_every_section_comes_as_its_type():
 
 def test_the_number_of_workers_is_asked_for_or_that_of_the_cores(monkeypatch):
     monkeypatch.setenv("WORKERS", "3")
-    assert target.workers() == 3
+    assert processes.workers() == 3
     monkeypatch.delenv("WORKERS")
-    assert target.workers() >= 1
+    assert processes.workers() >= 1
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_workers_that_are_no_positive_number_are_refused(monkeypatch, value):
     monkeypatch.setenv("WORKERS", value)
     with pytest.raises(BitBloomError, match="is not a positive integer"):
-        target.workers()
+        processes.workers()
 
 
 def test_the_module_prints_the_composed_tree():

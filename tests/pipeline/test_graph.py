@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbloom import schema
 from bitbloom.core import imports
 from bitbloom.pipeline import composition, graph
 from bitbloom.pipeline.composition import Config

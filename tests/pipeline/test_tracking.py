@@ -13,7 +13,7 @@ from PIL import Image
 from bitbloom.config.target import params_path
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import composition, tracking
+from bitbloom.pipeline import composition, graph, tracking
 from support import tiny
 
 NAME = "petals-tiny"
@@ -59,7 +59,7 @@ def write_lock(folder, md5="0" * 32, outs="1" * 32):
         "params": {"params/x.yaml": {"train": {"epochs": 3}}},
         "outs": [{"md5": outs}],
     }
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {f"train-{NAME}": entry}}))
+    canonical.write_text(folder / graph.lock(NAME), yaml.safe_dump({"schema": "2.0", "stages": {"train": entry}}))
 
 
 def test_the_run_id_follows_from_what_training_read_and_not_from_what_it_wrote(workspace):
