@@ -115,7 +115,7 @@ test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA
 
 .PHONY: lint
 lint: $(STATE)/venv-dev ## Check style, types and imports, and that generated files are current
-	@ruff format --check . && ruff check . && mypy && lint-imports && bitbloom graph --check
+	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo && bitbloom graph --check
 
 .PHONY: format
 format: $(STATE)/venv-dev ## Format the code

@@ -17,6 +17,7 @@ from bitbloom.config.sections.train import Train
 from bitbloom.config.target import Target, params_path
 from bitbloom.core import processes
 from bitbloom.core.errors import BitBloomError
+from bitbloom.data import sources
 from bitbloom.pipeline import composition, graph
 
 every_target = pytest.mark.parametrize("name", composition.targets())
@@ -30,8 +31,10 @@ def test_every_target_composes_and_its_params_file_is_current(name):
 
 @every_target
 def test_a_params_file_reads_back_as_the_tree_it_was_written_from(name):
-    composed = composition.compose(name)
-    assert target.load(params_path(name)) == {key: OmegaConf.to_object(composed)[key] for key in composed}
+    tree = composition.compose(name)
+    loaded, composed = target.load(params_path(name)), vars(OmegaConf.to_object(tree))
+    assert sources.configured(loaded["source"]) == composed.pop("source")
+    assert loaded == {**composed, "source": loaded["source"]}
 
 
 @every_target
@@ -97,19 +100,33 @@ def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "reads", "message"),
     [
-        ("task: petals\n", "source.kind is missing"),
-        ("task: petals\nsource: {kind: lake}\n", "'lake' is none of garden, folder, download"),
-        ("source: {kind: garden}\n", "no value for model, task"),
-        ("task: petals\nsource: {kind: garden}\ntrain: {epoch: 3}\n", "epoch"),
-        ("task: petals\nsource: {kind: garden}\ntrain: {epochs: many}\n", "Integer"),
+        ("task: petals\n", "source", "has no 'source': run `make graph`"),
+        ("source: {kind: garden}\n", "model", "has no 'model': run `make graph`"),
+        ("model: {kind: lake}\n", "model", "model.kind 'lake' is none of caption, image, text"),
+        ("train: {epoch: 3}\n", "train", "epoch"),
+        ("train: {epochs: many}\n", "train", "Integer"),
+        ("train: {epochs: many}\n", "train.epochs", "Integer"),
     ],
 )
-def test_a_params_file_that_somebody_changed_is_checked_again(tmp_path, text, message):
+def test_a_section_that_somebody_changed_is_checked_again_where_it_is_read(tmp_path, text, reads, message):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(BitBloomError, match=message):
-        target.load(tmp_path / "mine.yaml")
+        target.load(tmp_path / "mine.yaml", [reads])
+
+
+@pytest.mark.parametrize(
+    ("section", "message"), [({}, "source.kind 'None' is none of"), ({"kind": "lake"}, r"'lake' is none of .*garden")]
+)
+def test_a_source_that_is_none_of_the_folder_is_an_error_that_lists_them(section, message):
+    with pytest.raises(BitBloomError, match=message):
+        sources.configured(section)
+
+
+def test_a_mistake_in_a_section_that_is_not_read_is_no_concern_of_a_stage(tmp_path):
+    (tmp_path / "mine.yaml").write_text("task: petals\ntrain: {epochs: many}\n")
+    assert target.load(tmp_path / "mine.yaml", ["task"]) == {"task": "petals"}
 
 
 def test_a_missing_params_file_is_an_error_that_says_how_to_make_it(tmp_path):
@@ -172,7 +189,7 @@ def test_every_section_comes_as_its_type():
     mine = Target.load("petals-tiny")
     for name in ("gate", "prepare", "model", "augment", "train", "numerics", "evaluate", "export", "service"):
         assert type(getattr(mine, name)).__name__.lower() == {"model": "imagemodel"}.get(name, name)
-    assert mine.source.kind == "garden"
+    assert mine.source["kind"] == "garden"
     paths = (mine.raw, mine.manifest, mine.processed, mine.models, mine.reports, mine.external, mine.bento)
     assert all("petals-tiny" in str(path) and not path.is_absolute() for path in paths)
 

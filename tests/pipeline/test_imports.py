@@ -81,7 +81,7 @@ def test_a_file_outside_the_package_is_read_but_not_part_of_the_closure(tmp_path
 def test_what_a_module_imports_itself_is_neither_what_that_imports_nor_the_packages_around(tmp_path):
     package(tmp_path, a="from bitbloom.sub.b import x\n", sub="# package\n", sub__b="import bitbloom.c as c\nx = 1\n", c="")
     assert names(direct("bitbloom.a", tmp_path), tmp_path) == ["sub/b.py"]
-    with pytest.raises(BitBloomError, match="there is no module 'bitbloom.nowhere'"):
+    with pytest.raises(BitBloomError, match=r"there is no module .bitbloom\.nowhere."):
         direct("bitbloom.nowhere", tmp_path)
 
 

@@ -17,6 +17,8 @@ from bitbloom.pipeline import composition, graph, tracking
 from support import tiny
 
 NAME = "petals-tiny"
+CAPTIONS = composition.yaml_text(composition.compose("captions-tiny"))
+"""Parameters of a target whose model writes sentences."""
 EPOCHS = [
     {"epoch": 1, "step": 3, "train_loss": 1.0, "val_accuracy": 0.5},
     {"epoch": 2, "step": 6, "train_loss": 0.5, "val_accuracy": 0.75},
@@ -78,6 +80,7 @@ def test_a_target_that_was_never_trained_has_no_run(workspace):
 
 
 def test_sentences_are_logged_where_there_are_no_classes(workspace, monkeypatch):
+    canonical.write_text(workspace / params_path(NAME), CAPTIONS)
     tables = workspace / "reports" / NAME / "tables"
     answers = canonical.read_json(tables / "confusion.json")
     (tables / "confusion.json").unlink()
