@@ -114,7 +114,7 @@ test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA
 	@pytest -m realdata -rs
 
 .PHONY: lint
-lint: $(STATE)/venv-dev ## Check style, types and imports, and that generated files are current
+lint: $(STATE)/venv-dev ## Check style, types, imports and generated files
 	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo && bitbloom graph --check
 
 .PHONY: format

@@ -199,7 +199,7 @@ def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypat
         assert part in shown
     assert "data" not in shown.replace("petals-tiny", "")
     summary.show("petals", Path(), "train")
-    assert "make evaluate\n" in capsys.readouterr().out
+    assert "make evaluate TARGET=petals\n" in capsys.readouterr().out
 
 
 @pytest.fixture
