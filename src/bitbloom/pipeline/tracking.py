@@ -79,10 +79,11 @@ def _is_logged(target: str, workspace: Path) -> bool:
 
 def run_id(target: str, workspace: Path) -> str:
     """16 hexadecimal digits of the dependencies and parameters that dvc.lock has for the target's training."""
-    lock = yaml.safe_load((workspace / graph.lock(target)).read_text(encoding="utf-8"))
-    if "train" not in lock["stages"]:
+    lock = workspace / graph.lock(target)
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
+    if "train" not in stages:
         raise BitBloomError(f"target '{target}' was never trained here: make train TARGET={target}")
-    entry = lock["stages"]["train"]
+    entry = stages["train"]
     inputs = {key: entry.get(key) for key in ("cmd", "deps", "params")}
     return hashlib.sha256(canonical.json_text(inputs).encode()).hexdigest()[:16]
 
