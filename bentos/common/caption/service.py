@@ -1,4 +1,4 @@
-"""The service of a task with a model of kind `caption` that has none of its own: a photo in, sentences out; a sentence in, photos out."""
+"""A service for a model of kind `caption` whose task has none of its own: a photo → sentences, a sentence → photos."""
 
 from pathlib import Path
 
