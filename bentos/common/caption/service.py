@@ -1,4 +1,4 @@
-"""The service of a task with a model of kind `caption` that has none of its own: a photo in, sentences out; a sentence in, photos out."""
+"""The service of a task with a model of kind `caption` that has none of its own: photos and sentences in, the other out."""
 
 from pathlib import Path
 
