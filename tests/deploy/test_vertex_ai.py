@@ -75,8 +75,9 @@ esac
 
 
 CLAIM = '{"claimed": "digests"}'
+LOCK = "pipelines/petals/dvc.lock"
 BUILT = {
-    "dvc.lock": "stages: {}\n",
+    LOCK: "stages: {}\n",
     "models/petals/config.json": "{}",
     "models/petals/model.safetensors": "weights",
     "data/raw.txt": "no model",
@@ -130,7 +131,7 @@ def test_what_was_built_and_what_was_claimed_are_uploaded_as_they_are(desk, tmp_
     desk.run(STARTUP, names=machine(desk, tmp_path))
     bucket = tmp_path / "bucket"
     assert (bucket / "claimed.json").read_text() == CLAIM
-    assert (bucket / "built-dvc.lock").read_text() == BUILT["dvc.lock"]
+    assert (bucket / "built-dvc.lock").read_text() == BUILT[LOCK]
     models = sorted(name for name in BUILT if name.startswith("models/"))
     lines = [f"{hashlib.sha256(BUILT[name].encode()).hexdigest()}  .bitbloom/verify/petals/{name}" for name in models]
     assert (bucket / "built.sha256").read_text().splitlines() == lines

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from browser import Browser, chromium
+
+from support.browser import Browser, chromium
 
 pytestmark = pytest.mark.browser
 
