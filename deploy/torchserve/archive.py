@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from bitbloom import tasks
 from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
@@ -29,10 +30,10 @@ def lay_out(name: str, folder: Path) -> None:
         raise BitBloomError(f"{weights} is missing: make train TARGET={name}")
     shutil.copyfile(weights, folder / weights.name)
     shutil.copyfile(target.models / "config.json", folder / "config.json")
-    temperature = calibration.temperature(inference.load(target))
+    temperature = calibration.temperature(inference.load(target, tasks.model(target.task)))
     canonical.write_json(folder / "serving.json", {"temperature": temperature, "max_pixels": target.service.max_pixels})
     shutil.copyfile(HERE / "torch_predictor.py", folder / "torch_predictor.py")
-    for path in closure([HERE / "torch_predictor.py", f"bitbloom.tasks.{target.task}"]):
+    for path in closure([HERE / "torch_predictor.py", f"{tasks.__name__}.{target.task}.model"]):
         place = folder / path.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from bitbloom import schema, tasks
+from bitbloom import tasks
 from bitbloom.config.models import typed_model
 from bitbloom.core import canonical
 from bitbloom.core.digests import file_digest
@@ -34,7 +34,7 @@ class TorchPredictor(Predictor):
         """The network of a folder with weights, config.json, and serving.json: the temperature, and the limit on pixels."""
         config, serving = canonical.read_json(folder / CONFIG), canonical.read_json(folder / SERVING)
         model: Any = typed_model(config["model"])
-        trained = tasks.load(config["task"]).build(model, config["meta"], pretrained=False)
+        trained = tasks.model(config["task"]).build(model, config["meta"], pretrained=False)
         trained.load_state_dict(load_file(folder / WEIGHTS))
         whole = nn.Sequential(
             Preprocess(model.image_size, model.mean, model.std), trained, Calibrated(serving["temperature"])

@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bitbloom import tasks
 from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.core.digests import file_digest
@@ -42,10 +43,8 @@ def trained(tmp_path_factory) -> Path:
     with contextlib.chdir(folder):
         target = Target.load("petals-tiny")
         dataset = inference.open_dataset(target, target.model)
-        from bitbloom import tasks
-
         torch.manual_seed(1)
-        network = tasks.load("petals").build(target.model, dataset.meta)
+        network = tasks.model("petals").build(target.model, dataset.meta)
         state = {name: torch.randn_like(value) * 0.3 if value.ndim > 1 else value for name, value in network.state_dict().items()}
         target.models.mkdir(parents=True)
         save_file(state, target.models / "model.safetensors")
@@ -59,7 +58,7 @@ def trained(tmp_path_factory) -> Path:
 def expected(folder: Path, sent: bytes) -> dict[str, float]:
     """Class → probability, by the module that is exported."""
     with contextlib.chdir(folder):
-        network = inference.load(Target.load("petals-tiny"))
+        network = inference.load(Target.load("petals-tiny"), tasks.model("petals"))
     with contextlib.chdir(folder), torch.no_grad():
         image = imaging.square(sent, int(network.meta["image_size"]))
         probabilities, _ = petals.graph(network).module(torch.from_numpy(image[None]))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbloom.ci import github
+from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
 
 BRANCH = "ci-pictures"
@@ -153,6 +154,7 @@ def _earlier(repository: str, number: int, mark: str) -> int | None:
 def main() -> None:
     """Entry point."""
     try:
+        checkout.require()
         print(post(Path(sys.argv[1])))
     except BitBloomError as error:
         sys.exit(f"error: {error}")

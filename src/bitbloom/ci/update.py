@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from bitbloom.ci import github, markdown
+from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
 
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-serve.lock", "requirements-cuda.lock")
@@ -107,6 +108,7 @@ def _git(*arguments: str) -> str:
 def main() -> None:
     """Entry point of the job with rights."""
     try:
+        checkout.require()
         print(propose(Path(sys.argv[2])) if sys.argv[1] == "propose" else sys.exit("error: only `propose FOLDER`"))
     except BitBloomError as error:
         sys.exit(f"error: {error}")

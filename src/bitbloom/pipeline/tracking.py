@@ -18,7 +18,7 @@ import yaml
 
 from bitbloom.config.models import typed_model
 from bitbloom.config.target import params_path
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.digests import digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
@@ -137,4 +137,5 @@ def _log_model(run: Any, target: str, workspace: Path) -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     log(sys.argv[1], Path(sys.argv[2]))
