@@ -237,7 +237,7 @@ def test_a_new_key_of_a_kind_of_model_concerns_no_target_of_another_kind(kind, t
     for name in composition.targets():
         read = [stage for stage, found in inputs(name).items() if module in found]
         if composition.compose(name).task == task:
-            assert {"train", "evaluate", "export"} <= set(read), name
+            assert {"train", "evaluate", "export", "package"} <= set(read), name
             assert not {"ingest", "validate"} & set(read), name
         if composition.compose(name).task == others:
             assert read == [], name

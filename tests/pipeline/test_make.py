@@ -213,6 +213,7 @@ def test_a_deleted_output_makes_it_ask_again(built, output):
         "conf/train/scratch.yaml",
         "params/petals-tiny.yaml",
         "pipelines/petals-tiny/dvc.yaml",
+        "src/bitbloom/pipeline/graph.py",
         "expectations/petals.json",
         str(service_file("petals", "image")),
         "requirements-serve.lock",

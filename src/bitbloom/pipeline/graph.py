@@ -222,7 +222,7 @@ def by_name(stage: str, tree: Any) -> list[str]:
     found = [f"bitbloom.config.sections.{section}" for section in sorted(known)]
     parts = declared(stage, "PARTS")
     found += [f"bitbloom.tasks.{tree.task}.{part}" for part in parts]
-    if "model" in parts:
+    if "model" in {*parts, *(key.partition(".")[0] for key in reads)}:
         found.append(f"bitbloom.config.models.{tree.model.kind}")
     return [*found, f"bitbloom.data.sources.{tree.source.kind}"] if "source" in reads else found
 
@@ -275,6 +275,7 @@ def make_text(target: str, graph: Sequence[Stage]) -> str:
             {file for stage in needed for path in stage.inputs if not is_made(path, outputs) for file in _with_files(path)}
         )
         inputs += [
+            "src/bitbloom/pipeline/graph.py",
             "weights.lock",
             params_path(target).as_posix(),
             (pipeline(target) / "dvc.yaml").as_posix(),

@@ -52,13 +52,13 @@ def check(target: str) -> None:
             done = run(cell, stage, trace)
             undeclared = sorted(set(asked_for(trace, cell, Path.cwd())))
             if undeclared:
-                raise BitBloomError(f"{stage.name} asked for what it does not declare: {', '.join(undeclared)}")
+                raise BitBloomError(f"{stage.stage} of {target} asked for what it does not declare: {', '.join(undeclared)}")
             if done.returncode:
-                raise BitBloomError(f"{stage.name} failed in its cell:\n{_tail(done.stdout)}")
+                raise BitBloomError(f"{stage.stage} of {target} failed in its cell:\n{_tail(done.stdout)}")
             different = [path for path in (*stage.outputs, *stage.metrics) if digest(cell / path) != claimed[path]["sha256"]]
             if different:
-                raise BitBloomError(f"{stage.name} gave other bytes in its cell: {', '.join(different)}")
-        console.print(f"{stage.name}: {len(stage.inputs)} declared inputs, nothing else asked for, the claimed bytes")
+                raise BitBloomError(f"{stage.stage} of {target} gave other bytes in its cell: {', '.join(different)}")
+        console.print(f"{stage.stage}: {len(stage.inputs)} declared inputs, nothing else asked for, the claimed bytes")
 
 
 def furnish(cell: Path, stage: graph.Stage) -> None:
