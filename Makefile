@@ -270,12 +270,16 @@ deploy-torchserve: ## Serve dist/TARGET.mar with TorchServe (archived upstream; 
 workflows-check: $(STATE)/workflows-venv ## Hold .github/ against GitHub's schema, zizmor and actionlint
 	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yaml
+	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(STATE)/workflows-venv/bin/zizmor --offline --quiet --no-progress --min-severity medium .github
 	@$(STATE)/workflows-venv/bin/actionlint -shellcheck= -pyflakes= && echo "actionlint finds nothing"
 
 .PHONY: audit
-audit: $(STATE)/venv-dev $(STATE)/workflows-venv ## Known vulnerabilities (asks a database over the network) and licences of the lock
-	@bitbloom ci audit $(FINDINGS)/audit
+audit: $(STATE)/venv-dev $(STATE)/workflows-venv ## Known vulnerabilities (asks a database over the network) and licences of the locks
+	@sed -nE 's/^([A-Za-z0-9._-]+)[^=]*==([^ +]+).*/\1==\2/p' requirements.lock requirements-serve.lock | sort -u > $(STATE)/audited.txt
+	@$(STATE)/workflows-venv/bin/pip-licenses --summary --packages $$(sed 's/==.*//' $(STATE)/audited.txt); licences=$$?; \
+		$(STATE)/workflows-venv/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement $(STATE)/audited.txt && exit $$licences
 
 .PHONY: hooks
 hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into this clone
@@ -296,21 +300,20 @@ ci-data: $(STATE)/venv-dev ## The gate on what changed since BASE (origin/main),
 	@xargs -d '\n' bitbloom ci data $(FINDINGS)/data < $(STATE)/changed.txt
 
 .PHONY: ci-changed-targets
-ci-changed-targets: $(STATE)/venv-dev ## Targets whose records in dvc.lock differ from BASE's, as a line for $$GITHUB_OUTPUT
-	@git show '$(BASE):dvc.lock' > $(STATE)/base.lock
-	@targets=$$(bitbloom ci changed-targets $(STATE)/base.lock) && echo "targets=$$targets" | tee -a $${GITHUB_OUTPUT:-/dev/null}
-
-.PHONY: ci-collect
-ci-collect: $(call stamp,evaluate) ## Build TARGET up to its metrics, and put aside what ci-model compares
-	@bitbloom ci collect $(TARGET) $(FINDINGS)/collected
+ci-changed-targets: ## Targets whose dvc.lock differs from BASE's, as a line for $$GITHUB_OUTPUT (needs jq and no venv)
+	@git diff --name-only --diff-filter=d '$(BASE)...HEAD' -- 'pipelines/*/dvc.lock' | cut -d / -f 2 \
+		| jq -nRr '"targets=" + ([inputs] | tojson)' | tee -a "$${GITHUB_OUTPUT:-/dev/null}"
 
 .PHONY: ci-model
-ci-model: $(STATE)/venv-dev ## Metrics, curves and digests of .bitbloom/ci/head beside those of .bitbloom/ci/base
-	@bitbloom ci model $(FINDINGS)/base $(FINDINGS)/head $(FINDINGS)/model
+ci-model: $(call stamp,evaluate) ## TARGET beside BASE's (origin/main), which is built too: params, metrics, outputs, plots, by DVC
+	@MAKE='$(MAKE)' sh scripts/ci_model.sh '$(BASE)' '$(TARGET)' $(FINDINGS)/model
 
 .PHONY: ci-comment
-ci-comment: ## Put .bitbloom/ci/comment on the pull request of the run that GITHUB_EVENT_PATH tells of; needs no venv
-	@PYTHONPATH=src $(PYTHON) -m bitbloom.ci.comment $(FINDINGS)/comment
+ci-comment: ## Make text of .bitbloom/ci/comment, and find the pull request that it is for (needs gh and jq, and no venv)
+	@python3 src/bitbloom/ci/comment.py $(FINDINGS)/comment $(FINDINGS)/said.md
+	@printf '\nOf %s. Pictures and plots: [artifacts of the run](%s).\n' "$$HEAD_SHA" "$$RUN_URL" >> $(FINDINGS)/said.md
+	@found=$$(gh api --method GET "repos/$$GITHUB_REPOSITORY/pulls" -f state=open -f "head=$$HEAD") && echo "$$found" \
+		| jq -r --arg sha "$$HEAD_SHA" '.[] | select(.head.sha == $$sha) | "number=\(.number)"' | tee -a "$$GITHUB_OUTPUT"
 
 .PHONY: ci-record
 ci-record: $(STATE)/venv-$(ACCEL) ## Write down the digests of what `make verify` built, and the CPU
@@ -349,14 +352,21 @@ ci-deploy: ## Deploy what ci-push pushed to Cloud Run (REGISTRY, PROJECT, REGION
 		TARGET=$(TARGET) IMAGE="$(REGISTRY)/$${image##*/}" sh deploy/cloud-run/deploy.sh
 
 .PHONY: ci-update
-ci-update: $(STATE)/venv-dev ## Resolve the newest lock, build UPDATED with it, and write patch and report to .bitbloom/ci/update
+# What an update may change, and nothing else of it is taken.
+updated = requirements*.lock */requirements.lock pipelines/*/dvc.lock digests/*.json
+ci-update: $(STATE)/venv-dev ## Resolve the newest locks, build UPDATED with them, and write patch and report to .bitbloom/ci/update
 	@UPGRADE=1 sh scripts/lock.sh
 	@git diff --quiet -- requirements.lock || for target in $(UPDATED); do $(MAKE) all TARGET=$$target || exit 1; done
-	@bitbloom ci update $(FINDINGS)/update
+	@mkdir -p $(FINDINGS)/update && git diff --binary HEAD -- $(updated:%='%') > $(FINDINGS)/update/update.patch
+	@{ printf 'Versions:\n\n```diff\n'; git diff -U0 HEAD -- '*requirements*.lock' | grep -E '^([+]{3} |[-+][A-Za-z0-9].*==)' | tr -d '\\'; \
+		printf '```\n\nOutputs with other bytes:\n\n```text\n'; git diff --stat HEAD -- digests; echo '```'; } > $(FINDINGS)/update/comment.md
 
-.PHONY: ci-propose
-ci-propose: ## Push .bitbloom/ci/update as a branch and open its pull request; needs no venv
-	@PYTHONPATH=src $(PYTHON) -m bitbloom.ci.update propose $(FINDINGS)/update
+.PHONY: ci-take-update
+ci-take-update: ## Apply the patch of .bitbloom/ci/update as far as an update may change files, and write what it says (needs no venv)
+	@[ ! -s $(FINDINGS)/update/update.patch ] || git apply --index $(updated:%='--include=%') $(FINDINGS)/update/update.patch
+	@if git diff --cached --raw | grep -vE '^:[0-7]{6} (100644|000000) '; then echo 'error: more than a plain file' >&2; exit 1; fi
+	@git reset --quiet
+	@python3 src/bitbloom/ci/comment.py $(FINDINGS)/update $(FINDINGS)/said.md
 
 $(STATE)/workflows-venv: $(STATE)/venv-dev .github/requirements.lock
 	@sh deploy/venv.sh .github/requirements.lock $@ && touch $@
