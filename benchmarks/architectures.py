@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom import build, canonical
+from bitbloom.core import canonical
+from bitbloom.pipeline import build
 
 CASES = {"vision transformer": (), "traditional CNN": ("model=cnn",)}
 

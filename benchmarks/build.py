@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bitbloom import build, canonical, graph
+from bitbloom.core import canonical
+from bitbloom.pipeline import build, graph
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = Path(".bitbloom/snakemake-venv")
@@ -76,7 +77,7 @@ TOOLS = (
 
 def source_line(place: Path, _tool: Tool) -> None:
     """A comment more in a module that only the report imports."""
-    with (place / "src/bitbloom/report/style.py").open("a", encoding="utf-8") as stream:
+    with (place / "src/bitbloom/evaluation/report/style.py").open("a", encoding="utf-8") as stream:
         stream.write("# a comment\n")
 
 

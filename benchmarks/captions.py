@@ -17,8 +17,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom import build, canonical, external
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build, external
 
 TARGET = "captions-folder"
 PLACE = "data/external/bench-captions"

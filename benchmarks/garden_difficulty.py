@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bitbloom.sources import garden
+from bitbloom.data.sources import garden
 
 Features = NDArray[np.float64]
 Pictures = NDArray[np.uint8]  # (image, row, column, channel)

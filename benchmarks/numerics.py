@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from bitbloom import canonical
+from bitbloom.core import canonical
 from bitbloom.numerics import pins
 
 TARGET = "petals"
@@ -59,9 +59,9 @@ def trainer(steps: int) -> dict[str, float]:
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     from bitbloom import tasks
-    from bitbloom.dataset import Dataset
+    from bitbloom.config.target import Target
+    from bitbloom.data.dataset import Dataset
     from bitbloom.models.preprocess import Preprocess
-    from bitbloom.target import Target
 
     target = Target.load(TARGET)
     data, config = Dataset.open(target.processed), target.augment
@@ -118,9 +118,9 @@ def plain(steps: int) -> dict[str, float]:
     import torch
 
     from bitbloom import tasks
-    from bitbloom.dataset import Dataset
-    from bitbloom.schema import Augment
-    from bitbloom.target import Target
+    from bitbloom.config.sections.augment import Augment
+    from bitbloom.config.target import Target
+    from bitbloom.data.dataset import Dataset
 
     target = Target.load(TARGET)
     data, task = Dataset.open(target.processed), tasks.load(target.task)
@@ -139,8 +139,8 @@ def plain(steps: int) -> dict[str, float]:
 
 def ours(steps: int) -> dict[str, float]:
     """Images a second of our loop, and the part of a step that the ledger and the ordered reduction take."""
-    from bitbloom.schema import Numerics
-    from bitbloom.target import Target
+    from bitbloom.config.sections.numerics import Numerics
+    from bitbloom.config.target import Target
     from bitbloom.training import workers
 
     target = Target.load(TARGET)
@@ -157,7 +157,7 @@ def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
     import torch.distributed as dist
 
     from bitbloom import numerics, tasks
-    from bitbloom.dataset import Dataset
+    from bitbloom.data.dataset import Dataset
     from bitbloom.training import loop
 
     pins.pin_torch()
@@ -196,7 +196,7 @@ def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
 
 def decoding(target: Any) -> float:
     """Seconds that `prepare` takes to read, decode and square a photo."""
-    from bitbloom import imaging
+    from bitbloom.data import imaging
 
     files = sorted(target.raw.rglob("*.jpg"))[:DECODED]
     start = time.perf_counter()

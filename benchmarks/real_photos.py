@@ -17,8 +17,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom import build, canonical, external
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build, external
 
 TARGET = "petals-folder"
 RANDOM = ("model=vit-conv", "augment=strong", "train=scratch-long", "prepare.image_size=112")

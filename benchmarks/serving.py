@@ -34,8 +34,9 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom import build, canonical
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build
 from bitbloom.serving.predictor import Predictor
 
 RIVALS = Path(__file__).resolve().parent / "rivals"

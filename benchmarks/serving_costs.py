@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from starlette.requests import Request
 
-from bitbloom import canonical, imaging
+from bitbloom.core import canonical
+from bitbloom.data import imaging
 from bitbloom.serving.forms import only_file
 from bitbloom.serving.predictor import Predictor
 

@@ -26,7 +26,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom import canonical, config
+from bitbloom.core import canonical
+from bitbloom.pipeline import composition
 from serving import Row, ask, ours, running
 
 CLIENTS = 64
@@ -174,7 +175,7 @@ class Soak:
 def soak(seconds: int) -> Soak:
     """Soak, flood, and see whether it is as before."""
     photos = sorted(Path("data/raw/petals").rglob("*.jpg"))[::12]
-    admitted = int(config.compose("petals").service.max_requests)
+    admitted = int(composition.compose("petals").service.max_requests)
     with running(ours()) as url:
         ask(url, CLIENTS, WARM_SECONDS, photos)
         with Watch(lambda: memory(url), EVERY) as watched:

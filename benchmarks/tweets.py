@@ -29,10 +29,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from bitbloom import build, canonical, external, texts
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import texts
+from bitbloom.data.sources import tweets_csv
+from bitbloom.pipeline import build, external
 from bitbloom.serving import store
-from bitbloom.sources import tweets_csv
 
 TARGET = "tweets-kaggle"
 PLACE = "data/external/bench-tweets"

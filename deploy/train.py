@@ -20,7 +20,6 @@ them with `digests/` and copies them to OUTPUT.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -29,17 +28,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitbloom import canonical, config
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import file_digest
-from bitbloom.schema import Numerics
-from bitbloom.target import Target, params_path
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.target import Target, params_path
+from bitbloom.core import canonical, cpu
+from bitbloom.core.digests import file_digest
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import composition
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = ("conf", "expectations", "requirements.lock", "requirements-cuda.lock", "weights.lock", "digests", "data/external")
 """What stages read by its path in the repository."""
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""What a container may use of its cores: microseconds in so many microseconds, or `max`."""
 STAGES = ("ingest", "validate", "prepare")
 
 
@@ -91,13 +89,6 @@ def processes(machines: int, numerics: Numerics, most: int) -> int:
     return 1 << (min(most, numerics.micro_batches // machines).bit_length() - 1)
 
 
-def cores(quota: Path = QUOTA) -> int:
-    """Cores for this process: a container's quota leaves the affinity alone, and more workers than it pays for wait in turn."""
-    allowed = len(os.sched_getaffinity(0))
-    share, period = quota.read_text().split() if quota.is_file() else ("max", "1")
-    return allowed if share == "max" else min(allowed, math.ceil(int(share) / int(period)))
-
-
 def command(at: Place, workers: int, target: str) -> list[str]:
     """What trains on this machine."""
     stage = ["-m", "bitbloom.stages.train", target]
@@ -117,7 +108,7 @@ def lay_out(workspace: Path, target: str, overrides: list[str]) -> None:
         if (REPOSITORY / name).exists() and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(REPOSITORY / name)
-    canonical.write_text(params_path(target), config.yaml_text(config.compose(target, overrides)))
+    canonical.write_text(params_path(target), composition.yaml_text(composition.compose(target, overrides)))
 
 
 def prepare(target: str, processed: str) -> None:
@@ -155,7 +146,7 @@ def main(environment: Mapping[str, str]) -> None:
     at = place(environment)
     lay_out(Path(environment.get("WORKSPACE", "/tmp/bitbloom")), target, overrides)  # noqa: S108 -- the one place an image may write
     numerics = Target.load(target, ["numerics"]).numerics
-    workers = processes(at.machines, numerics, int(environment.get("WORKERS") or cores()))
+    workers = processes(at.machines, numerics, int(environment.get("WORKERS") or cpu.cores()))
     prepare(target, environment.get("PROCESSED", ""))
     print(f"machine {at.rank + 1} of {at.machines}, {workers} workers each", flush=True)
     subprocess.run(command(at, workers, target), check=True, env={**os.environ, "WORKERS": str(workers)})

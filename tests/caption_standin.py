@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from bitbloom.config.sections.service import Service
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from bitbloom.provenance import archive
-from bitbloom.schema import Service
-from bitbloom.serving import build, model_files
-from bitbloom.vocabulary import END, SPECIAL
+from bitbloom.data.vocabulary import END, SPECIAL
+from bitbloom.serving import archive, build, model_files
 from standin import REPOSITORY, Served, installed
 
 SIDE, LENGTH = 16, 8

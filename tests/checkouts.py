@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bitbloom import graph
+from bitbloom.pipeline import graph
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = "TARGET=petals-tiny"

@@ -25,12 +25,13 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
-from bitbloom.provenance.digests import file_digest
-from bitbloom.schema import Numerics, Service
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.sections.service import Service
+from bitbloom.config.target import Target
+from bitbloom.core.digests import file_digest
 from bitbloom.serving import build
 from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import package
-from bitbloom.target import Target
 
 REPOSITORY = Path(__file__).parents[1]
 SIDE, GRID = 24, 4

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from bitbloom.config.sections.service import Service
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from bitbloom.schema import Service
 from bitbloom.stages import package
 from standin import Served, installed, make_target, times_their_number, write_surroundings
 

@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from bitbloom.config.models.image import ImageModel
+from bitbloom.config.sections.augment import Augment
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.sections.train import Train
 from safetensors.torch import save_file
 
-from bitbloom import canonical, config, tasks
-from bitbloom.dataset import Dataset
+from bitbloom import tasks
+from bitbloom.core import canonical
+from bitbloom.data.dataset import Dataset
 from bitbloom.models import classifier
-from bitbloom.schema import Augment, ImageModel, Numerics, Train
+from bitbloom.pipeline import composition
 from bitbloom.training import loop, workers
 
 REPOSITORY = Path(__file__).parents[1]
@@ -76,9 +81,9 @@ OVERRIDES = (
 
 def write_workspace(folder: Path, overrides: Sequence[str] = ()) -> Path:
     """Where the train stage of target `petals-tiny` can run: its parameters, its processed data and the locks."""
-    tree = config.compose("petals-tiny", (*OVERRIDES, *overrides))
+    tree = composition.compose("petals-tiny", (*OVERRIDES, *overrides))
     (folder / "params").mkdir(parents=True)
-    (folder / "params/petals-tiny.yaml").write_text(config.yaml_text(tree), encoding="utf-8")
+    (folder / "params/petals-tiny.yaml").write_text(composition.yaml_text(tree), encoding="utf-8")
     for lock in ("requirements.lock", "weights.lock"):
         shutil.copyfile(REPOSITORY / lock, folder / lock)
     dataset(side=STORED).save(folder / "data/processed/petals-tiny")

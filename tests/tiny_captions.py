@@ -14,11 +14,19 @@ import torch
 from safetensors.torch import save_file
 
 import tiny
-from bitbloom import canonical, tasks
-from bitbloom.dataset import Dataset
-from bitbloom.samples import captions as samples
-from bitbloom.schema import Augment, CaptionModel, Export, ImageModel, Numerics, Prepare, TextModel, Train, Writer
-from bitbloom.target import Target
+from bitbloom import tasks
+from bitbloom.config.models.caption import CaptionModel, Writer
+from bitbloom.config.models.image import ImageModel
+from bitbloom.config.models.text import TextModel
+from bitbloom.config.sections.augment import Augment
+from bitbloom.config.sections.export import Export
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.sections.prepare import Prepare
+from bitbloom.config.sections.train import Train
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.data.dataset import Dataset
+from bitbloom.tasks.captions import samples
 from bitbloom.training import loop, workers
 
 SAYING = {

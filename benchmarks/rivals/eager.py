@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bitbloom.config.models import typed_model
 from PIL import Image
 
-from bitbloom import canonical, schema, tasks
-from bitbloom.exporters.classification import Calibrated
+from bitbloom import schema, tasks
+from bitbloom.core import canonical
+from bitbloom.export.classification import Calibrated
 from bitbloom.models.preprocess import Preprocess
 
 
@@ -22,7 +24,7 @@ class Eager:
 
         folder = Path(__file__).resolve().parents[2] / "models/petals"
         trained = canonical.read_json(folder / "config.json")
-        model = schema.model(trained["model"])
+        model = typed_model(trained["model"])
         network = tasks.load("petals").build(model, trained["meta"], pretrained=False)
         network.load_state_dict(load_file(folder / "model.safetensors"))
         network.get_submodule("model").set_attn_implementation("sdpa")  # as transformers would by itself; ours is for training

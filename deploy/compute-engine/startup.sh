@@ -42,7 +42,7 @@ grep -m1 'model name' /proc/cpuinfo > "$work/cpu.txt" || true
 gcloud storage cp "$work/cpu.txt" "$to/cpu.txt"
 # What was claimed, and the record of what was built: equal lines are equal bytes.
 gcloud storage cp "digests/$target.json" "$to/claimed.json"
-built=.bitbloom/verify/$target/dvc.lock
+built=.bitbloom/verify/$target/pipelines/$target/dvc.lock
 [ ! -f "$built" ] || gcloud storage cp "$built" "$to/built-dvc.lock"
 find ".bitbloom/verify/$target" -path '*/models/*' -type f -exec sha256sum {} + | sort -k2 > "$work/built.sha256" || true
 gcloud storage cp "$work/built.sha256" "$to/built.sha256"

@@ -9,10 +9,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from bitbloom import calibration, canonical, inference
-from bitbloom.errors import BitBloomError
-from bitbloom.imports import ROOT, closure
-from bitbloom.target import Target
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.core.imports import ROOT, closure
+from bitbloom.evaluation import calibration
+from bitbloom.training import inference
 
 HERE = Path(__file__).resolve().parent
 

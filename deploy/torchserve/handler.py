@@ -11,7 +11,7 @@ from typing import Any
 from torch_predictor import TorchPredictor
 from ts.utils.util import PredictionException
 
-from bitbloom.errors import UnreadableImage
+from bitbloom.core.errors import UnreadableImage
 
 
 class Handler:

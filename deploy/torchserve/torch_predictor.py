@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from bitbloom.config.models import typed_model
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from bitbloom import canonical, schema, tasks
-from bitbloom.exporters.classification import Calibrated
+from bitbloom import schema, tasks
+from bitbloom.core import canonical
+from bitbloom.core.digests import file_digest
+from bitbloom.export.classification import Calibrated
 from bitbloom.models.preprocess import Preprocess
-from bitbloom.provenance.digests import file_digest
 from bitbloom.serving.predictor import Predictor
 
 WEIGHTS, CONFIG, SERVING = "model.safetensors", "config.json", "serving.json"
@@ -31,7 +33,7 @@ class TorchPredictor(Predictor):
     def load(cls, folder: Path) -> TorchPredictor:
         """The network of a folder with weights, config.json, and serving.json: the temperature, and the limit on pixels."""
         config, serving = canonical.read_json(folder / CONFIG), canonical.read_json(folder / SERVING)
-        model: Any = schema.model(config["model"])
+        model: Any = typed_model(config["model"])
         trained = tasks.load(config["task"]).build(model, config["meta"], pretrained=False)
         trained.load_state_dict(load_file(folder / WEIGHTS))
         whole = nn.Sequential(

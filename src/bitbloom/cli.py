@@ -17,7 +17,7 @@ import typer
 
 from bitbloom import stages
 from bitbloom.ci import commands as ci_commands
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="One commit, one set of bytes."
@@ -51,8 +51,8 @@ def build(
     where: Annotated[Path | None, typer.Option(help="A file to write the workspace's path to, when all is done.")] = None,
 ) -> None:
     """Build a target with DVC, then install its Bento, record its digests, track it, and sum up."""
-    from bitbloom import build as front_door
-    from bitbloom import canonical
+    from bitbloom.core import canonical
+    from bitbloom.pipeline import build as front_door
 
     workspace = front_door.build(target, until, overrides or ())
     _finish(target, workspace, until, claimed=not overrides)
@@ -61,17 +61,23 @@ def build(
 
 
 @app.command("build-all")
-def build_all(targets: Annotated[list[str], typer.Argument(help="Names of targets: `bitbloom targets` lists them.")]) -> None:
+def build_all(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="Names of targets; all embedded ones, but not the tiny ones of the tests.")
+    ] = None,
+) -> None:
     """Build several targets, what is not training side by side, and finish each as `build` does."""
-    from bitbloom import build as front_door
+    from bitbloom.pipeline import build as front_door
+    from bitbloom.pipeline import composition as configuration
 
+    targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
     front_door.build_all(targets)
     for target in targets:
         _finish(target, Path(), "all", claimed=True)
 
 
 def _finish(target: str, workspace: Path, until: str, claimed: bool) -> None:
-    from bitbloom import claim, summary, tracking
+    from bitbloom.pipeline import claim, summary, tracking
     from bitbloom.serving import store
 
     if until in ("all", "package"):
@@ -106,14 +112,14 @@ def predict(
     ] = None,
 ) -> None:
     """Print one JSON object a photo or a row of text, in order; exit code 1 when one of them has no answer."""
-    from bitbloom import config as configuration
+    from bitbloom.pipeline import composition as configuration
     from bitbloom.serving.files import answers_of, predict_files, print_answers
 
     if variant and (model or workspace != Path()):
         raise BitBloomError("--variant names the file itself, in this folder: leave --model and --workspace out")
     if variant:
+        from bitbloom.core.digests import file_digest
         from bitbloom.optimise import variants
-        from bitbloom.provenance.digests import file_digest
 
         session, file = variants.session(target, variant)
         sys.exit(print_answers(answers_of(session, file_digest(file), file, files), sys.stdout))
@@ -129,7 +135,7 @@ def ask(
     files: Annotated[list[Path], typer.Argument(help="As for `predict`.")],
 ) -> None:
     """Ask a running service what `predict` asks a model here; its token, if it wants one, in BITBLOOM_TOKEN."""
-    from bitbloom.client import Client
+    from bitbloom.serving.client import Client
     from bitbloom.serving.files import print_answers
 
     with Client(url) as service:
@@ -142,7 +148,7 @@ def submission(
     file: Annotated[Path | None, typer.Argument(help="Rows without labels, CSV; else the test.csv that was imported.")] = None,
 ) -> None:
     """Write a competition's submission CSV: id and target of every row, by the exported model."""
-    from bitbloom import submission as competition
+    from bitbloom.pipeline import submission as competition
 
     print(competition.write(target, file))
 
@@ -155,11 +161,11 @@ def optimise(
     turns: Annotated[int, typer.Option(help="How often each variant is timed.", min=1)] = 12,
 ) -> None:
     """Build a classifier up to `export`, make int8, bf16, compiled and pruned forms of it, and measure what each is worth."""
-    from bitbloom import build as front_door
-    from bitbloom import config as configuration
     from bitbloom import optimise as faster
+    from bitbloom.pipeline import build as front_door
+    from bitbloom.pipeline import composition as configuration
 
-    faster.variants.require_classifier(target, configuration.compose(target, overrides or ()).task)
+    faster.variants.require_classifier(target, configuration.compose(target, overrides or ()).model.kind)
     code = faster.run(target, front_door.build(target, "export", overrides or ()), epochs, turns)
     if code:
         sys.exit(code)
@@ -185,18 +191,18 @@ def import_(
     target: TargetName, source: Annotated[str, typer.Argument(help="A folder, file, tar or zip, or kaggle:COMPETITION.")]
 ) -> None:
     """Take your own data, once and by content, to data/external/<target>, and put it under DVC."""
-    from bitbloom import external
+    from bitbloom.pipeline import external
 
     external.take(target, source)
 
 
 @app.command()
 def graph(check: Annotated[bool, typer.Option("--check", help="Only say what is not current.")] = False) -> None:
-    """Write dvc.yaml, params/ and graph.mk from conf/ and the imports of the stages."""
-    from bitbloom import graph as build_graph
+    """Write pipelines/, params/ and dvc.yaml from conf/ and the imports of the stages."""
+    from bitbloom.pipeline import graph as build_graph
 
     if check:
-        stale = build_graph.stale()
+        stale = build_graph.every_stale()
         if stale:
             raise BitBloomError(f"not current: {', '.join(map(str, stale))}: run `make graph`")
         return
@@ -207,7 +213,7 @@ def graph(check: Annotated[bool, typer.Option("--check", help="Only say what is 
 @app.command()
 def config(target: TargetName, overrides: Overrides = None) -> None:
     """Print a target's composed configuration."""
-    from bitbloom import config as configuration
+    from bitbloom.pipeline import composition as configuration
 
     sys.stdout.write(configuration.yaml_text(configuration.compose(target, overrides or ())))
 
@@ -225,7 +231,7 @@ def weights() -> None:
 @app.command("data-docs")
 def data_docs(target: TargetName) -> None:
     """Render Great Expectations' Data Docs of a target's manifest."""
-    from bitbloom.gate import data_docs as docs
+    from bitbloom.validation import data_docs as docs
 
     print(docs.render(_target(target)))
 
@@ -233,7 +239,7 @@ def data_docs(target: TargetName) -> None:
 @app.command()
 def install(target: TargetName, overrides: Overrides = None) -> None:
     """Put the Bento of a target, or of a variant, into BentoML's store of this project."""
-    from bitbloom import build as front_door
+    from bitbloom.pipeline import build as front_door
     from bitbloom.serving import store
 
     print(store.install(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento"))
@@ -250,8 +256,8 @@ def containerize(
     index: Index = "",
 ) -> None:
     """Build the container image of a target's Bento; print its name and its id."""
-    from bitbloom import build as front_door
-    from bitbloom import container
+    from bitbloom.pipeline import build as front_door
+    from bitbloom.serving import container
 
     options = container.Options(backend, image or f"bitbloom/{target}", base_image, ca, index)
     name, digest = container.containerize(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento", options)
@@ -268,7 +274,7 @@ def training_image(
     wheels: Annotated[Path | None, typer.Option(help="A folder with the locked CPU build of torch.")] = None,
 ) -> None:
     """Build an image that holds this commit and its packages, to train in; print its name and its id."""
-    from bitbloom import container
+    from bitbloom.serving import container
 
     options = container.Options(backend, image or "bitbloom/training", base_image, ca, index)
     name, digest = container.training(options, wheels)
@@ -278,7 +284,7 @@ def training_image(
 @app.command()
 def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path()) -> None:
     """Log a finished build to Weights & Biases (offline unless WANDB_API_KEY is set)."""
-    from bitbloom import tracking
+    from bitbloom.pipeline import tracking
 
     tracking.log(target, workspace)
 
@@ -296,7 +302,7 @@ def verify(
 @app.command()
 def why(stage: Annotated[str, typer.Argument(help="ingest … package")], target: TargetName = "petals") -> None:
     """Say why a stage would run again: which input changed, from which digest to which."""
-    from bitbloom import why as reasons
+    from bitbloom.pipeline import why as reasons
 
     found = reasons.why(stage, target)
     print("\n".join(map(str, found)) if found else f"nothing changed: {stage} of {target} would not run")
@@ -313,7 +319,8 @@ def diff(
     run = here if here.is_dir() else here.parent
     if ops:
         _with_pins(run.name)
-    from bitbloom.numerics import compare, trace
+    from bitbloom.numerics import trace
+    from bitbloom.provenance import compare
 
     ours = compare.read(here)
     found = compare.first_difference(ours, compare.read(there))
@@ -370,7 +377,7 @@ def hermetic(target: Annotated[str, typer.Argument(help="A target that is built.
 @app.command()
 def targets() -> None:
     """List the targets."""
-    from bitbloom import config as configuration
+    from bitbloom.pipeline import composition as configuration
 
     for name in configuration.targets():
         tree = configuration.compose(name)
@@ -379,13 +386,13 @@ def targets() -> None:
 
 def _with_pins(target: str) -> None:
     """Start again with the pins of a target's profile, unless they are there."""
-    from bitbloom import config as configuration
     from bitbloom.numerics import pins
+    from bitbloom.pipeline import composition as configuration
 
     pins.require(configuration.compose(target).numerics.profile)
 
 
 def _target(name: str) -> Any:
-    from bitbloom.target import Target
+    from bitbloom.config.target import Target
 
     return Target.load(name)

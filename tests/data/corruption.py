@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from bitbloom.config.sections.gate import Gate
 
-from bitbloom import canonical
-from bitbloom.gate.check import check
-from bitbloom.gate.verdict import FAILED, NOT_CHECKED, Verdict
-from bitbloom.schema import Gate
+from bitbloom.core import canonical
+from bitbloom.validation.check import check
+from bitbloom.validation.verdict import FAILED, NOT_CHECKED, Verdict
 
 Corruption = Callable[[pd.DataFrame], pd.DataFrame]
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import folder_files
-from bitbloom.sources import archives
-from bitbloom.sources.archives import Limits, extract, is_archive
+from bitbloom.core.digests import folder_files
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import archives
+from bitbloom.data.archives import Limits, extract, is_archive
 
 FILES = {"a/one.txt": b"one", "a/b/two.bin": bytes(range(256)) * 4, "c.txt": b""}
 

@@ -10,21 +10,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bitbloom.config.sections.gate import Gate
 from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bitbloom import canonical, imaging
-from bitbloom.gate import derived
-from bitbloom.gate.check import check, suite_path
-from bitbloom.gate.nameless import NAME_NOTHING
-from bitbloom.gate.verdict import NOT_CHECKED, PASSED
-from bitbloom.samples import captions
-from bitbloom.schema import Gate
-from bitbloom.sources import SourceFile, coco_folder, garden_captions
-from bitbloom.sources.importing import import_data
+from bitbloom.core import canonical
+from bitbloom.data import imaging
+from bitbloom.data.importing import import_data
+from bitbloom.data.sources import SourceFile, coco_folder, garden_captions
 from bitbloom.stages.ingest import describe_files
+from bitbloom.tasks.captions import samples as captions
+from bitbloom.validation import derived
+from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.nameless import NAME_NOTHING
+from bitbloom.validation.verdict import NOT_CHECKED, PASSED
 
 SUITE = suite_path("captions").resolve()
 EXPECTATIONS = {one["meta"]["name"] for one in canonical.read_json(SUITE)["expectations"]}

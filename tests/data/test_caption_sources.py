@@ -18,19 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from bitbloom import config, splits
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import digest, file_digest, folder_files
-from bitbloom.samples import captions
-from bitbloom.sources import coco, coco_folder, garden, garden_captions
-from bitbloom.sources.coco_folder import Captioned
-from bitbloom.sources.garden import sentences
-from bitbloom.sources.garden.randomness import Dice
-from bitbloom.sources.garden.species import SPECIES
-from bitbloom.sources.importing import import_data
-from bitbloom.sources.verified_file import DOWNLOADS
+from bitbloom.config.target import Target
+from bitbloom.core.digests import digest, file_digest, folder_files
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import splits
+from bitbloom.data.importing import import_data
+from bitbloom.data.sources import coco, coco_folder, garden, garden_captions
+from bitbloom.data.sources.coco_folder import Captioned
+from bitbloom.data.sources.garden import sentences
+from bitbloom.data.sources.garden.randomness import Dice
+from bitbloom.data.sources.garden.species import SPECIES
+from bitbloom.data.verified_file import DOWNLOADS
+from bitbloom.pipeline import composition
 from bitbloom.stages import ingest
-from bitbloom.target import Target
+from bitbloom.tasks.captions import samples as captions
 from tiny import REPOSITORY
 
 CAPTIONS = Path(__file__).parents[3] / "shared/data/captions.tar"
@@ -240,7 +241,7 @@ def test_the_target_reads_the_zips_that_its_configuration_names(publisher, monke
     for key, name in (("annotations", "annotations"), ("zips.train2017", "train2017")):
         published = publisher.zip(f"{name}.zip")
         overrides += [f"source.{key}.{part}={getattr(published, part)}" for part in ("url", "bytes", "sha256")]
-    tree = config.compose("captions-coco", overrides)
+    tree = composition.compose("captions-coco", overrides)
     ingest.run(Target("captions-coco", {"task": tree.task, "source": OmegaConf.to_object(tree.source)}))
     manifest = pd.read_parquet("data/raw/captions-coco/manifest.parquet")
     assert list(manifest["id"]) == [f"train2017/{name}" for name in sorted(PARTS["train2017"])]

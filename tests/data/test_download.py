@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitbloom.errors import BitBloomError
-from bitbloom.sources import download, verified_file
-from bitbloom.sources.verified_file import DOWNLOADS, PublishedFile, obtain
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import verified_file
+from bitbloom.data.sources import download
+from bitbloom.data.verified_file import DOWNLOADS, PublishedFile, obtain
 
 
 def flower_archive() -> bytes:

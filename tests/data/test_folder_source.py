@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitbloom.errors import BitBloomError
-from bitbloom.sources import SourceFile, load
-from bitbloom.sources.folder import Config, class_root, collect, fetch
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.sources import SourceFile, load
+from bitbloom.data.sources.folder import Config, class_root, collect, fetch
 
 
 def jpeg(seed: int = 0) -> bytes:

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bitbloom.sources import garden
-from bitbloom.sources.garden.species import SPECIES
+from bitbloom.data.sources import garden
+from bitbloom.data.sources.garden.species import SPECIES
 
 ATTRIBUTES = {"background", "centre", "colour", "count", "light", "occluded", "size", "species", "view"}
 # What may differ in the last bit between C libraries or SIMD levels, or sums in an order of its own.
@@ -83,7 +83,7 @@ def test_two_workers_draw_what_one_draws(tmp_path: Path) -> None:
 def test_narrower_registers_draw_the_same(environment: dict[str, str]) -> None:
     indices = list(range(0, 120, 11))
     code = (
-        "import hashlib; from bitbloom.sources import garden\n"
+        "import hashlib; from bitbloom.data.sources import garden\n"
         f"for i in {indices}: print(hashlib.sha256(garden.draw(garden.Config(), i)[0]).hexdigest())"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]

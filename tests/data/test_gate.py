@@ -15,14 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_manifest import LABELS, manifest
 
-from bitbloom import canonical, config
-from bitbloom.errors import BitBloomError, GateFailed
-from bitbloom.gate import data_docs, derived, suite
-from bitbloom.gate.check import check, suite_path
-from bitbloom.gate.verdict import NOT_CHECKED, ROWS_NAMED
-from bitbloom.schema import Gate
+from bitbloom.config.sections.gate import Gate
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError, GateFailed
+from bitbloom.pipeline import composition
 from bitbloom.stages import validate
-from bitbloom.target import Target
+from bitbloom.validation import data_docs, derived, suite
+from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.verdict import NOT_CHECKED, ROWS_NAMED
 
 SUITE = suite_path("petals").resolve()
 BOUNDS: dict[str, Any] = {"labels": LABELS, "rows": [30, 40]}
@@ -54,10 +55,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with a target `mine`, its suite, and no data yet."""
     (tmp_path / "expectations").mkdir()
     (tmp_path / "expectations/petals.json").write_bytes(SUITE.read_bytes())
-    tree = config.typed(
+    tree = composition.typed(
         {"task": "petals", "source": {"kind": "folder", "path": "photos"}, "gate": BOUNDS, "model": {"kind": "image"}}, "test"
     )
-    canonical.write_text(tmp_path / "params/mine.yaml", config.yaml_text(tree))
+    canonical.write_text(tmp_path / "params/mine.yaml", composition.yaml_text(tree))
     (tmp_path / "data/raw/mine").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

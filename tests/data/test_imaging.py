@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from bitbloom import imaging
-from bitbloom.errors import UnreadableImage
+from bitbloom.core.errors import UnreadableImage
+from bitbloom.data import imaging
 
 SQUARE = "4cd11b4fe5636928e44487eb1858e07580c524425c65cf19b06b6f561e43db12"
 HASH = "ca4655ab6a45552a"

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import digest, folder_files
-from bitbloom.sources import folder
-from bitbloom.sources.folder import Config, fetch
-from bitbloom.sources.importing import import_data
+from bitbloom.core.digests import digest, folder_files
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.importing import import_data
+from bitbloom.data.sources import folder
+from bitbloom.data.sources.folder import Config, fetch
 
 FLOWERS = Path(__file__).parents[3] / "shared/data/flowers.tar"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bitbloom import progress
+from bitbloom.core import progress
 
 
 @pytest.fixture

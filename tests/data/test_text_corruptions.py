@@ -6,15 +6,16 @@ import json
 
 import pandas as pd
 import pytest
+from bitbloom.config.sections.gate import Gate
 from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
 
-from bitbloom import canonical, texts
-from bitbloom.gate.check import check, suite_path
-from bitbloom.gate.verdict import NOT_CHECKED, PASSED
-from bitbloom.samples import tweets
-from bitbloom.schema import Gate
-from bitbloom.sources import SourceFile
+from bitbloom.core import canonical
+from bitbloom.data import texts
+from bitbloom.data.sources import SourceFile
 from bitbloom.stages.ingest import describe_files
+from bitbloom.tasks.tweets import samples as tweets
+from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.verdict import NOT_CHECKED, PASSED
 
 SUITE = suite_path("tweets").resolve()
 EXPECTATIONS = {one["meta"]["name"] for one in canonical.read_json(SUITE)["expectations"]}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bitbloom import texts
-from bitbloom.samples import tweets
+from bitbloom.data import texts
+from bitbloom.tasks.tweets import samples as tweets
 
 PIECES = [
     "&amp;",

@@ -17,11 +17,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from bitbloom import splits, texts
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import folder_files
-from bitbloom.sources import chatter, kaggle, tweets_csv
-from bitbloom.sources.importing import import_data
+from bitbloom.core.digests import folder_files
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import kaggle, splits, texts
+from bitbloom.data.importing import import_data
+from bitbloom.data.sources import chatter, tweets_csv
 
 TWEETS = Path(__file__).parents[3] / "shared/data/disaster_tweets.csv"
 HEADER = ("id", "keyword", "location", "text", "target")

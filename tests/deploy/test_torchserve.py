@@ -18,10 +18,12 @@ import torch
 from commands import REPOSITORY
 from safetensors.torch import save_file
 
-from bitbloom import canonical, imaging, inference
-from bitbloom.exporters import petals
-from bitbloom.provenance.digests import file_digest
-from bitbloom.target import Target
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.core.digests import file_digest
+from bitbloom.data import imaging
+from bitbloom.tasks.petals import export as petals
+from bitbloom.training import inference
 from standin import free_port, photo
 from tiny import write_workspace
 

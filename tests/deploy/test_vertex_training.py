@@ -9,11 +9,11 @@ import sys
 
 import pytest
 import train
+from bitbloom.config.sections.numerics import Numerics
 from commands import REPOSITORY
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import pins
-from bitbloom.schema import Numerics
 from standin import free_port
 from tiny import OVERRIDES, write_workspace
 

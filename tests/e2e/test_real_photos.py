@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from bitbloom import canonical, config
-from bitbloom.dataset import Dataset
-from bitbloom.sources import folder as class_folders
-from bitbloom.sources.importing import import_data
+from bitbloom.config.target import Target, params_path
+from bitbloom.core import canonical
+from bitbloom.data.dataset import Dataset
+from bitbloom.data.importing import import_data
+from bitbloom.data.sources import folder as class_folders
+from bitbloom.pipeline import composition
 from bitbloom.stages import ingest, prepare, validate
-from bitbloom.target import Target, params_path
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("BITBLOOM_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -30,7 +31,7 @@ pytestmark = [
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """petals-folder on flowers.tar, ingested, in a workspace of its own."""
     folder = tmp_path_factory.mktemp("real")
-    composed = OmegaConf.to_container(config.compose("petals-folder"))
+    composed = OmegaConf.to_container(composition.compose("petals-folder"))
     before = Path.cwd()
     os.chdir(folder)
     try:

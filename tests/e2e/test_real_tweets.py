@@ -12,12 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bitbloom import canonical, config
-from bitbloom.dataset import Dataset
-from bitbloom.sources import tweets_csv
-from bitbloom.sources.importing import import_data
+from bitbloom.config.target import Target, params_path
+from bitbloom.core import canonical
+from bitbloom.data.dataset import Dataset
+from bitbloom.data.importing import import_data
+from bitbloom.data.sources import tweets_csv
+from bitbloom.pipeline import composition
 from bitbloom.stages import ingest, prepare, validate
-from bitbloom.target import Target, params_path
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("BITBLOOM_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -33,7 +34,7 @@ pytestmark = [
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """tweets-kaggle on the real file, ingested, in a workspace of its own."""
     place = tmp_path_factory.mktemp("tweets")
-    composed = config.compose("tweets-kaggle")
+    composed = composition.compose("tweets-kaggle")
     before = Path.cwd()
     os.chdir(place)
     try:
@@ -42,7 +43,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         (place / ".bitbloom").mkdir()
         (ROOT / ".bitbloom/weights").mkdir(parents=True, exist_ok=True)
         (place / ".bitbloom/weights").symlink_to(ROOT / ".bitbloom/weights")
-        canonical.write_text(params_path("tweets-kaggle"), config.yaml_text(composed))
+        canonical.write_text(params_path("tweets-kaggle"), composition.yaml_text(composed))
         import_data(FILE, Path("data/external/tweets-kaggle"), tweets_csv)
         loaded = Target.load("tweets-kaggle")
         ingest.run(loaded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bitbloom.config.models.image import ImageModel
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ import tiny
 from bitbloom import schema
 from bitbloom.models import attention, classifier
 
-VIT = schema.ImageModel(
+VIT = ImageModel(
     architecture="vit", image_size=16, patch_size=4, hidden_size=32, layers=2, heads=2, mlp_ratio=2, pooling="mean", stem="patch"
 )
 
@@ -43,7 +44,7 @@ def test_every_group_of_readers_counts_the_same():
 
 @pytest.mark.parametrize("changed", [{"pooling": "mean"}, {"pooling": "class"}, {"architecture": "dinov2", "weights": "none"}])
 def test_looking_changes_no_logit(changed):
-    shape = schema.ImageModel(**{**vars(VIT), **changed})
+    shape = ImageModel(**{**vars(VIT), **changed})
     network = classifier.build(shape, 3).eval()
     pixels = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
@@ -54,6 +55,6 @@ def test_looking_changes_no_logit(changed):
 
 
 def test_a_cnn_cannot_say_where_it_looked():
-    cnn = schema.ImageModel(architecture="cnn", image_size=16, hidden_size=32, layers=2, stem="patch")
+    cnn = ImageModel(architecture="cnn", image_size=16, hidden_size=32, layers=2, stem="patch")
     assert not classifier.looks(classifier.build(cnn, 3))
     assert classifier.looks(classifier.build(tiny.MODEL, 3))

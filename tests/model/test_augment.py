@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from bitbloom.config.sections.augment import Augment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitbloom.models import augment
-from bitbloom.schema import Augment
 
 FULL = 24
 OFF = {"crop": 0.0, "flip": 0.0, "vertical_flip": 0.0, "colour": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0}

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitbloom import calibration, metrics
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
+from bitbloom.evaluation import calibration, metrics
 
 
 def honest(seed: int, samples: int = 4000, classes: int = 4):

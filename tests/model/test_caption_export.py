@@ -14,12 +14,15 @@ import torch
 from PIL import Image
 
 import tiny_captions
-from bitbloom import canonical, inference, vocabulary
-from bitbloom.errors import BitBloomError
-from bitbloom.exporters import captions, graphs
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import vocabulary
+from bitbloom.export import graphs
 from bitbloom.models import writing
 from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.stages import export
+from bitbloom.tasks.captions import export as captions
+from bitbloom.training import inference
 
 MACHINE = re.compile(rb"/(home|root|tmp|usr|work|opt)/|site-packages|\.py\b|Traceback|File \"")
 MODELS = tiny_captions.TARGET.models

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitbloom import caption_metrics, metrics
-from bitbloom.errors import BitBloomError
-from bitbloom.sources.garden import sentences
-from bitbloom.sources.garden.randomness import Dice
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.sources.garden import sentences
+from bitbloom.data.sources.garden.randomness import Dice
+from bitbloom.evaluation import metrics
+from bitbloom.tasks.captions import metrics as caption_metrics
 
 CAPTIONS = Path(__file__).parents[3] / "shared/data/captions.tar"
 LAW = settings(max_examples=40)

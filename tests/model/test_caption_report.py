@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bitbloom.config.sections.evaluate import Evaluate
 
-from bitbloom import canonical
-from bitbloom.dataset import Dataset
-from bitbloom.errors import BitBloomError
-from bitbloom.report import captioning, card, html, photos, plots, style
-from bitbloom.report.content import Content, Picture
-from bitbloom.samples import captions
-from bitbloom.schema import Evaluate
-from bitbloom.sources.garden import sentences
-from bitbloom.sources.garden.randomness import Dice
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.dataset import Dataset
+from bitbloom.data.sources.garden import sentences
+from bitbloom.data.sources.garden.randomness import Dice
+from bitbloom.evaluation.report import card, html, photos, plots, style
+from bitbloom.evaluation.report.content import Content, Picture
+from bitbloom.tasks.captions import findings as captioning
+from bitbloom.tasks.captions import samples as captions
 
 SPECIES, COLOURS = ("daisy", "iris", "rose", "lily"), ("red", "white", "blue")
 RECALLS = {f"{way}_recall_at_{k}" for way in ("i2t", "t2i") for k in (1, 5, 10)}
@@ -167,14 +168,14 @@ def test_photos_without_attributes_are_judged_without_the_garden():
     program = """
 import sys
 from test_caption_report import dataset, evaluate, ATTRIBUTES
-import bitbloom.sources
-for name in [name for name in sys.modules if name.startswith("bitbloom.sources.garden")]:
+import bitbloom.data.sources
+for name in [name for name in sys.modules if name.startswith("bitbloom.data.sources.garden")]:
     del sys.modules[name]
-del bitbloom.sources.garden
+del bitbloom.data.sources.garden
 said = [[f"a dog runs on day {i}", "the dog"] for i in range(12)]
 found = evaluate(dataset(said, [{}] * 12))
 assert not ATTRIBUTES & set(found.metrics), found.metrics
-assert not [name for name in sys.modules if name.startswith("bitbloom.sources.garden")]
+assert not [name for name in sys.modules if name.startswith("bitbloom.data.sources.garden")]
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

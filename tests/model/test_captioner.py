@@ -7,17 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from bitbloom.config.models.caption import CaptionModel
+from bitbloom.config.sections.augment import Augment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny_captions
-from bitbloom import inference, tasks
-from bitbloom.errors import BitBloomError
+from bitbloom import tasks
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN, sentence
 from bitbloom.models import captioner, writing
 from bitbloom.numerics import subset
-from bitbloom.samples import captions as samples
-from bitbloom.schema import Augment, CaptionModel
-from bitbloom.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN, sentence
+from bitbloom.tasks.captions import samples
+from bitbloom.training import inference
 
 TASK = tasks.load("captions")
 
@@ -233,5 +235,5 @@ def test_a_model_section_survives_being_written_down():
 
     from bitbloom import schema
 
-    assert schema.model(asdict(tiny_captions.MODEL)) == tiny_captions.MODEL
-    assert isinstance(schema.model({"kind": "caption"}), CaptionModel)
+    assert typed_model(asdict(tiny_captions.MODEL)) == tiny_captions.MODEL
+    assert isinstance(typed_model({"kind": "caption"}), CaptionModel)

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from bitbloom.config.models.image import ImageModel
 from torch import nn
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.models import classifier, initialise, weights
-from bitbloom.schema import ImageModel
 from tiny import REPOSITORY
 
 SMALL = ImageModel(image_size=32, patch_size=8, hidden_size=32, layers=2, heads=2, stem="patch")

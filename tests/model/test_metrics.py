@@ -11,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitbloom import canonical, metrics
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.evaluation import metrics
 
 LAW = settings(max_examples=40)
 

@@ -21,17 +21,21 @@ from safetensors.torch import load_file, save_file
 import standin
 import text_standin
 import tiny
-from bitbloom import canonical, config, inference, tasks
-from bitbloom.dataset import Dataset
-from bitbloom.errors import BitBloomError
+from bitbloom import tasks
+from bitbloom.config.models.image import ImageModel
+from bitbloom.config.models.text import TextModel
+from bitbloom.config.sections.train import Train
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.dataset import Dataset
 from bitbloom.models import classifier, text_classifier
 from bitbloom.optimise import failures, make, measure, packing, pruning, report, unpinned, variants
-from bitbloom.provenance import archive
-from bitbloom.schema import ImageModel, TextModel, Train
-from bitbloom.serving import files
+from bitbloom.pipeline import composition
+from bitbloom.serving import archive, files
 from bitbloom.serving.files import predict_files
 from bitbloom.stages import export
-from bitbloom.target import Target
+from bitbloom.training import inference
 
 SHARE = 50
 """Percent that these tests prune; the other share of the table is left out, and becomes a failure."""
@@ -207,8 +211,8 @@ def messages(folder: Path) -> None:
     """Processed data of `tweets-tiny`: the words of the stand-in, labelled by the first of them."""
     overrides = ("model.hidden_size=32", "train.epochs=1", "train.max_steps=null", "evaluate.bootstrap=50")
     (folder / "params").mkdir(parents=True)
-    tree = config.compose("tweets-tiny", (*overrides, "export.calibration_samples=16"))
-    (folder / "params/tweets-tiny.yaml").write_text(config.yaml_text(tree), encoding="utf-8")
+    tree = composition.compose("tweets-tiny", (*overrides, "export.calibration_samples=16"))
+    (folder / "params/tweets-tiny.yaml").write_text(composition.yaml_text(tree), encoding="utf-8")
     samples = tiny.dataset().samples
     dice = np.random.default_rng(1)
     tokens = dice.integers(2, len(text_standin.WEIGHTS), (len(samples), 16))

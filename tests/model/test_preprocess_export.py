@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import tiny
-from bitbloom import canonical, exporters, inference
-from bitbloom.errors import BitBloomError
-from bitbloom.exporters import classification, graphs, petals
+from bitbloom import export as exporters
+from bitbloom.config.sections.export import Export
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.export import classification, graphs
 from bitbloom.models.preprocess import Preprocess, scale
-from bitbloom.schema import Export
 from bitbloom.stages import export
-from bitbloom.target import Target
+from bitbloom.tasks.petals import export as petals
+from bitbloom.training import inference
 
 TARGET = Target("petals", {"task": "petals", "export": Export(calibration_samples=16, int8_cost=0.3)})
 MACHINE = re.compile(rb"/(home|root|tmp|usr|work|opt)/|site-packages|\.py\b|Traceback|File \"")

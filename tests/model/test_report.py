@@ -19,14 +19,18 @@ import pandas as pd
 import pytest
 import torch
 
-from bitbloom import canonical, inference
-from bitbloom.dataset import Dataset
-from bitbloom.errors import BitBloomError
-from bitbloom.report import card, classification, html, photos, plots, style
-from bitbloom.report.content import Content, Picture
-from bitbloom.schema import Evaluate, ImageModel, Numerics
+from bitbloom.config.models.image import ImageModel
+from bitbloom.config.sections.evaluate import Evaluate
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.dataset import Dataset
+from bitbloom.evaluation import classification
+from bitbloom.evaluation.report import card, html, photos, plots, style
+from bitbloom.evaluation.report.content import Content, Picture
 from bitbloom.stages import evaluate
-from bitbloom.target import Target
+from bitbloom.training import inference
 
 NASTY = ["<script>alert(1)</script>", "a | b", "**bold** $x$", "daisy & Co", "großblütige Königskerze mit sehr langem Namen"]
 FIGURES = ["contact_sheet", "curves", "confusion", "recall", "reliability", "mistakes"]

@@ -9,13 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bitbloom.config.models.text import TextModel
+from bitbloom.config.sections.augment import Augment
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.sections.prepare import Prepare
+from bitbloom.config.sections.train import Train
 
-from bitbloom import config, splits, tasks, texts
-from bitbloom.dataset import Dataset
+from bitbloom import tasks
+from bitbloom.data import splits, texts
+from bitbloom.data.dataset import Dataset
+from bitbloom.data.sources import chatter
 from bitbloom.models import tokens, weights
-from bitbloom.samples import tweets
-from bitbloom.schema import Augment, Numerics, Prepare, TextModel, Train
-from bitbloom.sources import chatter
+from bitbloom.pipeline import composition
+from bitbloom.tasks.tweets import samples as tweets
 from bitbloom.training import loop, workers
 
 pytestmark = pytest.mark.slow
@@ -33,7 +39,7 @@ def probability():
     arrays, meta = tweets.pack(rows, [], PREPARE)
     placed = splits.assign(list(rows["id"]), list(rows["key"]), [], PREPARE.split)
     data = Dataset(arrays, pd.concat([rows.assign(attributes="{}"), placed], axis=1), meta)
-    tree = config.compose("tweets", ["train.epochs=3"])
+    tree = composition.compose("tweets", ["train.epochs=3"])
     model, train = TextModel(**tree.model), Train(**tree.train)
     run = loop.Run(workers.Worker(), tasks.load("tweets"), data, loop.Sections(model, Augment(), train, Numerics()))
     for step in range(run.steps):

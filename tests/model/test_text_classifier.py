@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from bitbloom.config.models.text import TextModel
 from transformers import BertConfig, BertForSequenceClassification
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.models import text_classifier, tokens
-from bitbloom.schema import TextModel
 from text_standin import WEIGHTS, tokenizer
 
 META = {"classes": ["disaster", "not disaster"], "tokenizer": tokenizer().to_str()}
@@ -45,7 +45,7 @@ def test_an_answer_does_not_depend_on_its_company(network):
 
 
 def test_case_addresses_and_names_of_users_change_nothing():
-    from bitbloom import texts
+    from bitbloom.data import texts
 
     one = texts.joined("FLOOD near us http://t.co/a @anna", "", "")
     other = texts.joined("flood near us http://x.org/b?c @bob", "", "")

@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from bitbloom import inference, tasks
-from bitbloom.dataset import Dataset
-from bitbloom.errors import BitBloomError
+from bitbloom import tasks
+from bitbloom.config.sections.train import Train
+from bitbloom.config.target import Target
+from bitbloom.core.digests import digest
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.dataset import Dataset
 from bitbloom.models import classifier
 from bitbloom.numerics import ledger, reduction, seeds
-from bitbloom.provenance.digests import digest
-from bitbloom.schema import Train
 from bitbloom.stages import train
-from bitbloom.target import Target
-from bitbloom.training import loop
+from bitbloom.training import inference, loop
 from bitbloom.training.checkpoint import Checkpoints
 from bitbloom.training.optimiser import Optimiser, learning_rate_factor
 from bitbloom.training.sampler import Stream

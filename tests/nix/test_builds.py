@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bitbloom.provenance.digests import file_digest
+from bitbloom.core.digests import file_digest
 from bitbloom.serving.predictor import Predictor
 from standin import COLOURS, listening, photo
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import command_words
 import pytest
 
+import makefiles
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = json.loads((REPOSITORY / "tests/nix/stub/names.json").read_text(encoding="utf-8"))
 
@@ -32,7 +34,10 @@ OF_THE_HOST = {
 
 def sources() -> dict[str, set[str]]:
     """The command words of each file, by its path."""
-    found = {"Makefile": command_words.of_makefile((REPOSITORY / "Makefile").read_text(encoding="utf-8"))}
+    found = {
+        str(path.relative_to(REPOSITORY)): command_words.of_makefile(path.read_text(encoding="utf-8"))
+        for path in makefiles.MAKEFILES
+    }
     scripts = [
         *REPOSITORY.glob("scripts/*.sh"),
         *REPOSITORY.glob("deploy/**/*.sh"),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import makefiles
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 NIX = """#!/bin/sh
 case $1 in
@@ -66,7 +68,6 @@ def test_a_development_container_names_what_is_there(path):
     container = json.loads(path.read_text(encoding="utf-8"))
     recipe = (path.parent / container["build"]["dockerfile"]).read_text(encoding="utf-8")
     assert f"USER {container['remoteUser']}" in recipe
-    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     called = [word for command in re.findall(r"make ([a-z -]+)", container["postCreateCommand"]) for word in command.split()]
     assert called
-    assert set(called) <= set(targets)
+    assert set(called) <= makefiles.targets()

@@ -19,9 +19,10 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bitbloom import build, config, dvc_lock, external, graph, summary
-from bitbloom.errors import BitBloomError
-from bitbloom.target import params_path
+from bitbloom import dvc_lock
+from bitbloom.config.target import params_path
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build, composition, external, graph, summary
 from tiny import REPOSITORY
 
 WHOLE = """\
@@ -169,7 +170,7 @@ def test_a_variant_has_parameters_of_its_own_and_leaves_those_of_the_main_worksp
     before = {path: (repository / path).read_bytes() for path in ("dvc.lock", "dvc.yaml", "params/petals-tiny.yaml")}
     one, again, other = (build.variant("petals-tiny", [f"train.epochs={epochs}"]) for epochs in (3, 3, 4))
     assert one == again != other
-    assert config.load(one / params_path("petals-tiny"), ["train"]).train.epochs == 3
+    assert composition.load(one / params_path("petals-tiny"), ["train"]).train.epochs == 3
     assert yaml.safe_load((one / "dvc.yaml").read_text())["stages"].keys() == {
         f"{stage}-petals-tiny" for stage in graph.WRITES if stage != "features"
     }
@@ -339,7 +340,7 @@ def test_what_follows_a_training_is_done_side_by_side_and_its_lines_bear_names(t
     both = threading.Barrier(2)
     monkeypatch.setenv("WORKERS", "2")
     monkeypatch.setattr(build, "dvc_repro", dvc)
-    build.repro(tmp_path, "petals", ("evaluate", "package"), config.compose("petals"))
+    build.repro(tmp_path, "petals", ("evaluate", "package"), composition.compose("petals"))
     evaluated, packaged = ["--single-item", "evaluate-petals"], ["--single-item", "export-petals", "package-petals"]
     assert done[0] == ("", ["train-petals"])
     assert sorted(done[1:]) == [("evaluate", evaluated), ("package", packaged)]

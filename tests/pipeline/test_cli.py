@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbloom import build, claim, cli, config, container, graph, optimise, summary, tracking
-from bitbloom.serving import store
+from bitbloom import cli, optimise
+from bitbloom.pipeline import build, claim, composition, graph, summary, tracking
+from bitbloom.serving import container, store
 from standin import COLOURS, REPOSITORY, photo, write_model
 
 KEYS = {"path", "label", "probability", "top5", "model_digest"}
@@ -132,7 +133,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_one(capsys, arguments, me
 def test_the_targets_are_listed_with_their_task_and_title(capsys):
     code, out, _ = run(capsys, "targets")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == config.targets()
+    assert [line.split()[0] for line in out.splitlines()] == composition.targets()
     assert {line.split()[1] for line in out.splitlines()} == {"petals", "tweets", "captions"}
     assert all(len(line.split()) > 2 for line in out.splitlines())
 

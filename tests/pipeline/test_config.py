@@ -12,39 +12,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from bitbloom import config, graph, schema, target
-from bitbloom.errors import BitBloomError
-from bitbloom.target import ALL, Target, params_path
+from bitbloom import schema
+from bitbloom.config.sections.train import Train
+from bitbloom.config.target import ALL, Target, params_path
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import composition, graph
+from bitbloom.pipeline.composition import target
 
-every_target = pytest.mark.parametrize("name", config.targets())
+every_target = pytest.mark.parametrize("name", composition.targets())
 
 
 @every_target
 def test_every_target_composes_and_its_params_file_is_current(name):
-    tree = config.compose(name)
-    assert params_path(name).read_text(encoding="utf-8") == graph.HEADER + config.yaml_text(tree)
+    tree = composition.compose(name)
+    assert params_path(name).read_text(encoding="utf-8") == graph.HEADER + composition.yaml_text(tree)
 
 
 @every_target
 def test_a_params_file_reads_back_as_the_tree_it_was_written_from(name):
-    assert config.load(params_path(name), ALL) == config.compose(name)
+    assert composition.load(params_path(name), ALL) == composition.compose(name)
 
 
 @every_target
 def test_every_choice_of_a_targets_batch_fits_its_micro_batches(name):
-    tree = config.compose(name)
+    tree = composition.compose(name)
     assert tree.train.batch_size % tree.numerics.micro_batches == 0
     assert sum(tree.prepare.split) == 100
 
 
 def test_overrides_are_applied_and_a_group_can_be_chosen():
-    tree = config.compose("petals", ["train.epochs=3", "model=cnn", "gate.labels=[a,b]"])
+    tree = composition.compose("petals", ["train.epochs=3", "model=cnn", "gate.labels=[a,b]"])
     assert (tree.train.epochs, tree.model.architecture, tree.gate.labels) == (3, "cnn", ["a", "b"])
-    assert config.compose("petals").train.epochs != 3
+    assert composition.compose("petals").train.epochs != 3
 
 
 def test_the_text_of_a_tree_is_sorted_yaml():
-    text = config.yaml_text(config.compose("petals-tiny"))
+    text = composition.yaml_text(composition.compose("petals-tiny"))
     parsed = yaml.safe_load(text)
     assert list(parsed) == sorted(parsed)
     assert list(parsed["train"]) == sorted(parsed["train"])
@@ -71,15 +74,15 @@ def test_the_text_of_a_tree_is_sorted_yaml():
 def test_a_wrong_override_is_a_one_line_error_that_helps(monkeypatch, override, message):
     monkeypatch.setenv("OC_CAUSE", "0")  # under a tracer such as coverage, OmegaConf would show its templates
     with pytest.raises(BitBloomError, match=message) as caught:
-        config.compose("petals", ["train.batch_size=32", override])
+        composition.compose("petals", ["train.batch_size=32", override])
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_target_is_an_error_with_the_nearest_one():
     with pytest.raises(BitBloomError, match=r"no target 'petal-tiny'.*did you mean 'petals-tiny'"):
-        config.compose("petal-tiny")
+        composition.compose("petal-tiny")
     with pytest.raises(BitBloomError, match=r"there are: .*petals, "):
-        config.compose("zzz")
+        composition.compose("zzz")
 
 
 def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
@@ -88,8 +91,8 @@ def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
         "defaults: [base, {source: folder}, {model: vit-conv}, _self_]\ntask: petals\nsource: {path: photos}\n"
     )
     monkeypatch.chdir(tmp_path)
-    assert "mine" in config.targets()
-    assert config.compose("mine").source.path == "photos"
+    assert "mine" in composition.targets()
+    assert composition.compose("mine").source.path == "photos"
 
 
 @pytest.mark.parametrize(
@@ -105,18 +108,18 @@ def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
 def test_a_params_file_that_somebody_changed_is_checked_again(tmp_path, text, message):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(BitBloomError, match=message):
-        config.load(tmp_path / "mine.yaml", ALL)
+        composition.load(tmp_path / "mine.yaml", ALL)
 
 
 def test_a_missing_params_file_is_an_error_that_says_how_to_make_it(tmp_path):
     with pytest.raises(BitBloomError, match="run `make graph`"):
-        config.load(tmp_path / "mine.yaml", ALL)
+        composition.load(tmp_path / "mine.yaml", ALL)
 
 
 def test_a_stage_sees_the_sections_it_declared_and_no_others():
     mine = Target.load("petals-tiny", ["task", "train"])
     assert mine.task == "petals"
-    assert isinstance(mine.train, schema.Train)
+    assert isinstance(mine.train, Train)
     with pytest.raises(KeyError, match="'model' but does not declare it in READS"):
         _ = mine.model
     with pytest.raises(BitBloomError, match="zebra"):
@@ -136,20 +139,20 @@ def test_a_stage_sees_the_sections_it_declared_and_no_others():
 )
 def test_a_mistake_in_a_part_of_a_model_is_told_before_anything_is_made(override, message):
     with pytest.raises(BitBloomError, match=message):
-        config.compose("captions", [override])
+        composition.compose("captions", [override])
 
 
 @pytest.mark.parametrize(("photos", "parts"), [(1000, ["val2017"]), (20000, ["train2017", "val2017"])])
 def test_the_gate_of_coco_holds_for_the_numbers_that_the_readme_names(photos, parts):
-    tree = config.compose("captions-coco", [f"source.photos={photos}", f"source.parts=[{','.join(parts)}]"])
+    tree = composition.compose("captions-coco", [f"source.photos={photos}", f"source.parts=[{','.join(parts)}]"])
     fewest, most = tree.gate.rows
     assert fewest <= photos <= most
 
 
 def test_a_stage_may_declare_one_key_of_a_section_and_sees_no_other():
     mine = Target.load("petals-tiny", ["train.seed", "model.kind", "model.hidden_size"])
-    assert mine.section("train.seed") == config.compose("petals-tiny").train.seed
-    assert mine.section("model.hidden_size") == config.compose("petals-tiny").model.hidden_size
+    assert mine.section("train.seed") == composition.compose("petals-tiny").train.seed
+    assert mine.section("model.hidden_size") == composition.compose("petals-tiny").model.hidden_size
     for undeclared in ("train", "train.epochs"):
         with pytest.raises(KeyError, match=f"'{undeclared}' but does not declare it in READS"):
             mine.section(undeclared)
@@ -158,7 +161,7 @@ def test_a_stage_may_declare_one_key_of_a_section_and_sees_no_other():
 @given(st.lists(st.sampled_from(["a", "b", "c.x", "c.y", "c.z.t", "d"]), unique=True))
 def test_a_part_of_a_tree_has_the_keys_asked_for_and_no_other(keys):
     tree = {"a": 1, "b": None, "c": {"x": 2, "y": [3], "z": {"t": 4, "u": 5}}}
-    found = OmegaConf.create(config.part(tree, keys))
+    found = OmegaConf.create(composition.part(tree, keys))
     for key in ("a", "b", "c.x", "c.y", "c.z.t", "c.z.u"):
         wanted = OmegaConf.select(OmegaConf.create(tree), key) if key in keys else None
         assert OmegaConf.select(found, key) == wanted
@@ -188,6 +191,6 @@ def test_workers_that_are_no_positive_number_are_refused(monkeypatch, value):
 
 
 def test_the_module_prints_the_composed_tree():
-    command = [sys.executable, "-m", "bitbloom.config", "petals-tiny", "train.epochs=5"]
+    command = [sys.executable, "-m", "bitbloom.pipeline.composition", "petals-tiny", "train.epochs=5"]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert yaml.safe_load(said.stdout)["train"]["epochs"] == 5

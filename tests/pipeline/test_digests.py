@@ -11,8 +11,8 @@ import pytest
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from bitbloom import canonical, claim, config, graph
-from bitbloom.provenance import digests
+from bitbloom.core import canonical, digests
+from bitbloom.pipeline import claim, composition, graph
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_only_targets_that_everybody_can_build_have_a_committed_claim():
 
 def test_the_committed_record_of_dvc_is_of_the_code_and_the_parameters_that_are_here():
     made = ("data/", "models/", "reports/")
-    trees = {target: config.compose(target) for target in config.targets()}
+    trees = {target: composition.compose(target) for target in composition.targets()}
     names = [stage.name for target, tree in trees.items() if tree.embedded for stage in graph.stages(target, tree)]
     with Repo(".") as repo:
         stages = {stage.name: stage for stage in repo.index.stages if isinstance(stage, PipelineStage)}
@@ -74,7 +74,9 @@ def test_the_committed_record_of_dvc_is_of_the_code_and_the_parameters_that_are_
 
 def test_a_claim_names_every_output_with_its_digest_and_size(tmp_path, monkeypatch, folder):
     outputs = [
-        path for stage in graph.stages("petals-tiny", config.compose("petals-tiny")) for path in (*stage.outputs, *stage.metrics)
+        path
+        for stage in graph.stages("petals-tiny", composition.compose("petals-tiny"))
+        for path in (*stage.outputs, *stage.metrics)
     ]
     for name in ("conf", "bentos"):
         (tmp_path / name).symlink_to(Path(name).resolve())

@@ -10,13 +10,17 @@ import torch
 from omegaconf import OmegaConf
 
 import tiny_captions
-from bitbloom import build, config, graph, schema, tasks
-from bitbloom.dataset import Dataset
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import digest
-from bitbloom.schema import Augment, Numerics, Train
+from bitbloom import schema, tasks
+from bitbloom.config.models import typed_model
+from bitbloom.config.sections.augment import Augment
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.sections.train import Train
+from bitbloom.config.target import Target
+from bitbloom.core.digests import digest
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.dataset import Dataset
+from bitbloom.pipeline import build, composition, graph
 from bitbloom.stages import features
-from bitbloom.target import Target
 
 HELD = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
 SECTIONS = {"task": "captions", "augment": Augment(), "numerics": Numerics(), "train.seed": Train().seed} | {
@@ -85,28 +89,28 @@ def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
     ],
 )
 def test_the_towers_are_asked_again_only_for_what_changes_their_answers(override, asks_again):
-    seen = [graph_params(config.compose("captions-folder", overrides)) for overrides in ([], [override])]
+    seen = [graph_params(composition.compose("captions-folder", overrides)) for overrides in ([], [override])]
     assert (seen[0] != seen[1]) == asks_again
 
 
 def graph_params(tree) -> dict:
     """What DVC compares of a configuration for the features stage."""
     [stage] = [stage for stage in graph.stages("captions-folder", tree) if stage.stage == "features"]
-    return {"weights": stage.weights, **config.part(OmegaConf.to_container(tree), stage.sections)}
+    return {"weights": stage.weights, **composition.part(OmegaConf.to_container(tree), stage.sections)}
 
 
 def test_only_a_model_with_frozen_parts_has_the_stage():
-    for name in config.targets():
-        tree = config.compose(name)
+    for name in composition.targets():
+        tree = composition.compose(name)
         stages = {stage.stage: stage for stage in graph.stages(name, tree)}
         folder = f"data/features/{name}"
-        assert ("features" in stages) == schema.model(tree.model).frozen
+        assert ("features" in stages) == typed_model(tree.model).frozen
         readers = {stage for stage, made in stages.items() if folder in made.inputs}
         assert readers == ({"train", "evaluate", "export"} if "features" in stages else set())
 
 
 def test_a_tower_that_learns_needs_no_features_and_says_so():
-    learning = config.compose("captions-folder", ["model.image_layers=-1", "model.text_layers=2"])
+    learning = composition.compose("captions-folder", ["model.image_layers=-1", "model.text_layers=2"])
     assert "features" not in [stage.stage for stage in graph.stages("captions-folder", learning)]
     with pytest.raises(BitBloomError, match="'petals' has no stage 'features'; it has: ingest, validate, prepare, train"):
         build.build("petals", "features")

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbloom import config, graph, imports, schema
+from bitbloom import schema
+from bitbloom.core import imports
+from bitbloom.pipeline import composition, graph
+from bitbloom.pipeline.composition import Config
 from bitbloom.stages import STAGES
 
 DVC = str(Path(sys.executable).with_name("dvc"))
@@ -23,13 +26,13 @@ BYSTANDERS = ("cli", "tracking", "build", "graph", "summary", "claim", "external
 @pytest.fixture(scope="module")
 def stages():
     """The stages of `petals-tiny` by name."""
-    return {stage.stage: stage for stage in graph.stages("petals-tiny", config.compose("petals-tiny"))}
+    return {stage.stage: stage for stage in graph.stages("petals-tiny", composition.compose("petals-tiny"))}
 
 
 @pytest.fixture(scope="module")
 def every_stage(stages):
     """Those, and the one that only targets with a frozen tower have, of such a target."""
-    frozen = {stage.stage: stage for stage in graph.stages("captions-folder", config.compose("captions-folder"))}
+    frozen = {stage.stage: stage for stage in graph.stages("captions-folder", composition.compose("captions-folder"))}
     return frozen | stages
 
 
@@ -48,12 +51,17 @@ def copied(tmp_path, monkeypatch):
 
 def inputs(target: str = "petals-tiny") -> dict[str, set[str]]:
     """What each stage of a target depends on."""
-    return {each.stage: set(each.inputs) for each in graph.stages(target, config.compose(target))}
+    return {each.stage: set(each.inputs) for each in graph.stages(target, composition.compose(target))}
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_every_stage_depends_on_itself_the_lock_the_configuration_and_the_pins(every_stage, name):
-    wanted = {"requirements.lock", f"src/bitbloom/stages/{name}.py", "src/bitbloom/config.py", "src/bitbloom/numerics/pins.py"}
+    wanted = {
+        "requirements.lock",
+        f"src/bitbloom/stages/{name}.py",
+        "src/bitbloom/pipeline/composition.py",
+        "src/bitbloom/numerics/pins.py",
+    }
     assert wanted <= set(every_stage[name].inputs)
     assert "numerics" in every_stage[name].sections
 
@@ -87,17 +95,17 @@ def test_a_stage_names_the_sections_it_reads_and_reads_them(stages):
     for name, stage in stages.items():
         module = importlib.import_module(f"bitbloom.stages.{name}")
         assert set(module.READS) <= set(stage.sections)
-        assert {key.partition(".")[0] for key in stage.sections} <= set(schema.Config.__dataclass_fields__)
+        assert {key.partition(".")[0] for key in stage.sections} <= set(Config.__dataclass_fields__)
 
 
 def test_the_source_a_target_has_is_the_one_that_counts():
     drawn, given = inputs()["ingest"], inputs("petals-folder")["ingest"]
-    assert "src/bitbloom/sources/garden/scene.py" in drawn - given
-    assert {"src/bitbloom/sources/folder.py", "data/external/petals-folder"} <= given - drawn
+    assert "src/bitbloom/data/sources/garden/scene.py" in drawn - given
+    assert {"src/bitbloom/data/sources/folder.py", "data/external/petals-folder"} <= given - drawn
 
 
 def test_locked_weights_are_a_parameter_of_training_alone():
-    found = {stage.stage: stage for stage in graph.stages("petals-folder", config.compose("petals-folder"))}
+    found = {stage.stage: stage for stage in graph.stages("petals-folder", composition.compose("petals-folder"))}
     assert {name for name, stage in found.items() if stage.weights} == {"train"}
     assert {"weights.lock": ["vit-s-dinov2"]} in found["train"].as_dvc()["params"]
 
@@ -158,14 +166,14 @@ def test_what_is_known_to_be_current_is_composed_again_only_after_a_change(few, 
 def test_of_a_target_that_is_built_its_own_part_alone_has_to_be_current(few, monkeypatch):
     graph.write()
     graph.CURRENT.unlink()
-    built = {"petals-tiny": config.compose("petals-tiny")}
+    built = {"petals-tiny": composition.compose("petals-tiny")}
     with monkeypatch.context() as patch:
         patch.setattr(graph, "texts", lambda: pytest.fail("composed every target"))
         assert graph.write(built) == []
     other = Path("conf/petals-photos.yaml")
     other.write_text(other.read_text().replace("imbalance:", "side: [1, 9000]\n  imbalance:"))
     assert graph.has_current(built)
-    assert not graph.has_current({"petals-photos": config.compose("petals-photos")})
+    assert not graph.has_current({"petals-photos": composition.compose("petals-photos")})
 
 
 @pytest.mark.parametrize(
@@ -182,7 +190,7 @@ def test_a_generated_file_that_says_something_else_of_a_target_is_not_current(fe
     text = Path(path).read_text()
     assert old in text
     Path(path).write_text(text.replace(old, new, 1))
-    assert not graph.has_current({"petals-tiny": config.compose("petals-tiny")})
+    assert not graph.has_current({"petals-tiny": composition.compose("petals-tiny")})
 
 
 def test_generated_files_of_this_checkout_are_current():
@@ -225,8 +233,8 @@ def test_a_stage_in_dvc_yaml_is_plain_and_names_no_machine():
 
 def test_make_knows_of_every_target_and_last_stage_what_dvc_knows(stages):
     lines = dict(line.split(" := ") for line in Path("graph.mk").read_text().splitlines() if " := " in line)
-    for target in config.targets():
-        there = [stage.stage for stage in graph.stages(target, config.compose(target))]
+    for target in composition.targets():
+        there = [stage.stage for stage in graph.stages(target, composition.compose(target))]
         for last in (*there, "all"):
             given, made = (lines[f"{kind}.{target}.{last}"].split() for kind in ("INPUTS", "OUTPUTS"))
             assert not set(given) & set(made)
@@ -238,17 +246,17 @@ def test_make_knows_of_every_target_and_last_stage_what_dvc_knows(stages):
 
 
 def test_without_int8_the_export_stage_promises_no_int8():
-    stages = {stage.stage: stage for stage in graph.stages("petals", config.compose("petals", ["export.int8=false"]))}
+    stages = {stage.stage: stage for stage in graph.stages("petals", composition.compose("petals", ["export.int8=false"]))}
     assert set(stages["export"].outputs) == {"models/petals/model.onnx", "models/petals/parity.json"}
 
 
 def test_own_weights_are_an_input_of_training_alone(tmp_path):
-    tree = config.compose("petals", ["model.architecture=auto", f"model.weights=path:{tmp_path}"])
+    tree = composition.compose("petals", ["model.architecture=auto", f"model.weights=path:{tmp_path}"])
     found = [stage.stage for stage in graph.stages("petals", tree) if str(tmp_path) in stage.inputs]
     assert found == ["train"]
 
 
 def test_what_draws_the_data_does_not_depend_on_the_model():
-    stages = {stage.stage: stage for stage in graph.stages("petals", config.compose("petals"))}
+    stages = {stage.stage: stage for stage in graph.stages("petals", composition.compose("petals"))}
     for name in ("ingest", "prepare"):
         assert not [path for path in stages[name].inputs if "/models/" in path or "/training/" in path]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bitbloom.errors import BitBloomError
-from bitbloom.imports import ROOT, closure
+from bitbloom.core.errors import BitBloomError
+from bitbloom.core.imports import ROOT, closure
 
 
 def package(root: Path, **modules: str) -> Path:

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from bitbloom import build
+import makefiles
+from bitbloom.pipeline import recovery
 from tiny import REPOSITORY
 
 RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "{log}"\n'
 COMMANDS = ("bitbloom", "python", "dvc", "pytest", "ruff", "mypy", "bentoml")
 COPIED = (
     "Makefile",
+    "make",
     "graph.mk",
     "pyproject.toml",
     "weights.lock",
@@ -109,34 +111,66 @@ def built(project):
     return project
 
 
-def phony() -> set[str]:
-    text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    names = {name for line in re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE) for name in line.split()}
-    return {name for name in names if name.islower()}
+ENTRY = re.compile(r"  make (\S+) +(?=\S)")
+"""The start of a target's first line in the help, up to its description."""
 
 
-def test_help_lists_every_target_with_a_line_of_its_own_in_groups(project):
-    shown = project.make("help")
-    lines = {line.split()[1]: line for line in shown.splitlines() if line.startswith("  make ")}
-    assert set(lines) == phony()
-    assert all(len(line.split()) > 3 for line in lines.values())
-    assert [line.split()[0] for line in shown.splitlines() if line and not line.startswith(" ")] == [
-        "Build",
-        "Use",
-        "Containers",
-        "Results",
-        "Check",
-        "Deploy",
-        "Workflows",
-        "Maintain",
-    ]
+def sections(shown: str) -> list[str]:
+    """The first word of each section's title, in order."""
+    return [line.split()[0] for line in shown.splitlines() if line and line[0].isalpha()]
+
+
+def test_help_fits_a_screen_and_names_the_way_to_the_rest(project):
+    lines = project.make("help").splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "`make help-all` lists the rest."
+    shown = [found[1] for line in lines if (found := ENTRY.match(line))]
+    assert {"all", "data", "train", "package", "serve", "containerize", "test", "lint", "verify", "setup", "clean"} <= set(shown)
+    assert set(shown) <= makefiles.targets()
+    assert sections(project.make("help")) == ["Build", "Use", "Check", "Maintain"]
+
+
+def test_help_has_every_target_that_it_is_asked_for(project):
+    asked = re.search(r"only='([^']*)'", project.make("-n", "help"))[1].split()
+    shown = [found[1] for line in project.make("help").splitlines() if (found := ENTRY.match(line))]
+    assert shown == asked
+
+
+def test_help_all_lists_every_target_once_in_sections(project):
+    shown = project.make("help-all")
+    names = [found[1] for line in shown.splitlines() if (found := ENTRY.match(line))]
+    assert sorted(names) == sorted(makefiles.targets())
+    assert sections(shown) == ["Build", "Use", "Check", "Maintain", "Measure", "Deploy", "Workflows"]
+
+
+def test_every_description_of_help_all_is_in_one_column_and_within_its_width(project):
+    lines = project.make("help-all").splitlines()
+    assert max(map(len, lines)) <= 100
+    [column] = {found.end() for line in lines if (found := ENTRY.match(line))}
+    below = [line for line in lines if line.startswith(" " * 8)]
+    assert below
+    assert {len(line) - len(line.lstrip()) for line in below} == {column}
+
+
+def test_a_name_longer_than_all_others_widens_the_column(project):
+    name = "deploy-" + "very-" * 8 + "long"
+    with (project.folder / "make/deploy.mk").open("a") as file:
+        file.write(f"\n{name}: ## {'word ' * 40}\n")
+    lines = project.make("help-all").splitlines()
+    assert max(map(len, lines)) <= 100
+    assert {found.end() for line in lines if (found := ENTRY.match(line))} == {len(f"  make {name}  ")}
+
+
+def test_the_front_page_is_short():
+    assert len((REPOSITORY / "Makefile").read_text(encoding="utf-8").splitlines()) <= 230
 
 
 def test_make_alone_shows_the_help(project):
     assert project.make() == project.make("help")
 
 
-@pytest.mark.parametrize("name", sorted(phony() - {"help", "bench-real", "bench-tweets", "bench-captions"}))
+@pytest.mark.parametrize("name", sorted(makefiles.targets() - {"help", "bench-real", "bench-tweets", "bench-captions"}))
 def test_every_target_can_be_planned(project, name):
     assert project.make("-n", name)
 
@@ -166,7 +200,7 @@ def test_a_deleted_output_makes_it_ask_again(built, output):
     "path",
     [
         "src/bitbloom/stages/train.py",
-        "src/bitbloom/report/templates/report.html.j2",
+        "src/bitbloom/evaluation/report/templates/report.html.j2",
         "conf/petals.yaml",
         "conf/train/scratch.yaml",
         "params/petals-tiny.yaml",
@@ -182,7 +216,7 @@ def test_a_touched_input_makes_it_ask_again(built, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["src/bitbloom/cli.py", "src/bitbloom/tracking.py", "src/bitbloom/optimise/make.py", "params/petals-photos.yaml"],
+    ["src/bitbloom/cli.py", "src/bitbloom/pipeline/tracking.py", "src/bitbloom/optimise/make.py", "params/petals-photos.yaml"],
 )
 def test_a_touched_bystander_does_not(built, path):
     built.touch(path)
@@ -258,7 +292,7 @@ def test_a_killed_build_leaves_no_stamp_of_the_one_before_it(built):
 def test_after_a_kill_any_goal_asks_so_that_the_lock_is_cleared_up(built):
     built.asked("train", "TARGET=petals-tiny")
     assert built.asked("train", "TARGET=petals-tiny") == []
-    (built.folder / build.BUILDING).touch()
+    (built.folder / recovery.BUILDING).touch()
     assert built.asked("train", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until train"]
 
 
@@ -268,8 +302,8 @@ def test_a_kill_in_the_workspace_of_overrides_concerns_that_one(built):
     built.build("petals-tiny", "all", "somewhere")
     (built.folder / note).write_text("somewhere")
     assert built.asked(*arguments) == []
-    (built.folder / "somewhere" / build.BUILDING).parent.mkdir()
-    (built.folder / "somewhere" / build.BUILDING).touch()
+    (built.folder / "somewhere" / recovery.BUILDING).parent.mkdir()
+    (built.folder / "somewhere" / recovery.BUILDING).touch()
     assert len(built.asked(*arguments)) == 1
     assert built.asked("all", "TARGET=petals-tiny") == []
 
@@ -278,7 +312,7 @@ def test_a_kill_in_the_workspace_of_overrides_concerns_that_one(built):
 def test_a_build_that_runs_is_not_waited_for_where_nothing_is_to_be_done(built, monkeypatch):
     monkeypatch.chdir(built.folder)
     with build.only_one():
-        build.BUILDING.touch()
+        recovery.BUILDING.touch()
         assert built.asked("all", "TARGET=petals-tiny") == []
 
 

@@ -9,8 +9,10 @@ import sys
 
 import pytest
 
-from bitbloom import cli, config, submission
-from bitbloom.errors import BitBloomError
+from bitbloom import cli
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import composition
+from bitbloom.tasks.tweets import submission
 from text_standin import write_model
 
 ROWS = [("7", "fire", "Leeds", "a flood &amp; a fire"), ("9", "", "", "what a party"), ("12", "", "", " ")]

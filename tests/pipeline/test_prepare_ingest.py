@@ -11,14 +11,15 @@ import pytest
 from PIL import Image
 
 from bitbloom import stages
-from bitbloom.dataset import Dataset
-from bitbloom.errors import BitBloomError, GateFailed
+from bitbloom.config.sections.gate import Gate
+from bitbloom.config.sections.prepare import Prepare
+from bitbloom.config.target import Target
+from bitbloom.core.digests import digest, file_digest
+from bitbloom.core.errors import BitBloomError, GateFailed
+from bitbloom.data.dataset import Dataset
+from bitbloom.data.sources.folder import Config
 from bitbloom.numerics import pins
-from bitbloom.provenance.digests import digest, file_digest
-from bitbloom.schema import Gate, Prepare
-from bitbloom.sources.folder import Config
 from bitbloom.stages import ingest, prepare, validate
-from bitbloom.target import Target
 from tiny import REPOSITORY
 
 PHOTOS = {"rose": 30, "tulip": 30}

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bitbloom import processes
+from bitbloom.core import processes
 
 PARENT = """
 import os, sys, time

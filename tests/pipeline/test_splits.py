@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitbloom import splits
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import splits
 
 keys = st.lists(
     st.binary(min_size=1, max_size=8).map(lambda data: hashlib.sha256(data).hexdigest()), min_size=1, max_size=40, unique=True

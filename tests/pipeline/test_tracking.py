@@ -11,9 +11,10 @@ import yaml
 from PIL import Image
 
 import tiny
-from bitbloom import canonical, config, tracking
-from bitbloom.errors import BitBloomError
-from bitbloom.target import params_path
+from bitbloom.config.target import params_path
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import composition, tracking
 
 NAME = "petals-tiny"
 EPOCHS = [
@@ -25,8 +26,8 @@ EPOCHS = [
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A finished build, as far as the tracker looks."""
-    tree = config.compose(NAME)
-    canonical.write_text(tmp_path / params_path(NAME), config.yaml_text(tree))
+    tree = composition.compose(NAME)
+    canonical.write_text(tmp_path / params_path(NAME), composition.yaml_text(tree))
     data = tiny.dataset(36)
     data.save(tmp_path / "data/processed" / NAME)
     models, reports = tmp_path / "models" / NAME, tmp_path / "reports" / NAME
@@ -113,7 +114,7 @@ def started(monkeypatch):
 def test_it_runs_in_a_process_of_its_own_that_nobody_waits_for(workspace, started):
     tracking.start(NAME, workspace)
     command, options = started[0]
-    assert command == [sys.executable, "-m", "bitbloom.tracking", NAME, str(workspace)]
+    assert command == [sys.executable, "-m", "bitbloom.pipeline.tracking", NAME, str(workspace)]
     assert options["start_new_session"] is True
 
 

@@ -22,16 +22,19 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn import functional as F
 
-from bitbloom import canonical, config, inference, samples, tasks
-from bitbloom.dataset import Dataset
+from bitbloom import tasks
+from bitbloom import tasks as samples
+from bitbloom.config.target import Target
+from bitbloom.core import canonical
+from bitbloom.data.dataset import Dataset
+from bitbloom.data.sources import chatter, garden
+from bitbloom.data.sources.garden import sentences
+from bitbloom.data.sources.garden.randomness import Dice
 from bitbloom.models.linear import PortableLinear
 from bitbloom.models.weights import resize_positions
 from bitbloom.numerics import pins, subset, trace
-from bitbloom.sources import chatter, garden
-from bitbloom.sources.garden import sentences
-from bitbloom.sources.garden.randomness import Dice
-from bitbloom.target import Target
-from bitbloom.training import loop
+from bitbloom.pipeline import composition
+from bitbloom.training import inference, loop
 from bitbloom.training.workers import Worker
 
 DRAWN = 24
@@ -71,7 +74,7 @@ def messages() -> list[Sample]:
 
 def steps(name: str, count: int, overrides: list[str]) -> tuple[list[trace.Line], list[dict[str, object]]]:
     """The ops of a shipped config's first steps and of a validation, and the ledger's lines."""
-    tree = config.compose(name, overrides)
+    tree = composition.compose(name, overrides)
     target = Target(
         name, {str(key): OmegaConf.to_object(tree[key]) if OmegaConf.is_config(tree[key]) else tree[key] for key in tree}
     )

@@ -10,9 +10,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from bitbloom import canonical, cli
-from bitbloom.errors import BitBloomError
-from bitbloom.numerics import compare, pins, trace
+from bitbloom import cli
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.numerics import pins, trace
+from bitbloom.provenance import compare
 from tiny import write_workspace
 
 LINES = [

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bitbloom import claim
+from bitbloom.pipeline import claim
 from checkouts import TARGET, changes, checkout, environment, run
 
 KILLS_A_STAGE = 3

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from bitbloom import build, claim, config, graph
 from bitbloom.ci.records import write as write_record
+from bitbloom.core.digests import digest
 from bitbloom.numerics import machine, pins, subset, trace
-from bitbloom.provenance.digests import digest
+from bitbloom.pipeline import build, claim, composition, graph
 
 pytestmark = [
     pytest.mark.emulated_cpu,
@@ -69,7 +69,7 @@ def workspace(place: Path) -> Path:
         (place / shared).symlink_to(Path(shared).resolve())
     params = place / f"params/{REBUILT}.yaml"
     params.parent.mkdir()
-    params.write_text(graph.HEADER + config.yaml_text(config.compose(REBUILT, list(SMALLER))))
+    params.write_text(graph.HEADER + composition.yaml_text(composition.compose(REBUILT, list(SMALLER))))
     return place
 
 

@@ -11,10 +11,11 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from bitbloom import build, canonical, claim, config, graph, why
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.digests import digest, file_digest
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build, claim, composition, graph, why
 from bitbloom.provenance import attestation, hermetic, rebuild
-from bitbloom.provenance.digests import digest, file_digest
 
 TARGET = "petals-tiny"
 OUTPUTS = {"data/raw/t": "ingest", "models/t/model.safetensors": "train", "models/t/ledger.jsonl": "train"}
@@ -97,7 +98,7 @@ def repository(folder: Path) -> Path:
     """A DVC repository with one target whose training was done, and this project's configuration."""
     for name in ("src", "conf", "params", "bentos"):
         (folder / name).symlink_to(Path(name).resolve())
-    tree = config.compose(TARGET)
+    tree = composition.compose(TARGET)
     stage = {stage.stage: stage for stage in graph.stages(TARGET, tree)}["train"]
     build.lay_out(folder / "place", TARGET, tree, cache=None)
     return folder / "place", stage
@@ -128,7 +129,7 @@ def test_a_trace_tells_what_was_asked_for_and_not_declared(tmp_path):
 
 
 def test_a_cell_holds_the_declared_keys_and_files_alone(tmp_path):
-    stages = {stage.stage: stage for stage in graph.stages("petals-folder", config.compose("petals-folder"))}
+    stages = {stage.stage: stage for stage in graph.stages("petals-folder", composition.compose("petals-folder"))}
     stage = stages["train"]
     inputs = tuple(path for path in stage.inputs if not path.startswith("data/"))
     hermetic.furnish(tmp_path, graph.Stage(**{**vars(stage), "inputs": inputs}))
@@ -157,7 +158,7 @@ def bento(tmp_path, monkeypatch):
     materials = attestation.materials(TARGET)
     assert {"requirements.lock", "src/bitbloom/stages/train.py", f"params/{TARGET}.yaml"} <= set(materials)
     assert not any(name.startswith(("models/", "data/")) for name in materials)
-    tree = config.compose(TARGET)
+    tree = composition.compose(TARGET)
     stages = graph.stages(TARGET, tree)
     monkeypatch.chdir(tmp_path)
     canonical.write_text(Path(f"dist/{TARGET}.bento"), "a Bento")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bitbloom import canonical, imports
+from bitbloom.core import canonical, imports
 from bitbloom.numerics import machine, pins
 from bitbloom.training import loop
 from tiny import write_workspace

@@ -6,6 +6,9 @@ import contextlib
 
 import pytest
 import torch
+from bitbloom.config.sections.augment import Augment
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.sections.train import Train
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -13,7 +16,6 @@ from torch import nn
 import tiny
 from bitbloom.models.linear import FEWEST_OUTPUTS, PortableLinear
 from bitbloom.numerics import subset
-from bitbloom.schema import Augment, Numerics, Train
 from bitbloom.training import loop
 from bitbloom.training.checkpoint import Checkpoints
 

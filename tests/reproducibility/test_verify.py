@@ -117,7 +117,7 @@ def test_every_stage_gives_the_claimed_bytes_from_its_declared_inputs_alone(buil
 
 @tools
 def test_an_undeclared_file_is_named(changed: Path) -> None:
-    edit(changed / "src/bitbloom/graph.py", ', "expectations/{task}.json")', ",)")
+    edit(changed / "src/bitbloom/pipeline/graph.py", ', "expectations/{task}.json")', ",)")
     output = run(changed, "bitbloom", "hermetic", NAME, fails=True)
     assert "validate-petals-tiny asked for what it does not declare: expectations/petals.json" in output
 
@@ -171,7 +171,7 @@ def test_one_changed_bit_is_refused(attested, name: str, place: float) -> None:
 
 def test_a_changed_material_and_another_bento_are_refused_by_name(attested) -> None:
     folder, public = attested
-    for name in ("src/bitbloom/canonical.py", f"dist/{NAME}.bento"):
+    for name in ("src/bitbloom/core/canonical.py", f"dist/{NAME}.bento"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole + b"\n")
         try:

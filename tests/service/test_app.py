@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.serving import protection
 from bitbloom.serving.app import Application
 from bitbloom.serving.settings import provenance

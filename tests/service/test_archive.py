@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitbloom.provenance import archive
-from bitbloom.provenance.digests import digest
+from bitbloom.core.digests import digest
+from bitbloom.serving import archive
 
 LENGTHS = [0, 1, 3, 4, 65_535, 65_536, 65_537, 200_001]
 

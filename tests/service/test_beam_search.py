@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitbloom.serving.search import Sentence, search
-from bitbloom.vocabulary import END, SPECIAL, START
+from bitbloom.data.vocabulary import END, SPECIAL, START
+from bitbloom.models.decoding import Sentence, search
 
 WORDS = 3
 """Words of a language beside SPECIAL."""

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from bitbloom.errors import BitBloomError, UnreadableImage
-from bitbloom.provenance.digests import digest, file_digest
+from bitbloom.core.digests import digest, file_digest
+from bitbloom.core.errors import BitBloomError, UnreadableImage
 from bitbloom.serving import model_files
 from bitbloom.serving.caption_app import CaptionApplication
 from bitbloom.serving.caption_predictor import CaptionPredictor
@@ -212,7 +212,7 @@ def test_the_bento_holds_the_model_and_no_torch_and_no_training_code(served_capt
     brought = {name: file_digest(source / name) for name in model_files.files(caption_model)}
     assert brought == {name: file_digest(path) for name, path in model_files.files(caption_model).items()}
     modules = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
-    assert "bitbloom/serving/search.py" in modules
+    assert "bitbloom/models/decoding.py" in modules
     assert not any("training" in name or "stages" in name or "samples" in name or "dataset" in name for name in modules)
 
 

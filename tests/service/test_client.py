@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner
 
-from bitbloom import client as module
 from bitbloom.cli import app
-from bitbloom.client import Client, ServiceError
+from bitbloom.serving import client as module
+from bitbloom.serving.client import Client, ServiceError
 from bitbloom.serving.files import predict_files, print_answers
 from bitbloom.serving.settings import TOKEN_VARIABLE
 from standin import free_port, photo

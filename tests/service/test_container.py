@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bitbloom import container
-from bitbloom.container import Options
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
+from bitbloom.serving import container
+from bitbloom.serving.container import Options
 from bitbloom.serving.predictor import Predictor
 from checkouts import ROOT, TARGET, checkout, environment, run
 from standin import free_port

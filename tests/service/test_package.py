@@ -12,10 +12,9 @@ import time
 
 import pytest
 
-from bitbloom.errors import BitBloomError
-from bitbloom.imports import ROOT
-from bitbloom.provenance import archive, bento
-from bitbloom.serving import build
+from bitbloom.core.errors import BitBloomError
+from bitbloom.core.imports import ROOT
+from bitbloom.serving import archive, bento, build
 from bitbloom.serving.store import install
 from bitbloom.stages import package
 from standin import REPOSITORY, make_target, write_workspace
@@ -66,9 +65,9 @@ def test_the_bento_holds_what_serving_needs_and_nothing_else(workspace):
     held = set(names(workspace / "dist/petals.bento"))
     assert {"bento.yaml", "src/service.py", "src/model.onnx", "src/page/index.html", "src/bitbloom/serving/app.py"} <= held
     assert not held & {
-        "src/bitbloom/config.py",
+        "src/bitbloom/pipeline/composition.py",
         "src/bitbloom/schema.py",
-        "src/bitbloom/target.py",
+        "src/bitbloom/config/target.py",
         "src/bitbloom/serving/build.py",
         "src/models",
     }

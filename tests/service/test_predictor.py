@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitbloom.errors import BitBloomError, UnreadableImage
-from bitbloom.provenance.digests import file_digest
+from bitbloom.core.digests import file_digest
+from bitbloom.core.errors import BitBloomError, UnreadableImage
 from bitbloom.serving.files import predict_files, print_answers
 from bitbloom.serving.predictor import Predictor
 from standin import COLOURS, SIDE, photo, write_model

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.serving import protection, refusals
 from bitbloom.serving.settings import TOKEN_VARIABLE, Settings
 

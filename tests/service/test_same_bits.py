@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import tiny
-from bitbloom.schema import Export
+from bitbloom.config.sections.export import Export
+from bitbloom.config.target import Target
 from bitbloom.serving.files import predict_files
 from bitbloom.stages import export, package
-from bitbloom.target import Target
 from standin import LIMITS, Served, installed, make_target, write_surroundings
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import shutil
 import httpx
 import pytest
 
-from bitbloom.provenance.digests import file_digest
+from bitbloom.core.digests import file_digest
 from bitbloom.serving.files import predict_files
 from standin import COLOURS, LIMITS, NeverReady, photo, serving
 

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from bitbloom.provenance.digests import file_digest
+from bitbloom.core.digests import file_digest
 from bitbloom.serving.files import predict_files
 from bitbloom.serving.text_predictor import EMPTY, TextPredictor
 
@@ -112,7 +112,7 @@ def test_the_interface_is_described(served_texts) -> None:
 
 def test_the_bento_holds_no_torch_and_no_training_code(served_texts) -> None:
     files = {name for name in served_texts.report["files"] if name.endswith(".py")}
-    assert "src/bitbloom/texts.py" in files
+    assert "src/bitbloom/data/texts.py" in files
     assert not any("training" in name or "stages" in name or "weights" in name for name in files)
 
 

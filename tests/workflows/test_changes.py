@@ -12,8 +12,8 @@ import yaml
 from PIL import Image
 
 from bitbloom.ci import data, model
-from bitbloom.errors import BitBloomError
-from bitbloom.gate.verdict import FAILED, NOT_CHECKED, PASSED, Finding, Verdict
+from bitbloom.core.errors import BitBloomError
+from bitbloom.validation.verdict import FAILED, NOT_CHECKED, PASSED, Finding, Verdict
 
 PASS = Finding("has_rows", "ExpectTableRowCount", "There are rows.", "Add rows.", PASSED, {})
 UNCHECKED = Finding("widths", "ExpectColumn", "Wide enough.", "Add wider.", NOT_CHECKED, {})

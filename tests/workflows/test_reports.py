@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bitbloom.ci import audit, comment, markdown, records, update
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 PNG = comment.PNG + b"rest"
 

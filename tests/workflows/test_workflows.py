@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bitbloom import build
+import makefiles
+from bitbloom.pipeline import recovery
 
 REPOSITORY = Path(__file__).parents[2]
 WORKFLOWS = sorted((REPOSITORY / ".github/workflows").glob("*.yaml"))
 ACTIONS = sorted((REPOSITORY / ".github/actions").glob("*/action.yaml"))
-MADE = set(re.findall(r"^([a-z][a-zA-Z0-9-]*)(?: [a-z -]+)?:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
 PRELUDE = re.compile(r"git config user\.(name|email) '[^']+'")
 """All that a step may do beside one Make target: say who commits."""
 PINNED = re.compile(r"uses: (\./\.github/actions/[a-z]+|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+( #.*)?)$")
@@ -59,7 +59,7 @@ def test_what_is_said_to_be_tested_runs_before_a_change_is_merged(target):
 def wrong_run(command: str) -> bool:
     """Whether a command is more than one existing Make target."""
     target = re.fullmatch(r"make ([a-z-]+)", command.strip())
-    return not (target and target[1] in MADE) and not PRELUDE.fullmatch(command.strip())
+    return not (target and target[1] in makefiles.targets()) and not PRELUDE.fullmatch(command.strip())
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -194,8 +194,8 @@ def test_a_short_lock_of_a_build_that_runs_is_not_committed(tmp_path, monkeypatc
     entry = next(hook["entry"] for hook in hooks if hook["id"] == WHOLE_LOCK)
     monkeypatch.chdir(tmp_path)
     assert subprocess.run(shlex.split(entry)).returncode == 0
-    build.BUILDING.parent.mkdir()
-    build.BUILDING.touch()
+    recovery.BUILDING.parent.mkdir()
+    recovery.BUILDING.touch()
     assert subprocess.run(shlex.split(entry)).returncode == 1
 
 

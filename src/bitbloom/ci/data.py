@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from bitbloom import config
 from bitbloom.ci import markdown
+from bitbloom.pipeline import composition
+from bitbloom.validation.verdict import FAILED
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-    from bitbloom.gate.verdict import Finding, Verdict
+    from bitbloom.validation.verdict import Finding, Verdict
 
 SHOWN, SIDE = 8, 160
 """Pictures an expectation, and their side in pixels."""
@@ -32,7 +33,7 @@ def concerned(changed: Iterable[str]) -> list[str]:
     paths = [PurePosixPath(path) for path in changed]
     data = {path.stem for path in paths if path.parent == PurePosixPath("data/external") and path.suffix == ".dvc"}
     tasks = {path.stem for path in paths if path.parent == PurePosixPath("expectations") and path.suffix == ".json"}
-    trees = {name: config.compose(name) for name in config.targets()} if data or tasks else {}
+    trees = {name: composition.compose(name) for name in composition.targets()} if data or tasks else {}
     return sorted(name for name, tree in trees.items() if name in data or (tree.embedded and tree.task in tasks))
 
 
@@ -43,7 +44,7 @@ def report(changed: Sequence[str], folder: Path) -> bool:
         verdict, manifest, raw = examine(target)
         passed &= verdict.passed
         parts.append(section(target, verdict))
-        for finding in verdict.findings:
+        for finding in verdict.with_outcome(FAILED):
             picture(finding, manifest, raw, folder / f"{target}-{re.sub(r'[^a-z0-9-]', '-', finding.name)}.png")
     markdown.write(folder, "\n".join(parts if targets else [*parts, "No target has this data or these expectations.\n"]))
     return passed
@@ -53,9 +54,9 @@ def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
     """Build a target up to its raw data, and check them as the stage does: the verdict, the manifest, the folder of the data."""
     import pandas as pd
 
-    from bitbloom import build
-    from bitbloom.gate.check import check, suite_path
-    from bitbloom.target import Target
+    from bitbloom.config.target import Target
+    from bitbloom.pipeline import build
+    from bitbloom.validation.check import check, suite_path
 
     build.build(target, "ingest")
     read = Target.load(target, ("task", "gate"))

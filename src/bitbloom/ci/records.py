@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitbloom import canonical
 from bitbloom.ci import markdown
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
 
 RECORD, LEDGER = "record.json", "ledger.jsonl"
 SHOWN_DIGITS = 12
@@ -49,9 +49,10 @@ def write(folder: Path, build: str, cpu: str, digests: dict[str, str], ledger: P
 
 def record_rebuilt(target: str, folder: Path) -> None:
     """Write the record of what `make verify` built, as far as it came. Raises BitBloomError when it built nothing."""
-    from bitbloom import claim
+    from bitbloom.core import digests
     from bitbloom.numerics import machine
-    from bitbloom.provenance import digests, rebuild
+    from bitbloom.pipeline import claim
+    from bitbloom.provenance import rebuild
 
     place = rebuild.workspace(target)
     made = {output: digests.digest(place / output) for output in claim.artifacts(target) if (place / output).exists()}
@@ -88,7 +89,7 @@ def compare(records: Sequence[Record]) -> tuple[str, bool]:
 
 def _difference(here: Record, there: Record) -> str:
     """What differs between two records, and what `bitbloom diff` says of their ledgers."""
-    from bitbloom.numerics import compare as runs
+    from bitbloom.provenance import compare as runs
 
     digests = [
         (output, here.digests.get(output, "none"), there.digests.get(output, "none")) for output in here.digests | there.digests

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import kornia.augmentation as K  # noqa: N812 -- Kornia's own convention
 import numpy as np
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bitbloom.numerics import seeds as draw
-from bitbloom.schema import Augment
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.augment import Augment
 
 Seeds = NDArray[np.uint64]
 CROP, FLIP, VERTICAL, COLOUR, ERASE, MIX = range(6)

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, normalize
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.vocabulary import PADDING
 from bitbloom.models import classifier, initialise, text_classifier, weights
 from bitbloom.models.classifier import EAGER
+from bitbloom.models.layers import LAYER
 from bitbloom.models.linear import PortableLinear
 from bitbloom.models.text_classifier import blocking
 from bitbloom.models.tokens import padding
-from bitbloom.schema import CaptionModel, ImageModel, TextModel
-from bitbloom.training.groups import LAYER
-from bitbloom.vocabulary import PADDING
+
+if TYPE_CHECKING:
+    from bitbloom.config.models.caption import CaptionModel
+    from bitbloom.config.models.image import ImageModel
+    from bitbloom.config.models.text import TextModel
 
 SHARPEST = 100.0
 """Largest factor of a cosine in the contrastive loss, as in CLIP."""

@@ -6,14 +6,16 @@ Every network here takes float32 [n, 3, s, s] and gives logits float32 [n, class
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.models import attention, initialise, weights
 from bitbloom.models.linear import PortableLinear
-from bitbloom.schema import ImageModel
+
+if TYPE_CHECKING:
+    from bitbloom.config.models.image import ImageModel
 
 EAGER = "eager"
 """Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""

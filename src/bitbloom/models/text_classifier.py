@@ -6,18 +6,20 @@ Every network here takes tokens int64 [n, l], filled up with the tokenizer's pad
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.models import initialise, weights
 from bitbloom.models.classifier import EAGER
 from bitbloom.models.linear import PortableLinear
 from bitbloom.models.tokens import padding
-from bitbloom.schema import TextModel
+
+if TYPE_CHECKING:
+    from bitbloom.config.models.text import TextModel
 
 
 def build(config: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:

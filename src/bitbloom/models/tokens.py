@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 PADDING = ("[PAD]", "<pad>")
 """What vocabularies call the token that fills rows up."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import digest, file_digest
+from bitbloom.core.digests import digest, file_digest
+from bitbloom.core.errors import BitBloomError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

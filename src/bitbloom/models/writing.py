@@ -6,15 +6,19 @@ have other bits on other CPUs.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from bitbloom.models.captioner import Captioner
-from bitbloom.serving.search import Sentence, search
-from bitbloom.vocabulary import END, PADDING, START, UNKNOWN
+from bitbloom.data.vocabulary import END, PADDING, START, UNKNOWN
+from bitbloom.models.decoding import Sentence, search
+
+if TYPE_CHECKING:
+    from bitbloom.models.captioner import Captioner
 
 
 @torch.no_grad()

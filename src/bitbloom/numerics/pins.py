@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from bitbloom.errors import BitBloomError
-from bitbloom.numerics import machine
+from bitbloom.core import cpu
+from bitbloom.core.errors import BitBloomError
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -50,7 +50,7 @@ def lock(profile: str) -> str:
 def require(profile: str) -> None:
     """Return when this process has the profile's pins; else start it again, once, with them."""
     wanted = environment(profile)
-    flags = machine.flags()
+    flags = cpu.flags()
     if profile == "portable" and flags and "avx2" not in flags:
         raise BitBloomError("the portable profile needs a CPU with AVX2")
     if any(os.environ.get(key) != value for key, value in wanted.items()):

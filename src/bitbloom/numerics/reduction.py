@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 
 class TreeSum:

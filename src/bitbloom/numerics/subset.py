@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import trace
 
 _EXACT = """

@@ -19,9 +19,9 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bitbloom import canonical
-from bitbloom.errors import BitBloomError
-from bitbloom.numerics import ledger, machine
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.numerics import facts, ledger
 
 UNINITIALISED = ("empty", "new_empty")
 DIGITS = 16
@@ -76,7 +76,7 @@ def _digest(tensor: Tensor) -> str:
 
 def write(path: Path, lines: Iterable[Line], work: Line) -> None:
     """Write a record made on this machine."""
-    head = {"machine": machine.facts(), **work}
+    head = {"machine": facts.facts(), **work}
     canonical.write_text(path, "".join(canonical.json_line(line) for line in (head, *lines)))
 
 

@@ -14,25 +14,28 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import onnx
 import torch
 from safetensors.torch import load_file, save_file
 
-from bitbloom import canonical, exporters, inference, progress
-from bitbloom.errors import BitBloomError
-from bitbloom.exporters.classification import FP32
-from bitbloom.inference import Trained
-from bitbloom.models import quantise
+from bitbloom import tasks
+from bitbloom.config.target import Target
+from bitbloom.contracts import TaskModel
+from bitbloom.core import canonical, progress
+from bitbloom.core.errors import BitBloomError
+from bitbloom.export import quantise
+from bitbloom.export.classification import FP32
 from bitbloom.numerics import pins
 from bitbloom.optimise import failures, pruning
 from bitbloom.optimise.variants import OPTIMISED, SHARES, WEIGHTS, checked, in_bf16
-from bitbloom.schema import Train
-from bitbloom.target import Target
-from bitbloom.tasks import Task
-from bitbloom.training import loop, workers
+from bitbloom.training import inference, loop, workers
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.train import Train
+    from bitbloom.training.inference import Trained
 
 PROFILE = "portable"
 JUDGED, JUDGED_BATCH = 512, 32
@@ -70,7 +73,7 @@ def _steps(target: Target, folder: Path, epochs: float) -> Iterator[tuple[str, C
 
 def bf16(target: Target, folder: Path) -> None:
     """The weights, most of them in bfloat16."""
-    _save(in_bf16(inference.load(target).network).state_dict(), folder / WEIGHTS)
+    _save(in_bf16(inference.load(target, tasks.model(target.task)).network).state_dict(), folder / WEIGHTS)
 
 
 def dynamic_int8(target: Target, folder: Path) -> None:
@@ -98,7 +101,7 @@ def _quiet() -> Iterator[None]:
 
 def prune(target: Target, folder: Path, share: int) -> None:
     """Take a share (percent) of the units out, and export what is left."""
-    trained = inference.load(target)
+    trained = inference.load(target, tasks.model(target.task))
     units = pruning.find(trained.network)
     pruning.prune(units, pruning.importance(units, losses(target, trained)), share / 100)
     _save(trained.network.state_dict(), folder / WEIGHTS)
@@ -122,7 +125,7 @@ def tune(target: Target, pruned: Path, folder: Path, epochs: float) -> None:
         raise BitBloomError(f"{pruned.name} could not be made")
     folder.mkdir()
     workers.launch(fit, target.numerics.micro_batches, target, pruned / WEIGHTS, folder / WEIGHTS, epochs)
-    trained = inference.load(target)
+    trained = inference.load(target, tasks.model(target.task))
     pruning.load(trained.network, load_file(folder / WEIGHTS))
     _export(target, trained, folder, int8=True)
 
@@ -130,7 +133,7 @@ def tune(target: Target, pruned: Path, folder: Path, epochs: float) -> None:
 class Start:
     """A task whose network is there already: training goes on with it."""
 
-    def __init__(self, task: Task, network: torch.nn.Module) -> None:
+    def __init__(self, task: TaskModel, network: torch.nn.Module) -> None:
         self.task, self.network = task, network
 
     def build(self, *_: Any) -> torch.nn.Module:
@@ -144,13 +147,13 @@ class Start:
 def fit(worker: workers.Worker, target: Target, before: Path, after: Path, epochs: float) -> None:
     """One worker's part of fine-tuning: the target's schedule of learning rates, lowered and shortened; the first writes."""
     pins.pin_torch()
-    trained = inference.load(target)
+    trained = inference.load(target, tasks.model(target.task))
     pruning.load(trained.network, load_file(before))
     steps = round(epochs * len(loop.part_of(trained.dataset, target.train.part)) / target.train.batch_size)
     train = replace(slower(target.train, TUNING_RATE), epochs=math.ceil(epochs), max_steps=steps)
     numerics = replace(target.numerics, profile=PROFILE)
     sections = loop.Sections(trained.model, target.augment, train, numerics)
-    run = loop.Run(worker, cast(Task, Start(trained.task, trained.network)), trained.dataset, sections)
+    run = loop.Run(worker, cast(TaskModel, Start(trained.task, trained.network)), trained.dataset, sections)
     shown = progress.track if worker.first else lambda items, _: items
     for step in shown(range(steps), "fine-tune"):
         run.step(step)
@@ -167,7 +170,7 @@ def slower(train: Train, part: float) -> Train:
 def _export(target: Target, trained: Trained, folder: Path, int8: bool) -> None:
     """Write and compare the graphs as the export stage does."""
     trained.network.eval()
-    parity = exporters.load(target.task).export(trained, replace(target.export, int8=int8), folder)
+    parity = tasks.exporter(target.task).export(trained, replace(target.export, int8=int8), folder)
     if parity.wrong:
         raise BitBloomError(f"the exported graph is not the network: {parity.wrong}")
 

@@ -17,21 +17,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitbloom import inference, metrics, progress
-from bitbloom.dataset import Arrays, Dataset
-from bitbloom.errors import BitBloomError
-from bitbloom.inference import Trained
+from bitbloom import tasks
+from bitbloom.config.target import Target
+from bitbloom.core import cpu, progress
+from bitbloom.core.errors import BitBloomError
+from bitbloom.evaluation import metrics
 from bitbloom.models.tokens import cut
 from bitbloom.numerics import machine
 from bitbloom.optimise import failures, report
 from bitbloom.optimise.variants import OPTIMISED, REFERENCE, SERVED, VARIANTS, Ask, Opener, Variant, checked
-from bitbloom.target import Target
+from bitbloom.training import inference
+
+if TYPE_CHECKING:
+    from bitbloom.data.dataset import Arrays, Dataset
+    from bitbloom.training.inference import Trained
 
 BATCH = 32
 UNCOUNTED, COUNTED = 2, 8
@@ -138,7 +143,7 @@ def run(target: Target, turns: int) -> None:
         BitBloomError: the target's task has no variants, it is not built, or has no test samples.
     """
     torch.set_num_threads(1)
-    trained = inference.load(checked(target))
+    trained = inference.load(checked(target), tasks.model(target.task))
     if len(trained.dataset.split("test")) == 0:
         raise BitBloomError(f"{target.processed} has no test samples to measure on")
     found = rows(target, trained, turns)
@@ -252,7 +257,7 @@ def conditions(trained: Trained, turns: int) -> dict[str, Any]:
         "instruction_sets": machine.instruction_sets(),
         "torch_code": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cpu.cores(),
         "versions": {name: version(name) for name in VERSIONS},
         "test_samples": len(trained.dataset.split("test")),
         "timed": {"turns": turns, "answers": turns * COUNTED, "batches": turns, "batch": BATCH},

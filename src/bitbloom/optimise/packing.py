@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.digests import file_digest
+from bitbloom.core.errors import BitBloomError
 from bitbloom.optimise.variants import OPTIMISED, checked, named
-from bitbloom.provenance import archive
-from bitbloom.provenance.digests import file_digest
-from bitbloom.serving import build
+from bitbloom.serving import archive, build
 from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import package
-from bitbloom.target import Target
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 
 def pack(target: Target, name: str) -> Path:
@@ -36,8 +38,7 @@ def pack(target: Target, name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: package.settings(target), PROVENANCE: package.provenance(target) | made}
-        service = package.BENTOS / target.task
-        build.assemble(context, service, {MODEL: file, build.LOCK: package.SERVE_LOCK}, texts)
+        build.assemble(context, target.task, target.model.kind, {MODEL: file, build.LOCK: package.SERVE_LOCK}, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, _):
             archive.write(folder, bento)
     return bento

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 MLP, HEADS = "MLP units", "attention heads"
 WRITERS_AND_READER: Mapping[tuple[str, ...], str] = {

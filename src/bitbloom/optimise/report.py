@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitbloom import canonical
-from bitbloom.report import style
+from bitbloom.core import canonical
+from bitbloom.evaluation.report import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

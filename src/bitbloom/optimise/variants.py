@@ -16,25 +16,25 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom import runtime
-from bitbloom.errors import BitBloomError
-from bitbloom.exporters.classification import FP32, INT8, PROBABILITIES
+from bitbloom.core import onnx_runtime as runtime
+from bitbloom.core.errors import BitBloomError
+from bitbloom.export.classification import FP32, INT8, PROBABILITIES
 
 if TYPE_CHECKING:
     import torch
     from onnxruntime import InferenceSession
     from torch import nn
 
-    from bitbloom.dataset import Arrays
-    from bitbloom.exporters.graphs import Graph
-    from bitbloom.inference import Trained
-    from bitbloom.target import Target
+    from bitbloom.config.target import Target
+    from bitbloom.data.dataset import Arrays
+    from bitbloom.export.graphs import Graph
+    from bitbloom.training.inference import Trained
 
 Ask = Callable[["Arrays"], NDArray[np.float32]]
 """The inputs of an exported graph by name, [n, …] each → probabilities [n, classes]."""
 
-TASKS = ("petals", "tweets")
-"""Tasks whose model is one classifier."""
+KINDS = ("image", "text")
+"""Kinds of models that are one classifier."""
 MODELS, OPTIMISED = "models", "dist/optimised"
 WEIGHTS = "model.safetensors"
 SHARES = (25, 50)
@@ -109,24 +109,30 @@ def named(name: str) -> Variant:
 
 def opened(target: str, name: str) -> Ask:
     """A made variant of a target, ready to be asked. Raises BitBloomError when it is not there or cannot run on this machine."""
-    from bitbloom import inference
-    from bitbloom.target import Target
+    from bitbloom import tasks
+    from bitbloom.config.target import Target
+    from bitbloom.training import inference
 
     variant, found = named(name), Target.load(target)
-    return by_onnx(variant.path(target)) if variant.by_onnx else Opener(found, inference.load(found)).open(variant)
+    return (
+        by_onnx(variant.path(target))
+        if variant.by_onnx
+        else Opener(found, inference.load(found, tasks.model(found.task))).open(variant)
+    )
 
 
 def session(target: str, name: str) -> tuple[InferenceSession, Path]:
     """A made variant of a target as what predictors ask, and its file. Raises BitBloomError as `opened` does."""
-    from bitbloom import inference
+    from bitbloom import tasks
+    from bitbloom.config.target import Target
     from bitbloom.serving.predictor import open_session
-    from bitbloom.target import Target
+    from bitbloom.training import inference
 
     variant, found = named(name), Target.load(target)
     file = variant.path(target)
     if variant.by_onnx:
         return open_session(file)[0], file
-    opener = Opener(found, inference.load(found))
+    opener = Opener(found, inference.load(found, tasks.model(found.task)))
     return cast("InferenceSession", TorchSession(opener.graph, opener.open(variant))), file
 
 
@@ -189,9 +195,9 @@ class Opener:
 
 def graph(task: str, trained: Trained) -> Graph:
     """What the export stage writes of a trained classifier, as a PyTorch module with names."""
-    from bitbloom import exporters
+    from bitbloom import tasks
 
-    exporter: Any = exporters.load(task)
+    exporter: Any = tasks.exporter(task)
     made: Graph = exporter.graph(trained)
     return made
 
@@ -200,7 +206,7 @@ def answering(graph: Graph) -> nn.Sequential:
     """The steps of it that lead to an answer: where a network looked is not computed, as the service does not unless asked to."""
     from torch import nn
 
-    from bitbloom.exporters.petals import Looking
+    from bitbloom.export.image_classifier import Looking
 
     module = graph.module
     if isinstance(module, Looking):
@@ -256,15 +262,15 @@ def in_bf16(network: nn.Module) -> nn.Module:
     return network
 
 
-def require_classifier(target: str, task: str) -> None:
-    """Return when the task's model is one classifier. Raises BitBloomError that says which tasks there are."""
-    if task not in TASKS:
-        raise BitBloomError(f"`optimise` works for the tasks {' and '.join(TASKS)}: {target} is of the task {task}")
+def require_classifier(target: str, kind: str) -> None:
+    """Return when a model of this kind is one classifier. Raises BitBloomError that says which kinds are."""
+    if kind not in KINDS:
+        raise BitBloomError(f"`optimise` works for models of kind {' and '.join(KINDS)}: that of {target} is of kind {kind}")
 
 
 def checked(target: Target) -> Target:
     """The target itself. Raises BitBloomError when its model is not one classifier, or is not exported yet."""
-    require_classifier(target.name, target.task)
+    require_classifier(target.name, target.model.kind)
     if not (file := target.models / FP32).is_file():
         raise BitBloomError(f"{file} is missing: run `make export TARGET={target.name}` first")
     return target

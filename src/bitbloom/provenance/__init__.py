@@ -1,1 +1,1 @@
-"""Who made what from what: digests, deterministic archives, attestations."""
+"""What is proven of a build: rebuilt and compared, run hermetically, attested, and two trainings side by side."""

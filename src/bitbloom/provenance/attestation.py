@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from bitbloom import canonical, claim, config, graph
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical, git
+from bitbloom.core.digests import digest, file_digest, folder_files
+from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import pins
-from bitbloom.provenance.digests import digest, file_digest, folder_files
-from bitbloom.why import changed_stages
+from bitbloom.pipeline import claim, composition, graph
+from bitbloom.pipeline.why import changed_stages
 
 ROOT = Path("dist/attestations")
 STATEMENT = "provenance.intoto.json"
@@ -104,10 +104,10 @@ def statement(target: str, builder: str, workspace: Path = Path()) -> dict[str, 
     definition, details = predicate.build_definition, predicate.run_details
     definition.build_type = BUILD_TYPE
     definition.external_parameters.update({"target": target})
-    profile = config.compose(target).numerics.profile
+    profile = composition.compose(target).numerics.profile
     definition.internal_parameters.update({"numerics": profile, "environment": pins.environment(profile)})
     definition.resolved_dependencies.extend(_descriptor(name, sha) for name, sha in materials(target, workspace).items())
-    commit = clean_commit()
+    commit = git.clean_commit()
     if commit:
         definition.resolved_dependencies.add(name="git", digest={"gitCommit": commit})
     details.builder.id = builder_id(builder)
@@ -157,7 +157,7 @@ def materials(target: str, workspace: Path = Path()) -> dict[str, str]:
     """Every file of a workspace that a build of a target reads and does not make, by path → SHA-256; the user's own data as one
     folder.
     """
-    tree = config.compose(target)
+    tree = composition.compose(target)
     stages = graph.stages(target, tree)
     made = [output for stage in stages for output in (*stage.outputs, *stage.metrics)]
     read = {
@@ -177,16 +177,6 @@ def _descriptor(name: str, sha256: str) -> Any:
     from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 
     return ResourceDescriptor(name=name, digest={"sha256": sha256}).pb
-
-
-def clean_commit() -> str | None:
-    """The commit of the working tree, when it holds nothing else."""
-    try:
-        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return None if status else head.strip()
 
 
 def _is_statement(stated: dict[str, Any]) -> None:

@@ -22,11 +22,11 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from bitbloom import claim, config, graph
-from bitbloom.errors import BitBloomError
+from bitbloom.config.target import params_path, part
+from bitbloom.core.digests import digest
+from bitbloom.core.errors import BitBloomError
 from bitbloom.models import weights
-from bitbloom.provenance.digests import digest
-from bitbloom.target import params_path
+from bitbloom.pipeline import claim, composition, graph
 
 TOOLS = ("strace", "unshare")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -44,7 +44,7 @@ def check(target: str) -> None:
     if lacking:
         raise BitBloomError(f"hermetic needs {' and '.join(lacking)}: apt-get install strace util-linux")
     console, claimed = Console(highlight=False, soft_wrap=True), claim.read(target)
-    for stage in graph.stages(target, config.compose(target)):
+    for stage in graph.stages(target, composition.compose(target)):
         with tempfile.TemporaryDirectory(prefix="bitbloom-cell-") as temporary:
             cell = Path(temporary) / "cell"
             furnish(cell, stage)
@@ -72,7 +72,7 @@ def furnish(cell: Path, stage: graph.Stage) -> None:
             shutil.copyfile(source, copy)
     params = params_path(stage.target)
     tree = yaml.safe_load(params.read_text(encoding="utf-8"))
-    _write(cell / params, config.part(tree, stage.sections))
+    _write(cell / params, part(tree, stage.sections))
     if stage.weights:
         entries = yaml.safe_load(weights.LOCK.read_text(encoding="utf-8"))
         _write(cell / weights.LOCK, {name: entries[name] for name in stage.weights})

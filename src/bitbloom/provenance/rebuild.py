@@ -19,8 +19,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom import build, claim, config, graph
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build, claim, composition, graph
+from bitbloom.pipeline.recovery import STATE
 from bitbloom.stages import STAGES
 
 SHOWN_DIGITS = 16
@@ -47,9 +48,9 @@ def verify(target: str, until: str = "all") -> list[Row]:
     Raises:
         BitBloomError: nothing is claimed of the target, or a stage failed.
     """
-    tree = config.compose(target)
+    tree = composition.compose(target)
     last = graph.last_stages(until, target, tree)
-    claimed, recorded = claim.read(target), records(Path())
+    claimed, recorded = claim.read(target), records(Path(), target)
     place = fresh(target)
     build.repro(place, target, last, tree, PYTHONPATH=str((place / "src").resolve()))
     return compare(target, until, claimed, recorded, place)
@@ -57,12 +58,12 @@ def verify(target: str, until: str = "all") -> list[Row]:
 
 def workspace(target: str) -> Path:
     """Where a target is built again."""
-    return build.STATE / "verify" / target
+    return STATE / "verify" / target
 
 
 def fresh(target: str) -> Path:
     """A new workspace with copies of the code and the configuration, and a DVC cache of its own that is empty."""
-    place, tree = workspace(target), config.compose(target)
+    place, tree = workspace(target), composition.compose(target)
     build.needs_external(tree, target)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -75,15 +76,15 @@ def fresh(target: str) -> Path:
     return place
 
 
-def records(where: Path) -> dict[str, Any]:
-    """The stages in a workspace's dvc.lock, by name."""
-    lock = where / build.LOCK
+def records(where: Path, target: str) -> dict[str, Any]:
+    """The stages in the dvc.lock of a target in a workspace, by name."""
+    lock = where / graph.lock(target)
     return dict(yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]) if lock.exists() else {}
 
 
 def compare(target: str, until: str, claimed: dict[str, Any], recorded: dict[str, Any], place: Path) -> list[Row]:
     """The rows of a rebuilt workspace."""
-    built, rebuilt = claim.current(target, place, until), records(place)
+    built, rebuilt = claim.current(target, place, until), records(place, target)
     made_by = claim.artifacts(target, until)
     rows = [
         Row(path, stage, str(claimed.get(path, {}).get("sha256", "nothing")), str(built[path]["sha256"]))
@@ -92,8 +93,7 @@ def compare(target: str, until: str, claimed: dict[str, Any], recorded: dict[str
     if until == "all":
         rows += [Row(path, STAGES[-1], str(entry["sha256"]), "nothing") for path, entry in claimed.items() if path not in made_by]
     for stage in sorted(set(made_by.values()), key=STAGES.index):
-        name = graph.stage_name(stage, target)
-        rows.append(Row(f"dvc.lock: {name}", stage, _short_record(recorded.get(name)), _short_record(rebuilt.get(name))))
+        rows.append(Row(f"dvc.lock: {stage}", stage, _short_record(recorded.get(stage)), _short_record(rebuilt.get(stage))))
     return sorted(rows, key=lambda row: STAGES.index(row.stage))
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
-from bitbloom.errors import UnreadableImage
+from bitbloom.core.errors import UnreadableImage
 from bitbloom.serving import protection, uploads
 from bitbloom.serving.base import RequestRoute, Service
 from bitbloom.serving.predictor import Answer, Failure, Predictor

@@ -17,10 +17,10 @@ from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from pydantic import TypeAdapter
 
-from bitbloom import canonical
+from bitbloom.core import canonical, cpu
 from bitbloom.serving import model_files, protection, refusals
 from bitbloom.serving.settings import PROVENANCE, Provenance, Settings, provenance
-from bitbloom.serving.threads import Threads, cpus
+from bitbloom.serving.threads import Threads
 
 Result = TypeVar("Result")
 PAGE = "page"
@@ -49,7 +49,7 @@ class Service(ABC):
         """Open the model and take the digests, in the process that serves. Raises BitBloomError on a wrong model."""
         self.open_model(self.folder, canonical.read_json(self.folder / PROVENANCE)["model_digest"])
         self.provenance = provenance(self.folder)
-        self.threads = Threads(cpus(), self.settings.target)
+        self.threads = Threads(cpu.cores(), self.settings.target)
 
     async def in_thread(self, compute: Callable[..., Result], *arguments: object) -> Result:
         """What `compute` returns, from a thread: no more at once than there are cores, those that wait in their order."""

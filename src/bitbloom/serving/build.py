@@ -17,36 +17,52 @@ from pathlib import Path
 
 import yaml
 
-from bitbloom import canonical
-from bitbloom.errors import BitBloomError
-from bitbloom.imports import ROOT, closure
-from bitbloom.provenance import bento
-from bitbloom.provenance.digests import folder_files
+from bitbloom.core import canonical
+from bitbloom.core.digests import folder_files
+from bitbloom.core.errors import BitBloomError
+from bitbloom.core.imports import ROOT, closure
+from bitbloom.serving import bento
 
 LOCK = "requirements-serve.lock"
 SERVICE = "service.py"
-COMMON = "common"
+BENTOS = Path("bentos")
+BASE, COMMON = BENTOS / "common/base", BENTOS / "common"
 CLEARED = ("BENTO", "PYTHON", "YATAI", "UV_", "PIP_")
 """Prefixes of environment variables that could change what BentoML writes, or where it looks for modules."""
 
 
-def assemble(context: Path, service: Path, files: Mapping[str, Path], texts: Mapping[str, object]) -> None:
+def service_folders(task: str, kind: str) -> list[Path]:
+    """The folders that a service is assembled from; a file of a later one stands in for that of an earlier one.
+
+    What all services share, what those of a kind of model share, and the task's own, where it has one.
+    """
+    return [folder for folder in (BASE, COMMON / kind, BENTOS / task) if folder.is_dir()]
+
+
+def service_file(task: str, kind: str) -> Path:
+    """The `service.py` of a task: its own, or that of its kind. Raises BitBloomError when there is neither."""
+    for folder in reversed(service_folders(task, kind)):
+        if (folder / SERVICE).is_file():
+            return folder / SERVICE
+    raise BitBloomError(f"{BENTOS / task / SERVICE} is missing, and {COMMON / kind} has none for models of kind '{kind}'")
+
+
+def assemble(context: Path, task: str, kind: str, files: Mapping[str, Path], texts: Mapping[str, object]) -> None:
     """Fill an empty folder with a service and all it needs.
 
     Args:
         context: the folder.
-        service: the service's own folder (`bentos/<task>`), with `service.py`; what all services share lies beside it, in COMMON.
+        task: whose service it is.
+        kind: of the task's model.
         files: more files by the path they get.
         texts: values written as canonical JSON by the path they get.
 
     Raises:
         BitBloomError: a file is missing.
     """
-    if not (service / SERVICE).is_file():
-        raise BitBloomError(f"{service / SERVICE} is missing: a task that is packaged needs a service")
-    ours = {path.relative_to(ROOT).as_posix(): path for path in closure([service / SERVICE])}
-    shared = folder_files(service.with_name(COMMON))
-    own = {name: path for name, path in (shared | folder_files(service)).items() if not bento.DERIVED.search(name)}
+    ours = {path.relative_to(ROOT).as_posix(): path for path in closure([service_file(task, kind)])}
+    found = {name: path for folder in service_folders(task, kind) for name, path in folder_files(folder).items()}
+    own = {name: path for name, path in found.items() if not bento.DERIVED.search(name)}
     for name, path in {**own, **ours, **files}.items():
         if not path.is_file():
             raise BitBloomError(f"{path} is missing: build the stage that writes it")

@@ -9,7 +9,7 @@ from typing import TypeVar
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from bitbloom.errors import UnreadableImage
+from bitbloom.core.errors import UnreadableImage
 from bitbloom.serving import model_files, uploads
 from bitbloom.serving.base import RequestRoute, Service
 from bitbloom.serving.caption_predictor import WORDLESS, Answer, CaptionPredictor, Findings, Fits

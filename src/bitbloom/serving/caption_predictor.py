@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from typing_extensions import TypedDict
 
-from bitbloom import canonical, imaging, texts, vocabulary
-from bitbloom.errors import BitBloomError
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import imaging, texts, vocabulary
+from bitbloom.models.decoding import Sentence, search
 from bitbloom.models.tokens import cut, encode
 from bitbloom.serving import model_files
 from bitbloom.serving.predictor import open_session, shortest
-from bitbloom.serving.search import Sentence, search
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

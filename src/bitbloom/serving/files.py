@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from bitbloom.errors import BitBloomError, UnreadableImage
+from bitbloom.core.errors import BitBloomError, UnreadableImage
 from bitbloom.serving import model_files, rows
 from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.serving.predictor import Predictor, open_session

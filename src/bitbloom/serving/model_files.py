@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import file_digest, folder_files, listing_digest
+from bitbloom.core.digests import file_digest, folder_files, listing_digest
+from bitbloom.core.errors import BitBloomError
 from bitbloom.serving.predictor import MODEL
 
 GRAPHS = IMAGE, TEXT, DECODER = "image.onnx", "text.onnx", "decoder.onnx"

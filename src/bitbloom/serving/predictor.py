@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
-from bitbloom import imaging, runtime
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance.digests import file_digest
+from bitbloom.core import onnx_runtime as runtime
+from bitbloom.core.digests import file_digest
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import imaging
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, RunOptions

@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.middleware import Middleware
 from uvicorn import config
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 from bitbloom.serving import heads
 from bitbloom.serving.base import Service
 

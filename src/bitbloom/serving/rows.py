@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
 
 STANDARD_INPUT = Path("-")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from bitbloom import canonical
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance import bento
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.serving import bento
 
 SETTINGS = "service.json"
 PROVENANCE = "provenance.json"
@@ -28,6 +28,8 @@ class Settings:
 
     target: str
     task: str
+    kind: str
+    """Of the model: image, text or caption."""
     title: str
     max_bytes: int
     max_pixels: int

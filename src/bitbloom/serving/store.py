@@ -6,9 +6,9 @@ import os
 import tarfile
 from pathlib import Path
 
-from bitbloom import canonical
-from bitbloom.errors import BitBloomError
-from bitbloom.provenance import archive, bento
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.serving import archive, bento
 
 
 def folder() -> Path:

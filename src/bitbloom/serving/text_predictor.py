@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from typing_extensions import TypedDict
 
-from bitbloom import texts
-from bitbloom.errors import BitBloomError
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import texts
 from bitbloom.models.tokens import cut, encode
 from bitbloom.serving.predictor import open_session, shortest
 

@@ -1,6 +1,6 @@
 """Computing beside an event loop: one queue, a thread a core, and answers that come back together while many wait.
 
-    threads = Threads(cpus(), "petals")
+    threads = Threads(cpu.cores(), "petals")
     answer = await threads.run(predictor.answer, photo)
 
 `fork` before the first question, not after it: that one starts the threads.
@@ -11,32 +11,17 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import math
-import os
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""What a container may use of the CPUs it sees: microseconds of each period (cgroup v2)."""
 FEW = 4
 """Computations that wait, for each thread: with fewer, an answer goes back at once."""
 HELD_SECONDS = 0.04
 """How long an answer waits for others, at most, before all go back together."""
-
-
-def cpus(quota: Path = QUOTA) -> int:
-    """Cores that this process can use: those it may run on, and no more than its container's quota, rounded up."""
-    cores = len(os.sched_getaffinity(0))
-    try:
-        microseconds, period = quota.read_text(encoding="ascii").split()
-        return max(1, min(cores, math.ceil(int(microseconds) / int(period))))
-    except (OSError, ValueError):  # no cgroup, or "max"
-        return cores
 
 
 class Threads:

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from bitbloom import imaging
-from bitbloom.errors import UnreadableImage
+from bitbloom.core.errors import UnreadableImage
+from bitbloom.data import imaging
 from bitbloom.serving import forms
 from bitbloom.serving.refusals import Refused
 

@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from bitbloom.errors import BitBloomError
+from bitbloom.config.target import Target
+from bitbloom.core.errors import BitBloomError
+from bitbloom.core.processes import end_with_parent
 from bitbloom.numerics import pins
-from bitbloom.processes import end_with_parent
-from bitbloom.target import Target
 
 STAGES = ("ingest", "validate", "prepare", "features", "train", "evaluate", "export", "package")
 """All of them; `features` is only there for a model with frozen parts."""

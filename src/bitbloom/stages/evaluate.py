@@ -7,23 +7,27 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitbloom import canonical, evaluation, inference
-from bitbloom.dataset import SPLITS, Dataset
-from bitbloom.errors import BitBloomError
-from bitbloom.evaluation import Evaluation
-from bitbloom.inference import Trained
+from bitbloom import tasks
+from bitbloom.core import canonical
+from bitbloom.core.digests import file_digest
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.dataset import SPLITS, Dataset
+from bitbloom.evaluation.report import card, html, style
+from bitbloom.evaluation.report.content import Content, Picture
 from bitbloom.numerics import pins
-from bitbloom.provenance.digests import file_digest
-from bitbloom.report import card, html, style
-from bitbloom.report.content import Content, Picture
 from bitbloom.stages import main
-from bitbloom.target import Target
+from bitbloom.training import inference
 
-READS = ("task", "title", "source", "numerics", "evaluate")
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
+    from bitbloom.contracts import Evaluation, Trained
+
+READS = ("task", "title", "source.kind", "numerics", "evaluate")
+PARTS = ("model", "evaluate")
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -35,9 +39,9 @@ def run(target: Target) -> None:
     """
     pins.pin_torch()
     _require(target)
-    trained = inference.load(target)
+    trained = inference.load(target, tasks.model(target.task))
     history = canonical.read_json(target.models / "training.json")
-    found = evaluation.load(target.task).evaluate(trained, history, target.evaluate)
+    found = tasks.evaluator(target.task).evaluate(trained, history, target.evaluate)
     content = _content(target, trained, history, found)
     _write(target.reports, found, content)
     print("evaluate: " + ", ".join(f"{line.name} {line.text}" for line in content.headlines))
@@ -66,7 +70,7 @@ def _content(target: Target, trained: Trained, history: dict[str, Any], found: E
         target=target.name,
         task=target.task,
         title=target.section("title"),
-        source=target.source.kind,
+        source=target.section("source.kind"),
         profile=target.numerics.profile,
         metrics=found.metrics,
         pictures=pictures,

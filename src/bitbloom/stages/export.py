@@ -8,13 +8,21 @@ are kept: its last bits depend on the CPU.
 
 from __future__ import annotations
 
-from bitbloom import canonical, exporters, inference
-from bitbloom.errors import BitBloomError
+from typing import TYPE_CHECKING
+
+from bitbloom import tasks
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import pins
 from bitbloom.stages import main
-from bitbloom.target import Target
+from bitbloom.training import inference
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
+    from bitbloom.contracts import Parity
 
 READS = ("task", "export")
+PARTS = ("model", "export")
 
 
 def run(target: Target) -> None:
@@ -24,15 +32,15 @@ def run(target: Target) -> None:
         BitBloomError: what was exported does not say what the network says on the test split.
     """
     pins.pin_torch()
-    trained = inference.load(target)
-    parity = exporters.load(target.task).export(trained, target.export, target.models)
+    trained = inference.load(target, tasks.model(target.task))
+    parity = tasks.exporter(target.task).export(trained, target.export, target.models)
     canonical.write_json(target.models / "parity.json", parity.verdict)
     record(target, parity)
     if parity.wrong:
         raise BitBloomError(f"what is exported to {target.models} is not the network: {parity.wrong} (see parity.json)")
 
 
-def record(target: Target, parity: exporters.Parity) -> None:
+def record(target: Target, parity: Parity) -> None:
     """Add what differs from machine to machine to reports/<target>/run.json, which is not hashed."""
     path = target.reports / "run.json"
     before = canonical.read_json(path) if path.exists() else {}

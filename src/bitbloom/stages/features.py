@@ -11,23 +11,26 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitbloom import canonical, progress, schema, tasks
-from bitbloom.dataset import Dataset
-from bitbloom.errors import BitBloomError
-from bitbloom.inference import BATCH
+from bitbloom import tasks
+from bitbloom.config.models import Model, typed_model
+from bitbloom.core import canonical, progress
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.dataset import Dataset
 from bitbloom.models import weights
 from bitbloom.numerics import pins, seeds, subset
-from bitbloom.schema import Model
 from bitbloom.stages import main
-from bitbloom.target import Target
-from bitbloom.tasks import Freezing
 from bitbloom.training import workers
+from bitbloom.training.inference import BATCH
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
+    from bitbloom.contracts import FeatureExtractor
 
 READS = (
     "task",
@@ -45,6 +48,7 @@ READS = (
     "model.views",
 )
 """Of the model only what makes its towers: another writer, or more epochs, asks them nothing again."""
+PARTS = ("model",)
 PURPOSE = 99
 """What is mixed with `train.seed` here, so that no sample is seen in the features as it is in training."""
 
@@ -62,7 +66,7 @@ def run(target: Target) -> None:
 
 def towers(target: Target) -> Model:
     """The model with all that is not its towers' as by default."""
-    return schema.model({key.removeprefix("model."): target.section(key) for key in READS if key.startswith("model.")})
+    return typed_model({key.removeprefix("model."): target.section(key) for key in READS if key.startswith("model.")})
 
 
 @torch.no_grad()
@@ -70,14 +74,14 @@ def ask(worker: workers.Worker, target: Target, folder: Path) -> None:
     """One worker's batches, each computed alone, into files that all workers have mapped."""
     pins.pin_torch()
     dataset = Dataset.open(target.processed)
-    task, model, seed = tasks.load(target.task), towers(target), target.section("train.seed")
+    task, model, seed = tasks.model(target.task), towers(target), target.section("train.seed")
     torch.manual_seed(seed)
     network = task.build(model, dataset.meta).eval()
     sample_seeds = seeds.derive(dataset.sample_seeds(), seed, PURPOSE)
     batches = [np.arange(first, min(first + BATCH, len(dataset.samples))) for first in range(0, len(dataset.samples), BATCH)]
 
     def answers(filled: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        return cast(Freezing, task).features(network, dataset.take(filled), sample_seeds[filled], target.augment, model)
+        return cast("FeatureExtractor", task).features(network, dataset.take(filled), sample_seeds[filled], target.augment, model)
 
     answers(np.resize(batches[0], BATCH))  # what is made once and kept is made outside the guard
     files: dict[str, NDArray[Any]] = {}

@@ -10,22 +10,28 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bitbloom import canonical, processes, samples, sources
-from bitbloom.progress import track
-from bitbloom.sources import SourceFile
+from bitbloom import tasks
+from bitbloom.core import canonical, processes
+from bitbloom.core.processes import workers
+from bitbloom.core.progress import track
+from bitbloom.data import sources
 from bitbloom.stages import main
-from bitbloom.target import Target, workers
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
+    from bitbloom.data.sources import SourceFile
 
 READS = ("task", "source")
+PARTS = ("samples",)
 
 
 def run(target: Target) -> None:
     """Write data/raw/<target>/: the files and `manifest.parquet`, whole or not at all."""
-    source = target.source
+    source = sources.configured(target.source)
     with canonical.replacing_folder(target.raw) as folder:
         files = sources.load(source.kind).fetch(source, folder, workers())
         manifest = describe_files(files, folder, target.task, source.kind)
@@ -51,7 +57,7 @@ def _row(file: SourceFile, folder: Path, task: str, kind: str) -> dict[str, Any]
         "source": kind,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
-        **samples.load(task).describe(data, file.attributes),
+        **tasks.samples(task).describe(data, file.attributes),
     }
 
 

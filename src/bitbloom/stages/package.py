@@ -12,19 +12,21 @@ import shlex
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bitbloom import canonical
+from bitbloom.core import canonical
+from bitbloom.core.digests import digest, file_digest, folder_files
 from bitbloom.numerics import pins
-from bitbloom.provenance import archive, bento
-from bitbloom.provenance.digests import digest, file_digest, folder_files
-from bitbloom.serving import build, model_files
+from bitbloom.serving import archive, bento, build, model_files
 from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import main
-from bitbloom.target import Target
 
-READS = ("task", "embedded", "overrides", "numerics", "service")
-BENTOS = Path("bentos")
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
+
+READS = ("task", "embedded", "overrides", "numerics", "service", "model.kind")
+PARTS = ()
 SERVE_LOCK = Path(build.LOCK)
 
 
@@ -37,7 +39,7 @@ def run(target: Target) -> None:
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: settings(target), PROVENANCE: provenance(target)}
-        build.assemble(context, BENTOS / target.task, {**served(target), build.LOCK: SERVE_LOCK}, texts)
+        build.assemble(context, target.task, target.section("model.kind"), {**served(target), build.LOCK: SERVE_LOCK}, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, whole):
             archive.write(folder, target.bento)
             canonical.write_json(target.reports / "bento.json", report(target, folder, whole))
@@ -52,7 +54,7 @@ def served(target: Target) -> dict[str, Path]:
 def settings(target: Target) -> dict[str, object]:
     """`service.json`: the target's names, and its `service` section."""
     chosen = {name: value for name, value in asdict(target.service).items() if name != "int8"}
-    return {"target": target.name, "task": target.task, **chosen}
+    return {"target": target.name, "task": target.task, "kind": target.section("model.kind"), **chosen}
 
 
 def provenance(target: Target) -> dict[str, object]:

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bitbloom import samples as kinds
-from bitbloom import splits
-from bitbloom.dataset import SPLITS, Dataset
-from bitbloom.errors import BitBloomError
+from bitbloom import tasks
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data import splits
+from bitbloom.data.dataset import SPLITS, Dataset
 from bitbloom.stages import main
-from bitbloom.target import Target
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 READS = ("task", "prepare")
+PARTS = ("samples",)
 KEPT = ["id", "label", "key", "attributes"]
 
 
 def run(target: Target) -> None:
     """Write data/processed/<target>/: arrays, `samples.parquet` and `meta.json` (see `Dataset`)."""
-    kind = kinds.load(target.task)
+    kind = tasks.samples(target.task)
     manifest = pd.read_parquet(target.manifest)
     rows = manifest[manifest["decodable"]].reset_index(drop=True)
     raw = Raw(target.raw, list(rows["path"]))

@@ -10,21 +10,26 @@ import hashlib
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
 
-from bitbloom import canonical, imports, tasks
-from bitbloom.errors import BitBloomError
-from bitbloom.inference import open_dataset
+from bitbloom import tasks
+from bitbloom.core import canonical, imports
+from bitbloom.core.digests import digest, file_digest
+from bitbloom.core.errors import BitBloomError
 from bitbloom.models import weights
 from bitbloom.numerics import pins
-from bitbloom.provenance.digests import digest, file_digest
 from bitbloom.stages import main
-from bitbloom.target import Target
 from bitbloom.training import loop, workers
 from bitbloom.training.checkpoint import Checkpoints
+from bitbloom.training.inference import open_dataset
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 READS = ("task", "model", "augment", "train", "numerics")
+PARTS = ("model",)
 
 
 def run(target: Target) -> None:
@@ -39,7 +44,7 @@ def fit(worker: workers.Worker, target: Target, inputs: str) -> None:
     pins.pin_torch()
     dataset = open_dataset(target, target.model)
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
-    run = loop.Run(worker, tasks.load(target.task), dataset, sections)
+    run = loop.Run(worker, tasks.model(target.task), dataset, sections)
     checkpoints = Checkpoints(inputs)
     report = loop.Report(shown=worker.first)
     try:
@@ -72,7 +77,7 @@ def write(run: loop.Run, target: Target) -> None:
 def inputs_digest(target: Target) -> str:
     """SHA-256 of everything the weights depend on: config, data, code and lock. Checkpoints are filed under it."""
     sections = {key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in target.sections.items()}
-    code = imports.closure([__spec__.name, f"{tasks.__name__}.{target.task}"])
+    code = imports.closure([__spec__.name, f"{tasks.__name__}.{target.task}.model"])
     files = {path.relative_to(imports.ROOT).as_posix(): file_digest(path) for path in code}
     state = {
         "config": sections,

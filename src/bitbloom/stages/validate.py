@@ -5,15 +5,20 @@ python -m bitbloom.stages.validate petals
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from bitbloom import canonical
-from bitbloom.errors import BitBloomError, GateFailed
-from bitbloom.gate.check import check, suite_path
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError, GateFailed
 from bitbloom.stages import main
-from bitbloom.target import Target
+from bitbloom.validation.check import check, suite_path
+
+if TYPE_CHECKING:
+    from bitbloom.config.target import Target
 
 READS = ("task", "gate")
+PARTS = ()
 
 
 def run(target: Target) -> None:

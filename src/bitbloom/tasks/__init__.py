@@ -1,75 +1,54 @@
-"""What is learned: one module a task. Stages know the task's protocol and never its name.
+"""The tasks: one folder each, whose modules `bitbloom.contracts` describes. Stages load them by name and name none.
 
-This is the model's side of a task; what a sample is, before there is a model, is in `bitbloom.samples`.
-
-A task never reads a path of the build: stages hand it bytes, rows, arrays and modules, and write what it returns.
+A stage declares the modules that it loads in `PARTS`: the build graph takes its dependencies from there.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
+from bitbloom.core.errors import BitBloomError
 
 if TYPE_CHECKING:
-    import torch
+    from bitbloom.contracts import Evaluator, Exporter, Samples, TaskModel
 
-    from bitbloom.schema import Augment, Model, Train
-
-Batch = dict[str, "torch.Tensor"]
-"""A micro-batch: the same names, as tensors."""
-Outputs = dict[str, "torch.Tensor"]
-"""What a network says of some samples, by name: tensors whose first axis is the sample."""
+FOLDER = Path(__file__).parent
 
 
-class Task(Protocol):
-    """What a module of this package offers."""
-
-    def build(self, model: Model, meta: Mapping[str, Any], pretrained: bool = True) -> torch.nn.Module:
-        """The network, its weights drawn from the global generator or loaded as `model.weights` says; not if not `pretrained`."""
-        ...
-
-    def parameter_groups(self, network: torch.nn.Module, train: Train) -> list[dict[str, Any]]:
-        """Optimiser groups (`params`, `lr`, `weight_decay`)."""
-        ...
-
-    def batch(
-        self, arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment, model: Model
-    ) -> Batch:
-        """Tensors of some samples; `seeds` [n] augments each with its own, None leaves them as they are."""
-        ...
-
-    def forward(self, network: torch.nn.Module, batch: Batch) -> Outputs:
-        """Outputs of a batch: what `score` and the evaluation judge."""
-        ...
-
-    def loss(self, network: torch.nn.Module, batch: Batch, train: Train) -> torch.Tensor:
-        """Mean loss of a micro-batch, a scalar."""
-        ...
-
-    def score(self, outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-        """Validation numbers from the outputs of all validation samples; `accuracy`-like key `score` is maximised."""
-        ...
+def names() -> list[str]:
+    """The folders of this package, sorted."""
+    return sorted(path.name for path in FOLDER.iterdir() if any(path.glob("*.py")))
 
 
-class Freezing(Protocol):
-    """What the module of a task offers beside that whose model may have parts that keep their weights."""
-
-    def features(
-        self,
-        network: torch.nn.Module,
-        arrays: Mapping[str, NDArray[Any]],
-        seeds: NDArray[np.uint64],
-        augment: Augment,
-        model: Model,
-    ) -> dict[str, NDArray[Any]]:
-        """What those parts say of some samples: arrays that `batch` then takes instead of those they were made from."""
-        ...
+def samples(task: str) -> Samples:
+    """What a sample of a task is."""
+    return cast("Samples", part(task, "samples"))
 
 
-def load(name: str) -> Task:
-    """The task module of that name."""
-    return cast(Task, importlib.import_module(f"{__name__}.{name}"))
+def model(task: str) -> TaskModel:
+    """The learning side of a task."""
+    return cast("TaskModel", part(task, "model"))
+
+
+def evaluator(task: str) -> Evaluator:
+    """How a task is measured."""
+    return cast("Evaluator", part(task, "evaluate"))
+
+
+def exporter(task: str) -> Exporter:
+    """What of a task is exported."""
+    return cast("Exporter", part(task, "export"))
+
+
+def part(task: str, module: str) -> Any:
+    """One module of a task. Raises BitBloomError when there is no such task, or it has no such module."""
+    name = f"{__name__}.{task}.{module}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in (name, f"{__name__}.{task}"):
+            raise
+        where = f"{FOLDER.name}/{task}/{module}.py"
+        raise BitBloomError(f"there is no {where}: tasks are {', '.join(names())}") from error

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bitbloom import canonical
+from bitbloom.core import canonical
 
 ROOT = Path(".bitbloom/checkpoints")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from bitbloom.schema import Train
+from bitbloom.models.layers import LAYER
 
-LAYER = re.compile(r"\.layers?\.(\d+)\.")
-"""A parameter's layer in the names of transformers' models."""
+if TYPE_CHECKING:
+    from bitbloom.config.sections.train import Train
 
 
 def parameter_groups(network: nn.Module, head: Iterable[nn.Parameter], train: Train) -> list[dict[str, Any]]:

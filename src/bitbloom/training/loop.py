@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -19,17 +19,22 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitbloom import progress
-from bitbloom.dataset import Dataset
-from bitbloom.errors import BitBloomError
-from bitbloom.inference import BATCH, outputs
+from bitbloom.core import progress
+from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import ledger, machine, reduction, seeds, subset
-from bitbloom.schema import Augment, Model, Numerics, Train
-from bitbloom.tasks import Task
-from bitbloom.training.checkpoint import Checkpoints
+from bitbloom.training.inference import BATCH, outputs
 from bitbloom.training.optimiser import Optimiser
 from bitbloom.training.sampler import Stream
-from bitbloom.training.workers import Worker
+
+if TYPE_CHECKING:
+    from bitbloom.config.models import Model
+    from bitbloom.config.sections.augment import Augment
+    from bitbloom.config.sections.numerics import Numerics
+    from bitbloom.config.sections.train import Train
+    from bitbloom.contracts import TaskModel
+    from bitbloom.data.dataset import Dataset
+    from bitbloom.training.checkpoint import Checkpoints
+    from bitbloom.training.workers import Worker
 
 PART = 98
 """Purpose that a sample's seed is derived for, to say whether it belongs to `train.part`."""
@@ -61,7 +66,7 @@ class History:
 class Run:
     """One worker's side of a training run."""
 
-    def __init__(self, worker: Worker, task: Task, dataset: Dataset, sections: Sections) -> None:
+    def __init__(self, worker: Worker, task: TaskModel, dataset: Dataset, sections: Sections) -> None:
         self.worker, self.task, self.dataset, self.sections = worker, task, dataset, sections
         train, numerics = sections.train, sections.numerics
         accelerator = "cuda" if numerics.profile == "cuda" else "cpu"

@@ -6,12 +6,13 @@ is one pass, an exchange between workers one message.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from bitbloom.schema import Train
+if TYPE_CHECKING:
+    from bitbloom.config.sections.train import Train
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:

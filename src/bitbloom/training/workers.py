@@ -14,8 +14,8 @@ from typing import Any
 
 import torch.distributed as dist
 
-from bitbloom.errors import BitBloomError
-from bitbloom.target import workers
+from bitbloom.core.errors import BitBloomError
+from bitbloom.core.processes import workers
 
 
 @dataclass(frozen=True)

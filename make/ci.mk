@@ -1,0 +1,101 @@
+# What .github/workflows call. Every step of a workflow is one of these targets or one of the Makefile's, so that it can be tried
+# here too: docs/ci.md.
+
+FINDINGS := $(STATE)/ci
+BASE ?= origin/main
+UPDATED ?= $(notdir $(basename $(wildcard digests/*.json)))
+# The image that `make containerize` built last, by its version.
+built_image = $$($(BACKEND) images --format '{{.Repository}}:{{.Tag}}' '$(IMAGE)' | grep -v -e ':latest$$' -e '-b[a-z]*$$' | head -1)
+
+##@ Workflows of GitHub (docs/ci.md)
+
+.PHONY: workflows-check
+workflows-check: $(STATE)/workflows-venv ## Check .github/ with GitHub's schema, zizmor and actionlint
+	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yaml
+	@$(STATE)/workflows-venv/bin/zizmor --offline --quiet --no-progress --min-severity medium .github
+	@$(STATE)/workflows-venv/bin/actionlint -shellcheck= -pyflakes= && echo "actionlint finds nothing"
+
+.PHONY: audit
+audit: $(STATE)/venv-dev $(STATE)/workflows-venv ## List known vulnerabilities (needs the network) and licences
+	@bitbloom ci audit $(FINDINGS)/audit
+
+.PHONY: ci-setup
+ci-setup: $(STATE)/venv-dev ## Make the venv of requirements-dev.lock
+
+.PHONY: ci-venv-restored
+# A venv that a cache brought under the lock's own hash is current, but older than the files just checked out.
+ci-venv-restored: ## Mark a .venv restored from a cache as current
+	@mkdir -p $(STATE) && touch $(STATE)/venv-cpu $(STATE)/venv-dev
+
+.PHONY: ci-data
+ci-data: $(STATE)/venv-dev ## Validate the data changed since BASE, with failing samples
+	@git diff --name-only '$(BASE)...HEAD' > $(STATE)/changed.txt
+	@[ -z '$(DVC_PULL)' ] || dvc pull $$(grep '^data/external/.*\.dvc$$' $(STATE)/changed.txt)
+	@xargs -d '\n' bitbloom ci data $(FINDINGS)/data < $(STATE)/changed.txt
+
+.PHONY: ci-changed-targets
+ci-changed-targets: $(STATE)/venv-dev ## List the targets whose records in dvc.lock differ from BASE's
+	@git show '$(BASE):dvc.lock' > $(STATE)/base.lock
+	@targets=$$(bitbloom ci changed-targets $(STATE)/base.lock) && echo "targets=$$targets" | tee -a $${GITHUB_OUTPUT:-/dev/null}
+
+.PHONY: ci-collect
+ci-collect: $(call stamp,evaluate) ## Build TARGET up to its metrics; collect what ci-model compares
+	@bitbloom ci collect $(TARGET) $(FINDINGS)/collected
+
+.PHONY: ci-model
+ci-model: $(STATE)/venv-dev ## Compare .bitbloom/ci/head with base: metrics, curves, digests
+	@bitbloom ci model $(FINDINGS)/base $(FINDINGS)/head $(FINDINGS)/model
+
+.PHONY: ci-comment
+ci-comment: ## Comment on the pull request of GITHUB_EVENT_PATH; needs no venv
+	@PYTHONPATH=src $(PYTHON) -m bitbloom.ci.comment $(FINDINGS)/comment
+
+.PHONY: ci-record
+ci-record: $(STATE)/venv-$(ACCEL) ## Record the CPU and the digests of what make verify built
+	@bitbloom ci record $(TARGET) $(FINDINGS)/verify
+
+.PHONY: ci-emulated
+ci-emulated: $(STATE)/venv-dev ## Run the tests on emulated CPUs, with records (needs qemu-user)
+	@BITBLOOM_RECORDS=$(CURDIR)/$(FINDINGS)/verify BITBLOOM_MANY_STEPS=1 pytest -m emulated_cpu
+
+.PHONY: compare-digests
+compare-digests: $(STATE)/venv-dev ## Compare the records in .bitbloom/ci/records; fail on a difference
+	@bitbloom ci compare $(FINDINGS)/records $(FINDINGS)/digests
+
+.PHONY: ci-packages
+ci-packages: ## Install the Debian packages that ci-emulated and ci-slow need
+	sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends qemu-user strace mmdebstrap \
+		debian-archive-keyring podman runc netavark aardvark-dns iptables openjdk-17-jre-headless jq
+
+.PHONY: ci-slow
+ci-slow: $(STATE)/venv-dev ## Run the slow and container tests as root, without skips
+	@sudo env "PATH=$$PATH" BITBLOOM_NO_SKIPS=1 pytest -m '(slow or container) and not browser' \
+		--numprocesses logical --dist loadfile --no-loadscope-reorder
+
+.PHONY: ci-nix
+ci-nix: ## Check the flake, then build in its development shell
+	nix flake check
+	nix develop --command make all TARGET=$(TARGET)
+
+.PHONY: ci-push
+ci-push: ## Push the image that make containerize built (REGISTRY)
+	@BACKEND='$(BACKEND)' LOCAL_IMAGE="$(built_image)" sh deploy/artifact-registry/push.sh
+
+.PHONY: ci-deploy
+ci-deploy: ## Deploy the image that ci-push pushed to Cloud Run (REGISTRY, PROJECT, REGION, SERVICE_ACCOUNT)
+	@image="$(built_image)"; : "$${image:?no image of $(IMAGE) is here: make containerize}"; \
+		TARGET=$(TARGET) IMAGE="$(REGISTRY)/$${image##*/}" sh deploy/cloud-run/deploy.sh
+
+.PHONY: ci-update
+ci-update: $(STATE)/venv-dev ## Update the lock, build UPDATED with it, and report
+	@UPGRADE=1 sh scripts/lock.sh
+	@git diff --quiet -- requirements.lock || for target in $(UPDATED); do $(MAKE) all TARGET=$$target || exit 1; done
+	@bitbloom ci update $(FINDINGS)/update
+
+.PHONY: ci-propose
+ci-propose: ## Propose .bitbloom/ci/update as a pull request; needs no venv
+	@PYTHONPATH=src $(PYTHON) -m bitbloom.ci.update propose $(FINDINGS)/update
+
+$(STATE)/workflows-venv: $(STATE)/venv-dev .github/requirements.lock
+	@sh deploy/venv.sh .github/requirements.lock $@ && touch $@

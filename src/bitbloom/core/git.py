@@ -1,0 +1,15 @@
+"""What git says of the checkout in the current folder."""
+
+from __future__ import annotations
+
+import subprocess
+
+
+def clean_commit() -> str | None:
+    """The commit of the working tree, when it holds nothing else."""
+    try:
+        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return None if status else head.strip()

@@ -1,0 +1,295 @@
+"""Photos: the one place where image bytes become pixels, and pixels become facts about a photo.
+
+Ingest, prepare, `bitbloom predict` and the service all decode here, so a photo means the same pixels everywhere.
+It needs NumPy and Pillow only, because it travels with the service. Whatever ends up in a hashed file comes from
+integer arithmetic (Pillow's resize is fixed-point; means and deviations come from integer sums).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bitbloom.core.errors import UnreadableImage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bitbloom.config.sections.prepare import Prepare
+
+Pixels = NDArray[np.uint8]
+
+MAX_PIXELS = 50_000_000
+LARGE = 16_000_000
+"""A photo of more pixels takes 6 to 16 bytes a pixel for a moment, so `square` has one such at a time, whatever the threads."""
+REDUCED = 3
+"""Times the side of a square that a JPEG still has when it is decoded smaller; Pillow calls 3 close to fair resampling."""
+STRIP = 1 << 20
+"""Pixels whose colours are converted at once: what a conversion needs in between is bounded by it."""
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM")
+"""What is decoded. A short list on purpose: Pillow also knows formats that start other programs, such as EPS."""
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+"""First bytes that no text file has; BMP and PPM start with letters, and have to show a whole header."""
+AVIF_SIGNATURES = (b"ftypavif", b"ftypavis")
+
+ORIENTATION_TAG = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what turns the stored image upright."""
+
+THUMBNAIL = 16
+HASH_BLOCK = 512
+"""Rows of the Hamming distance matrix computed at once: 512 × 13,000 uint64 are 53 MB."""
+PAIR_BLOCK = 65_536
+"""Candidate pairs whose thumbnails are compared at once: 65,536 × 256 int16 are 34 MB."""
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The pixels of an image file: RGB uint8 [H, W, 3], upright by its EXIF orientation, transparency on white.
+
+    Grey, palette, CMYK and 16-bit files are converted; of an animation the first frame is taken.
+
+    Raises:
+        UnreadableImage: not an image, damaged or truncated, or of more than `max_pixels` (known from the header,
+            before a pixel is decoded).
+    """
+    return np.array(_rgb(_load(data, max_pixels)))
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file is an image by its signature, whole or not, from its first 64 KiB; its name does not count."""
+    if head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in AVIF_SIGNATURES:
+        return True
+    try:
+        _open(head).close()
+    except UnreadableImage:
+        return False
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True
+    return True
+
+
+def square(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The centre square of an image file, as `decode` sees it, resized to uint8 [3, side, side]. Raises UnreadableImage.
+
+    A JPEG of far more pixels is decoded at 1/2, 1/4 or 1/8 of its size, in a tenth of the time. Of photos of more than LARGE
+    pixels, the other threads wait for the one that has the turn.
+    """
+    image = _header(data, max_pixels)
+    large = image.width * image.height > LARGE  # as the file has it: a progressive JPEG is read whole, however small it gets
+    image.draft(image.mode, (REDUCED * side, REDUCED * side))  # nothing happens in the other formats
+    with _large if large else contextlib.nullcontext():
+        # One name, so that what it meant before is given back. Colours are converted pixel by pixel: first cut, then convert.
+        image = _whole(image)
+        image = _centre(image)
+        image = _rgb(image)
+        image = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=None)
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+_large = threading.Lock()
+
+
+def _centre(image: Image.Image) -> Image.Image:
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    return image.crop((left, top, left + edge, top + edge))
+
+
+def facts(data: bytes) -> dict[str, object]:
+    """The manifest columns of one image file. Never raises: `decodable` is False and `error` says why."""
+    try:
+        loaded = _load(data, MAX_PIXELS)
+        image = np.array(_rgb(loaded))
+    except UnreadableImage as error:
+        return _undecodable(data, str(error))
+    height, width = image.shape[:2]
+    brightness, contrast = _brightness_and_contrast(image)
+    return {
+        "width": width,
+        "height": height,
+        "mode": loaded.mode,
+        "aspect": width / height,
+        "brightness": brightness,
+        "contrast": contrast,
+        "decodable": True,
+        "error": None,
+        "key": hashlib.sha256(f"{height}x{width}x3\n".encode() + image.tobytes()).hexdigest(),
+        "perceptual_hash": f"{difference_hash(image):016x}",
+    }
+
+
+def _undecodable(data: bytes, reason: str) -> dict[str, object]:
+    return {
+        "width": 0,
+        "height": 0,
+        "mode": "",
+        "aspect": 0.0,
+        "brightness": 0.0,
+        "contrast": 0.0,
+        "decodable": False,
+        "error": reason,
+        "key": hashlib.sha256(data).hexdigest(),
+        "perceptual_hash": "",
+    }
+
+
+def difference_hash(image: Pixels) -> int:
+    """The 64-bit difference hash of an RGB image: is a cell of its 9×8 grey picture brighter than its left neighbour?
+
+    Row by row from the top left, the first comparison in the highest bit.
+    """
+    cells = np.asarray(_grey(image).resize((9, 8), Image.Resampling.BOX))
+    return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
+
+
+def thumbnail(image: Pixels) -> Pixels:
+    """A grey thumbnail [16, 16] of an RGB image, stretched to a square."""
+    return np.asarray(_grey(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+
+
+def near_duplicates(hashes: NDArray[np.uint64], thumbnails: Pixels, bits: int, difference: float) -> list[tuple[int, int]]:
+    """All pairs i < j, sorted, that show nearly the same picture.
+
+    Args:
+        hashes: difference hashes [n].
+        thumbnails: grey thumbnails [n, 16, 16].
+        bits: largest Hamming distance of two hashes that makes a candidate.
+        difference: largest mean absolute difference (0 to 255) of two thumbnails that confirms it.
+    """
+    cells = THUMBNAIL * THUMBNAIL
+    flat = thumbnails.reshape(-1, cells).astype(np.int16)
+    pairs: list[tuple[int, int]] = []
+    for first, second in _candidates(hashes, bits):
+        distance = np.abs(flat[first] - flat[second]).sum(axis=1, dtype=np.int64)
+        close = distance <= difference * cells
+        pairs.extend(zip(first[close].tolist(), second[close].tolist(), strict=True))
+    return pairs
+
+
+def _candidates(hashes: NDArray[np.uint64], bits: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Pairs i < j within `bits` of each other, in order, in blocks of bounded size."""
+    for start in range(0, len(hashes), HASH_BLOCK):
+        rows = hashes[start : start + HASH_BLOCK, None]
+        near = np.bitwise_count(rows ^ hashes[None, start:]) <= bits
+        first, second = np.nonzero(np.triu(near, k=1))
+        for at in range(0, len(first), PAIR_BLOCK):
+            yield first[at : at + PAIR_BLOCK] + start, second[at : at + PAIR_BLOCK] + start
+
+
+def _grey(image: Pixels) -> Image.Image:
+    """Luma (ITU-R 601) of an RGB image, in Pillow's fixed-point arithmetic."""
+    return Image.fromarray(image).convert("L")
+
+
+def _brightness_and_contrast(image: Pixels) -> tuple[float, float]:
+    """Mean and standard deviation of the luma, 0 to 1, from exact integer sums."""
+    counts = _grey(image).histogram()
+    pixels = sum(counts)
+    total = sum(value * count for value, count in enumerate(counts))
+    squares = sum(value * value * count for value, count in enumerate(counts))
+    variance = (pixels * squares - total * total) / (pixels * pixels)
+    return total / (255 * pixels), math.sqrt(variance) / 255
+
+
+def _open(data: bytes) -> Image.Image:
+    """The header of an image file. Pillow's own limit on pixels may raise its DecompressionBombError."""
+    if not data:
+        raise UnreadableImage("the file is empty")
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise
+    except Exception as error:  # plugins let errors of many types escape on hostile bytes
+        raise UnreadableImage(f"not an image of a known format ({', '.join(FORMATS)})") from error
+
+
+def _load(data: bytes, max_pixels: int) -> Image.Image:
+    """The whole image in the mode of the file, upright."""
+    return _whole(_header(data, max_pixels))
+
+
+def _header(data: bytes, max_pixels: int) -> Image.Image:
+    """An image of which no pixel has been decoded. Raises UnreadableImage when it has too many."""
+    limit = f"more than the limit of {max_pixels:,} pixels: resize it"
+    try:
+        image = _open(data)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage(limit) from error
+    if image.width * image.height > max_pixels:
+        raise UnreadableImage(f"{image.width} × {image.height} pixels, {limit}")
+    return image
+
+
+def _whole(image: Image.Image) -> Image.Image:
+    """The pixels of an image, upright."""
+    try:
+        image.load()
+    except Exception as error:
+        raise UnreadableImage(f"truncated or damaged{_detail(error)}") from error
+    return _upright(image)
+
+
+def _detail(error: Exception) -> str:
+    """Pillow's words, unless they hold an address in memory, which differs from run to run."""
+    text = str(error)
+    return f" ({text})" if text and "0x" not in text else ""
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation asks; damaged EXIF data asks for nothing."""
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # EXIF is parsed from untrusted bytes; without it the pixels still count
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """RGB of an image in any mode, strip by strip: between 16-bit grey, or transparency, and RGB lie several copies."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    whole, rows = Image.new("RGB", image.size), max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        whole.paste(_converted(strip), (0, top))
+    return whole
+
+
+def _converted(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit grey: 65535 / 255 = 257, rounded to the nearest. Pillow's own conversion would clip at 255.
+        deep = np.asarray(image).astype(np.int64).clip(0, 65_535)
+        return Image.fromarray(((deep + 128) // 257).astype(np.uint8)).convert("RGB")
+    try:
+        if image.mode in ("F", "LAB"):
+            raise ValueError("no integer arithmetic leads to RGB")
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        return image.convert("RGB")
+    except Exception as error:  # or palette data that is damaged
+        raise UnreadableImage(f"colours of mode {image.mode} cannot be converted{_detail(error)}: save it as RGB") from error
+
+
+def look_alikes(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
+    """Pairs of photos that look alike: close perceptual hashes, confirmed on 16×16 grey thumbnails."""
+    hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
+    thumbnails = np.stack([thumbnail(decode(data)) for data in raw])
+    return near_duplicates(hashes, thumbnails, prepare.near_duplicate_bits, prepare.near_duplicate_difference)

@@ -1,0 +1,99 @@
+"""The user's own data (`PHOTOS=`, `TWEETS=`, `CAPTIONS=`), taken once and by content to `data/external/<target>/`.
+
+From then on every command reads that folder, wherever the data came from. It is filled whole or not at all.
+Data given again replaces what an *earlier import* put there, and nothing else: a folder that somebody filled or
+changed by hand is never overwritten.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitbloom.core.canonical import read_json, replacing_folder, write_json
+from bitbloom.core.digests import file_digest, folder_files, listing_digest
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.archives import extract, is_archive
+
+if TYPE_CHECKING:
+    from bitbloom.data.sources import OwnDataSource
+
+
+def import_data(source: Path, destination: Path, kind: OwnDataSource) -> dict[str, Any]:
+    """Copy what a kind of source needs of a folder, a file, a tar or a zip to `destination`.
+
+    Returns:
+        `changed` (bool), `digest` of the listing, `files` (count), and against what was there before: `added`,
+        `removed` and `modified` (counts).
+
+    Raises:
+        BitBloomError: no such source, not of the kind's form, or `destination` holds data of another origin.
+    """
+    _check(source, destination, kind)
+    before = _listing(destination)
+    record = _record(destination)
+    known = record.get("digest") == listing_digest(before)
+    archive = file_digest(source) if source.is_file() else None
+    if source.resolve() == destination.resolve() or (known and archive and record.get("archive") == archive):
+        return _summary(before, before)
+    with replacing_folder(destination) as staged:
+        with _opened(source, destination.parent) as given:
+            kind.collect(given, staged)
+        after = _listing(staged)
+        if before and after != before and not known:
+            raise BitBloomError(
+                f"{destination} holds other data that no import put there ({len(before):,} files): "
+                "move it away, or remove it, and import again"
+            )
+    write_json(_record_path(destination), {"archive": archive, "digest": listing_digest(after)})
+    return _summary(before, after)
+
+
+def _check(source: Path, destination: Path, kind: OwnDataSource) -> None:
+    if not source.exists():
+        variable = kind.GIVEN.partition("=")[0]
+        raise BitBloomError(f"{source}: there is no such file or folder; {variable}= takes {kind.TAKES}")
+    inside = source.resolve() in destination.resolve().parents or destination.resolve() in source.resolve().parents
+    if inside:
+        raise BitBloomError(f"{source} and {destination} lie inside each other: give a folder elsewhere")
+
+
+@contextmanager
+def _opened(source: Path, scratch: Path) -> Iterator[Path]:
+    """The source; an archive is unpacked beside the destination and removed afterwards."""
+    if source.is_dir() or not is_archive(source):
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix=".import.", dir=scratch) as temporary:
+        extract(source, Path(temporary) / source.stem)
+        yield Path(temporary) / source.stem
+
+
+def _listing(folder: Path) -> dict[str, str]:
+    """POSIX path → SHA-256 of every file, empty when there is no folder."""
+    return {name: file_digest(path) for name, path in folder_files(folder).items()} if folder.is_dir() else {}
+
+
+def _record_path(destination: Path) -> Path:
+    """Where an import notes what it put there: beside the folder, hidden, ignored by git."""
+    return destination.with_name(f".{destination.name}.import.json")
+
+
+def _record(destination: Path) -> dict[str, Any]:
+    path = _record_path(destination)
+    record: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return record
+
+
+def _summary(before: dict[str, str], after: dict[str, str]) -> dict[str, Any]:
+    return {
+        "changed": before != after,
+        "digest": listing_digest(after),
+        "files": len(after),
+        "added": len(after.keys() - before.keys()),
+        "removed": len(before.keys() - after.keys()),
+        "modified": sum(before[name] != after[name] for name in before.keys() & after.keys()),
+    }

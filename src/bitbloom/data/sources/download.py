@@ -1,0 +1,48 @@
+"""Source `download`: photos in class folders inside a published archive, checked against its SHA-256."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import MISSING
+
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.archives import extract
+from bitbloom.data.sources.folder import collect
+from bitbloom.data.verified_file import DOWNLOADS, PublishedFile, obtain
+
+if TYPE_CHECKING:
+    from bitbloom.data.sources import SourceFile
+
+
+@dataclass
+class Config:
+    """Which archive (tar, tar.gz, tar.bz2, tar.xz or zip) to take."""
+
+    kind: str = "download"
+    url: str = MISSING
+    bytes: int = MISSING
+    """Its size; a server that offers another is refused before the download."""
+    sha256: str = MISSING
+    folder: str = ""
+    """The folder in the archive that holds the class folders; wrappers around them are found without it."""
+
+
+def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
+    """Obtain and unpack the archive, and copy its images below `destination` as the source `folder` does.
+
+    Raises:
+        BitBloomError: the archive cannot be had, is not the one that is meant, or is unsafe; or see `folder.fetch`.
+    """
+    archive = obtain(PublishedFile(config.url, config.bytes, config.sha256))
+    DOWNLOADS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unpack.", dir=DOWNLOADS) as temporary:
+        unpacked = Path(temporary) / "archive"
+        extract(archive, unpacked)
+        classes = unpacked / config.folder
+        if unpacked.resolve() not in (classes.resolve(), *classes.resolve().parents) or not classes.is_dir():
+            raise BitBloomError(f"{archive}: it holds no folder '{config.folder}' (source.folder)")
+        return collect(classes, destination)

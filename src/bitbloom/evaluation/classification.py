@@ -1,0 +1,158 @@
+"""Everything that is reported of a classifier of images or texts: metrics, baselines, figures and tables.
+
+A task's `evaluate` is one line:
+
+    return classification.evaluate(outputs, dataset, history, config, temperature)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.contracts import Evaluation
+from bitbloom.evaluation import metrics
+from bitbloom.evaluation.report import photos, plots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bitbloom.config.sections.evaluate import Evaluate
+    from bitbloom.data.dataset import Dataset
+
+Figures = dict[str, tuple[str, "Figure"]]
+
+
+def evaluate(
+    logits: metrics.Logits,
+    dataset: Dataset,
+    history: Mapping[str, Any],
+    config: Evaluate,
+    temperature: float,
+    text: str | None = None,
+) -> Evaluation:
+    """Judge the logits [n, K] of the test split, its included samples in the order of `dataset.split("test")`.
+
+    They are divided by `temperature` first; the error of the confidences before is reported beside.
+
+    `dataset.arrays` holds `labels` [N]; with `images` uint8 [N, 3, S, S] there are sheets of photos and a colour
+    baseline. `text` names the column of `dataset.samples` to show with mistakes on texts. `meta["classes"]` names
+    the K classes.
+
+    Raises:
+        BitBloomError: no test samples, or logits and labels that do not fit each other.
+    """
+    test = dataset.split("test")
+    classes: list[str] = dataset.meta["classes"]
+    labels = np.asarray(dataset.arrays["labels"])[test]
+    judged, raw = metrics.judge(logits / temperature, labels), metrics.judge(logits, labels)
+    found = metrics.classification(judged, classes, config.bootstrap, config.calibration_bins)
+    before = metrics.calibration_error(raw.confidence, raw.correct, config.calibration_bins)
+    found["temperature"], found["uncalibrated_error"] = temperature, metrics.rounded(before)
+    found["baselines"] = metrics.rounded(_baselines(dataset, judged))
+    wrong = worst(judged, dataset.samples["id"].to_numpy()[test], config.worst)
+    figures = charts(judged, classes, history, config)
+    caption, figure = figures["reliability"]
+    figures["reliability"] = (f"{caption} {_calibrated(found)}", figure)
+    if "images" in dataset.arrays:
+        figures = {"contact_sheet": _contact_sheet(dataset)} | figures | {"mistakes": _mistakes(dataset, judged, wrong)}
+    tables = _tables(judged, classes, config)
+    tables["mistakes"] = _mistake_rows(dataset, judged, wrong, text)
+    return Evaluation(found, figures, tables)
+
+
+def _calibrated(found: Mapping[str, Any]) -> str:
+    return (
+        f"The temperature {found['temperature']}, chosen on the validation split, divides the logits: "
+        f"without it the error would be {found['uncalibrated_error']:.3f}."
+    )
+
+
+def worst(judged: metrics.Judged, ids: NDArray[Any], most: int) -> list[int]:
+    """Positions of the mistakes in the test split, the most confident first and equals by id."""
+    wrong = np.flatnonzero(~judged.correct).tolist()
+    return sorted(wrong, key=lambda i: (-metrics.rounded(float(judged.confidence[i])), ids[i]))[:most]
+
+
+def charts(judged: metrics.Judged, classes: Sequence[str], history: Mapping[str, Any], config: Evaluate) -> Figures:
+    """The figures that every classifier has."""
+    counts = metrics.confusion(judged.labels, judged.predicted, len(classes))
+    rows = metrics.calibration(judged.confidence, judged.correct, config.calibration_bins)
+    error = metrics.calibration_error(judged.confidence, judged.correct, config.calibration_bins)
+    figures: Figures = {}
+    if history.get("epochs"):
+        caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
+        figures["curves"] = (caption, plots.curves(history))
+    caption = "Rows are the true classes, columns the predicted ones; colour is the share of a row. Green is right."
+    figures["confusion"] = (caption, plots.confusion(counts, classes))
+    caption = "How much of each class is found (bar), and how often its name is right when it is given (dot). Worst first."
+    figures["recall"] = (caption, plots.recall(metrics.per_class(counts, classes)))
+    caption = "Of the answers given with some confidence, how many are right? A well calibrated model stays on the diagonal."
+    figures["reliability"] = (caption, plots.reliability(rows, error))
+    return figures
+
+
+def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
+    """Some training photos of each class, chosen by their key: it is a hash, so the choice is blind and stays the same."""
+    classes: list[str] = dataset.meta["classes"]
+    train, images, keys = dataset.split("train"), dataset.arrays["images"], dataset.samples["key"].to_numpy()
+    labels = np.asarray(dataset.arrays["labels"])[train]
+    own = {name: sorted(train[labels == i].tolist(), key=lambda position: keys[position]) for i, name in enumerate(classes)}
+    most = photos.per_class(len(classes))
+    strips = {name: [images[position] for position in positions[:most]] for name, positions in own.items()}
+    caption = "What the model learned from: samples of each class of the training split, with the number there are."
+    return caption, photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()})
+
+
+def _mistakes(dataset: Dataset, judged: metrics.Judged, wrong: Sequence[int]) -> tuple[str, Figure]:
+    classes, images, test = dataset.meta["classes"], dataset.arrays["images"], dataset.split("test")
+    found = [
+        photos.Mistake(images[test[i]], classes[judged.labels[i]], classes[judged.predicted[i]], float(judged.confidence[i]))
+        for i in wrong
+    ]
+    caption = "The mistakes made with most confidence: the true class, then what the model said, and how sure it was."
+    return caption, photos.mistakes(found)
+
+
+def _baselines(dataset: Dataset, judged: metrics.Judged) -> dict[str, dict[str, float]]:
+    """Rules that look at no shape and no word: the most frequent class, and for images the nearest mean colour."""
+    train, test, k = dataset.split("train"), dataset.split("test"), judged.classes
+    known = np.asarray(dataset.arrays["labels"])[train]
+    answers = {"majority_class": metrics.majority(known, len(test), k)}
+    if "images" in dataset.arrays and len(train):
+        colours = [metrics.mean_colours(dataset.arrays["images"], positions) for positions in (train, test)]
+        answers["nearest_mean_colour"] = metrics.nearest_mean(colours[0], known, colours[1], k)
+    return {name: metrics.baseline(judged.labels, predicted, k) for name, predicted in answers.items()}
+
+
+def _tables(judged: metrics.Judged, classes: Sequence[str], config: Evaluate) -> dict[str, list[dict[str, Any]]]:
+    """Rows for `dvc plots`: every answer, the bins of the reliability diagram, the classes, the pairs mixed up most."""
+    counts = metrics.confusion(judged.labels, judged.predicted, len(classes))
+    pairs = [(i, j) for i, j in np.argwhere(counts > 0).tolist() if i != j]
+    pairs.sort(key=lambda pair: (-counts[pair], pair))
+    return {
+        "confusion": [
+            {"actual": classes[i], "predicted": classes[j]} for i, j in zip(judged.labels, judged.predicted, strict=True)
+        ],
+        "confused_pairs": [{"actual": classes[i], "predicted": classes[j], "count": int(counts[i, j])} for i, j in pairs],
+        "per_class": metrics.rounded(metrics.per_class(counts, classes)),
+        "reliability": metrics.rounded(metrics.calibration(judged.confidence, judged.correct, config.calibration_bins)),
+    }
+
+
+def _mistake_rows(dataset: Dataset, judged: metrics.Judged, wrong: Sequence[int], text: str | None) -> list[dict[str, Any]]:
+    test, classes = dataset.split("test"), dataset.meta["classes"]
+    rows = []
+    for i in wrong:
+        sample = dataset.samples.iloc[int(test[i])]
+        row = {
+            "id": str(sample["id"]),
+            "actual": classes[judged.labels[i]],
+            "predicted": classes[judged.predicted[i]],
+            "confidence": metrics.rounded(float(judged.confidence[i])),
+        }
+        rows.append(row | ({"text": str(sample[text])} if text else {}))
+    return rows

@@ -1,0 +1,244 @@
+"""Numbers of a classifier: accuracy, F1, log loss, calibration, bootstrap intervals, baselines.
+
+    found = classification(judge(logits, labels), classes, bootstrap=1000, bins=10)   # the content of metrics.json
+
+Equal inputs give equal numbers on every CPU. The only transcendental function is PyTorch's `log_softmax`, which the
+portable profile pins; the rest is integer counting and IEEE arithmetic (+ - * / and square roots are the same
+everywhere, NumPy's `exp` and `log` are not). Sums are `math.fsum`, which is exact and so free of order, and what is
+written keeps DIGITS digits, so that a last bit could not be seen even where one differed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.core.errors import BitBloomError
+
+if TYPE_CHECKING:
+    import torch
+
+    Logits = torch.Tensor | NDArray[np.floating[Any]]
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+DIGITS = 6
+"""Significant digits of every number written: far more than any test split can tell apart."""
+BOOTSTRAP_SEED = 20_260
+"""Of the bootstrap's PCG64. It is no setting: a luckier interval is nobody's choice."""
+INTERVAL = (0.025, 0.975)
+CHUNK = 4_000_000
+"""Bootstrap draws held in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a classifier said of n samples of K classes, in integers and float64.
+
+    Attributes:
+        classes: K.
+        labels: [n] the true class.
+        predicted: [n] the class with the largest logit, the first of equals.
+        rank: [n] how many classes come before the true one; 0 is a hit.
+        confidence: [n] probability of the predicted class.
+        loss: [n] minus the logarithm of the true class's probability.
+    """
+
+    classes: int
+    labels: Integers
+    predicted: Integers
+    rank: Integers
+    confidence: Floats
+    loss: Floats
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """[n] whether the prediction is the label."""
+        return np.equal(self.predicted, self.labels)
+
+
+def judge(logits: Logits, labels: NDArray[Any]) -> Judged:
+    """Compare logits [n, K] (float) with labels [n] (integers in 0…K-1).
+
+    Raises:
+        BitBloomError: shapes that do not fit, no samples, labels out of range, or logits that are not finite.
+    """
+    import torch
+
+    scores = torch.as_tensor(logits).detach().cpu()
+    truth = np.asarray(labels, dtype=np.int64)
+    if scores.ndim != 2 or truth.shape != (len(scores),) or len(scores) == 0:
+        raise BitBloomError(
+            f"evaluation needs logits [n, classes] and labels [n], n > 0: got {tuple(scores.shape)} and {truth.shape}"
+        )
+    if truth.min() < 0 or truth.max() >= scores.shape[1]:
+        raise BitBloomError(f"a label is outside 0…{scores.shape[1] - 1}: the model and the data do not have the same classes")
+    if not bool(torch.isfinite(scores).all()):
+        raise BitBloomError("the model's outputs hold NaN or infinity: training diverged, lower train.learning_rate")
+    logarithms = torch.log_softmax(scores.double(), dim=1)  # [n, K]
+    values = scores.double().numpy()
+    rows = np.arange(len(truth))
+    predicted = values.argmax(axis=1).astype(np.int64)
+    own = values[rows, truth][:, None]
+    before = (values > own) | ((values == own) & (np.arange(values.shape[1]) < truth[:, None]))
+    confidence = torch.exp(logarithms.max(dim=1).values)
+    loss = -logarithms[torch.from_numpy(rows), torch.from_numpy(truth)]
+    return Judged(values.shape[1], truth, predicted, before.sum(axis=1), confidence.numpy(), loss.numpy())
+
+
+def classification(judged: Judged, classes: Sequence[str], bootstrap: int, bins: int) -> dict[str, Any]:
+    """The content of `metrics.json`, all floats rounded to DIGITS, without baselines.
+
+    Raises:
+        BitBloomError: as many names as classes are needed.
+    """
+    if len(classes) != judged.classes:
+        raise BitBloomError(f"the model has {judged.classes} outputs, the data {len(classes)} classes")
+    counts = confusion(judged.labels, judged.predicted, judged.classes)
+    found = {
+        "accuracy": _mean(judged.correct),
+        "top5_accuracy": _mean(judged.rank < min(5, judged.classes)),
+        "macro_f1": macro_f1(counts),
+        "log_loss": _mean(judged.loss),
+        "expected_calibration_error": calibration_error(judged.confidence, judged.correct, bins),
+        "samples": len(judged.labels),
+        "per_class": {row.pop("class"): row for row in per_class(counts, classes)},
+        "confidence_intervals": intervals(judged, bootstrap),
+        "confusion": counts.tolist(),
+    }
+    rounded_found: dict[str, Any] = rounded(found)
+    return rounded_found
+
+
+def confusion(labels: Integers, predicted: Integers, classes: int) -> Integers:
+    """[K, K] counts: the row is the true class, the column the predicted one."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def per_class(counts: Integers, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support of each class; 0 where there is nothing to divide by."""
+    hits, support, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, support + predicted)
+    return [
+        {"class": name, "precision": precision[i], "recall": recall[i], "f1": f1[i], "support": int(support[i])}
+        for i, name in enumerate(classes)
+    ]
+
+
+def macro_f1(counts: Integers) -> float:
+    """Mean F1 over the classes that occur, as a label or as a prediction (the convention of scikit-learn)."""
+    seen = counts.sum(axis=1) + counts.sum(axis=0)
+    return _mean(_ratio(2 * np.diag(counts), seen)[seen > 0])
+
+
+def calibration(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
+    """One row a bin of equal width: `low`, `high`, `count`, and mean `confidence` and `accuracy` (null when empty)."""
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    rows = []
+    for i in range(bins):
+        inside = place == i
+        filled = bool(inside.any())
+        rows.append(
+            {
+                "low": i / bins,
+                "high": (i + 1) / bins,
+                "count": int(inside.sum()),
+                "confidence": _mean(confidence[inside]) if filled else None,
+                "accuracy": _mean(correct[inside]) if filled else None,
+            }
+        )
+    return rows
+
+
+def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> float:
+    """Expected calibration error (Guo et al. 2017, arXiv:1706.04599): |accuracy - confidence| of a sample's bin, on average."""
+    rows = [row for row in calibration(confidence, correct, bins) if row["count"]]
+    return math.fsum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(confidence)
+
+
+def intervals(judged: Judged, resamples: int) -> dict[str, list[float]]:
+    """95 % percentile bootstrap intervals of accuracy and macro F1. Empty when `resamples` is 0.
+
+    The pairs are sorted first, so that the order of the samples does not matter; draws are integers.
+    """
+    if resamples < 1:
+        return {}
+    n, k = len(judged.labels), judged.classes
+    pairs = np.sort(judged.labels * k + judged.predicted)
+    labels, predicted = pairs // k, pairs % k
+    generator = np.random.Generator(np.random.PCG64(BOOTSTRAP_SEED))
+    accuracy, f1 = [], []
+    for start in range(0, resamples, max(1, CHUNK // n)):
+        size = min(max(1, CHUNK // n), resamples - start)
+        drawn = generator.integers(0, n, size=(size, n))
+        hits = _class_counts(labels[drawn], k, labels[drawn] == predicted[drawn])
+        seen = _class_counts(labels[drawn], k) + _class_counts(predicted[drawn], k)
+        accuracy += [count / n for count in hits.sum(axis=1).tolist()]
+        f1 += [_mean(_ratio(2 * hits[i], seen[i])[seen[i] > 0]) for i in range(size)]
+    return {"accuracy": percentiles(accuracy), "macro_f1": percentiles(f1)}
+
+
+def baseline(labels: Integers, predicted: Integers, classes: int) -> dict[str, float]:
+    """Accuracy and macro F1 of a rule that needs no training, to compare a model with."""
+    return {"accuracy": _mean(labels == predicted), "macro_f1": macro_f1(confusion(labels, predicted, classes))}
+
+
+def majority(train_labels: Integers, n: int, classes: int) -> Integers:
+    """[n] The most frequent class of the training split, the first of equals."""
+    return np.full(n, np.bincount(train_labels, minlength=classes).argmax(), dtype=np.int64)
+
+
+def mean_colours(images: NDArray[np.uint8], positions: Integers) -> Floats:
+    """[n, 3] The mean of each channel (0…255) of some of the images [N, 3, H, W]: integer sums, one division."""
+    sums = [images[position].reshape(3, -1).sum(axis=1, dtype=np.int64) for position in positions]
+    means: Floats = np.array(sums, dtype=np.int64).reshape(-1, 3) / (images.shape[2] * images.shape[3])
+    return means
+
+
+def nearest_mean(train: Floats, train_labels: Integers, test: Floats, classes: int) -> Integers:
+    """[n] The class whose mean training vector is nearest to each test vector [n, d]; classes not trained on are out."""
+    distances = np.full((len(test), classes), np.inf)
+    for label in np.unique(train_labels):
+        own = train[train_labels == label]
+        mean = [math.fsum(column) / len(own) for column in own.T]
+        distances[:, label] = sum(np.square(test[:, i] - mean[i]) for i in range(len(mean)))
+    nearest: Integers = distances.argmin(axis=1).astype(np.int64)
+    return nearest
+
+
+def rounded(value: Any) -> Any:
+    """The same value with floats cut to DIGITS significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") + 0.0  # + 0.0 makes -0.0 positive
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return value
+
+
+def _class_counts(values: Integers, classes: int, where: NDArray[np.bool_] | None = None) -> Integers:
+    """[rows, K] How often each class occurs in each row of values [rows, n], counting only `where`."""
+    flat = values + classes * np.arange(len(values))[:, None]
+    chosen = flat.ravel() if where is None else flat[where]
+    return np.bincount(chosen, minlength=len(values) * classes).reshape(len(values), classes)
+
+
+def _ratio(above: Integers, below: Integers) -> Floats:
+    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return math.fsum(values.tolist()) / len(values)
+
+
+def percentiles(values: list[float]) -> list[float]:
+    """INTERVAL of the values, two of themselves (the inverse of the empirical distribution): nothing is interpolated."""
+    ordered = sorted(values)
+    return [ordered[min(len(ordered) - 1, math.ceil(part * len(ordered)) - 1)] for part in INTERVAL]

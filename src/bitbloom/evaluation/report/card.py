@@ -1,0 +1,33 @@
+"""The model card (Mitchell et al. 2019, arXiv:1810.03993) in Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bitbloom.evaluation.report import content as words
+
+if TYPE_CHECKING:
+    from bitbloom.evaluation.report.content import Content
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~&])")
+
+
+def render(content: Content) -> str:
+    """The card. Equal contents give equal text; names from the data are escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(  # noqa: S701 - Markdown: `_escaped` does for it what autoescape does for HTML
+        loader=FileSystemLoader(words.TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(percent=words.percent, grouped=words.grouped, sentence=words.sentence, md=_escaped)
+    return environment.get_template("model_card.md.j2").render(content=content)
+
+
+def _escaped(text: object) -> str:
+    """Text on one line in which nothing is Markdown, HTML or the end of a table's cell."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))

@@ -1,0 +1,109 @@
+"""ONNX graphs of PyTorch modules: written the same on every machine, and asked beside the modules they came from."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import torch
+
+from bitbloom.core import canonical
+from bitbloom.core import onnx_runtime as runtime
+from bitbloom.core.errors import BitBloomError
+from bitbloom.export import quantise
+
+if TYPE_CHECKING:
+    from bitbloom.data.dataset import Arrays
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A module to be exported, with the names it is asked by.
+
+    Attributes:
+        module: tensors in the order of `inputs` → a tensor, or a tuple of them in the order of `outputs`.
+        inputs: names of the graph's inputs.
+        outputs: names of its outputs.
+        free: for each input, the axes of any size and what they are called (`{0: "n"}`).
+        properties: what whoever asks the graph has to know, as its metadata.
+    """
+
+    module: torch.nn.Module
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    free: Sequence[Mapping[int, str]]
+    properties: Mapping[str, str]
+
+
+def write(graph: Graph, example: Arrays, file: Path, opset: int) -> tuple[torch.export.ExportedProgram, onnx.ModelProto]:
+    """Export, add the properties and write the file; `example` has two samples or more and stands for any number."""
+    program, proto = to_onnx(graph, example, opset)
+    onnx.helper.set_model_props(proto, dict(graph.properties))
+    with canonical.replacing(file) as temporary:
+        quantise.save(proto, temporary)
+    return program, proto
+
+
+def to_onnx(graph: Graph, example: Arrays, opset: int) -> tuple[torch.export.ExportedProgram, onnx.ModelProto]:
+    """The exported program and its ONNX graph."""
+    sizes = {name: torch.export.Dim(name, min=1, max=1 << 16) for axes in graph.free for name in axes.values()}
+    shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for axes in graph.free)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here uses
+    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+    warnings.filterwarnings("ignore", message="# The axis name")  # one name for one size of several inputs is what is meant
+    exported = torch.onnx.export(
+        graph.module.eval(),
+        tensors({name: example[name] for name in graph.inputs}),
+        dynamo=True,
+        opset_version=opset,
+        input_names=list(graph.inputs),
+        output_names=list(graph.outputs),
+        dynamic_shapes=shapes,
+        verbose=False,
+    )
+    if exported is None or exported.exported_program is None:
+        raise BitBloomError("torch.onnx.export gave no program")
+    return exported.exported_program, exported.model_proto
+
+
+def batches(inputs: Arrays) -> Iterator[Arrays]:
+    """The inputs in batches of BATCH samples."""
+    count = len(next(iter(inputs.values())))
+    for start in range(0, count, BATCH):
+        yield {name: array[start : start + BATCH] for name, array in inputs.items()}
+
+
+def tensors(inputs: Arrays) -> tuple[torch.Tensor, ...]:
+    """The arrays as tensors."""
+    return tuple(torch.from_numpy(array) for array in inputs.values())
+
+
+@torch.no_grad()
+def by_torch(graph: Graph, inputs: Arrays) -> Arrays:
+    """The outputs by PyTorch."""
+    parts = [_named(graph.module(*tensors(batch)), graph.outputs) for batch in batches(inputs)]
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in graph.outputs}
+
+
+def _named(found: torch.Tensor | tuple[torch.Tensor, ...], names: Sequence[str]) -> dict[str, torch.Tensor]:
+    return dict(zip(names, (found,) if isinstance(found, torch.Tensor) else found, strict=True))
+
+
+def by_onnx(file: Path, inputs: Arrays) -> Arrays:
+    """The outputs by ONNX Runtime, one thread."""
+    import numpy as np
+
+    onnxruntime = runtime.onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    parts = [dict(zip(names, session.run(names, batch), strict=True)) for batch in batches(inputs)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}

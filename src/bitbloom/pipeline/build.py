@@ -1,0 +1,253 @@
+"""The front door: build a target with DVC, in this workspace or, with overrides, in one of its own.
+
+    bitbloom build petals                       # what `make all` calls
+    bitbloom build petals --until train train.epochs=3
+    bitbloom build-all petals tweets            # what `make everything` calls
+
+One build at a time holds a kernel lock, so what a killed build left behind (DVC's own locks, half a `dvc.lock`) is
+known to be dead and is cleared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from bitbloom.config.models import typed_model
+from bitbloom.config.target import params_path
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.core.processes import workers
+from bitbloom.data import sources
+from bitbloom.numerics import pins
+from bitbloom.pipeline import composition, graph
+from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
+
+ROUNDS = (("prepare", False), ("train", True), ("all", False))
+"""Up to which stage several targets are built at a time, and whether one after another."""
+SHARED = (
+    "src",
+    "conf",
+    "expectations",
+    "bentos",
+    "requirements.lock",
+    "requirements-cuda.lock",
+    "requirements-serve.lock",
+    "weights.lock",
+)
+"""What a variant's workspace takes from the repository, as links."""
+
+
+def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Path:
+    """Build a target up to a stage; the workspace that holds the outputs (`.` without overrides).
+
+    Raises:
+        BitBloomError: an unknown target, key or stage, or a stage that failed (its own message is already printed).
+    """
+    tree = composition.compose(target, overrides)
+    stages = graph.last_stages(until, target, tree)
+    with only_one():
+        for path in graph.write_for({target: composition.compose(target) if overrides else tree}):
+            print(f"{path} brought up to date")
+        place = variant(target, overrides) if overrides else Path()
+        needs_external(tree, target)
+        recover(place, [target])
+        needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
+        repro(place, target, stages, tree, _code_read_by(needed))
+    return place
+
+
+def build_all(targets: Sequence[str]) -> None:
+    """Build several targets: trainings in turn, because each uses all cores; the stages before and after them side by side.
+
+    Raises:
+        BitBloomError: an unknown target, or targets that failed. The others are built as far as theirs let them.
+    """
+    trees = {target: composition.compose(target) for target in targets}
+    with only_one():
+        for path in graph.write_for(trees):
+            print(f"{path} brought up to date")
+        recover(Path(), targets)
+        for target, tree in trees.items():
+            needs_external(tree, target)
+        stages = [stage for target, tree in trees.items() for stage in graph.stages(target, tree)]
+        with guarded(Path(), _code_read_by(stages), targets):
+            for until, in_turn in ROUNDS:
+                runs = {}
+                for target, tree in trees.items():
+                    names = [graph.stage_name(stage, target) for stage in graph.last_stages(until, target, tree)]
+                    label = "" if in_turn else target
+                    runs[target] = partial(dvc_repro, Path(), names, environ(tree.numerics.profile), label)
+                _side_by_side(runs, until, 1 if in_turn else workers())
+
+
+def _code_read_by(stages: Iterable[graph.Stage]) -> list[str]:
+    """What of their inputs a person may edit while they run."""
+    return sorted({path for stage in stages for path in stage.inputs if path.startswith(SHARED)})
+
+
+def _side_by_side(runs: Mapping[str, Callable[[], None]], until: str, at_a_time: int) -> None:
+    """Run several at a time, each to its end. Raises BitBloomError that names those that failed, Killed when one was killed."""
+    with ThreadPoolExecutor(at_a_time) as pool:
+        begun = {name: pool.submit(run) for name, run in runs.items()}
+    failed = {name: run.exception() for name, run in begun.items() if run.exception()}
+    for name, error in failed.items():
+        print(f"{name}: {error}", file=sys.stderr)
+    if failed:
+        killed = any(isinstance(error, Killed) for error in failed.values())
+        raise (Killed if killed else BitBloomError)(f"{', '.join(failed)} stopped before the end of {until}")
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Hold the build lock. The kernel lets go of it when this process ends, however it ends."""
+    STATE.mkdir(exist_ok=True)
+    with (STATE / "build.lock").open("w") as stream:
+        os.set_inheritable(stream.fileno(), True)  # the lock lasts as long as DVC, should this process be killed alone
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another build is running in this checkout: waiting for it", file=sys.stderr)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def needs_external(tree: DictConfig, target: str) -> None:
+    """The user's own data has been imported. Raises BitBloomError that says how."""
+    for path in graph.external(tree):
+        if not Path(path).exists() and not Path(f"{path}.dvc").exists():
+            given = sources.own_data(str(tree.source.kind)).GIVEN
+            raise BitBloomError(f"target '{target}' is built on your own data: make all TARGET={target} {given}")
+
+
+def repro(
+    workspace: Path, target: str, last: Sequence[str], tree: DictConfig, watched: Sequence[str] = (), **variables: str
+) -> None:
+    """Build a target up to some stages; what each of several needs of a trained model alone, side by side.
+
+    Args:
+        workspace: where.
+        target: its name.
+        last: the stages.
+        tree: its configuration.
+        watched: code that has to stay as it is until they are done.
+        variables: more of the environment.
+
+    Raises:
+        BitBloomError: a stage failed.
+    """
+    environment = environ(tree.numerics.profile) | variables
+    with guarded(workspace, watched, [target]):
+        if len(last) == 1 or workers() == 1 or has_remote(workspace):  # each call would fetch the remote's run-cache
+            dvc_repro(workspace, [graph.stage_name(stage, target) for stage in last], environment)
+            return
+        dvc_repro(workspace, [graph.stage_name("train", target)], environment)
+        runs = {}
+        for end, names in after_training(target, tree, last).items():
+            # One by one: DVC takes what a stage before them wrote for itself while it looks whether that has changed.
+            runs[end] = partial(dvc_repro, workspace, ["--single-item", *names], environment, end)
+        _side_by_side(runs, "all", workers())
+
+
+def after_training(target: str, tree: DictConfig, last: Sequence[str]) -> dict[str, list[str]]:
+    """For each of the last stages, it and the stages between it and the trained model, in order, as DVC names them."""
+    mine = {stage.stage: stage for stage in graph.stages(target, tree)}
+    trained = {stage.name for stage in graph.upstream(mine, ["train"])}
+    return {end: [stage.name for stage in graph.upstream(mine, [end]) if stage.name not in trained] for end in last}
+
+
+def dvc_repro(workspace: Path, asked: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
+    """`dvc repro` of some stages, from the remote's run-cache where there is a remote; the label before each line.
+
+    Raises:
+        BitBloomError: it failed.
+        Killed: it was killed.
+    """
+    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *asked]
+    out, errors = (subprocess.PIPE, subprocess.STDOUT) if label else (None, None)
+    # close_fds: it holds the kernel lock too.
+    with subprocess.Popen(
+        command, cwd=workspace, env=environment, close_fds=False, stdout=out, stderr=errors, text=True
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                print(f"{label} | {line.rstrip()}", flush=True)
+            process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # it was interrupted too, and is writing its last
+            raise
+    if process.returncode < 0:
+        raise Killed(f"the build was killed (signal {-process.returncode}); run it again")
+    if process.returncode:
+        raise BitBloomError(f"the build stopped (dvc repro: exit code {process.returncode}); what to do is said above")
+
+
+def environ(profile: str) -> dict[str, str]:
+    """This process's environment with the pins of a profile and this interpreter's commands first on the path."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return os.environ | pins.environment(profile) | {"PATH": path}
+
+
+def has_remote(workspace: Path) -> bool:
+    """Whether DVC has a default remote, in the committed or the local configuration."""
+    files = (workspace / ".dvc" / name for name in ("config", "config.local"))
+    lines = (line.split("=") for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines())
+    return any(parts[0].strip() == "remote" and len(parts) == 2 and parts[1].strip() for parts in lines)
+
+
+def workspace(target: str, overrides: Sequence[str]) -> Path:
+    """Where a build has its outputs: `.`, or for overrides a folder named after the whole configuration they make."""
+    if not overrides:
+        return Path()
+    text = composition.yaml_text(composition.compose(target, overrides))
+    return STATE / "variants" / f"{target}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def variant(target: str, overrides: Sequence[str]) -> Path:
+    """The workspace of a build with overrides: a DVC repository of its own, ignored by git, sharing code and cache.
+
+    Paths inside are the same as in the main workspace, so stages that the overrides leave alone come from the cache.
+    """
+    place = workspace(target, overrides)
+    for shared in SHARED:
+        _link(place / shared, Path(shared))
+    tree = composition.compose(target, overrides)
+    tree.overrides = list(overrides)
+    lay_out(place, target, tree, cache=Path(".dvc/cache"))
+    canonical.write_text(place / "overrides.txt", "\n".join(overrides) + "\n")
+    return place
+
+
+def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> None:
+    """Make a folder that holds the code a workspace of one target: its graph, its parameters, and DVC with this cache or its own.
+
+    What a build takes in by content is linked: the user's own data, downloads and pretrained weights.
+    """
+    model = typed_model(tree.model)
+    own = (folder for spec in (*model.starts_from(), str(tree.prepare.tokenizer)) for folder in graph.own_folder(spec))
+    for external in (*graph.external(tree), *own):
+        _link(place / external, Path(external))
+    for store in ("weights", "downloads"):
+        (STATE / store).mkdir(exist_ok=True)
+        _link(place / STATE / store, STATE / store)
+    shared = "cache" if cache is None else os.path.relpath(cache, place / ".dvc")
+    settings = f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {shared}\n"
+    canonical.write_text(place / ".dvc/config", settings)
+    canonical.write_text(place / params_path(target), graph.HEADER + composition.yaml_text(tree))
+    canonical.write_text(place / graph.pipeline(target) / "dvc.yaml", graph.dvc_text(target, graph.stages(target, tree), model))
+
+
+def _link(link: Path, to: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(os.path.relpath(to, link.parent))

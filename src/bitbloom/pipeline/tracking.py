@@ -1,0 +1,139 @@
+"""Weights & Biases as an observer of finished builds: never a dependency, never waited for, never a reason to fail.
+
+A build starts it in the background, after its outputs are there, so it can neither draw from a seeded generator nor hold a
+stage up. It logs offline unless WANDB_API_KEY is set; `bitbloom track TARGET` does the same by hand and shows errors.
+BITBLOOM_TRACK=0 turns it off, and so does CI.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from bitbloom.config.models import typed_model
+from bitbloom.config.target import params_path
+from bitbloom.core import canonical
+from bitbloom.core.digests import digest
+from bitbloom.core.errors import BitBloomError
+from bitbloom.data.dataset import Dataset
+from bitbloom.pipeline import graph
+from bitbloom.pipeline.recovery import STATE
+
+LOG = STATE / "tracking.log"
+SAMPLES = 32
+
+
+def start(target: str, workspace: Path) -> None:
+    """Log a build in a process of its own, detached from this one."""
+    if (
+        os.environ.get("BITBLOOM_TRACK") == "0"
+        or os.environ.get("CI")
+        or not (workspace / "reports" / target / "metrics.json").exists()
+        or _is_logged(target, workspace)
+    ):
+        return
+    command = [sys.executable, "-m", "bitbloom.pipeline.tracking", target, str(workspace)]
+    with LOG.open("ab") as log:
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+def log(target: str, workspace: Path) -> str:
+    """Log config, curves, metrics, mistakes, the confusion matrix and the model with its lineage; the run's id.
+
+    The id is the digest of what training read, so a build that was resumed or repeated continues its run.
+    """
+    import wandb
+
+    models, reports = workspace / "models" / target, workspace / "reports" / target
+    config = yaml.safe_load((workspace / params_path(target)).read_text(encoding="utf-8"))
+    identity = run_id(target, workspace)
+    mode: Literal["online", "offline"] = "online" if os.environ.get("WANDB_API_KEY") else "offline"
+    with wandb.init(project="bitbloom", name=target, id=identity, resume="allow", config=config, mode=mode) as run:
+        run.define_metric("*", step_metric="epoch")
+        for row in canonical.read_json(models / "training.json")["epochs"]:
+            run.log(row)
+        if (reports / "metrics.json").exists():
+            _log_evaluation(run, reports)
+            _log_samples(run, reports, workspace / "data/processed" / target, config["model"])
+        _log_model(run, target, workspace)
+    if (reports / "metrics.json").exists():
+        canonical.write_text(*_logged(target, workspace))
+    return identity
+
+
+def _logged(target: str, workspace: Path) -> tuple[Path, str]:
+    """Where it is noted that a run was logged, and what of it: a build that only repeats it is not logged again."""
+    return STATE / "tracked" / run_id(target, workspace), digest(workspace / "reports" / target / "metrics.json")
+
+
+def _is_logged(target: str, workspace: Path) -> bool:
+    note, found = _logged(target, workspace)
+    return note.exists() and note.read_text(encoding="utf-8") == found
+
+
+def run_id(target: str, workspace: Path) -> str:
+    """16 hexadecimal digits of the dependencies and parameters that dvc.lock has for the target's training."""
+    lock = yaml.safe_load((workspace / graph.lock(target)).read_text(encoding="utf-8"))
+    if "train" not in lock["stages"]:
+        raise BitBloomError(f"target '{target}' was never trained here: make train TARGET={target}")
+    entry = lock["stages"]["train"]
+    inputs = {key: entry.get(key) for key in ("cmd", "deps", "params")}
+    return hashlib.sha256(canonical.json_text(inputs).encode()).hexdigest()[:16]
+
+
+def _log_evaluation(run: Any, reports: Path) -> None:
+    import wandb
+
+    metrics = canonical.read_json(reports / "metrics.json")
+    run.summary.update({f"test/{name}": value for name, value in metrics.items() if isinstance(value, int | float)})
+    confusion = reports / "tables" / "confusion.json"
+    if confusion.exists():
+        rows: list[Any] = [[row["actual"], row["predicted"]] for row in canonical.read_json(confusion)]
+        columns: list[str | int] = ["actual", "predicted"]
+        run.log({"confusion": wandb.Table(columns, rows)})
+    for picture in sorted((reports / "figures").glob("*.png")):
+        run.log({f"figures/{picture.stem}": wandb.Image(str(picture))})
+
+
+def _log_samples(run: Any, reports: Path, processed: Path, model: dict[str, Any]) -> None:
+    """The first test samples with what they are and what they were taken for, or what was written of them; with photos if any."""
+    import wandb
+
+    table, *columns = typed_model(model).PREDICTIONS
+    answers = canonical.read_json(reports / "tables" / f"{table}.json")[:SAMPLES]
+    dataset = Dataset.open(processed)
+    positions = dataset.split("test")[:SAMPLES]
+    names = list(dataset.samples["id"].iloc[positions])
+    shown: list[Any] = names
+    if "images" in dataset.arrays:
+        shown = [
+            wandb.Image(image.transpose(1, 2, 0), caption=name)
+            for image, name in zip(dataset.take(positions)["images"], names, strict=True)
+        ]
+    rows: list[Any] = [[sample, *(answer[key] for key in columns)] for sample, answer in zip(shown, answers, strict=True)]
+    run.log({"sample predictions": wandb.Table(["sample", *columns], rows)})
+
+
+def _log_model(run: Any, target: str, workspace: Path) -> None:
+    """The model as an artifact, made from the data artifact that it names by digest."""
+    import wandb
+
+    trained = canonical.read_json(workspace / "models" / target / "config.json")
+    data = wandb.Artifact(f"{target}-data", type="dataset", metadata={"sha256": trained["data_digest"]})
+    data.add_file(str(workspace / "data/processed" / target / "samples.parquet"))
+    run.use_artifact(data) if run.settings._offline is False else run.log_artifact(data)
+    weights = workspace / "models" / target / "model.safetensors"
+    model = wandb.Artifact(f"{target}-model", type="model", metadata={"sha256": digest(weights)})
+    for name in ("model.safetensors", "config.json", "ledger.jsonl"):
+        model.add_file(str(workspace / "models" / target / name))
+    run.log_artifact(model)
+
+
+if __name__ == "__main__":
+    log(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,117 @@
+"""Why a stage would run again: which of its inputs changed, from which digest to which.
+
+bitbloom why train                 # of petals
+bitbloom why train petals-tiny
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import composition, graph
+
+KINDS = {"src/": "code", "bentos/": "code", "expectations/": "suite", "data/": "data", "models/": "model", "reports/": "report"}
+DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that changed: what kind of input, which, from what to what."""
+
+    kind: str
+    name: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {self.before} → {self.now}"
+
+
+def why(stage: str, target: str) -> list[Reason]:
+    """All reasons for which a stage would run again, none when it would not.
+
+    Raises:
+        BitBloomError: no such stage or target.
+    """
+    tree = composition.compose(target)
+    graph.last_stages(stage, target, tree)
+    if not graph.has_current(target, tree):
+        return [Reason("graph", f"{graph.pipeline(target)}/dvc.yaml", "as generated", "not current: run `make graph`, or build")]
+    mine, known = {each.stage: each for each in graph.stages(target, tree)}, known_to_dvc()
+    reasons = list(_reasons(known[mine[stage].name]))
+    earlier = [each for each in graph.upstream(mine, (stage,))[:-1] if next(_reasons(known[each.name]), None)]
+    reasons += [Reason("stage", each.stage, "done", f"runs first: bitbloom why {each.stage} {target}") for each in earlier]
+    return reasons
+
+
+def changed_stages(target: str) -> list[str]:
+    """The stages of a target that would run again because of their own inputs or outputs. Raises BitBloomError."""
+    tree = composition.compose(target)
+    if not graph.has_current(target, tree):
+        raise BitBloomError(f"{graph.pipeline(target)}/dvc.yaml is not as {target} is configured: run `make graph`, or build")
+    known = known_to_dvc()
+    return [each.stage for each in graph.stages(target, tree) if next(_reasons(known[each.name]), None)]
+
+
+def known_to_dvc() -> dict[str, Any]:
+    """DVC's stages by name, with what dvc.lock says of them. Its files are read once: DVC's parser takes seconds for them."""
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        return {stage.addressing: stage for stage in repo.index.stages}
+
+
+def _reasons(stage: Any) -> Iterator[Reason]:
+    locked = [dependency for dependency in stage.deps if dependency.hash_info]
+    if not locked:
+        yield Reason("stage", stage.addressing, "never built here", "a first run")
+        return
+    if stage.changed_stage():
+        yield Reason("command", "cmd", "another", stage.cmd)
+    for dependency in stage.deps:
+        yield from _of_params(dependency) if hasattr(dependency, "params") else _of_file(dependency)
+    for out in stage.outs:
+        yield from _of_file(out, made=True)
+
+
+def _of_file(item: Any, made: bool = False) -> Iterator[Reason]:
+    """A file or folder that DVC compares by its hash. `made`: an output of the stage, which is brought back when it can be."""
+    path = str(item.def_path)
+    before = item.hash_info.value if item.hash_info else None
+    now = item.get_hash().value if item.exists else None
+    if before != now:
+        kind = "output" if made else kind_of(path)
+        yield Reason(kind, path, _short(before), "missing" if now is None else _short(now))
+
+
+def _of_params(item: Any) -> Iterator[Reason]:
+    """The keys of a parameter file, compared by value."""
+    before, now = item.hash_info.value or {}, item.read_params()
+    for key in item.params:
+        kind = "pretrained weights" if item.def_path == "weights.lock" else ("profile" if key == "numerics" else "config key")
+        for name, old, new in changes(key, before.get(key, "nothing"), now.get(key, "nothing")):
+            yield Reason(kind, name, str(old), str(new))
+
+
+def changes(name: str, before: Any, now: Any) -> Iterable[tuple[str, Any, Any]]:
+    """The leaves in which two trees differ, by dotted name."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            yield from changes(f"{name}.{key}", before.get(key, "nothing"), now.get(key, "nothing"))
+    elif before != now:
+        yield name, before, now
+
+
+def kind_of(path: str) -> str:
+    """What a person calls an input at this path."""
+    if Path(path).suffix == ".lock":
+        return "lock"
+    return next((kind for prefix, kind in KINDS.items() if path.startswith(prefix)), "file")
+
+
+def _short(digest: str | None) -> str:
+    return "nothing" if digest is None else digest[:DIGITS]

@@ -1,0 +1,184 @@
+"""A client of the services: asks, and asks again when it is told to or when the line breaks.
+
+    with Client("http://127.0.0.1:3000") as service:
+        service.predict(Path("photo.jpg").read_bytes())["label"]
+
+`bitbloom ask URL photo.jpg` does the same from a shell. A question changes nothing on the other side, so it may be repeated.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import httpx
+
+from bitbloom.core.errors import BitBloomError, UnreadableImage
+from bitbloom.serving import files, rows, settings
+from bitbloom.serving.caption_predictor import Answer as Description
+from bitbloom.serving.caption_predictor import Findings, Fits
+from bitbloom.serving.predictor import Answer, Failure
+from bitbloom.serving.settings import Provenance
+from bitbloom.serving.text_predictor import Answer as TextAnswer
+
+AGAIN = (429, 502, 503)
+"""Statuses that say: not now."""
+ASKERS_FAULT = (400, 408, 413, 415, 422)
+"""Statuses that say: not this."""
+FIRST_WAIT, LONGEST_WAIT = 0.25, 60.0
+"""Seconds before the second attempt, doubled before each later one, unless the service names them; and the most there may be."""
+
+
+class ServiceError(BitBloomError):
+    """A service that refuses (`status`, and what it `said`), or that does not answer."""
+
+    def __init__(self, message: str, status: int | None = None, said: str = "") -> None:
+        super().__init__(message)
+        self.status, self.said = status, said
+
+
+class Client:
+    """A connection to one service, of any task."""
+
+    def __init__(self, url: str, token: str | None = None, attempts: int = 5, timeout: float = 60.0) -> None:
+        """Connect when first asked.
+
+        Args:
+            url: where the service is, with or without a path before its routes.
+            token: what it asks for; else of the environment, BITBLOOM_TOKEN.
+            attempts: how often a question is asked at most.
+            timeout: seconds to wait for each answer.
+
+        Raises:
+            ServiceError: `url` is no address.
+        """
+        token = token or settings.token()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.attempts = attempts
+        try:
+            self.http = httpx.Client(base_url=f"{url.rstrip('/')}/v1/", headers=headers, timeout=timeout)
+        except httpx.InvalidURL as error:
+            raise ServiceError(f"'{url}' is no address of a service ({error}): give one like http://127.0.0.1:3000") from error
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the connection."""
+        self.http.close()
+
+    def predict(self, photo: bytes, attention: bool = False) -> Answer:
+        """The label of a photo; with `attention`, also where the model looked."""
+        return cast(Answer, self._ask("predict", content=photo, params={"attention": attention}))
+
+    def predict_batch(self, photos: Sequence[bytes]) -> list[Answer | Failure]:
+        """The labels of several photos, in order; one that cannot be read has its error in its place."""
+        files = [("image", (str(number), photo)) for number, photo in enumerate(photos)]
+        return cast("list[Answer | Failure]", self._ask("predict_batch", files=files))
+
+    def label(self, texts: Sequence[str | dict[str, str]], words: bool = False) -> list[TextAnswer | Failure]:
+        """The labels of texts (or of objects with `text`, `keyword`, `location`); with `words`, which of them mattered."""
+        return cast("list[TextAnswer | Failure]", self._ask("predict", json={"texts": list(texts), "words": words}))
+
+    def caption(self, photo: bytes) -> Description:
+        """Sentences about a photo, best first."""
+        return cast(Description, self._ask("caption", content=photo))
+
+    def search(self, sentence: str, count: int = 12) -> Findings:
+        """The photos of the index that fit a sentence best."""
+        return cast(Findings, self._ask("search", json={"sentence": sentence, "count": count}))
+
+    def similarity(self, photo: bytes, sentences: Sequence[str]) -> Fits:
+        """How well each of some sentences fits a photo."""
+        return cast(Fits, self._ask("similarity", files={"image": photo}, data={"sentence": list(sentences)}))
+
+    def answers(self, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
+        """What `bitbloom predict` gives for files, from the service: one object a photo, or a row of text.
+
+        Raises:
+            ServiceError: the service does not answer, or wants a token.
+        """
+        kind = self.service()["kind"]
+        if kind == "text":
+            return self._rows(paths)
+        question: Callable[[bytes], Any] = self.caption if kind == "caption" else self.predict
+        return files.of_photos(lambda photo: _refused_as_unreadable(question, photo), paths)
+
+    def _rows(self, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
+        for path in paths:
+            for row in rows.read(path):
+                message = {"text": row.text, "keyword": row.keyword, "location": row.location}
+                try:
+                    (answer,) = self.label([message])
+                    yield {"id": row.id, **{key: value for key, value in answer.items() if key != "words"}}
+                except ServiceError as error:
+                    if error.status not in ASKERS_FAULT:
+                        raise
+                    yield {"id": row.id, "error": error.said}
+
+    def provenance(self) -> Provenance:
+        """Where the answers come from."""
+        return cast(Provenance, self._request("GET", "provenance"))
+
+    def service(self) -> dict[str, Any]:
+        """The names and limits of the service."""
+        return cast("dict[str, Any]", self._request("GET", "service.json"))
+
+    def _ask(self, route: str, **question: Any) -> Any:
+        return self._request("POST", route, **question)
+
+    def _request(self, method: str, route: str, **question: Any) -> Any:
+        """The answer's JSON, after as many attempts as it takes and may take.
+
+        Raises:
+            ServiceError: refused (`status`), or no answer at the last attempt.
+        """
+        for attempt in range(1, self.attempts + 1):
+            last = attempt == self.attempts
+            try:
+                response = self.http.request(method, route, **question)
+            except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+                raise ServiceError(f"{self.http.base_url}: {error}: give an address like http://127.0.0.1:3000") from error
+            except httpx.TransportError as error:
+                if last:
+                    raise ServiceError(f"{self.http.base_url} does not answer ({error}): is the service running?") from error
+                time.sleep(_wait(attempt, ""))
+                continue
+            if response.status_code not in AGAIN or last:
+                return _content(response)
+            time.sleep(_wait(attempt, response.headers.get("retry-after", "")))
+        raise ServiceError("no attempt was allowed: give Client attempts=1 or more")
+
+
+def _refused_as_unreadable(question: Callable[[bytes], Any], photo: bytes) -> dict[str, object]:
+    """The answer. Raises UnreadableImage, as a model here would, when the service finds a fault in the photo."""
+    try:
+        return {**question(photo)}
+    except ServiceError as error:
+        if error.status in ASKERS_FAULT:
+            raise UnreadableImage(error.said) from error
+        raise
+
+
+def _wait(attempt: int, told: str) -> float:
+    """Seconds before the next attempt: those the service names, or more and more; with chance, so that clients spread out."""
+    least = min(LONGEST_WAIT, float(told) if told.isdecimal() else FIRST_WAIT * 2 ** (attempt - 1))
+    return least * random.uniform(1.0, 1.5)  # noqa: S311 -- no secret depends on it
+
+
+def _content(response: httpx.Response) -> Any:
+    try:
+        content = response.json()
+    except ValueError as error:
+        raise ServiceError(
+            f"{response.url} answered {response.status_code} without JSON: is it a service of BitBloom?", response.status_code
+        ) from error
+    if response.is_success:
+        return content
+    said = content.get("error", content) if isinstance(content, dict) else content
+    raise ServiceError(f"{response.url} refused ({response.status_code}): {said}", response.status_code, str(said))

@@ -1,0 +1,18 @@
+"""Photos of flowers: the figures and numbers of any classifier, with sheets of photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bitbloom.evaluation import calibration, classification
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.evaluate import Evaluate
+    from bitbloom.contracts import Evaluation, Trained
+
+
+def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> Evaluation:
+    """As for any classifier."""
+    logits, temperature = trained.outputs("test")["logits"], calibration.temperature(trained)
+    return classification.evaluate(logits, trained.dataset, history, config, temperature)

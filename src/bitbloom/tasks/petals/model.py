@@ -1,0 +1,78 @@
+"""Task `petals`: a flower photo → its species, or any photo → the name of its class.
+
+Arrays: as `bitbloom.tasks.petals.samples` packs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bitbloom.config.models.image import ImageModel
+    from bitbloom.config.sections.augment import Augment
+    from bitbloom.config.sections.train import Train
+    from bitbloom.contracts import Batch, Outputs
+
+
+def build(model: ImageModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
+    """The classifier, float32 [n, 3, s, s] → logits [n, classes]."""
+    from bitbloom.models import classifier
+
+    return classifier.build(model, len(meta["classes"]), pretrained)
+
+
+def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
+    """The classifier on top may learn at a rate of its own."""
+    from bitbloom.models import classifier
+    from bitbloom.training import groups
+
+    return groups.parameter_groups(network, network.head().parameters() if isinstance(network, classifier.Logits) else (), train)
+
+
+def batch(
+    arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment | None, model: ImageModel
+) -> Batch:
+    """Network inputs `pixels` float32 [n, 3, s, s], and for training `first`, `second` int64 [n] and `share` float32 [n]."""
+    import torch
+
+    from bitbloom.models.preprocess import Preprocess, scale
+
+    preprocess = Preprocess(model.image_size, model.mean, model.std)
+    images, labels = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+    if seeds is None:
+        return {"pixels": preprocess(images), "first": labels}
+    from bitbloom.models.augment import augment as augmented
+
+    assert augment is not None, "given wherever seeds are"
+    mixed = augmented(scale(images), labels, seeds, model.image_size, augment)
+    return {"pixels": preprocess.normalise(mixed.pixels), "first": mixed.first, "second": mixed.second, "share": mixed.share}
+
+
+def forward(network: nn.Module, batch: Batch) -> Outputs:
+    """`logits` [n, classes]."""
+    return {"logits": network(batch["pixels"])}
+
+
+def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
+    """Mean cross-entropy with label smoothing; a mixed sample counts for both its labels."""
+    from torch.nn.functional import cross_entropy
+
+    logits = network(batch["pixels"])
+    first, second = (
+        cross_entropy(logits, batch[name], reduction="none", label_smoothing=train.label_smoothing)
+        for name in ("first", "second")
+    )
+    return (first + (second - first) * batch["share"]).mean()
+
+
+def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Loss and accuracy on the validation split."""
+    from bitbloom.training import classification
+
+    return classification.score(outputs, arrays)

@@ -1,0 +1,38 @@
+"""Samples of `petals`: photos in folders, each labelled by its folder.
+
+Arrays: `images` uint8 [N, 3, S, S] RGB, `labels` int64 [N] (positions in `meta["classes"]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitbloom.data import imaging
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bitbloom.config.sections.prepare import Prepare
+    from bitbloom.data.dataset import Arrays
+
+EXAMPLE = "photo.jpg"
+KEPT = ()
+
+near_duplicates = imaging.look_alikes
+
+
+def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
+    """Size, mode, light, key and perceptual hash of a photo."""
+    return imaging.facts(data)
+
+
+def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
+    """Decode and square every photo; number the labels in sorted order."""
+    classes = sorted(set(rows["label"]))
+    numbers = {name: number for number, name in enumerate(classes)}
+    images = np.stack([imaging.square(data, prepare.image_size) for data in raw])
+    labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
+    return {"images": images, "labels": labels}, {"classes": classes, "image_size": prepare.image_size}

@@ -1,0 +1,65 @@
+"""Task `tweets`: a short text → whether it is about a real disaster, or any text → the name of its class.
+
+Arrays: as `bitbloom.tasks.tweets.samples` packs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bitbloom.config.models.text import TextModel
+    from bitbloom.config.sections.augment import Augment
+    from bitbloom.config.sections.train import Train
+    from bitbloom.contracts import Batch, Outputs
+
+
+def build(model: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
+    """The classifier, tokens int64 [n, l] → logits [n, classes]."""
+    from bitbloom.models import text_classifier
+
+    return text_classifier.build(model, meta, pretrained)
+
+
+def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
+    """The classifier on top may learn at a rate of its own."""
+    from bitbloom.training import groups
+
+    return groups.parameter_groups(network, network.get_submodule("model.classifier").parameters(), train)
+
+
+def batch(
+    arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment | None, model: TextModel
+) -> Batch:
+    """`tokens` int64 [n, l], cut to the longest of these texts, and `labels` int64 [n]."""
+    import torch
+
+    from bitbloom.models.tokens import cut
+
+    tokens = cut(arrays["tokens"], arrays["lengths"])
+    return {"tokens": torch.from_numpy(tokens), "labels": torch.from_numpy(arrays["labels"])}
+
+
+def forward(network: nn.Module, batch: Batch) -> Outputs:
+    """`logits` [n, classes]."""
+    return {"logits": network(batch["tokens"])}
+
+
+def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
+    """Mean cross-entropy with label smoothing."""
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(network(batch["tokens"]), batch["labels"], label_smoothing=train.label_smoothing)
+
+
+def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Loss and accuracy on the validation split."""
+    from bitbloom.training import classification
+
+    return classification.score(outputs, arrays)

@@ -1,0 +1,61 @@
+"""Samples of `tweets`: short texts with a keyword and a place, and whether they are about a real disaster.
+
+Arrays: `tokens` int64 [N, L], filled up to `prepare.tokens`, `lengths` int64 [N], how many tokens are a text's own, and `labels`
+int64 [N] (positions in `meta["classes"]`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitbloom.data import texts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bitbloom.config.sections.prepare import Prepare
+    from bitbloom.data.dataset import Arrays
+
+EXAMPLE = "tweets.csv"
+KEPT = ("text", "keyword", "location")
+
+
+def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
+    """The cleaned texts of a row (JSON with text, keyword, location), their sizes and the key that repeats share."""
+    row = json.loads(data)
+    text = texts.clean(row["text"])
+    error = "" if text else "nothing is left of the text after cleaning"
+    return {
+        "decodable": not error,
+        "error": error,
+        "text": text,
+        "keyword": texts.clean_keyword(row["keyword"]),
+        "location": texts.clean(row["location"]),
+        "characters": len(text),
+        "words": len(text.split()),
+        "ascii_share": texts.ascii_share(text),
+        "normalised": texts.normalised(text),
+        "key": texts.key(text),
+    }
+
+
+def near_duplicates(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
+    """None: texts with the same words have the same key, so that they share their split."""
+    return []
+
+
+def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
+    """Tokens of every text; the tokenizer goes along in `meta`, so that a model's folder needs no other file."""
+    from bitbloom.models import tokens, weights
+
+    classes = sorted(set(rows["label"]))
+    numbers = {name: number for number, name in enumerate(classes)}
+    tokenizer = tokens.open_tokenizer(weights.tokenizer_file(prepare.tokenizer), prepare.tokens)
+    columns = zip(rows["text"], rows["keyword"], rows["location"], strict=True)
+    encoded, lengths = tokens.encode(tokenizer, [texts.joined(*row) for row in columns])
+    labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
+    return {"tokens": encoded, "lengths": lengths, "labels": labels}, {"classes": classes, "tokenizer": tokenizer.to_str()}

@@ -1,0 +1,73 @@
+"""Check a manifest against a task's suite: its schema first, then the content of the columns that are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bitbloom.validation import checkpoint, derived, suite, verdict
+from bitbloom.validation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from great_expectations.data_context.data_context.abstract_data_context import AbstractDataContext
+
+    from bitbloom.config.sections.gate import Gate
+    from bitbloom.validation.suite import Expectation
+
+EXPECTATIONS = Path("expectations")
+
+
+def suite_path(task: str) -> Path:
+    """expectations/<task>.json."""
+    return EXPECTATIONS / f"{task}.json"
+
+
+def check(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataContext | None = None) -> Verdict:
+    """Check a manifest (one row a sample) against the suite at `path`, with a target's bounds.
+
+    One mistake gives one failure: an expectation about a column that is missing or of a wrong type is not run but
+    reported as not checked, and columns are derived from sound ones only.
+
+    Raises:
+        BitBloomError: the suite cannot be read or evaluated.
+    """
+    context = context or checkpoint.new_context()
+    bounds = suite.parameters(gate, len(manifest))
+    expected = suite.load(path, bounds)
+    table = in_canonical_order(manifest)
+    results = _run(context, "schema", table, expected.schema, bounds)
+    sound = table.drop(columns=sorted(_broken(expected.schema, results) & set(table)))
+    results |= _run(context, "content", derived.add(sound, gate), expected.content, bounds)
+    findings = [verdict.finding(one, results.get(one["meta"]["name"])) for one in expected.expectations]
+    return Verdict(expected.name, len(manifest), findings, expected.left_out)
+
+
+def in_canonical_order(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Rows sorted by all they hold, id first, so that the order in which they came changes nothing."""
+    columns = sorted(manifest.columns, key=lambda column: (column != "id", column))
+    return manifest.sort_values(columns, key=lambda column: column.astype(str), kind="stable", ignore_index=True)
+
+
+def _run(
+    context: AbstractDataContext,
+    name: str,
+    table: pd.DataFrame,
+    expectations: Sequence[Expectation],
+    bounds: Mapping[str, Any],
+) -> dict[str, checkpoint.Result]:
+    """Results by name of the expectations whose columns the table has."""
+    possible = [one for one in expectations if one["type"] == "expect_column_to_exist" or _has(table, suite.columns_of(one))]
+    return checkpoint.run(context, name, table, possible, bounds)
+
+
+def _has(table: pd.DataFrame, columns: Collection[str]) -> bool:
+    return set(columns) <= set(table.columns)
+
+
+def _broken(expectations: Sequence[Expectation], results: Mapping[str, checkpoint.Result]) -> set[str]:
+    """Columns whose schema expectation fails."""
+    failed = [one for one in expectations if not results.get(one["meta"]["name"], {"success": False})["success"]]
+    return {column for one in failed for column in suite.columns_of(one)}
