@@ -1,6 +1,6 @@
 """Make a report that anybody may have written safe to post: no link, picture, mention, reference or HTML in it works.
 
-    python3 src/bitbloom/ci/comment.py FOLDER said.md      # every comment.md below the folder; what `make ci-comment` calls
+    python3 src/bitbloom/ci/comment.py FOLDER comment.md      # every comment.md below the folder; what `make ci-comment` calls
 
 The job that runs this has the right to comment, so this is the standard library alone, with no other module of the project.
 """
