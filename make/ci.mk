@@ -49,10 +49,13 @@ ci-model: $(call stamp,evaluate) ## Compare TARGET with BASE's build: params, me
 
 .PHONY: ci-comment
 ci-comment: ## Write the comment on a run, and find its pull request; needs gh, no venv
-	@python3 src/bitbloom/ci/comment.py $(FINDINGS)/comment $(FINDINGS)/comment.md
-	@printf '\nOf %s. Pictures and plots: [artifacts of the run](%s).\n' "$$HEAD_SHA" "$$RUN_URL" >> $(FINDINGS)/comment.md
-	@found=$$(gh api --method GET "repos/$$GITHUB_REPOSITORY/pulls" -f state=open -f "head=$$HEAD") && echo "$$found" \
-		| jq -r --arg sha "$$HEAD_SHA" '.[] | select(.head.sha == $$sha) | "number=\(.number)"' | tee -a "$$GITHUB_OUTPUT"
+	@mkdir -p $(FINDINGS) && python3 src/bitbloom/ci/comment.py $(FINDINGS)/comment $(FINDINGS)/comment.md
+	@[ ! -s $(FINDINGS)/comment.md ] || gh api --method GET "repos/$$GITHUB_REPOSITORY/pulls" -f state=open -f "head=$$HEAD" \
+		--jq 'map({number, sha: .head.sha})' > $(FINDINGS)/pulls.json
+	@[ ! -s $(FINDINGS)/comment.md ] || jq -r --arg sha "$$HEAD_SHA" 'map(select(.sha == $$sha))[0].number // empty | "number=\(.)"' \
+		$(FINDINGS)/pulls.json | tee -a "$$GITHUB_OUTPUT"
+	@[ ! -s $(FINDINGS)/comment.md ] || printf '\nOf %s. Pictures and plots: [artifacts of the run](%s).\n' "$$HEAD_SHA" "$$RUN_URL" \
+		>> $(FINDINGS)/comment.md
 
 .PHONY: ci-record
 ci-record: $(STATE)/venv-$(ACCEL) ## Record the CPU and the digests of what make verify built
