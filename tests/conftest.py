@@ -11,7 +11,9 @@ for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 settings.register_profile("any machine", deadline=None)  # no test asserts a time
 settings.load_profile("any machine")
 
-pytest_plugins = ("skips", "checkouts", "standin", "text_standin", "caption_standin", "browser")
+pytest_plugins = tuple(
+    f"support.{name}" for name in ("skips", "checkouts", "standin", "text_standin", "caption_standin", "browser")
+)
 
 LONGEST = ("test_other_cpus.py", "test_kills.py", "test_container.py", "test_verify.py", "test_text_behaviour.py")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bitbloom.config.models import typed_model
 from PIL import Image
 
 from bitbloom import schema, tasks
+from bitbloom.config.models import typed_model
 from bitbloom.core import canonical
 from bitbloom.export.classification import Calibrated
 from bitbloom.models.preprocess import Preprocess

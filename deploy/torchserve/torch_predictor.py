@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from bitbloom.config.models import typed_model
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
 from bitbloom import schema, tasks
+from bitbloom.config.models import typed_model
 from bitbloom.core import canonical
 from bitbloom.core.digests import file_digest
 from bitbloom.export.classification import Calibrated

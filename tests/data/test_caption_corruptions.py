@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from bitbloom.config.sections.gate import Gate
-from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.data import imaging
 from bitbloom.data.importing import import_data
@@ -26,6 +25,7 @@ from bitbloom.validation import derived
 from bitbloom.validation.check import check, suite_path
 from bitbloom.validation.nameless import NAME_NOTHING
 from bitbloom.validation.verdict import NOT_CHECKED, PASSED
+from support.corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
 
 SUITE = suite_path("captions").resolve()
 EXPECTATIONS = {one["meta"]["name"] for one in canonical.read_json(SUITE)["expectations"]}

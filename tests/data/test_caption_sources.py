@@ -32,7 +32,7 @@ from bitbloom.data.verified_file import DOWNLOADS
 from bitbloom.pipeline import composition
 from bitbloom.stages import ingest
 from bitbloom.tasks.captions import samples as captions
-from tiny import REPOSITORY
+from support.tiny import REPOSITORY
 
 CAPTIONS = Path(__file__).parents[3] / "shared/data/captions.tar"
 IMAGES = [{"id": 7, "file_name": "b.jpg"}, {"id": 3, "file_name": "deep/a.jpg"}, {"id": 9, "file_name": "silent.jpg"}]

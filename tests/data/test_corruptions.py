@@ -1,13 +1,13 @@
 """The corruption matrix: every expectation of `petals` is broken alone, and says so with the rows at fault."""
 
 import pytest
-from bitbloom.config.sections.gate import Gate
-from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
-from synthetic_manifest import LABELS, manifest
 
+from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.validation.check import check, suite_path
 from bitbloom.validation.verdict import NOT_CHECKED, PASSED
+from support.corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
+from support.synthetic_manifest import LABELS, manifest
 
 SUITE = suite_path("petals").resolve()
 EXPECTATIONS = {one["meta"]["name"]: one for one in canonical.read_json(SUITE)["expectations"]}

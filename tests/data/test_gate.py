@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_manifest import LABELS, manifest
 
 from bitbloom.config.sections.gate import Gate
 from bitbloom.config.target import Target
@@ -24,6 +23,7 @@ from bitbloom.stages import validate
 from bitbloom.validation import data_docs, derived, suite
 from bitbloom.validation.check import check, suite_path
 from bitbloom.validation.verdict import NOT_CHECKED, ROWS_NAMED
+from support.synthetic_manifest import LABELS, manifest
 
 SUITE = suite_path("petals").resolve()
 BOUNDS: dict[str, Any] = {"labels": LABELS, "rows": [30, 40]}

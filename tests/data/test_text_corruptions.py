@@ -6,9 +6,8 @@ import json
 
 import pandas as pd
 import pytest
-from bitbloom.config.sections.gate import Gate
-from corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
 
+from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.data import texts
 from bitbloom.data.sources import SourceFile
@@ -16,6 +15,7 @@ from bitbloom.stages.ingest import describe_files
 from bitbloom.tasks.tweets import samples as tweets
 from bitbloom.validation.check import check, suite_path
 from bitbloom.validation.verdict import NOT_CHECKED, PASSED
+from support.corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
 
 SUITE = suite_path("tweets").resolve()
 EXPECTATIONS = {one["meta"]["name"] for one in canonical.read_json(SUITE)["expectations"]}

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import REPOSITORY, Desk, tool_venv
+
+from support.commands import REPOSITORY, Desk, tool_venv
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from commands import COMMIT, REPOSITORY, tool_venv
 from werkzeug.test import Client
 
 from bitbloom.serving.predictor import Predictor
-from standin import COLOURS, free_port, photo
+from support.commands import COMMIT, REPOSITORY, tool_venv
+from support.standin import COLOURS, free_port, photo
 
 SCRIPT = "cloud-functions/deploy.sh"
 

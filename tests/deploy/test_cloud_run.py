@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from commands import COMMIT
+
+from support.commands import COMMIT
 
 SCRIPT = "cloud-run/deploy.sh"
 PLACE = ["--project=a-project", "--region=europe-west4"]

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 import yaml
-from commands import REPOSITORY
+
+from support.commands import REPOSITORY
 
 PLACE = ["--project=a-project"]
 CLUSTER = ["kubectl", "--context=a-cluster", "--namespace=a-namespace"]

@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import REPOSITORY
 from render import render
+
+from support.commands import REPOSITORY
 
 pytestmark = pytest.mark.slow
 

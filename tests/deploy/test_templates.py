@@ -8,10 +8,11 @@ import sys
 
 import pytest
 import yaml
-from commands import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 from render import PLAIN, TemplateError, render
+
+from support.commands import REPOSITORY
 
 
 def test_a_name_becomes_its_value_and_a_default_stands_in_for_one_that_is_not_set():

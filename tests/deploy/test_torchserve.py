@@ -15,7 +15,6 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from commands import REPOSITORY
 from safetensors.torch import save_file
 
 from bitbloom.config.target import Target
@@ -24,8 +23,9 @@ from bitbloom.core.digests import file_digest
 from bitbloom.data import imaging
 from bitbloom.tasks.petals import export as petals
 from bitbloom.training import inference
-from standin import free_port, photo
-from tiny import write_workspace
+from support.commands import REPOSITORY
+from support.standin import free_port, photo
+from support.tiny import write_workspace
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from commands import RECORDER, REPOSITORY
+
+from support.commands import RECORDER, REPOSITORY
 
 ARCHIVE, SERVE = "torchserve/archive.sh", "torchserve/serve.sh"
 FOLDERS = ("rm", "mkdir", "cp", "echo")

@@ -6,7 +6,8 @@ import hashlib
 
 import pytest
 import yaml
-from commands import COMMIT
+
+from support.commands import COMMIT
 
 TRAIN, VERIFY, STARTUP = "vertex-ai/train.sh", "compute-engine/verify.sh", "compute-engine/startup.sh"
 CREATE = ["gcloud", "ai", "custom-jobs", "create", "--project=a-project", "--region=europe-west4"]

@@ -9,13 +9,13 @@ import sys
 
 import pytest
 import train
-from bitbloom.config.sections.numerics import Numerics
-from commands import REPOSITORY
 
+from bitbloom.config.sections.numerics import Numerics
 from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import pins
-from standin import free_port
-from tiny import OVERRIDES, write_workspace
+from support.commands import REPOSITORY
+from support.standin import free_port
+from support.tiny import OVERRIDES, write_workspace
 
 SHORT = ("train.epochs=2",)
 OUTPUTS = ("model.safetensors", "ledger.jsonl", "config.json", "training.json")

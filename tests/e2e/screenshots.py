@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bitbloom.serving.store import install
-from browser import Browser, chromium
-from standin import serving
+from support.browser import Browser, chromium
+from support.standin import serving
 
 WIDE, PHONE = 1200, (390, 844)
 IMAGES = Path("docs/images").resolve()

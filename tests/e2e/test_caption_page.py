@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from browser import Browser
-from caption_standin import photo
-from standin import Served
+from support.browser import Browser
+from support.caption_standin import photo
+from support.standin import Served
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import TARGET, changes, checkout, run
+from support.checkouts import TARGET, changes, checkout, run
 
 pytestmark = pytest.mark.slow
 

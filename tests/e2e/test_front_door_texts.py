@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import changes, run
+from support.checkouts import changes, run
 
 pytestmark = pytest.mark.slow
 NAME = "tweets-tiny"

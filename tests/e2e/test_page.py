@@ -9,8 +9,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from browser import Browser
-from standin import Served, photo, serving
+from support.browser import Browser
+from support.standin import Served, photo, serving
 
 pytestmark = pytest.mark.browser
 

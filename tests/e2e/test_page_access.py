@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from browser import Browser
-from standin import Served, photo, serving
+from support.browser import Browser
+from support.standin import Served, photo, serving
 
 pytestmark = pytest.mark.browser
 

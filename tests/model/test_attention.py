@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from bitbloom.config.models.image import ImageModel
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tiny
 from bitbloom import schema
+from bitbloom.config.models.image import ImageModel
 from bitbloom.models import attention, classifier
+from support import tiny
 
 VIT = ImageModel(
     architecture="vit", image_size=16, patch_size=4, hidden_size=32, layers=2, heads=2, mlp_ratio=2, pooling="mean", stem="patch"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from bitbloom.config.sections.augment import Augment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitbloom.config.sections.augment import Augment
 from bitbloom.models import augment
 
 FULL = 24

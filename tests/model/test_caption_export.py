@@ -13,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-import tiny_captions
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import vocabulary
@@ -23,6 +22,7 @@ from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.stages import export
 from bitbloom.tasks.captions import export as captions
 from bitbloom.training import inference
+from support import tiny_captions
 
 MACHINE = re.compile(rb"/(home|root|tmp|usr|work|opt)/|site-packages|\.py\b|Traceback|File \"")
 MODELS = tiny_captions.TARGET.models

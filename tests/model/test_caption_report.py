@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from bitbloom.config.sections.evaluate import Evaluate
 
+from bitbloom.config.sections.evaluate import Evaluate
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset

@@ -7,19 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from bitbloom.config.models.caption import CaptionModel
-from bitbloom.config.sections.augment import Augment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tiny_captions
 from bitbloom import tasks
+from bitbloom.config.models.caption import CaptionModel
+from bitbloom.config.sections.augment import Augment
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN, sentence
 from bitbloom.models import captioner, writing
 from bitbloom.numerics import subset
 from bitbloom.tasks.captions import samples
 from bitbloom.training import inference
+from support import tiny_captions
 
 TASK = tasks.load("captions")
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from bitbloom.config.models.image import ImageModel
 from torch import nn
 
+from bitbloom.config.models.image import ImageModel
 from bitbloom.core.errors import BitBloomError
 from bitbloom.models import classifier, initialise, weights
-from tiny import REPOSITORY
+from support.tiny import REPOSITORY
 
 SMALL = ImageModel(image_size=32, patch_size=8, hidden_size=32, layers=2, heads=2, stem="patch")
 VARIANTS = {

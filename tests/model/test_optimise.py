@@ -18,9 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-import standin
-import text_standin
-import tiny
 from bitbloom import tasks
 from bitbloom.config.models.image import ImageModel
 from bitbloom.config.models.text import TextModel
@@ -36,6 +33,7 @@ from bitbloom.serving import archive, files
 from bitbloom.serving.files import predict_files
 from bitbloom.stages import export
 from bitbloom.training import inference
+from support import standin, text_standin, tiny
 
 SHARE = 50
 """Percent that these tests prune; the other share of the table is left out, and becomes a failure."""

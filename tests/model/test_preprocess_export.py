@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-import tiny
 from bitbloom import export as exporters
 from bitbloom.config.sections.export import Export
 from bitbloom.config.target import Target
@@ -25,6 +24,7 @@ from bitbloom.models.preprocess import Preprocess, scale
 from bitbloom.stages import export
 from bitbloom.tasks.petals import export as petals
 from bitbloom.training import inference
+from support import tiny
 
 TARGET = Target("petals", {"task": "petals", "export": Export(calibration_samples=16, int8_cost=0.3)})
 MACHINE = re.compile(rb"/(home|root|tmp|usr|work|opt)/|site-packages|\.py\b|Traceback|File \"")

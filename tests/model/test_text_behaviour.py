@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
+from bitbloom import tasks
 from bitbloom.config.models.text import TextModel
 from bitbloom.config.sections.augment import Augment
 from bitbloom.config.sections.numerics import Numerics
 from bitbloom.config.sections.prepare import Prepare
 from bitbloom.config.sections.train import Train
-
-from bitbloom import tasks
 from bitbloom.data import splits, texts
 from bitbloom.data.dataset import Dataset
 from bitbloom.data.sources import chatter

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from bitbloom.config.models.text import TextModel
 from transformers import BertConfig, BertForSequenceClassification
 
+from bitbloom.config.models.text import TextModel
 from bitbloom.core.errors import BitBloomError
 from bitbloom.models import text_classifier, tokens
-from text_standin import WEIGHTS, tokenizer
+from support.text_standin import WEIGHTS, tokenizer
 
 META = {"classes": ["disaster", "not disaster"], "tokenizer": tokenizer().to_str()}
 SMALL = TextModel(hidden_size=32, layers=2, heads=2, positions=16)

@@ -13,7 +13,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tiny
 from bitbloom import tasks
 from bitbloom.config.sections.train import Train
 from bitbloom.config.target import Target
@@ -27,6 +26,7 @@ from bitbloom.training import inference, loop
 from bitbloom.training.checkpoint import Checkpoints
 from bitbloom.training.optimiser import Optimiser, learning_rate_factor
 from bitbloom.training.sampler import Stream
+from support import tiny
 
 QUIET = loop.Report(shown=False)
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-1e6, max_value=1e6)

@@ -15,7 +15,7 @@ import pytest
 
 from bitbloom.core.digests import file_digest
 from bitbloom.serving.predictor import Predictor
-from standin import COLOURS, listening, photo
+from support.standin import COLOURS, listening, photo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 REPOSITORY = Path(__file__).resolve().parents[2]

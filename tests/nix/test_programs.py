@@ -6,10 +6,9 @@ import json
 import re
 from pathlib import Path
 
-import command_words
 import pytest
 
-import makefiles
+from support import command_words, makefiles
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = json.loads((REPOSITORY / "tests/nix/stub/names.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import makefiles
+from support import makefiles
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NIX = """#!/bin/sh

@@ -23,7 +23,7 @@ from bitbloom import dvc_lock
 from bitbloom.config.target import params_path
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, composition, external, graph, summary
-from tiny import REPOSITORY
+from support.tiny import REPOSITORY
 
 WHOLE = """\
 schema: '2.0'

@@ -14,7 +14,7 @@ import yaml
 from bitbloom import cli, optimise
 from bitbloom.pipeline import build, claim, composition, graph, summary, tracking
 from bitbloom.serving import container, store
-from standin import COLOURS, REPOSITORY, photo, write_model
+from support.standin import COLOURS, REPOSITORY, photo, write_model
 
 KEYS = {"path", "label", "probability", "top5", "model_digest"}
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-import tiny_captions
 from bitbloom import schema, tasks
 from bitbloom.config.models import typed_model
 from bitbloom.config.sections.augment import Augment
@@ -21,6 +20,7 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
 from bitbloom.pipeline import build, composition, graph
 from bitbloom.stages import features
+from support import tiny_captions
 
 HELD = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
 SECTIONS = {"task": "captions", "augment": Augment(), "numerics": Numerics(), "train.seed": Train().seed} | {

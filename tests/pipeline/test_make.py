@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import makefiles
 from bitbloom.pipeline import recovery
-from tiny import REPOSITORY
+from support import makefiles
+from support.tiny import REPOSITORY
 
 RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "{log}"\n'
 COMMANDS = ("bitbloom", "python", "dvc", "pytest", "ruff", "mypy", "bentoml")

@@ -9,7 +9,7 @@ import pytest
 
 from bitbloom import cli
 from bitbloom.serving import model_files
-from caption_standin import photo, write_model
+from support.caption_standin import photo, write_model
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bitbloom import cli
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import composition
 from bitbloom.tasks.tweets import submission
-from text_standin import write_model
+from support.text_standin import write_model
 
 ROWS = [("7", "fire", "Leeds", "a flood &amp; a fire"), ("9", "", "", "what a party"), ("12", "", "", " ")]
 

@@ -20,7 +20,7 @@ from bitbloom.data.dataset import Dataset
 from bitbloom.data.sources.folder import Config
 from bitbloom.numerics import pins
 from bitbloom.stages import ingest, prepare, validate
-from tiny import REPOSITORY
+from support.tiny import REPOSITORY
 
 PHOTOS = {"rose": 30, "tulip": 30}
 

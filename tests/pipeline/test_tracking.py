@@ -10,11 +10,11 @@ import wandb
 import yaml
 from PIL import Image
 
-import tiny
 from bitbloom.config.target import params_path
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import composition, tracking
+from support import tiny
 
 NAME = "petals-tiny"
 EPOCHS = [

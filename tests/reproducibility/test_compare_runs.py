@@ -15,7 +15,7 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import pins, trace
 from bitbloom.provenance import compare
-from tiny import write_workspace
+from support.tiny import write_workspace
 
 LINES = [
     {"step": number, "batch": f"b{number}", "loss": 1.0 / (1 + number), "gradient": f"g{number}", "weights": f"w{number}"}

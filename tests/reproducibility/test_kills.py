@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from bitbloom.pipeline import claim
-from checkouts import TARGET, changes, checkout, environment, run
+from support.checkouts import TARGET, changes, checkout, environment, run
 
 KILLS_A_STAGE = 3
 VICTIMS = {

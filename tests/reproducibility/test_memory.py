@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import portable_work
 import pytest
 import torch
 
 from bitbloom.numerics import pins
+from support import portable_work
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import ROOT, TARGET, checkout, environment
+from support.checkouts import ROOT, TARGET, checkout, environment
 
 PACKAGES = "make,git,procps,libstdc++6,libssl3t64,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libexpat1,libuuid1"
 """What a newcomer has, and the libraries that Python is linked to."""

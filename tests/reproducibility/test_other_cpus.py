@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs QEMU's user mode: apt-get install qemu-user"),
 ]
-WORK = Path(__file__).with_name("portable_work.py")
+WORK = Path(__file__).parents[1] / "support/portable_work.py"
 CPUS = ("Haswell", "EPYC")
 HERE = "here"
 FEW = {"petals": ("numerics.micro_batches=1", "train.batch_size=8")}

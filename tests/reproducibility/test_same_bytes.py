@@ -19,7 +19,7 @@ import torch
 from bitbloom.core import canonical, imports
 from bitbloom.numerics import machine, pins
 from bitbloom.training import loop
-from tiny import write_workspace
+from support.tiny import write_workspace
 
 TRAIN = ("-m", "bitbloom.stages.train", "petals-tiny")
 OUTPUTS = ("model.safetensors", "ledger.jsonl", "config.json", "training.json")

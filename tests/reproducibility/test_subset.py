@@ -6,18 +6,18 @@ import contextlib
 
 import pytest
 import torch
-from bitbloom.config.sections.augment import Augment
-from bitbloom.config.sections.numerics import Numerics
-from bitbloom.config.sections.train import Train
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-import tiny
+from bitbloom.config.sections.augment import Augment
+from bitbloom.config.sections.numerics import Numerics
+from bitbloom.config.sections.train import Train
 from bitbloom.models.linear import FEWEST_OUTPUTS, PortableLinear
 from bitbloom.numerics import subset
 from bitbloom.training import loop
 from bitbloom.training.checkpoint import Checkpoints
+from support import tiny
 
 
 def fit(network_change, folder, monkeypatch, profile: str = "portable") -> loop.Run:

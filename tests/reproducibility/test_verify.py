@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from checkouts import TARGET, changes, run
+from support.checkouts import TARGET, changes, run
 
 pytestmark = pytest.mark.slow
 NAME = "petals-tiny"

@@ -11,7 +11,7 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.serving import protection
 from bitbloom.serving.app import Application
 from bitbloom.serving.settings import provenance
-from standin import GRID, LIMITS, photo, write_service
+from support.standin import GRID, LIMITS, photo, write_service
 
 RED = (210, 40, 40)
 

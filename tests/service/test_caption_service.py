@@ -16,8 +16,8 @@ from bitbloom.serving import model_files
 from bitbloom.serving.caption_app import CaptionApplication
 from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.serving.files import predict_files
-from caption_standin import COLOURS, LIMITS, PHOTOS, photo, sure, write_model, write_service
-from standin import write_model as write_classifier
+from support.caption_standin import COLOURS, LIMITS, PHOTOS, photo, sure, write_model, write_service
+from support.standin import write_model as write_classifier
 
 
 @pytest.fixture(scope="module")

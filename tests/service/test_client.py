@@ -16,7 +16,7 @@ from bitbloom.serving import client as module
 from bitbloom.serving.client import Client, ServiceError
 from bitbloom.serving.files import predict_files, print_answers
 from bitbloom.serving.settings import TOKEN_VARIABLE
-from standin import free_port, photo
+from support.standin import free_port, photo
 
 RED = (210, 40, 40)
 

@@ -21,8 +21,8 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.serving import container
 from bitbloom.serving.container import Options
 from bitbloom.serving.predictor import Predictor
-from checkouts import ROOT, TARGET, checkout, environment, run
-from standin import free_port
+from support.checkouts import ROOT, TARGET, checkout, environment, run
+from support.standin import free_port
 
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 IMAGE = "bitbloom-test/petals"

@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-import caption_standin
 from bitbloom.serving.heads import MOST_BYTES
-from standin import LIMITS, Served, photo
+from support import caption_standin
+from support.standin import LIMITS, Served, photo
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,8 @@ import httpx
 import psutil
 import pytest
 
-import caption_standin
-import text_standin
-from standin import LIMITS, Served, photo, serving
+from support import caption_standin, text_standin
+from support.standin import LIMITS, Served, photo, serving
 
 pytestmark = pytest.mark.slow
 

@@ -17,14 +17,14 @@ from bitbloom.core.imports import ROOT
 from bitbloom.serving import archive, bento, build
 from bitbloom.serving.store import install
 from bitbloom.stages import package
-from standin import REPOSITORY, make_target, write_workspace
+from support.standin import REPOSITORY, make_target, write_workspace
 
 ELSEWHERE = """
 import os, sys, time
 os.umask(0o077)
 time.tzset()
 sys.path.insert(0, sys.argv[1])
-from standin import make_target, package
+from support.standin import make_target, package
 package.run(make_target())
 """
 

@@ -18,7 +18,7 @@ from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError, UnreadableImage
 from bitbloom.serving.files import predict_files, print_answers
 from bitbloom.serving.predictor import Predictor
-from standin import COLOURS, SIDE, photo, write_model
+from support.standin import COLOURS, SIDE, photo, write_model
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import tiny
 from bitbloom.config.sections.export import Export
 from bitbloom.config.target import Target
 from bitbloom.serving.files import predict_files
 from bitbloom.stages import export, package
-from standin import LIMITS, Served, installed, make_target, write_surroundings
+from support import tiny
+from support.standin import LIMITS, Served, installed, make_target, write_surroundings
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 
 from bitbloom.core.digests import file_digest
 from bitbloom.serving.files import predict_files
-from standin import COLOURS, LIMITS, NeverReady, photo, serving
+from support.standin import COLOURS, LIMITS, NeverReady, photo, serving
 
 RED = (210, 40, 40)
 KEYS = {"label", "probability", "top5", "model_digest"}

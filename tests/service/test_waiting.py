@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bitbloom.serving.app import Application
 from bitbloom.serving.predictor import Answer
 from bitbloom.serving.threads import Threads
-from standin import LIMITS, write_service
+from support.standin import LIMITS, write_service
 
 MOST = LIMITS.max_requests
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-import makefiles
 from bitbloom.pipeline import recovery
+from support import makefiles
 
 REPOSITORY = Path(__file__).parents[2]
 WORKFLOWS = sorted((REPOSITORY / ".github/workflows").glob("*.yaml"))

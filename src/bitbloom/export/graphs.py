@@ -18,6 +18,8 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.export import quantise
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
     from bitbloom.data.dataset import Arrays
 
 BATCH = 32
@@ -100,10 +102,16 @@ def by_onnx(file: Path, inputs: Arrays) -> Arrays:
     """The outputs by ONNX Runtime, one thread."""
     import numpy as np
 
+    opened = session(file)
+    names = [output.name for output in opened.get_outputs()]
+    parts = [dict(zip(names, opened.run(names, batch), strict=True)) for batch in batches(inputs)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def session(file: Path) -> InferenceSession:
+    """A graph, ready to run by ONNX Runtime on one thread."""
     onnxruntime = runtime.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    parts = [dict(zip(names, session.run(names, batch), strict=True)) for batch in batches(inputs)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+    opened: InferenceSession = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return opened

@@ -18,8 +18,7 @@ from torch.nn.functional import avg_pool2d, normalize
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.vocabulary import PADDING
 from bitbloom.models import classifier, initialise, text_classifier, weights
-from bitbloom.models.classifier import EAGER
-from bitbloom.models.layers import LAYER
+from bitbloom.models.layers import LAYER, bert_sizes
 from bitbloom.models.linear import PortableLinear
 from bitbloom.models.text_classifier import blocking
 from bitbloom.models.tokens import padding
@@ -148,20 +147,13 @@ def _text_tower(config: TextModel, tokenizer: Tokenizer) -> Any:
 def _writer(config: CaptionModel, meta: Mapping[str, Any]) -> nn.Module:
     from transformers import BertConfig, BertLMHeadModel
 
-    shape: dict[str, Any] = {
+    shape = bert_sizes(config.writer) | {
         "vocab_size": len(meta["vocabulary"]),
-        "hidden_size": config.writer.hidden_size,
-        "num_hidden_layers": config.writer.layers,
-        "num_attention_heads": config.writer.heads,
-        "intermediate_size": config.writer.hidden_size * config.writer.mlp_ratio,
-        "max_position_embeddings": meta["tokens"] - 1,  # it is never asked what comes after the last
-        "hidden_dropout_prob": config.writer.dropout,
-        "attention_probs_dropout_prob": config.writer.dropout,
+        "max_position_embeddings": meta["tokens"] - 1,  # no word follows the last
         "pad_token_id": PADDING,
         "is_decoder": True,
         "add_cross_attention": True,
         "tie_word_embeddings": False,
-        "attn_implementation": EAGER,
     }
     model: Any = BertLMHeadModel(BertConfig(**shape))
     model.cls.predictions.register_parameter("bias", None)  # the decoder's own is used

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.models import attention, initialise, weights
+from bitbloom.models import attention, initialise, layers, weights
+from bitbloom.models.layers import EAGER
 from bitbloom.models.linear import PortableLinear
 
 if TYPE_CHECKING:
     from bitbloom.config.models.image import ImageModel
 
-EAGER = "eager"
-"""Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""
 LOOKING = ("vit", "deit", "dinov2", "dinov2_with_registers")
 """Families of transformers whose tokens are a class token, others, and then the patches, each looking at all."""
 PATCHES_TOO = ("dinov2", "dinov2_with_registers")
@@ -110,17 +109,7 @@ def _vit(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
         raise BitBloomError(
             f"model.weights '{config.weights}' need model.architecture=dinov2 or auto; vit starts from random weights"
         )
-    shape: dict[str, Any] = {
-        "image_size": config.image_size,
-        "patch_size": config.patch_size,
-        "hidden_size": config.hidden_size,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.hidden_size * config.mlp_ratio,
-        "hidden_dropout_prob": config.dropout,
-        "num_labels": classes,
-        "attn_implementation": EAGER,
-    }
+    shape = _sizes(config, classes) | {"intermediate_size": config.hidden_size * config.mlp_ratio}
     model: Any = ViTForImageClassification(ViTConfig(**shape))
     if config.stem == "conv":
         model.vit.embeddings.patch_embeddings.projection = ConvStem(config.patch_size, config.hidden_size)
@@ -143,7 +132,7 @@ class ConvStem(nn.Sequential):
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.ReLU()]
-        super().__init__(*layers, nn.Conv2d(widths[-1], width, 1))
+        super().__init__(*blocks, nn.Conv2d(widths[-1], width, 1))
 
     @property
     def weight(self) -> Tensor:
@@ -156,10 +145,10 @@ def _cnn(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
     if config.weights != "none":
         raise BitBloomError("model.architecture=cnn starts from random weights: set model.weights=none")
     widths = [3, *(min(config.hidden_size, 32 << step) for step in range(config.layers))]
-    layers: list[nn.Module] = []
+    blocks: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(8, after), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
-    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), PortableLinear(widths[-1], classes))
+        blocks += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(8, after), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
+    network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), PortableLinear(widths[-1], classes))
     return _initialised(network, pretrained)
 
 
@@ -167,18 +156,7 @@ def _dinov2(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
     """`Dinov2ForImageClassification`: class token and mean of the patches into a linear head (Oquab et al. 2023)."""
     from transformers import Dinov2Config, Dinov2ForImageClassification
 
-    shape: dict[str, Any] = {
-        "image_size": config.image_size,
-        "patch_size": config.patch_size,
-        "hidden_size": config.hidden_size,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "mlp_ratio": config.mlp_ratio,
-        "hidden_dropout_prob": config.dropout,
-        "use_mask_token": False,
-        "num_labels": classes,
-        "attn_implementation": EAGER,
-    }
+    shape = _sizes(config, classes) | {"mlp_ratio": config.mlp_ratio, "use_mask_token": False}
     network = Logits(Dinov2ForImageClassification(Dinov2Config(**shape)))
     _initialised(network, pretrained)
     if pretrained and config.weights != "none":
@@ -186,6 +164,11 @@ def _dinov2(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
         weights.load_backbone(network.get_submodule("model.dinov2"), state)
         initialise.silent(network.head())
     return network
+
+
+def _sizes(config: ImageModel, classes: int) -> dict[str, Any]:
+    """The keys that vision transformers share."""
+    return layers.sizes(config) | {"image_size": config.image_size, "patch_size": config.patch_size, "num_labels": classes}
 
 
 def _auto(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:

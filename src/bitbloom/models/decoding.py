@@ -1,6 +1,7 @@
 """Beam search: the likeliest sentences of a language model that is asked for one word at a time.
 
     search(step, start, width=4, length=20)      # width=1 is greedy search
+    by_graph(session, memory, width=4)           # the same with the exported decoder
 
 The model is a function, so that the service searches with the exported graph and the evaluation with PyTorch, by the same code.
 """
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitbloom.data.vocabulary import END, PADDING, START, UNKNOWN
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 UNWRITTEN = (PADDING, START, UNKNOWN)
 """What no sentence holds, however likely the model finds it."""
@@ -75,6 +79,25 @@ def search(step: Step[State], start: State, width: int, length: int) -> list[Sen
         state = state[[beam.parent for beam in beams]]
     done += [Sentence(beam.words[1:], beam.total / length) for beam in beams]
     return sorted(done, key=lambda sentence: (-sentence.score, sentence.words))
+
+
+def by_graph(decoder: InferenceSession, memory: NDArray[np.float32], width: int) -> list[Sentence]:
+    """The likeliest sentences of one photo, best first, by the exported decoder.
+
+    Args:
+        decoder: inputs `words` int64 [n], `position` int64 [1], `memory`, `past` float32 [n, L, 2, H, W, D]; outputs `scores`
+            float32 [n, V], log-probabilities of the next word, and `present`, the next `past`.
+        memory: float32 [1, L, 2, H, T, D], keys and values of the decoder's cross-attention.
+        width: beams.
+    """
+
+    def step(words: NDArray[np.int64], position: int, past: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
+        inputs = {"words": words, "position": np.array([position]), "past": past, "memory": memory.repeat(len(words), 0)}
+        scores, present = decoder.run(["scores", "present"], inputs)
+        return scores, present
+
+    _, *shape = next(taken.shape for taken in decoder.get_inputs() if taken.name == "past")
+    return search(step, np.zeros((1, *shape), np.float32), width, length=shape[3])
 
 
 def _continued(beams: Sequence[Beam], scores: NDArray[np.float32], most: int) -> list[Beam]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.models import initialise, weights
-from bitbloom.models.classifier import EAGER
+from bitbloom.models.layers import EAGER, bert_sizes
 from bitbloom.models.linear import PortableLinear
 from bitbloom.models.tokens import padding
 
@@ -77,17 +77,10 @@ def _bert(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Mo
     from transformers import BertConfig, BertForSequenceClassification
 
     tokenizer = Tokenizer.from_str(meta["tokenizer"])
-    shape: dict[str, Any] = {
+    shape = bert_sizes(config) | {
         "vocab_size": tokenizer.get_vocab_size(),
-        "hidden_size": config.hidden_size,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.hidden_size * config.mlp_ratio,
         "max_position_embeddings": config.positions,
-        "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.dropout,
         "num_labels": len(meta["classes"]),
-        "attn_implementation": EAGER,
     }
     model: Any = BertForSequenceClassification(BertConfig(**shape))
     model.bert.pooler = None  # the mean of the tokens is read instead

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import imaging, texts, vocabulary
-from bitbloom.models.decoding import Sentence, search
+from bitbloom.models.decoding import Sentence, by_graph
 from bitbloom.models.tokens import cut, encode
 from bitbloom.serving import model_files
 from bitbloom.serving.predictor import open_session, shortest
@@ -172,15 +172,7 @@ class CaptionPredictor:
 
         One image a run, always, its beams the batch: then an answer cannot depend on which photos it came with.
         """
-        memory = self._look(image)[1]
-
-        def step(words: NDArray[np.int64], position: int, past: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
-            inputs = {"words": words, "position": np.array([position]), "past": past, "memory": memory.repeat(len(words), 0)}
-            scores, present = self.decoder.run(["scores", "present"], inputs)
-            return scores, present
-
-        _, *shape = next(taken.shape for taken in self.decoder.get_inputs() if taken.name == "past")
-        return search(step, np.zeros((1, *shape), np.float32), width, length=shape[3])
+        return by_graph(self.decoder, self._look(image)[1], width)
 
     def find(self, sentence: str, count: int) -> Findings | None:
         """The `count` photos most similar to a sentence, or all; None when there is no word in it."""

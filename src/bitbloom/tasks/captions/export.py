@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ from bitbloom.config.models.caption import CaptionModel
 from bitbloom.contracts import Parity, Trained
 from bitbloom.core import canonical
 from bitbloom.data import vocabulary
-from bitbloom.export.graphs import BATCH, Graph, by_onnx, by_torch, write
-from bitbloom.models import writing
+from bitbloom.export.graphs import BATCH, Graph, by_onnx, by_torch, session, write
+from bitbloom.models import decoding, writing
 from bitbloom.models.captioner import Captioner
 from bitbloom.models.preprocess import Preprocess
 
@@ -203,15 +204,12 @@ def encoded(image: NDArray[np.uint8], form: str, side: int = 1 << 16) -> bytes:
 
 def compare(trained: Trained, made: dict[str, Graph], config: Export, folder: Path) -> Parity:
     """Vectors of photos and first sentences, and the greedy sentences: ONNX Runtime against PyTorch."""
-    from bitbloom.serving.caption_predictor import CaptionPredictor
-
     test = trained.dataset.take(trained.dataset.split("test"))
     differences = {}
     for name, inputs in (("image", {"images": test["images"]}), ("text", {"tokens": test["tokens"][:, 0]})):
         expected, found = by_torch(made[name], inputs), by_onnx(folder / f"{name}.onnx", inputs)
         differences[name] = float(np.abs(found["vector"] - expected["vector"]).max())
-    predictor = CaptionPredictor.open(folder)
-    said = [predictor.answer(encoded(image, "PNG"), width=1)["sentences"][0]["sentence"] for image in test["images"]]
+    said = sentences_by_onnx(folder, test["images"], trained.meta["vocabulary"])
     equal = sum(one == other for one, other in zip(said, greedy_sentences(trained, test["images"]), strict=True))
     verdict = {
         "samples": len(said),
@@ -222,6 +220,13 @@ def compare(trained: Trained, made: dict[str, Graph], config: Export, folder: Pa
     measured = {"largest_differences": differences, "sentences_equal": equal, "sentences": len(said)}
     wrong = "" if verdict["within_tolerance"] and verdict["sentences_equal"] else f"{measured}"
     return Parity(verdict, measured, wrong)
+
+
+def sentences_by_onnx(folder: Path, images: NDArray[np.uint8], names: Sequence[str]) -> list[str]:
+    """The greedy sentence of each photo [n, 3, S, S] by the exported graphs, one photo at a time as the service does."""
+    image, decoder = (session(folder / f"{name}.onnx") for name in ("image", "decoder"))
+    memories = (image.run(["memory"], {"images": photo[None]})[0] for photo in images)
+    return [vocabulary.sentence(decoding.by_graph(decoder, memory, width=1)[0].words, names) for memory in memories]
 
 
 @torch.no_grad()

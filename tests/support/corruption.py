@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from bitbloom.config.sections.gate import Gate
 
+from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.validation.check import check
 from bitbloom.validation.verdict import FAILED, NOT_CHECKED, Verdict

@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import save_file
+
+from bitbloom import tasks
 from bitbloom.config.models.image import ImageModel
 from bitbloom.config.sections.augment import Augment
 from bitbloom.config.sections.numerics import Numerics
 from bitbloom.config.sections.train import Train
-from safetensors.torch import save_file
-
-from bitbloom import tasks
 from bitbloom.core import canonical
 from bitbloom.data.dataset import Dataset
 from bitbloom.models import classifier
 from bitbloom.pipeline import composition
 from bitbloom.training import loop, workers
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 CLASSES = ["fern", "poppy", "sky"]
 SIDE = 16
 STORED = 20

@@ -12,7 +12,7 @@ import pytest
 
 from bitbloom.pipeline import graph
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TARGET = "TARGET=petals-tiny"
 
 

@@ -33,7 +33,7 @@ from bitbloom.serving import build
 from bitbloom.serving.settings import PROVENANCE, SETTINGS
 from bitbloom.stages import package
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 SIDE, GRID = 24, 4
 COLOURS = {
     "poppy": (220, 30, 30),

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from standin import free_port
+from support.standin import free_port
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 KEYS = {"Shift": "\ue008", "Tab": "\ue004", "Enter": "\ue007", "Escape": "\ue00c", "Space": " "}

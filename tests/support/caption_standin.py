@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from bitbloom.config.sections.service import Service
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from bitbloom.config.sections.service import Service
 from bitbloom.data.vocabulary import END, SPECIAL
 from bitbloom.serving import archive, build, model_files
-from standin import REPOSITORY, Served, installed
+from support.standin import REPOSITORY, Served, installed
 
 SIDE, LENGTH = 16, 8
 COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tiny import REPOSITORY
+from support.tiny import REPOSITORY
 
 MAKEFILES = (REPOSITORY / "Makefile", *sorted((REPOSITORY / "make").glob("*.mk")))
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from bitbloom.config.sections.service import Service
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from bitbloom.config.sections.service import Service
 from bitbloom.stages import package
-from standin import Served, installed, make_target, times_their_number, write_surroundings
+from support.standin import Served, installed, make_target, times_their_number, write_surroundings
 
 WEIGHTS = {"[PAD]": 0.0, "[UNK]": 0.0, "flood": 2.0, "fire": 1.5, "destroyed": 1.0, "party": -2.0, "concert": -1.5, "no": -3.0}
 CLASSES = ("disaster", "not disaster")

@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-import tiny
 from bitbloom import tasks
 from bitbloom.config.models.caption import CaptionModel, Writer
 from bitbloom.config.models.image import ImageModel
@@ -28,6 +27,7 @@ from bitbloom.core import canonical
 from bitbloom.data.dataset import Dataset
 from bitbloom.tasks.captions import samples
 from bitbloom.training import loop, workers
+from support import tiny
 
 SAYING = {
     "fern": ("a green fern grows", "one green thing"),

@@ -1,0 +1,1 @@
+"""What tests share: stand-ins for models and services, checkouts, tiny targets, damaged data, a browser."""
