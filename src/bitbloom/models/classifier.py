@@ -129,9 +129,9 @@ class ConvStem(nn.Sequential):
         if 1 << halvings != patch_size or halvings < 2:
             raise BitBloomError(f"model.stem=conv needs a model.patch_size of 4, 8, 16 or 32, not {patch_size}")
         widths = [3, *(max(32, width >> (halvings - 1 - step)) for step in range(halvings))]
-        layers: list[nn.Module] = []
+        blocks: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.ReLU()]
+            blocks += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.ReLU()]
         super().__init__(*blocks, nn.Conv2d(widths[-1], width, 1))
 
     @property
