@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.evaluation import metrics
+from bitbloom.tasks.tweets import evaluate as tweets
 
 LAW = settings(max_examples=40)
 
@@ -81,15 +82,25 @@ def test_numbers_agree_with_scikit_learn(case):
     found = report(logits, labels)
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(labels, predicted), rel=1e-5)
     assert found["macro_f1"] == pytest.approx(reference.f1_score(labels, predicted, average="macro"), rel=1e-5)
-    assert found["confusion"] == reference.confusion_matrix(labels, predicted, labels=every).tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert found["log_loss"] == pytest.approx(reference.log_loss(labels, probabilities, labels=every), rel=1e-4, abs=1e-6)
-    rows = reference.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
-    for i, row in enumerate(found["per_class"].values()):
-        assert [row["precision"], row["recall"], row["f1"], row["support"]] == pytest.approx(
-            [column[i] for column in rows], rel=1e-5
-        )
+
+
+@LAW
+@given(answers())
+def test_scores_of_a_class_are_exact_quotients_of_what_is_counted(case):
+    logits, labels = case
+    pairs = list(zip(labels.tolist(), logits.numpy().argmax(axis=1).tolist(), strict=True))
+    k = logits.shape[1]
+    counts = metrics.confusion(*(np.array(column) for column in zip(*pairs, strict=True)), k)
+    assert counts.tolist() == [[pairs.count((label, predicted)) for predicted in range(k)] for label in range(k)]
+    for i, row in enumerate(metrics.per_class(counts, [str(i) for i in range(k)])):
+        hits, support, named = pairs.count((i, i)), sum(label == i for label, _ in pairs), sum(got == i for _, got in pairs)
+        assert row["precision"] == (hits / named if named else 0)
+        assert row["recall"] == (hits / support if support else 0)
+        assert row["f1"] == (2 * hits / (support + named) if support + named else 0)
+        assert row["support"] == support
 
 
 @LAW
@@ -195,3 +206,13 @@ def test_unusable_outputs_are_explained(logits, labels, words):
 def test_names_that_do_not_fit_the_outputs_are_explained():
     with pytest.raises(BitBloomError, match="3 outputs"):
         metrics.classification(metrics.judge(torch.zeros(1, 3), np.array([0])), ["a", "b"], 10, 10)
+
+
+@LAW
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30))
+def test_f1_of_disasters_is_that_of_one_class_and_zero_where_nothing_is_one(pairs):
+    labels, predicted = (np.array(column) for column in zip(*pairs, strict=True))
+    hits = pairs.count((1, 1))
+    named = sum(label == 1 for label, _ in pairs) + sum(got == 1 for _, got in pairs)
+    found = tweets.f1(labels, predicted, ["calm", tweets.POSITIVE, "other"])
+    assert found == (metrics.rounded(2 * hits / named) if named else 0)

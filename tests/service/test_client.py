@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -27,11 +28,12 @@ class Scripted:
     def __init__(self) -> None:
         self.script: list[tuple[int, dict[str, str], bytes] | None] = []
         self.asked: list[tuple[str, str]] = []
+        self.bodies: list[bytes] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length", 0)))
+                outer.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
                 outer.asked.append((self.path, self.headers.get("authorization", "")))
                 step = outer.script.pop(0)
                 if step is None:
@@ -39,7 +41,8 @@ class Scripted:
                     return
                 status, headers, body = step
                 self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(body))}
+                for name, value in (headers | length).items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
@@ -64,7 +67,7 @@ def server() -> Iterator[Scripted]:
 def waits(monkeypatch) -> list[float]:
     """How long the client would have slept."""
     slept: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     return slept
 
 
@@ -122,6 +125,58 @@ def test_a_service_that_names_a_day_is_asked_again_sooner(server, waits):
     with Client(server.url) as service:
         service.predict(b"x")
     assert waits[0] <= 1.5 * module.LONGEST_WAIT
+
+
+def test_a_day_that_is_named_by_its_date_is_not_waited_for_either(server, waits):
+    server.script = [(503, {"Retry-After": "Fri, 01 Jan 2999 00:00:00 GMT"}, b"{}"), GOOD]
+    with Client(server.url) as service:
+        service.predict(b"x")
+    assert module.LONGEST_WAIT <= waits[0] <= 1.5 * module.LONGEST_WAIT
+
+
+def test_clients_rejected_together_return_apart(server, waits):
+    server.script = [BUSY, BUSY, BUSY, GOOD]
+    with Client(server.url) as service:
+        service.predict(b"x")
+    assert len(set(waits)) == 3
+
+
+def test_a_response_that_breaks_off_is_requested_again(server, waits):
+    server.script = [(200, {"Transfer-Encoding": "chunked"}, b"fff\r\n{"), GOOD]
+    with Client(server.url) as service:
+        assert service.predict(b"x") == {"label": "poppy"}
+    assert len(waits) == 1
+
+
+def test_files_of_several_parts_are_sent_whole_at_every_attempt(server):
+    server.script = [None, (200, {}, b"[]")]
+    with Client(server.url) as service:
+        service.predict_batch([b"first photo", b"second photo"])
+    first, second = server.bodies
+    assert first == second
+    assert b"second photo" in second
+
+
+def test_a_client_without_an_attempt_is_an_error_at_once():
+    with pytest.raises(ServiceError, match="attempts=1"):
+        Client("http://127.0.0.1", attempts=0)
+
+
+def test_a_proxy_of_the_environment_is_used_and_retried(server, monkeypatch, waits):
+    monkeypatch.setenv("http_proxy", server.url)
+    server.script = [None, BUSY, GOOD]
+    with Client("http://service.invalid") as service:
+        assert service.predict(b"x") == {"label": "poppy"}
+    assert {path for path, _ in server.asked} == {"http://service.invalid/v1/predict?attention=false"}
+    assert len(waits) == 2
+
+
+def test_a_service_that_needs_no_proxy_is_reached_without_one(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server.script = [GOOD]
+    with Client(server.url, attempts=1) as service:
+        assert service.predict(b"x") == {"label": "poppy"}
 
 
 def test_another_kind_of_server_is_told_from_a_service(server):

@@ -4,7 +4,8 @@
 
 Equal inputs give equal numbers on every CPU. The only transcendental function is PyTorch's `log_softmax`, which the
 portable profile pins; the rest is integer counting and IEEE arithmetic (+ - * / and square roots are the same
-everywhere, NumPy's `exp` and `log` are not). Sums are `math.fsum`, which is exact and so free of order, and what is
+everywhere, NumPy's `exp` and `log` are not). scikit-learn counts, and divides one count by another, which has one correctly
+rounded result; whatever adds up floats stays here. Sums are `math.fsum`, which is exact and so free of order, and what is
 written keeps DIGITS digits, so that a last bit could not be seen even where one differed.
 """
 
@@ -118,23 +119,25 @@ def classification(judged: Judged, classes: Sequence[str], bootstrap: int, bins:
 
 def confusion(labels: Integers, predicted: Integers, classes: int) -> Integers:
     """[K, K] counts: the row is the true class, the column the predicted one."""
-    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    from sklearn.metrics import confusion_matrix
+
+    counts: Integers = confusion_matrix(labels, predicted, labels=np.arange(classes))
+    return counts
 
 
 def per_class(counts: Integers, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Precision, recall, F1 and support of each class; 0 where there is nothing to divide by."""
-    hits, support, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
-    precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, support + predicted)
+    columns = [column.tolist() for column in _scores(counts)]
     return [
-        {"class": name, "precision": precision[i], "recall": recall[i], "f1": f1[i], "support": int(support[i])}
-        for i, name in enumerate(classes)
+        {"class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(support)}
+        for name, precision, recall, f1, support in zip(classes, *columns, strict=True)
     ]
 
 
 def macro_f1(counts: Integers) -> float:
     """Mean F1 over the classes that occur, as a label or as a prediction (the convention of scikit-learn)."""
-    seen = counts.sum(axis=1) + counts.sum(axis=0)
-    return _mean(_ratio(2 * np.diag(counts), seen)[seen > 0])
+    _, _, f1, _ = _scores(counts)
+    return _mean(f1[counts.sum(axis=1) + counts.sum(axis=0) > 0])
 
 
 def calibration(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
@@ -221,6 +224,18 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
     return value
+
+
+def _scores(counts: Integers) -> tuple[Floats, Floats, Floats, Floats]:
+    """Precision, recall, F1 and support [K] of each class, from the confusion matrix [K, K]: a cell weighs what it counts."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels, predicted = np.indices(counts.shape).reshape(2, -1)
+    every = np.arange(len(counts))
+    scores: tuple[Floats, Floats, Floats, Floats] = precision_recall_fscore_support(
+        labels, predicted, labels=every, sample_weight=counts.ravel(), zero_division=0.0
+    )
+    return scores
 
 
 def _class_counts(values: Integers, classes: int, where: NDArray[np.bool_] | None = None) -> Integers:

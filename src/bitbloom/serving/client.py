@@ -9,13 +9,14 @@
 from __future__ import annotations
 
 import random
-import time
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
 import httpx
+from httpx_retries import Retry, RetryTransport
 
 from bitbloom.core.errors import BitBloomError, UnreadableImage
 from bitbloom.serving import files, rows, settings
@@ -29,8 +30,12 @@ AGAIN = (429, 502, 503)
 """Statuses that say: not now."""
 ASKERS_FAULT = (400, 408, 413, 415, 422)
 """Statuses that say: not this."""
+LINE_BROKE = (httpx.TimeoutException, httpx.NetworkError, httpx.ProxyError, httpx.RemoteProtocolError)
+"""Errors of the connection that another attempt may not have."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 60.0
 """Seconds before the second attempt, doubled before each later one, unless the service names them; and the most there may be."""
+SPREAD = 1.5
+"""A wait is drawn between its length and this multiple of it, so that clients rejected together do not return together."""
 
 
 class ServiceError(BitBloomError):
@@ -54,13 +59,15 @@ class Client:
             timeout: seconds to wait for each answer.
 
         Raises:
-            ServiceError: `url` is no address.
+            ServiceError: `url` is no address, or no attempt is allowed.
         """
+        if attempts < 1:
+            raise ServiceError("no attempt is allowed: give Client attempts=1 or more")
         token = token or settings.token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.attempts = attempts
         try:
-            self.http = httpx.Client(base_url=f"{url.rstrip('/')}/v1/", headers=headers, timeout=timeout)
+            base = httpx.URL(f"{url.rstrip('/')}/v1/")
+            self.http = httpx.Client(base_url=base, headers=headers, timeout=timeout, transport=_transport(base, attempts))
         except httpx.InvalidURL as error:
             raise ServiceError(f"'{url}' is no address of a service ({error}): give one like http://127.0.0.1:3000") from error
 
@@ -138,21 +145,50 @@ class Client:
         Raises:
             ServiceError: refused (`status`), or no answer at the last attempt.
         """
-        for attempt in range(1, self.attempts + 1):
-            last = attempt == self.attempts
-            try:
-                response = self.http.request(method, route, **question)
-            except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-                raise ServiceError(f"{self.http.base_url}: {error}: give an address like http://127.0.0.1:3000") from error
-            except httpx.TransportError as error:
-                if last:
-                    raise ServiceError(f"{self.http.base_url} does not answer ({error}): is the service running?") from error
-                time.sleep(_wait(attempt, ""))
-                continue
-            if response.status_code not in AGAIN or last:
-                return _content(response)
-            time.sleep(_wait(attempt, response.headers.get("retry-after", "")))
-        raise ServiceError("no attempt was allowed: give Client attempts=1 or more")
+        try:
+            return _content(self.http.request(method, route, **question))
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise ServiceError(f"{self.http.base_url}: {error}: give an address like http://127.0.0.1:3000") from error
+        except httpx.TransportError as error:
+            raise ServiceError(f"{self.http.base_url} does not answer ({error}): is the service running?") from error
+
+
+class _SpreadRetry(Retry):
+    """httpx-retries' policy, which spreads its own backoff, with the waits spread that a service names."""
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        """Seconds to wait for a `Retry-After` header (seconds or a date). Raises ValueError when it is neither."""
+        named = min(LONGEST_WAIT, super().parse_retry_after(retry_after))
+        return named * random.uniform(1.0, SPREAD)  # noqa: S311 -- no secret depends on it
+
+
+def _transport(url: httpx.URL, attempts: int) -> RetryTransport:
+    """The connection to a service. Every request may be repeated, POST too, because none changes anything."""
+    retry = _SpreadRetry(
+        total=attempts - 1,
+        allowed_methods=("GET", "POST"),
+        status_forcelist=AGAIN,
+        retry_on_exceptions=LINE_BROKE,
+        backoff_factor=FIRST_WAIT * SPREAD / 2,  # of 2 ** attempts so far, less up to backoff_jitter of it
+        backoff_jitter=1 - 1 / SPREAD,
+        max_backoff_wait=LONGEST_WAIT * SPREAD,
+        validate_response=_read,
+    )
+    return RetryTransport(httpx.HTTPTransport(proxy=_proxy(url)), retry)
+
+
+def _read(response: httpx.Response) -> None:
+    """Receive the body where a connection that breaks halfway is still retried."""
+    response.read()
+
+
+def _proxy(url: httpx.URL) -> str | None:
+    """The proxy that the environment names for a service: httpx looks there only while it makes its own transport."""
+    if urllib.request.proxy_bypass(url.netloc.decode("ascii")):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _refused_as_unreadable(question: Callable[[bytes], Any], photo: bytes) -> dict[str, object]:
@@ -163,12 +199,6 @@ def _refused_as_unreadable(question: Callable[[bytes], Any], photo: bytes) -> di
         if error.status in ASKERS_FAULT:
             raise UnreadableImage(error.said) from error
         raise
-
-
-def _wait(attempt: int, told: str) -> float:
-    """Seconds before the next attempt: those the service names, or more and more; with chance, so that clients spread out."""
-    least = min(LONGEST_WAIT, float(told) if told.isdecimal() else FIRST_WAIT * 2 ** (attempt - 1))
-    return least * random.uniform(1.0, 1.5)  # noqa: S311 -- no secret depends on it
 
 
 def _content(response: httpx.Response) -> Any:

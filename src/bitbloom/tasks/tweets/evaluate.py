@@ -45,10 +45,10 @@ def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> 
 
 def f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: list[str]) -> float:
     """F1 of the class `disaster`: what Kaggle's competition is judged by."""
+    from sklearn.metrics import f1_score
+
     positive = classes.index(POSITIVE)
-    hits = int(((labels == positive) & (predicted == positive)).sum())
-    named = int((labels == positive).sum() + (predicted == positive).sum())
-    return float(metrics.rounded(2 * hits / named)) if named else 0.0
+    return float(metrics.rounded(float(f1_score(labels == positive, predicted == positive, zero_division=0.0))))
 
 
 def tfidf(dataset: Dataset) -> NDArray[np.int64]:
