@@ -114,8 +114,8 @@ test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA
 	@pytest -m realdata -rs
 
 .PHONY: lint
-lint: $(STATE)/venv-dev ## Check style and types, and that generated files are current
-	@ruff format --check . && ruff check . && mypy && bitbloom graph --check
+lint: $(STATE)/venv-dev ## Check style, types, imports and generated files
+	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo && bitbloom graph --check
 
 .PHONY: format
 format: $(STATE)/venv-dev ## Format the code

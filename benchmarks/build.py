@@ -3,7 +3,7 @@
     python benchmarks/build.py [--runs 3] [--json results.json]
 
 Each run and each tool has a fresh clone of this checkout's commit, with this venv and empty caches. The target is one of your own
-photos at the size of `petals-tiny` (its 192 photos, imported), so that a photo can change. The stages are those of `dvc.yaml`,
+photos at the size of `petals-tiny` (its 192 photos, imported), so that a photo can change. The stages are those of its `dvc.yaml`
 word for word: plain `dvc repro` reads it, and the Snakefile is written from it. Snakemake lists every photo as an input, as its
 users would; it compares times, and the content of small files. Our own time has more in it than theirs: the Bento is installed,
 the digests are written and the results summed up. Needs `make all TARGET=petals-tiny` and a network for Snakemake's own venv.
@@ -68,9 +68,10 @@ class Tool:
 
 
 PARAMS = f"params/{TARGET}.yaml"
+ENDS = tuple(graph.stage_name(stage, TARGET) for stage in graph.ENDS)
 TOOLS = (
     Tool("make all", (("make", "all", f"TARGET={TARGET}"),), f"conf/{TARGET}.yaml"),
-    Tool("dvc repro", (("dvc", "add", "--quiet", OWN), ("dvc", "repro", f"evaluate-{TARGET}", f"package-{TARGET}")), PARAMS),
+    Tool("dvc repro", (("dvc", "add", "--quiet", OWN), ("dvc", "repro", *ENDS)), PARAMS),
     Tool("Snakemake", ((str(ROOT / SNAKEMAKE / "bin/snakemake"), "--cores", "all", "--quiet", "all"),), PARAMS),
 )
 
@@ -135,11 +136,11 @@ def run(place: Path, command: tuple[str, ...]) -> None:
 
 
 def snakefile(place: Path) -> str:
-    """The stages of `dvc.yaml` as rules: the same commands, inputs, outputs and configuration keys."""
-    stages: dict[str, Any] = yaml.safe_load((place / graph.DVC).read_text(encoding="utf-8"))["stages"]
-    ours = {name: stage for name, stage in stages.items() if name.endswith(f"-{TARGET}")}
-    last = [path for name in (f"evaluate-{TARGET}", f"package-{TARGET}") for path in outputs(ours[name])]
-    rules = [rule(name.partition("-")[0], stage) for name, stage in ours.items()]
+    """The stages of the target's `dvc.yaml` as rules: the same commands, inputs, outputs and configuration keys."""
+    pipeline = place / graph.pipeline(TARGET) / "dvc.yaml"
+    stages: dict[str, Any] = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"]
+    last = [path for name in graph.ENDS for path in outputs(stages[name])]
+    rules = [rule(name, stage) for name, stage in stages.items()]
     head = f"import yaml\nfrom pathlib import Path\nP = yaml.safe_load(open({PARAMS!r}))\n"
     return "\n".join([head, f"rule all:\n    input: {last}\n", *rules])
 

@@ -77,7 +77,7 @@ def trainer(steps: int) -> dict[str, float]:
     class WithLoss(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = tasks.load(target.task).build(target.model, data.meta)
+            self.network = tasks.model(target.task).build(target.model, data.meta)
 
         def forward(self, pixels: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
             logits = self.network(preprocess.normalise(augment(pixels)))
@@ -123,7 +123,7 @@ def plain(steps: int) -> dict[str, float]:
     from bitbloom.data.dataset import Dataset
 
     target = Target.load(TARGET)
-    data, task = Dataset.open(target.processed), tasks.load(target.task)
+    data, task = Dataset.open(target.processed), tasks.model(target.task)
     network = task.build(target.model, data.meta).train()
     arrays = data.take(data.split("train")[: target.train.batch_size])
     batch = task.batch(arrays, data.sample_seeds()[: target.train.batch_size], Augment(), target.model)
@@ -170,7 +170,7 @@ def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
             for name in names:
                 setattr(owner, name, timed(getattr(owner, name), seconds_of, inside))
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
-    run = loop.Run(worker, tasks.load(target.task), Dataset.open(target.processed), sections)
+    run = loop.Run(worker, tasks.model(target.task), Dataset.open(target.processed), sections)
     if "READY" in os.environ:
         ready = run.task.batch(*first_batch(run))
         setattr(run.task, "batch", lambda *_: ready)  # noqa: B010

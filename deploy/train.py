@@ -30,7 +30,7 @@ from pathlib import Path
 
 from bitbloom.config.sections.numerics import Numerics
 from bitbloom.config.target import Target, params_path
-from bitbloom.core import canonical, cpu
+from bitbloom.core import canonical, checkout, cpu
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import composition
@@ -161,6 +161,7 @@ def main(environment: Mapping[str, str]) -> None:
 
 if __name__ == "__main__":
     try:
+        checkout.require()
         main(os.environ)
     except BitBloomError as error:
         sys.exit(f"error: {error}")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bitbloom import schema, tasks
+from bitbloom import tasks
 from bitbloom.config.models import typed_model
 from bitbloom.core import canonical
 from bitbloom.export.classification import Calibrated
@@ -25,7 +25,7 @@ class Eager:
         folder = Path(__file__).resolve().parents[2] / "models/petals"
         trained = canonical.read_json(folder / "config.json")
         model = typed_model(trained["model"])
-        network = tasks.load("petals").build(model, trained["meta"], pretrained=False)
+        network = tasks.model("petals").build(model, trained["meta"], pretrained=False)
         network.load_state_dict(load_file(folder / "model.safetensors"))
         network.get_submodule("model").set_attn_implementation("sdpa")  # as transformers would by itself; ours is for training
         preprocess = Preprocess(model.image_size, model.mean, model.std)

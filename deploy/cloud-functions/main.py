@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SERVICE = Path(__file__).resolve().parent / "bento" / "src"
 sys.path.insert(0, str(SERVICE))  # the Bento brings the modules of its service
 
-from bitbloom.serving.app import Application
+from bitbloom.serving.app import Application  # noqa: E402
 
 application = Application(SERVICE)
 application.open()

@@ -11,7 +11,7 @@ mkdir -p "$source/bento"
 tar -xJf "$bento" -C "$source/bento"
 cp deploy/cloud-functions/main.py "$source/main.py"
 cp deploy/cloud-functions/requirements.lock "$source/requirements.txt"
-grep -q '"task": "petals"' "$source/bento/src/service.json" || {
-    echo "error: $bento is not of the task petals, which this function answers for" >&2
+grep -q '"kind": "image"' "$source/bento/src/service.json" || {
+    echo "error: $bento is not of a model of kind image, which this function serves" >&2
     exit 1
 }

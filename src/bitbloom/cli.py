@@ -17,6 +17,7 @@ import typer
 
 from bitbloom import stages
 from bitbloom.ci import commands as ci_commands
+from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value: any key 
 def main() -> None:
     """Entry point: a clear error becomes one line on stderr and exit code 1."""
     try:
+        checkout.require()
         app()
     except BitBloomError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,20 +15,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bitbloom.config.sections.gate import Gate
-from bitbloom.core import canonical
 from bitbloom.data import imaging
 from bitbloom.data.importing import import_data
 from bitbloom.data.sources import SourceFile, coco_folder, garden_captions
 from bitbloom.stages.ingest import describe_files
 from bitbloom.tasks.captions import samples as captions
 from bitbloom.validation import derived
-from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.check import check
 from bitbloom.validation.nameless import NAME_NOTHING
-from bitbloom.validation.verdict import NOT_CHECKED, PASSED
-from support.corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
+from bitbloom.validation.verdict import PASSED
+from support.corruption import Case, Corruption, Matrix, broken_names, broken_photo, copy, put, rows_by_name, wrong_types
 
-SUITE = suite_path("captions").resolve()
-EXPECTATIONS = {one["meta"]["name"] for one in canonical.read_json(SUITE)["expectations"]}
 REAL = Path(__file__).parents[3] / "shared/data/captions.tar"
 ROWS = 30
 GATE = {"rows": [20, 40], "captions": [2, 3], "words": [3, 20]}
@@ -97,6 +94,8 @@ def ids(*rows: int) -> set[str]:
 FIRST = {"000"}
 DOG = "a dog runs on the grass"
 CASES = {
+    **broken_names("000", ROWS),
+    **broken_photo("000"),
     "a column is missing": Case(
         "columns",
         lambda table: table.drop(columns="most_characters"),
@@ -104,23 +103,10 @@ CASES = {
         unchecked={"type-most_characters", "most-characters"},
     ),
     "a column too many": Case("columns", lambda table: table.assign(url=""), says="unexpected columns url"),
-    "an id twice": Case("unique-id", copy("id", 0, 1), FIRST, "rows at fault: 2 of 30"),
-    "a digest cut short": Case("form-sha256", put(0, sha256="abc"), FIRST, "(abc)"),
-    "a key in capitals": Case("form-key", put(0, key="A" * 64), FIRST),
-    "a hash of another size": Case("form-perceptual-hash", put(0, perceptual_hash="0" * 32), FIRST),
     "sentences cut off": Case("form-captions", put(0, captions='["a dog runs", "a ca'), FIRST, '(["a dog runs", "a ca)'),
     "sentences that are numbers": Case("form-captions", put(0, captions="[7, 8]"), FIRST, "([7, 8])"),
     "the same file twice": Case("repeated-files", copy("sha256", 3, 8), {"008"}, "(003)"),
-    "a thumbnail": Case("shortest-side", put(0, height=31), FIRST, "(31)"),
-    "a panorama file": Case("longest-side", put(0, width=12001), FIRST, "(12001)"),
-    "a tall strip": Case("aspect", put(0, aspect=0.1), FIRST, "(0.1)"),
-    "a wide strip": Case("aspect", put(0, aspect=9.5), FIRST, "(9.5)"),
-    "a strange colour mode": Case("colour-mode", put(0, mode="LAB"), FIRST, "(LAB)"),
     "a broken file": Case("decodable", undecodable(0), FIRST, "(not an image of a known format"),
-    "a black photo": Case("brightness", put(0, brightness=0.001), FIRST, "(0.001)"),
-    "a white photo": Case("brightness", put(0, brightness=0.999), FIRST, "(0.999)"),
-    "one flat colour": Case("contrast", put(0, contrast=0.0), FIRST, "(0.0)"),
-    "noise": Case("contrast", put(0, contrast=0.7), FIRST, "(0.7)"),
     "a photo without a sentence": Case("captions-given", said(0), FIRST, "(0)"),
     "a sentence lost": Case("captions-per-photo", said(0, DOG), FIRST, "(1)"),
     "the sentences of two photos": Case(
@@ -152,66 +138,46 @@ CASES = {
 }
 
 
+TEXT = ("path", "label", "attributes", "source", "sha256", "mode", "error", "key", "perceptual_hash", "captions", "normalised")
+WHOLE = ("bytes", "width", "height", "sentences", "fewest_words", "most_words", "most_characters")
+REAL_NUMBERS = ("aspect", "brightness", "contrast", "least_ascii_share")
+CASTS = {**dict.fromkeys(WHOLE, "float64"), **dict.fromkeys(REAL_NUMBERS, "float32"), "decodable": "int64"}
+MATRIX = Matrix("captions", manifest, GATE, CASES, wrong_types(TEXT, CASTS, "001"), never_null={"error", *WHOLE})
+
+
 @pytest.mark.slow  # seconds a case: Great Expectations reads the whole suite for each
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
-    assert_fails_alone(case, manifest(), SUITE, GATE)
+    MATRIX.assert_fails_alone(case)
 
 
 def test_a_valid_manifest_passes_whole() -> None:
-    verdict = check(manifest(), SUITE, Gate(**GATE))
+    verdict = MATRIX.check(manifest())
     assert {finding.outcome for finding in verdict.findings} == {PASSED}
     assert verdict.left_out == []
 
 
-TEXT = ("path", "label", "attributes", "source", "sha256", "mode", "error", "key", "perceptual_hash", "captions", "normalised")
-WHOLE = ("bytes", "width", "height", "sentences", "fewest_words", "most_words", "most_characters")
-SHARES = ("aspect", "brightness", "contrast", "least_ascii_share")
-OTHER_TYPES = {
-    **{column: (put(1, **{column: 7}), ids(1)) for column in TEXT},
-    "id": (put(0, id=7), {"7"}),
-    **{column: (cast(column, "float64"), set()) for column in WHOLE},
-    **{column: (cast(column, "float32"), set()) for column in SHARES},
-    "decodable": (cast("decodable", "int64"), set()),
-}
-MAY_BE_NULL = {"error"}
-
-
 def test_each_column_of_a_wrong_type_fails_its_own_expectation_and_nothing_else() -> None:
-    table = manifest()
-    for corrupt, _ in OTHER_TYPES.values():
-        table = corrupt(table)
-    assert rows_by_name(check(table, SUITE, Gate(**GATE))) == {
-        f"type-{column}": rows for column, (_, rows) in OTHER_TYPES.items()
-    }
+    MATRIX.assert_wrong_types_fail_alone()
 
 
 def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> None:
-    table = manifest()
-    rows = {column: place for place, column in enumerate(table) if column not in MAY_BE_NULL | set(WHOLE)}
-    named = {f"not-null-{column}": {table.loc[row, "id"] if column != "id" else "(no id)"} for column, row in rows.items()}
-    for column, row in rows.items():
-        table = put(row, **{column: None})(table)
-    verdict = check(table, SUITE, Gate(**GATE, undecodable=1))
-    assert rows_by_name(verdict) == named
-    assert verdict.with_outcome(NOT_CHECKED) == []
+    MATRIX.assert_nulls_fail_alone()
 
 
 def test_every_expectation_is_broken_by_some_corruption() -> None:
-    nulls = {f"not-null-{column}" for column in manifest() if column not in MAY_BE_NULL | set(WHOLE)}
-    types = {f"type-{column}" for column in OTHER_TYPES}
-    assert {case.fails for case in CASES.values()} | nulls | types == EXPECTATIONS
+    MATRIX.assert_complete()
 
 
 def test_as_many_shared_sentences_as_the_target_tolerates_pass_and_are_reported() -> None:
-    verdict = check(all_say("a bird on a fence", range(7, 10))(manifest()), SUITE, Gate(**GATE, shared_captions=0.1))
+    verdict = MATRIX.check(all_say("a bird on a fence", range(7, 10))(manifest()), shared_captions=0.1)
     assert verdict.passed
     [finding] = [one for one in verdict.findings if one.name == "shared-captions"]
     assert {row["id"] for row in finding.rows} == ids(7, 8, 9)
 
 
 def test_a_target_whose_photos_are_meant_to_be_described_alike_leaves_the_bound_out() -> None:
-    verdict = check(all_say("a bird on a fence", range(ROWS))(manifest()), SUITE, Gate(**GATE, shared_captions=None))
+    verdict = MATRIX.check(all_say("a bird on a fence", range(ROWS))(manifest()), shared_captions=None)
     assert verdict.passed
     assert verdict.left_out == ["shared-captions"]
 
@@ -249,7 +215,7 @@ def test_the_words_of_every_sentence_have_a_line_of_their_own(sentences: list[st
 def test_drawn_pictures_with_sentences_pass(tmp_path: Path) -> None:
     files = garden_captions.fetch(garden_captions.Config(images=48, size=32), tmp_path)
     table = describe_files(files, tmp_path, "captions", "garden_captions")
-    verdict = check(table, SUITE, Gate(rows=[48, 48], captions=[3, 3], words=[5, 20], new_words=0.2))
+    verdict = check(table, MATRIX.suite, Gate(rows=[48, 48], captions=[3, 3], words=[5, 20], new_words=0.2))
     assert verdict.passed, verdict.in_words()
 
 
@@ -262,5 +228,5 @@ def test_of_eighteen_hundred_real_photos_one_has_a_sentence_that_names_nothing(t
     (tmp_path / "raw").mkdir()
     files = coco_folder.fetch(coco_folder.Config(path=str(folder)), tmp_path / "raw")
     table = describe_files(files, tmp_path / "raw", "captions", "coco_folder")
-    assert rows_by_name(check(table, SUITE, Gate())) == {"nameless": {"photos/2428275562_4bde2bc5ea.jpg"}}
-    assert check(table, SUITE, Gate(nameless=1)).passed
+    assert rows_by_name(check(table, MATRIX.suite, Gate())) == {"nameless": {"photos/2428275562_4bde2bc5ea.jpg"}}
+    assert check(table, MATRIX.suite, Gate(nameless=1)).passed

@@ -242,7 +242,7 @@ def test_the_target_reads_the_zips_that_its_configuration_names(publisher, monke
         published = publisher.zip(f"{name}.zip")
         overrides += [f"source.{key}.{part}={getattr(published, part)}" for part in ("url", "bytes", "sha256")]
     tree = composition.compose("captions-coco", overrides)
-    ingest.run(Target("captions-coco", {"task": tree.task, "source": OmegaConf.to_object(tree.source)}))
+    ingest.run(Target("captions-coco", {"task": tree.task, "source": OmegaConf.to_container(tree.source)}))
     manifest = pd.read_parquet("data/raw/captions-coco/manifest.parquet")
     assert list(manifest["id"]) == [f"train2017/{name}" for name in sorted(PARTS["train2017"])]
     assert set(manifest["captions"]) == {'["Caption 0 .", "Caption 1 ."]'}

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.data import texts
 from bitbloom.data.sources import SourceFile
 from bitbloom.stages.ingest import describe_files
 from bitbloom.tasks.tweets import samples as tweets
-from bitbloom.validation.check import check, suite_path
-from bitbloom.validation.verdict import NOT_CHECKED, PASSED
-from support.corruption import Case, Corruption, assert_fails_alone, cast, copy, put, rows_by_name
+from bitbloom.validation.verdict import PASSED
+from support.corruption import Case, Corruption, Matrix, broken_names, copy, put, rows_by_name, wrong_types
 
-SUITE = suite_path("tweets").resolve()
-EXPECTATIONS = {one["meta"]["name"] for one in canonical.read_json(SUITE)["expectations"]}
 LABELS = ["disaster", "not disaster"]
 GATE = {"labels": LABELS, "rows": [20, 40], "class_rows": 5, "imbalance": 3.0, "new_words": 0.3}
 WORDS = ["the", "flood", "party", "swept", "through", "our", "old", "market", "town", "again"]
@@ -26,17 +23,13 @@ WORDS = ["the", "flood", "party", "swept", "through", "our", "old", "market", "t
 
 def manifest(rows: int = 30) -> pd.DataFrame:
     """What ingest writes of so many texts in which no word of the last rows is new."""
-    return describe_files([sample(number) for number in range(rows)], suite_folder(), "tweets", "tweets_csv")
+    return describe_files([sample(number) for number in range(rows)], Path(), "tweets", "tweets_csv")
 
 
 def sample(number: int) -> SourceFile:
     words = WORDS[number % 10 :] + WORDS[: number % 10]
     row = {"text": " ".join([*words[: 4 + number % 3], words[number // 10 - 3]]), "keyword": "flood", "location": "Leeds"}
     return SourceFile("train.csv", LABELS[number % 2], {}, f"{number:03}", canonical.json_line(row).encode())
-
-
-def suite_folder():
-    return SUITE.parent
 
 
 def shouted(source: int, to: int) -> Corruption:
@@ -67,15 +60,13 @@ def first(column: str, rows: int, value: str = "") -> Corruption:
 
 FIRST = {"000"}
 CASES = {
+    **broken_names("000", 30),
     "a column is missing": Case(
         "columns",
         lambda table: table.drop(columns="words"),
         says="missing columns words",
         unchecked={"type-words", "words"},
     ),
-    "an id twice": Case("unique-id", copy("id", 0, 1), FIRST, "rows at fault: 2 of 30"),
-    "a digest cut short": Case("form-sha256", put(0, sha256="abc"), FIRST, "(abc)"),
-    "a key in capitals": Case("form-key", put(0, key="A" * 64), FIRST),
     "a misspelt label": Case("labels-declared", put(0, label="disastre"), FIRST, "(disastre)"),
     "a declared class without rows": Case(
         "labels-present", lambda table: table, says="missing rumour", gate={"labels": [*LABELS, "rumour"]}
@@ -110,55 +101,34 @@ CASES = {
 }
 
 
+TEXT = ("path", "label", "attributes", "source", "sha256", "error", "text", "keyword", "location", "normalised", "key")
+WHOLE = ("bytes", "characters", "words")
+CASTS = {**dict.fromkeys(WHOLE, "float64"), "ascii_share": "float32", "decodable": "int64"}
+MATRIX = Matrix("tweets", manifest, GATE, CASES, wrong_types(TEXT, CASTS, "001"), never_null={"error", *WHOLE})
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
-    assert_fails_alone(case, manifest(), SUITE, GATE)
+    MATRIX.assert_fails_alone(case)
 
 
 def test_a_valid_manifest_passes_whole() -> None:
-    verdict = check(manifest(), SUITE, Gate(**GATE))
-    assert {finding.outcome for finding in verdict.findings} == {PASSED}
-
-
-TEXT = ("path", "label", "attributes", "source", "sha256", "error", "text", "keyword", "location", "normalised", "key")
-WHOLE = ("bytes", "characters", "words")
-OTHER_TYPES = {
-    **{column: (put(1, **{column: 7}), {"001"}) for column in TEXT},
-    "id": (put(0, id=7), {"7"}),
-    **{column: (cast(column, "float64"), set()) for column in WHOLE},
-    "ascii_share": (cast("ascii_share", "float32"), set()),
-    "decodable": (cast("decodable", "int64"), set()),
-}
-MAY_BE_NULL = {"error"}
+    assert {finding.outcome for finding in MATRIX.check(manifest()).findings} == {PASSED}
 
 
 def test_each_column_of_a_wrong_type_fails_its_own_expectation_and_nothing_else() -> None:
-    table = manifest()
-    for corrupt, _ in OTHER_TYPES.values():
-        table = corrupt(table)
-    assert rows_by_name(check(table, SUITE, Gate(**GATE))) == {
-        f"type-{column}": rows for column, (_, rows) in OTHER_TYPES.items()
-    }
+    MATRIX.assert_wrong_types_fail_alone()
 
 
 def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> None:
-    table = manifest()
-    rows = {column: place for place, column in enumerate(table) if column not in MAY_BE_NULL | set(WHOLE)}
-    ids = {f"not-null-{column}": {table.loc[row, "id"] if column != "id" else "(no id)"} for column, row in rows.items()}
-    for column, row in rows.items():
-        table = put(row, **{column: None})(table)
-    verdict = check(table, SUITE, Gate(**GATE, undecodable=1))
-    assert rows_by_name(verdict) == ids
-    assert verdict.with_outcome(NOT_CHECKED) == []
+    MATRIX.assert_nulls_fail_alone()
 
 
 def test_every_expectation_is_broken_by_some_corruption() -> None:
-    nulls = {f"not-null-{column}" for column in manifest() if column not in MAY_BE_NULL | set(WHOLE)}
-    types = {f"type-{column}" for column in OTHER_TYPES}
-    assert {case.fails for case in CASES.values()} | nulls | types == EXPECTATIONS
+    MATRIX.assert_complete()
 
 
 def test_drift_looks_at_the_newest_rows_alone() -> None:
     table = manifest()
     table = put(3, normalised=texts.normalised("eine Flut riss den Markt fort"))(table)
-    assert rows_by_name(check(table, SUITE, Gate(**GATE))) == {}
+    assert rows_by_name(MATRIX.check(table)) == {}

@@ -11,6 +11,7 @@ import pytest
 import train
 
 from bitbloom.config.sections.numerics import Numerics
+from bitbloom.core import cpu
 from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import pins
 from support.commands import REPOSITORY
@@ -64,19 +65,9 @@ def test_workers_are_a_power_of_two_within_cores_and_micro_batches(machines, cor
     assert train.processes(machines, Numerics(), cores) == workers
 
 
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("max 100000", 6), ("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("800000 100000", 6)]
-)
-def test_no_more_workers_than_the_quota_of_a_container_pays_for(tmp_path, monkeypatch, quota, cores):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    assert train.cores(tmp_path / "cpu.max") == cores
-    assert train.cores(tmp_path / "not here") == 6
-
-
 def test_a_machine_that_is_told_nothing_takes_its_cores(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(train, "cores", lambda: 3)
+    monkeypatch.setattr(cpu, "cores", lambda: 3)
     monkeypatch.setattr(train, "processes", lambda *told: asked.append(told) or sys.exit())
     monkeypatch.chdir(tmp_path)
     for more in ({}, {"WORKERS": "5"}):

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitbloom import schema
 from bitbloom.config.models.image import ImageModel
 from bitbloom.models import attention, classifier
 from support import tiny

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bitbloom import tasks
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import vocabulary
@@ -34,7 +35,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     with tiny_captions.workspace(folder, tiny_captions.trained().network):
         export.run(tiny_captions.TARGET)
-        trained = inference.load(tiny_captions.TARGET)
+        trained = inference.load(tiny_captions.TARGET, tasks.model("captions"))
     return folder, trained
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitbloom import tasks
+from bitbloom.config.models import typed_model
 from bitbloom.config.models.caption import CaptionModel
 from bitbloom.config.sections.augment import Augment
 from bitbloom.core.errors import BitBloomError
@@ -21,7 +22,7 @@ from bitbloom.tasks.captions import samples
 from bitbloom.training import inference
 from support import tiny_captions
 
-TASK = tasks.load("captions")
+TASK = tasks.model("captions")
 
 
 @pytest.fixture(scope="module")
@@ -231,9 +232,5 @@ def test_a_grid_that_does_not_divide_the_patches_is_refused(data):
 
 
 def test_a_model_section_survives_being_written_down():
-    from dataclasses import asdict
-
-    from bitbloom import schema
-
     assert typed_model(asdict(tiny_captions.MODEL)) == tiny_captions.MODEL
     assert isinstance(typed_model({"kind": "caption"}), CaptionModel)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from bitbloom import tasks
+from bitbloom.config.models.caption import CaptionModel
 from bitbloom.config.models.image import ImageModel
 from bitbloom.config.models.text import TextModel
 from bitbloom.config.sections.train import Train
@@ -228,7 +229,7 @@ def trained(target: Target) -> None:
     """A network of random weights and sharp answers in place of what training leaves."""
     meta = canonical.read_json(target.processed / "meta.json")
     torch.manual_seed(0)
-    network = tasks.load(target.task).build(target.model, meta, pretrained=False)
+    network = tasks.model(target.task).build(target.model, meta, pretrained=False)
     with torch.no_grad():
         network.get_submodule("model.classifier").weight *= 5
     target.models.mkdir(parents=True)
@@ -288,7 +289,7 @@ def test_a_size_is_that_of_the_file_and_what_is_smaller_is_smaller(by_name):
 
 
 def test_accuracy_and_its_difference_are_those_of_the_answers(built, by_name):
-    found = inference.load(built)
+    found = inference.load(built, tasks.model(built.task))
     positions = found.dataset.split("test")
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, positions)
     labels = found.dataset.take(positions)["labels"]
@@ -304,7 +305,7 @@ def test_accuracy_and_its_difference_are_those_of_the_answers(built, by_name):
     ("name", "bound"), [("torch-fp32", 1e-5), ("torch-bf16", 0.1), ("onnx-fp32", 1e-4), ("int8", 0.2), ("dynamic-int8", 0.2)]
 )
 def test_a_variant_answers_about_as_the_network_does(built, name, bound):
-    found = inference.load(built)
+    found = inference.load(built, tasks.model(built.task))
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, found.dataset.split("test"))
     expected = variants.opened(built.name, "torch-fp32")(samples.batch())
     answers = variants.opened(built.name, name)(samples.batch())
@@ -350,7 +351,7 @@ def test_all_learning_rates_of_a_recipe_are_lowered_alike(part, head):
 
 
 def test_a_pruned_graph_is_the_pruned_network(built):
-    found = inference.load(built)
+    found = inference.load(built, tasks.model(built.task))
     pruning.load(found.network, load_file(Path(variants.OPTIMISED) / built.name / "pruned-50/model.safetensors"))
     graph = variants.graph(built.task, found)
     samples = measure.Samples(found.dataset, graph.inputs, found.dataset.split("test"))
@@ -416,7 +417,7 @@ def test_a_variant_that_breaks_is_a_row_and_the_others_are_measured(built, monke
     broken = variants.Variant("broken", "Broken", variants.MODELS, "broken.onnx")
     (built.models / "broken.onnx").write_bytes(b"no graph")
     monkeypatch.setattr(measure, "VARIANTS", (variants.named(variants.SERVED), broken))
-    served, failed = measure.rows(built, inference.load(built), turns=1)
+    served, failed = measure.rows(built, inference.load(built, tasks.model(built.task)), turns=1)
     assert served.accuracy is not None
     assert served.difference is None  # PyTorch was not among them
     assert "cannot be loaded" in failed.failure
@@ -434,19 +435,19 @@ def test_what_could_not_be_made_is_noted_and_told(built, monkeypatch, tmp_path):
     assert failures.read(tmp_path / built.name) == {"dynamic-int8": "RuntimeError: no memory"}
     monkeypatch.setattr(measure, "OPTIMISED", str(tmp_path))
     monkeypatch.setattr(measure, "VARIANTS", (variants.named("dynamic-int8"),))
-    (row,) = measure.rows(built, inference.load(built), turns=1)
+    (row,) = measure.rows(built, inference.load(built, tasks.model(built.task)), turns=1)
     assert row.failure == "RuntimeError: no memory"
 
 
-def test_other_tasks_are_told_which_it_works_for():
-    with pytest.raises(BitBloomError, match="petals and tweets: captions-tiny is of the task captions"):
-        variants.checked(Target("captions-tiny", {"task": "captions"}))
+def test_other_models_are_told_which_kinds_it_works_for():
+    with pytest.raises(BitBloomError, match="kind image and text: that of captions-tiny is of kind caption"):
+        variants.checked(Target("captions-tiny", {"model": CaptionModel()}))
 
 
 def test_a_target_that_is_not_exported_is_told_what_to_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BitBloomError, match="make export TARGET=petals"):
-        variants.checked(Target("petals", {"task": "petals"}))
+        variants.checked(Target("petals", {"model": ImageModel()}))
 
 
 def test_an_unknown_variant_is_told_which_there_are():
@@ -464,7 +465,7 @@ def test_measuring_is_free_of_the_pins_that_hold_code_to_avx2(monkeypatch):
 
 @pytest.mark.slow
 def test_compiled_variants_answer_as_the_network_does(built):
-    found = inference.load(built)
+    found = inference.load(built, tasks.model(built.task))
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, found.dataset.split("test"))
     expected = variants.opened(built.name, "torch-fp32")(samples.batch())
     for name, bound in (("torch-compile", 1e-4), ("torch-compile-bf16", 0.1)):
@@ -479,5 +480,5 @@ def test_without_a_compiler_a_compiled_variant_is_a_row_that_says_so(built, monk
     monkeypatch.setattr(measure, "VARIANTS", (variants.named("torch-compile"),))
     torch._dynamo.reset()
     with inductor.patch({"cpp.cxx": (str(tmp_path / "no-compiler"),)}):
-        (row,) = measure.rows(built, inference.load(built), turns=1)
+        (row,) = measure.rows(built, inference.load(built, tasks.model(built.task)), turns=1)
     assert row.failure == "torch.compile needs a C++ compiler, and there is none: install g++"

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from bitbloom import export as exporters
+from bitbloom import tasks
 from bitbloom.config.sections.export import Export
 from bitbloom.config.target import Target
+from bitbloom.contracts import Parity
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.export import classification, graphs
@@ -52,7 +53,7 @@ def images():
 @pytest.fixture(scope="module")
 def by_torch(exported, images):
     with contextlib.chdir(exported):
-        graph = petals.graph(inference.load(TARGET))
+        graph = petals.graph(inference.load(TARGET, tasks.model(TARGET.task)))
     return graphs.by_torch(graph, {"images": images})["probabilities"]
 
 
@@ -165,7 +166,7 @@ def test_another_label_counts_as_another_where_the_network_is_sure():
 def test_a_graph_that_is_not_the_network_is_an_error(tmp_path, monkeypatch, broken):
     monkeypatch.chdir(tiny.write_trained(tmp_path))
     verdict = {"samples": 10, "labels_equal": 10, "within_tolerance": True, "tolerance": 1e-4} | broken
-    found = exporters.Parity(verdict, {}, classification.wrong(verdict))
+    found = Parity(verdict, {}, classification.wrong(verdict))
     monkeypatch.setattr(petals, "export", lambda *_: found)
     with pytest.raises(BitBloomError, match=r"models/petals is not the network"):
         export.run(TARGET)

@@ -23,6 +23,7 @@ from bitbloom.config.models.image import ImageModel
 from bitbloom.config.sections.evaluate import Evaluate
 from bitbloom.config.sections.numerics import Numerics
 from bitbloom.config.target import Target
+from bitbloom.contracts import Evaluation
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
@@ -86,15 +87,11 @@ def fake_target():
     sections = {
         "task": "petals",
         "title": "Flowers <of> the test",
-        "source": Source(),
+        "source.kind": "folder",
         "numerics": Numerics(),
         "evaluate": Evaluate(bootstrap=50),
     }
     return Target("fake", sections)
-
-
-class Source:
-    kind = "folder"
 
 
 def write_report(folder):
@@ -108,7 +105,7 @@ def write_report(folder):
     canonical.write_bytes(target.models / "model.safetensors", b"weights")
     canonical.write_json(target.reports / "validation.json", GATE)
     trained = inference.Trained(None, None, ImageModel(), dataset.meta, dataset, "0" * 64)
-    inference.load = lambda target: trained
+    inference.load = lambda target, task: trained
     inference.outputs = lambda task, network, dataset, positions, model: {"logits": fake_logits(dataset, positions)}
     evaluate.run(target)
     return target.reports
@@ -267,7 +264,7 @@ def test_texts_are_reported_without_photos():
 
 
 def test_a_task_without_classes_gets_its_numbers_shown():
-    found = classification.Evaluation({"recall_at_1": 0.25, "recall_at_5_images": 0.5}, {})
+    found = Evaluation({"recall_at_1": 0.25, "recall_at_5_images": 0.5}, {})
     for text in (html.render(content(found)), card.render(content(found))):
         assert "Recall at 1" in text
         assert "0.250" in text

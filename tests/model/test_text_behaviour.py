@@ -41,7 +41,7 @@ def probability():
     data = Dataset(arrays, pd.concat([rows.assign(attributes="{}"), placed], axis=1), meta)
     tree = composition.compose("tweets", ["train.epochs=3"])
     model, train = TextModel(**tree.model), Train(**tree.train)
-    run = loop.Run(workers.Worker(), tasks.load("tweets"), data, loop.Sections(model, Augment(), train, Numerics()))
+    run = loop.Run(workers.Worker(), tasks.model("tweets"), data, loop.Sections(model, Augment(), train, Numerics()))
     for step in range(run.steps):
         run.step(step)
     network, tokenizer = run.network.eval(), tokens.open_tokenizer(weights.tokenizer_file(PREPARE.tokenizer), PREPARE.tokens)

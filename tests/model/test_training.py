@@ -134,7 +134,7 @@ def network() -> torch.nn.Module:
 
 def optimiser(model: torch.nn.Module, **train) -> Optimiser:
     config = Train(**train)
-    return Optimiser(model, tasks.load("petals").parameter_groups(model, config), config)
+    return Optimiser(model, tasks.model("petals").parameter_groups(model, config), config)
 
 
 def noise(model: torch.nn.Module, seed: int, size: float = 1.0) -> torch.Tensor:
@@ -158,7 +158,7 @@ def test_parameters_are_views_of_a_flat_buffer_and_gradients_are_taken_flat():
 def test_the_flat_step_is_that_of_torchs_adamw():
     one, other = network(), network()
     held = optimiser(one, clip=0.0, warmup=0.0, learning_rate=0.01)
-    groups = tasks.load("petals").parameter_groups(other, held.config)
+    groups = tasks.model("petals").parameter_groups(other, held.config)
     plain = torch.optim.AdamW(groups, fused=True)
     for step in range(3):
         gradient = noise(one, step)
@@ -211,7 +211,7 @@ def test_the_moving_average_lags_behind_the_weights():
 def test_matrices_decay_and_biases_do_not_and_the_head_has_its_own_rate():
     config = Train(learning_rate=1e-4, head_learning_rate=1e-2, weight_decay=0.1)
     model = classifier.build(replace(tiny.MODEL, pooling="class"), 3)
-    groups = tasks.load("petals").parameter_groups(model, config)
+    groups = tasks.model("petals").parameter_groups(model, config)
     assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
     for group in groups:
         assert all((parameter.ndim > 1) == (group["weight_decay"] > 0) for parameter in group["params"])
@@ -349,7 +349,7 @@ def test_a_trained_network_tells_the_colours_apart_whatever_the_light():
     for light in (0.85, 1.0, 1.1):
         images = np.clip(data.arrays["images"] * light, 0, 255).astype(np.uint8)
         lit = replace(data, arrays={**data.arrays, "images": images})
-        logits = inference.outputs(tasks.load("petals"), run.network, lit, test, tiny.MODEL)["logits"]
+        logits = inference.outputs(tasks.model("petals"), run.network, lit, test, tiny.MODEL)["logits"]
         assert (logits.argmax(1).numpy() == data.arrays["labels"][test]).mean() >= 0.9
 
 
@@ -362,7 +362,7 @@ def test_a_photo_turned_greener_looks_more_like_a_fern():
         images[:, 1] += amount
         images[:, 0] -= amount
         greener = replace(data, arrays={**data.arrays, "images": np.clip(images, 0, 255).astype(np.uint8)})
-        logits = inference.outputs(tasks.load("petals"), run.network, greener, poppies, tiny.MODEL)["logits"]
+        logits = inference.outputs(tasks.model("petals"), run.network, greener, poppies, tiny.MODEL)["logits"]
         chances.append(float(logits.softmax(1)[:, tiny.CLASSES.index("fern")].mean()))
     assert chances == sorted(chances)
     assert chances[-1] > chances[0] + 0.5
@@ -495,7 +495,7 @@ def test_the_stage_writes_a_network_that_evaluation_can_load_and_forgets_its_che
         "training.json",
         "ledger.jsonl",
     }
-    trained = inference.load(target)
+    trained = inference.load(target, tasks.model(target.task))
     assert trained.meta["classes"] == tiny.CLASSES
     assert trained.data_digest == digest(target.processed)
     assert trained.network(torch.zeros(1, 3, 16, 16)).shape == (1, 3)

@@ -44,7 +44,7 @@ def sources() -> dict[str, set[str]]:
         REPOSITORY / ".ci/run",
     ]
     documents = [
-        path for pattern in ("*.md", "docs/*.md", "deploy/**/*.md", "bentos/*/*.md") for path in REPOSITORY.glob(pattern)
+        path for pattern in ("*.md", "docs/*.md", "deploy/**/*.md", "bentos/**/*.md") for path in REPOSITORY.glob(pattern)
     ]
     common = (REPOSITORY / "deploy/common.sh").read_text(encoding="utf-8")
     for path in scripts:

@@ -1,4 +1,4 @@
-"""The front door: what it heals, what it refuses, and that a variant leaves the main workspace alone."""
+"""The front door: what it asks DVC for, what it refuses, and that a variant leaves the main workspace alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import multiprocessing
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -19,16 +18,17 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bitbloom import dvc_lock
+from bitbloom.config import target as targets
 from bitbloom.config.target import params_path
+from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import build, composition, external, graph, summary
+from bitbloom.pipeline import build, composition, external, graph, recovery, summary
 from support.tiny import REPOSITORY
 
 WHOLE = """\
 schema: '2.0'
 stages:
-  ingest-petals:
+  ingest:
     cmd: python -m bitbloom.stages.ingest petals
     deps:
     - path: requirements.lock
@@ -49,82 +49,17 @@ PORTABLE = OmegaConf.create({"numerics": {"profile": "portable"}})
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A DVC repository with this project's code, configuration and generated files, and nothing built."""
-    for name in (*build.SHARED, "params", "dvc.yaml", "graph.mk"):
-        if name in ("params", "dvc.yaml", "graph.mk"):
-            copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copyfile
-            copy(REPOSITORY / name, tmp_path / name)
-        else:
-            (tmp_path / name).symlink_to(REPOSITORY / name)
-    if (REPOSITORY / graph.CURRENT).exists():  # else each build composes every target once more
-        (tmp_path / graph.CURRENT.parent).mkdir()
-        shutil.copyfile(REPOSITORY / graph.CURRENT, tmp_path / graph.CURRENT)
+    for name in build.SHARED:
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    shutil.copytree(REPOSITORY / "params", tmp_path / "params")
+    shutil.copytree(REPOSITORY / "pipelines", tmp_path / "pipelines", ignore=shutil.ignore_patterns("dvc.lock"))
+    shutil.copyfile(REPOSITORY / "dvc.yaml", tmp_path / "dvc.yaml")
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
     monkeypatch.setenv("WORKERS", "1")
     return tmp_path
-
-
-CUT = [
-    WHOLE[: WHOLE.index(word)]
-    for word in ("schema", "2.0", "stages", "ingest-petals", " python", " requirements.lock", "4902", "outs", ".dir")
-]
-
-
-@pytest.mark.parametrize("left", [*CUT, "- a\n- b\n", "\x00\x01"])
-def test_a_lock_that_a_kill_cut_off_is_restored_from_its_last_complete_copy(tmp_path, capsys, left):
-    (tmp_path / ".bitbloom").mkdir()
-    (tmp_path / build.LAST_LOCK).write_text(WHOLE)
-    (tmp_path / "dvc.lock").write_text(left)
-    build.heal(tmp_path)
-    assert (tmp_path / "dvc.lock").read_text() == WHOLE
-    assert "restored from its last complete copy" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("targets", [["petals"], ["tweets", "captions-tiny"]], ids=["one target", "several"])
-def test_wherever_a_kill_cut_a_lock_off_the_complete_one_comes_back(tmp_path, targets):
-    whole = (REPOSITORY / "dvc.lock").read_text()
-    shown = dvc_lock.only(whole, lambda stage: graph.target_of(stage) in targets)
-    (tmp_path / ".bitbloom").mkdir()
-    for cut in (0, *random.Random(1).sample(range(len(shown)), 20), len(shown)):
-        (tmp_path / build.LAST_LOCK).write_text(whole)
-        (tmp_path / "dvc.lock").write_text(shown[:cut])
-        (tmp_path / build.BUILDING).touch()
-        build.heal(tmp_path)
-        assert (tmp_path / "dvc.lock").read_text() == whole, cut
-        assert not (tmp_path / build.BUILDING).exists()
-
-
-def test_a_lock_with_less_in_it_is_left_alone_when_no_build_was_killed(tmp_path):
-    (tmp_path / ".bitbloom").mkdir()
-    (tmp_path / build.LAST_LOCK).write_text((REPOSITORY / "dvc.lock").read_text())
-    (tmp_path / "dvc.lock").write_text(WHOLE)
-    build.heal(tmp_path)
-    assert (tmp_path / "dvc.lock").read_text() == WHOLE
-
-
-def test_a_broken_lock_without_a_copy_is_taken_away(tmp_path):
-    (tmp_path / "dvc.lock").write_text("stages: [")
-    build.heal(tmp_path)
-    assert not (tmp_path / "dvc.lock").exists()
-
-
-@pytest.mark.parametrize("lock", [None, WHOLE])
-def test_a_healthy_workspace_is_left_as_it_is(tmp_path, capsys, lock):
-    if lock:
-        (tmp_path / "dvc.lock").write_text(lock)
-    build.heal(tmp_path)
-    assert ((tmp_path / "dvc.lock").read_text() if lock else None) == lock
-    assert capsys.readouterr().err == ""
-
-
-def test_locks_of_dead_processes_are_cleared(tmp_path):
-    (tmp_path / ".dvc/tmp").mkdir(parents=True)
-    for name in ("rwlock", "rwlock.lock", "lock", "something else"):
-        (tmp_path / ".dvc/tmp" / name).write_text('{"data/raw": {"write": {"pid": 999999, "cmd": "dvc repro"}}}')
-    build.heal(tmp_path)
-    assert [path.name for path in (tmp_path / ".dvc/tmp").iterdir()] == ["something else"]
 
 
 @pytest.mark.parametrize(
@@ -166,14 +101,14 @@ def test_the_environment_of_a_build_has_the_pins_and_this_interpreters_commands_
 
 
 def test_a_variant_has_parameters_of_its_own_and_leaves_those_of_the_main_workspace_alone(repository):
-    (repository / "dvc.lock").write_text(WHOLE)
-    before = {path: (repository / path).read_bytes() for path in ("dvc.lock", "dvc.yaml", "params/petals-tiny.yaml")}
+    tiny = graph.pipeline("petals-tiny")
+    (repository / tiny / "dvc.lock").write_text(WHOLE)
+    read = (tiny / "dvc.lock", tiny / "dvc.yaml", params_path("petals-tiny"))
+    before = {path: (repository / path).read_bytes() for path in read}
     one, again, other = (build.variant("petals-tiny", [f"train.epochs={epochs}"]) for epochs in (3, 3, 4))
     assert one == again != other
-    assert composition.load(one / params_path("petals-tiny"), ["train"]).train.epochs == 3
-    assert yaml.safe_load((one / "dvc.yaml").read_text())["stages"].keys() == {
-        f"{stage}-petals-tiny" for stage in graph.WRITES if stage != "features"
-    }
+    assert targets.load(one / params_path("petals-tiny"), ["train"])["train"].epochs == 3
+    assert yaml.safe_load((one / tiny / "dvc.yaml").read_text())["stages"].keys() == graph.WRITES.keys() - {"features"}
     assert {path: (repository / path).read_bytes() for path in before} == before
     for shared in build.SHARED:
         assert (one / shared).resolve() == (REPOSITORY / shared).resolve()
@@ -196,8 +131,9 @@ def test_a_build_with_overrides_runs_in_its_variant_and_comes_from_the_cache_aga
     place = build.build(*asked)
     assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
     assert not (repository / "data").exists()
-    assert not (repository / "dvc.lock").exists()
-    assert (place / build.LAST_LOCK).read_bytes() == (place / "dvc.lock").read_bytes()
+    lock = graph.lock("petals-tiny")
+    assert not (repository / lock).exists()
+    assert (place / recovery.COMPLETE / "petals-tiny.lock").read_bytes() == (place / lock).read_bytes()
     capfd.readouterr()
     shutil.rmtree(place / "data/raw/petals-tiny")
     assert build.build(*asked) == place
@@ -263,38 +199,7 @@ def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypat
         assert part in shown
     assert "data" not in shown.replace("petals-tiny", "")
     summary.show("petals", Path(), "train")
-    assert "make evaluate\n" in capsys.readouterr().out
-
-
-def test_code_that_changes_while_a_build_runs_is_an_error_and_nothing_is_recorded(tmp_path, monkeypatch):
-    for name, text in {"src/a.py": "a", "dvc.lock": WHOLE}.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.chdir(tmp_path)
-
-    def dvc(*_, **__):
-        Path("src/a.py").write_text("b")
-        Path("dvc.lock").write_text(WHOLE + "  other: {}\n")
-
-    monkeypatch.setattr(build, "dvc_repro", dvc)
-    with pytest.raises(BitBloomError, match=r"src/a\.py changed while the build ran"):
-        build.repro(Path(), "petals", ["ingest"], PORTABLE, ["src"])
-    assert Path("dvc.lock").read_text() == WHOLE
-
-
-def test_a_dvc_that_was_killed_alone_leaves_the_copy_to_heal_from(tmp_path, monkeypatch):
-    (tmp_path / "dvc.lock").write_text(WHOLE)
-    monkeypatch.chdir(tmp_path)
-
-    (tmp_path / "half").write_text(WHOLE[:100])
-    (tmp_path / "dvc").write_text("#!/bin/sh\ncp half dvc.lock\nkill -9 $$\n")
-    (tmp_path / "dvc").chmod(0o755)
-    monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    with pytest.raises(BitBloomError, match="killed"):
-        build.repro(Path(), "petals", ["ingest"], PORTABLE)
-    monkeypatch.undo()
-    build.heal(tmp_path)
-    assert (tmp_path / "dvc.lock").read_text() == WHOLE
+    assert "make evaluate TARGET=petals\n" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -304,7 +209,7 @@ def several(tmp_path, monkeypatch):
         (tmp_path / shared).symlink_to(REPOSITORY / shared)
     monkeypatch.setenv("WORKERS", "2")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(build.graph, "write", lambda _: [])
+    monkeypatch.setattr(build.graph, "write_for", lambda _: [])
     return lambda dvc: monkeypatch.setattr(build, "dvc_repro", dvc)
 
 
@@ -324,9 +229,11 @@ def test_several_targets_train_in_turn_and_do_all_else_side_by_side(several):
     build.build_all(["petals-tiny", "tweets-tiny"])
     ends = {"petals-tiny": [], "tweets-tiny": []}
     for _, stages in rounds:
-        ends[graph.target_of(stages[0])].append([name.partition("-")[0] for name in stages])
+        target = Path(stages[0]).parent.name
+        ends[target].append([name.rpartition(":")[2] for name in stages])
+        assert stages == [graph.stage_name(stage, target) for stage in ends[target][-1]]
     assert ends["petals-tiny"] == ends["tweets-tiny"] == [["prepare"], ["train"], ["evaluate", "package"]]
-    assert not build.BUILDING.exists()
+    assert not recovery.BUILDING.exists()
 
 
 def test_what_follows_a_training_is_done_side_by_side_and_its_lines_bear_names(tmp_path, monkeypatch):
@@ -341,8 +248,9 @@ def test_what_follows_a_training_is_done_side_by_side_and_its_lines_bear_names(t
     monkeypatch.setenv("WORKERS", "2")
     monkeypatch.setattr(build, "dvc_repro", dvc)
     build.repro(tmp_path, "petals", ("evaluate", "package"), composition.compose("petals"))
-    evaluated, packaged = ["--single-item", "evaluate-petals"], ["--single-item", "export-petals", "package-petals"]
-    assert done[0] == ("", ["train-petals"])
+    evaluated = ["--single-item", graph.stage_name("evaluate", "petals")]
+    packaged = ["--single-item", *(graph.stage_name(stage, "petals") for stage in ("export", "package"))]
+    assert done[0] == ("", [graph.stage_name("train", "petals")])
     assert sorted(done[1:]) == [("evaluate", evaluated), ("package", packaged)]
 
 
@@ -356,7 +264,7 @@ def test_one_worker_or_a_remote_makes_one_call_of_all(tmp_path, monkeypatch, wor
     monkeypatch.setenv("WORKERS", workers)
     monkeypatch.setattr(build, "dvc_repro", lambda _place, asked, _environment: done.append(asked))
     build.repro(tmp_path, "petals", ("evaluate", "package"), PORTABLE)
-    assert done == [["evaluate-petals", "package-petals"]]
+    assert done == [[graph.stage_name(stage, "petals") for stage in ("evaluate", "package")]]
 
 
 def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
@@ -371,22 +279,24 @@ def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
     with pytest.raises(BitBloomError, match=r"^tweets-tiny stopped before the end of prepare"):
         build.build_all(["tweets-tiny", "petals-tiny"])
     assert sorted(begun) == ["petals-tiny", "tweets-tiny"]
-    assert not build.BUILDING.exists()
+    assert not recovery.BUILDING.exists()
 
 
-def test_a_dvc_that_was_killed_among_several_leaves_the_copy_to_heal_from(several):
-    Path("dvc.lock").write_text(WHOLE)
+def test_a_dvc_that_was_killed_among_several_leaves_the_copies_to_recover_from(several):
+    locks = {target: graph.lock(target) for target in ("tweets-tiny", "petals-tiny")}
+    for lock in locks.values():
+        canonical.write_text(lock, WHOLE)
 
     def dvc(_place, _stages, _environment, label):
+        locks[label].write_text(WHOLE[:100] if label == "tweets-tiny" else WHOLE + "  more: {}\n")
         if label == "tweets-tiny":
-            Path("dvc.lock").write_text(WHOLE[:100])
-            raise build.Killed("killed")
+            raise recovery.Killed("killed")
 
     several(dvc)
-    with pytest.raises(build.Killed, match="tweets-tiny"):
-        build.build_all(["tweets-tiny", "petals-tiny"])
-    build.heal(Path())
-    assert Path("dvc.lock").read_text() == WHOLE
+    with pytest.raises(recovery.Killed, match="tweets-tiny"):
+        build.build_all(list(locks))
+    recovery.recover(Path(), [])
+    assert [lock.read_text() for lock in locks.values()] == [WHOLE, WHOLE]
 
 
 def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
@@ -397,23 +307,12 @@ def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
     assert capfd.readouterr().out == "petals | one\npetals | two\n"
 
 
-def test_a_lock_that_was_checked_out_after_a_kill_is_left_alone(tmp_path):
-    (tmp_path / ".bitbloom").mkdir()
-    (tmp_path / "dvc.lock").write_text(WHOLE)
-    for command in (["init", "-q"], ["add", "dvc.lock"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    (tmp_path / build.LAST_LOCK).write_text((REPOSITORY / "dvc.lock").read_text())
-    (tmp_path / build.BUILDING).touch()
-    build.heal(tmp_path)
-    assert (tmp_path / "dvc.lock").read_text() == WHOLE
-
-
 def test_the_kernel_lock_lasts_as_long_as_what_a_build_started(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with build.only_one():
         child = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
-        with (tmp_path / build.STATE / "build.lock").open() as stream, pytest.raises(BlockingIOError):
+        with (tmp_path / recovery.STATE / "build.lock").open() as stream, pytest.raises(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
         child.kill()

@@ -85,7 +85,7 @@ def test_another_graph_answers_when_it_is_named(workspace, capsys):
 def test_a_task_without_variants_is_told_which_have_them_before_anything_is_built(capsys, monkeypatch):
     monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it builds"))
     code, _, err = run(capsys, "optimise", "captions-tiny")
-    assert (code, "works for the tasks petals and tweets" in err) == (1, True)
+    assert (code, "works for models of kind image and text" in err) == (1, True)
 
 
 def test_an_image_is_built_of_the_targets_bento_and_empty_words_are_defaults(capsys, monkeypatch):
@@ -145,11 +145,11 @@ def test_the_configuration_is_printed_as_yaml_with_overrides(capsys):
 
 
 def test_the_graph_check_passes_and_names_what_is_not_current(capsys, monkeypatch):
-    monkeypatch.setattr(graph, "stale", list)
+    monkeypatch.setattr(graph, "every_stale", list)
     assert run(capsys, "graph", "--check")[0] == 0
-    monkeypatch.setattr(graph, "stale", lambda: [Path("dvc.yaml"), Path("graph.mk")])
+    monkeypatch.setattr(graph, "every_stale", lambda: [Path("dvc.yaml"), Path("params/petals.yaml")])
     code, _, err = run(capsys, "graph", "--check")
-    assert (code, err) == (1, "error: not current: dvc.yaml, graph.mk: run `make graph`\n")
+    assert (code, err) == (1, "error: not current: dvc.yaml, params/petals.yaml: run `make graph`\n")
 
 
 def test_writing_the_graph_says_what_changed(capsys, monkeypatch):

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from bitbloom import schema
+from bitbloom.config import target
 from bitbloom.config.sections.train import Train
-from bitbloom.config.target import ALL, Target, params_path
+from bitbloom.config.target import Target, params_path
+from bitbloom.core import processes
 from bitbloom.core.errors import BitBloomError
+from bitbloom.data import sources
 from bitbloom.pipeline import composition, graph
-from bitbloom.pipeline.composition import target
 
 every_target = pytest.mark.parametrize("name", composition.targets())
 
@@ -30,7 +31,10 @@ def test_every_target_composes_and_its_params_file_is_current(name):
 
 @every_target
 def test_a_params_file_reads_back_as_the_tree_it_was_written_from(name):
-    assert composition.load(params_path(name), ALL) == composition.compose(name)
+    tree = composition.compose(name)
+    loaded, composed = target.load(params_path(name)), vars(OmegaConf.to_object(tree))
+    assert sources.configured(loaded["source"]) == composed.pop("source")
+    assert loaded == {**composed, "source": loaded["source"]}
 
 
 @every_target
@@ -96,24 +100,38 @@ def test_a_target_is_added_by_one_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "reads", "message"),
     [
-        ("task: petals\n", "source.kind is missing"),
-        ("task: petals\nsource: {kind: lake}\n", "'lake' is none of garden, folder, download"),
-        ("source: {kind: garden}\n", "no value for model, task"),
-        ("task: petals\nsource: {kind: garden}\ntrain: {epoch: 3}\n", "epoch"),
-        ("task: petals\nsource: {kind: garden}\ntrain: {epochs: many}\n", "Integer"),
+        ("task: petals\n", "source", "has no 'source': run `make graph`"),
+        ("source: {kind: garden}\n", "model", "has no 'model': run `make graph`"),
+        ("model: {kind: lake}\n", "model", "model.kind 'lake' is none of caption, image, text"),
+        ("train: {epoch: 3}\n", "train", "epoch"),
+        ("train: {epochs: many}\n", "train", "Integer"),
+        ("train: {epochs: many}\n", "train.epochs", "Integer"),
     ],
 )
-def test_a_params_file_that_somebody_changed_is_checked_again(tmp_path, text, message):
+def test_a_section_that_somebody_changed_is_checked_again_where_it_is_read(tmp_path, text, reads, message):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(BitBloomError, match=message):
-        composition.load(tmp_path / "mine.yaml", ALL)
+        target.load(tmp_path / "mine.yaml", [reads])
+
+
+@pytest.mark.parametrize(
+    ("section", "message"), [({}, "source.kind 'None' is none of"), ({"kind": "lake"}, r"'lake' is none of .*garden")]
+)
+def test_a_source_that_is_none_of_the_folder_is_an_error_that_lists_them(section, message):
+    with pytest.raises(BitBloomError, match=message):
+        sources.configured(section)
+
+
+def test_a_mistake_in_a_section_that_is_not_read_is_no_concern_of_a_stage(tmp_path):
+    (tmp_path / "mine.yaml").write_text("task: petals\ntrain: {epochs: many}\n")
+    assert target.load(tmp_path / "mine.yaml", ["task"]) == {"task": "petals"}
 
 
 def test_a_missing_params_file_is_an_error_that_says_how_to_make_it(tmp_path):
     with pytest.raises(BitBloomError, match="run `make graph`"):
-        composition.load(tmp_path / "mine.yaml", ALL)
+        target.load(tmp_path / "mine.yaml")
 
 
 def test_a_stage_sees_the_sections_it_declared_and_no_others():
@@ -161,7 +179,7 @@ def test_a_stage_may_declare_one_key_of_a_section_and_sees_no_other():
 @given(st.lists(st.sampled_from(["a", "b", "c.x", "c.y", "c.z.t", "d"]), unique=True))
 def test_a_part_of_a_tree_has_the_keys_asked_for_and_no_other(keys):
     tree = {"a": 1, "b": None, "c": {"x": 2, "y": [3], "z": {"t": 4, "u": 5}}}
-    found = OmegaConf.create(composition.part(tree, keys))
+    found = OmegaConf.create(target.part(tree, keys))
     for key in ("a", "b", "c.x", "c.y", "c.z.t", "c.z.u"):
         wanted = OmegaConf.select(OmegaConf.create(tree), key) if key in keys else None
         assert OmegaConf.select(found, key) == wanted
@@ -171,23 +189,23 @@ def test_every_section_comes_as_its_type():
     mine = Target.load("petals-tiny")
     for name in ("gate", "prepare", "model", "augment", "train", "numerics", "evaluate", "export", "service"):
         assert type(getattr(mine, name)).__name__.lower() == {"model": "imagemodel"}.get(name, name)
-    assert mine.source.kind == "garden"
+    assert mine.source["kind"] == "garden"
     paths = (mine.raw, mine.manifest, mine.processed, mine.models, mine.reports, mine.external, mine.bento)
     assert all("petals-tiny" in str(path) and not path.is_absolute() for path in paths)
 
 
 def test_the_number_of_workers_is_asked_for_or_that_of_the_cores(monkeypatch):
     monkeypatch.setenv("WORKERS", "3")
-    assert target.workers() == 3
+    assert processes.workers() == 3
     monkeypatch.delenv("WORKERS")
-    assert target.workers() >= 1
+    assert processes.workers() >= 1
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_workers_that_are_no_positive_number_are_refused(monkeypatch, value):
     monkeypatch.setenv("WORKERS", value)
     with pytest.raises(BitBloomError, match="is not a positive integer"):
-        target.workers()
+        processes.workers()
 
 
 def test_the_module_prints_the_composed_tree():

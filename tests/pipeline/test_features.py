@@ -9,12 +9,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from bitbloom import schema, tasks
+from bitbloom import tasks
 from bitbloom.config.models import typed_model
 from bitbloom.config.sections.augment import Augment
 from bitbloom.config.sections.numerics import Numerics
 from bitbloom.config.sections.train import Train
-from bitbloom.config.target import Target
+from bitbloom.config.target import Target, part
 from bitbloom.core.digests import digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
@@ -56,7 +56,7 @@ def test_they_are_of_the_very_towers_that_training_holds_and_export_writes(targe
     network = tiny_captions.start(HELD, data).network.eval()  # its writer and its common space are not of the default sizes
     raw, some = Dataset.open(target.processed), np.arange(32)
     with torch.no_grad():
-        found = tasks.load("captions").features(network, raw.take(some), raw.sample_seeds()[some], Augment(), HELD)
+        found = tasks.model("captions").features(network, raw.take(some), raw.sample_seeds()[some], Augment(), HELD)
     assert np.array_equal(found["places"][:, 0], data.arrays["places"][some, 0])
     assert np.array_equal(found["meanings"], data.arrays["meanings"][some])
 
@@ -96,7 +96,7 @@ def test_the_towers_are_asked_again_only_for_what_changes_their_answers(override
 def graph_params(tree) -> dict:
     """What DVC compares of a configuration for the features stage."""
     [stage] = [stage for stage in graph.stages("captions-folder", tree) if stage.stage == "features"]
-    return {"weights": stage.weights, **composition.part(OmegaConf.to_container(tree), stage.sections)}
+    return {"weights": stage.weights, **part(OmegaConf.to_container(tree), stage.sections)}
 
 
 def test_only_a_model_with_frozen_parts_has_the_stage():

@@ -12,15 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbloom import schema
 from bitbloom.core import imports
 from bitbloom.pipeline import composition, graph
-from bitbloom.pipeline.composition import Config
+from bitbloom.serving.build import service_file
 from bitbloom.stages import STAGES
 
 DVC = str(Path(sys.executable).with_name("dvc"))
-BYSTANDERS = ("cli", "tracking", "build", "graph", "summary", "claim", "external")
-"""Modules that no output depends on: a change in one retrains nothing."""
+BYSTANDERS = ("cli.py", "pipeline/", "provenance/", "optimise/", "ci/")
+"""Code that no output depends on: a change in it retrains nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +38,8 @@ def every_stage(stages):
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """A copy of the package and the configuration, from which a graph is derived."""
-    for name in ("src", "conf", "bentos", "params"):
-        shutil.copytree(name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("conf", "params"):  # fewer targets to derive
-        (tmp_path / name / "petals-folder.yaml").unlink()
+    for name in ("src", "conf", "bentos", "params", "pipelines"):
+        shutil.copytree(name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "dvc.lock"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(imports, "ROOT", tmp_path / "src")
     monkeypatch.setattr(imports.closure, "__defaults__", (tmp_path / "src",))
@@ -59,7 +56,7 @@ def test_every_stage_depends_on_itself_the_lock_the_configuration_and_the_pins(e
     wanted = {
         "requirements.lock",
         f"src/bitbloom/stages/{name}.py",
-        "src/bitbloom/pipeline/composition.py",
+        "src/bitbloom/config/target.py",
         "src/bitbloom/numerics/pins.py",
     }
     assert wanted <= set(every_stage[name].inputs)
@@ -68,12 +65,12 @@ def test_every_stage_depends_on_itself_the_lock_the_configuration_and_the_pins(e
 
 @pytest.mark.parametrize("name", STAGES)
 def test_no_stage_depends_on_what_only_looks_on(every_stage, name):
-    assert not {f"src/bitbloom/{module}.py" for module in BYSTANDERS} & set(every_stage[name].inputs)
-    assert not [path for path in every_stage[name].inputs if path.startswith("src/bitbloom/optimise/")]
+    bystanders = tuple(f"src/bitbloom/{module}" for module in BYSTANDERS)
+    assert not [path for path in every_stage[name].inputs if path.startswith(bystanders)]
     assert not [path for path in every_stage[name].inputs if path.startswith(("tests/", "benchmarks/")) or "dev" in path]
 
 
-@pytest.mark.parametrize("folder", ["report", "serving", "evaluation", "gate", "sources/garden"])
+@pytest.mark.parametrize("folder", ["evaluation", "export", "serving", "validation", "data/sources"])
 def test_training_depends_on_no_report_service_gate_or_drawing(stages, folder):
     assert not [path for path in stages["train"].inputs if path.startswith(f"src/bitbloom/{folder}/")]
 
@@ -92,10 +89,11 @@ def test_what_python_loads_for_a_stage_is_among_its_dependencies(every_stage, na
 def test_a_stage_names_the_sections_it_reads_and_reads_them(stages):
     import importlib
 
+    known = set(composition.config_type().__dataclass_fields__)
     for name, stage in stages.items():
         module = importlib.import_module(f"bitbloom.stages.{name}")
         assert set(module.READS) <= set(stage.sections)
-        assert {key.partition(".")[0] for key in stage.sections} <= set(Config.__dataclass_fields__)
+        assert {key.partition(".")[0] for key in stage.sections} <= known
 
 
 def test_the_source_a_target_has_is_the_one_that_counts():
@@ -123,78 +121,140 @@ def test_a_new_import_in_a_module_becomes_a_dependency_of_the_stages_that_run_it
 def test_what_a_service_imports_becomes_a_dependency_of_packaging(copied):
     before = inputs()["package"]
     (copied / "src/bitbloom/petal_names.py").write_text("NAMES = ()\n")
-    service = copied / "bentos/petals/service.py"
+    service = copied / service_file("petals", "image")
     service.write_text("import bitbloom.petal_names\n" + service.read_text())
     assert inputs()["package"] - before == {"src/bitbloom/petal_names.py"}
 
 
 @pytest.fixture
 def few(copied):
-    """The copy with the targets of one task alone: composing all of them takes seconds."""
+    """The copy with the targets of one task alone, and every generated file current: composing all targets takes seconds."""
     for path in [*Path("conf").glob("*.yaml"), *Path("params").glob("*.yaml")]:
         if not path.stem.startswith("petals"):
             path.unlink()
+    graph.write()
     return copied
 
 
-def test_generated_files_are_current_and_a_change_in_conf_makes_them_stale(few):
-    copied = few
-    assert {path.as_posix() for path in graph.stale()} == {"dvc.yaml", "graph.mk"}  # not copied
-    graph.write()
-    assert graph.stale() == []
-    tiny = copied / "conf/petals-tiny.yaml"
+def test_a_change_in_conf_makes_the_files_of_its_target_stale(few):
+    assert graph.every_stale() == []
+    tiny = Path("conf/petals-tiny.yaml")
     tiny.write_text(tiny.read_text().replace("epochs: 12", "epochs: 13"))
     assert [path.as_posix() for path in graph.write()] == ["params/petals-tiny.yaml"]
-    (copied / "conf/petals-photos.yaml").unlink()
-    assert set(map(str, graph.write())) == {"params/petals-photos.yaml", "dvc.yaml", "graph.mk"}
-    assert not (copied / "params/petals-photos.yaml").exists()
+    assert graph.every_stale() == []
 
 
-def test_what_is_known_to_be_current_is_composed_again_only_after_a_change(few, monkeypatch):
-    graph.write()
-    with monkeypatch.context() as patch:
-        patch.setattr(graph, "texts", lambda: pytest.fail("composed again"))
-        assert graph.write() == []
-    for changed in ("conf/petals-tiny.yaml", "src/bitbloom/stages/train.py", "params/petals-tiny.yaml", "graph.mk"):
-        before = Path(changed).read_text()
-        Path(changed).write_text(before + "# something else")
-        assert graph.fingerprint() != graph.CURRENT.read_text()
-        Path(changed).write_text(before)
-    assert graph.fingerprint() == graph.CURRENT.read_text()
+def test_a_new_target_gets_files_of_its_own_and_a_removed_one_loses_them(few):
+    shutil.copyfile("conf/petals-tiny.yaml", "conf/petals-mine.yaml")
+    own = {"params/petals-mine.yaml", "pipelines/petals-mine/dvc.yaml"}
+    assert {path.as_posix() for path in graph.every_stale()} == {*own, "dvc.yaml"}
+    assert {path.as_posix() for path in graph.write()} == {*own, "dvc.yaml"}
+    Path("pipelines/petals-mine/dvc.lock").write_text("")
+    Path("conf/petals-mine.yaml").unlink()
+    assert {path.as_posix() for path in graph.write()} == {*own, "pipelines/petals-mine/dvc.lock", "dvc.yaml"}
+    assert not any(Path(name).exists() for name in own)
 
 
-def test_of_a_target_that_is_built_its_own_part_alone_has_to_be_current(few, monkeypatch):
-    graph.write()
-    graph.CURRENT.unlink()
+def test_of_a_target_that_is_built_its_own_files_alone_have_to_be_current(few, monkeypatch):
     built = {"petals-tiny": composition.compose("petals-tiny")}
-    with monkeypatch.context() as patch:
-        patch.setattr(graph, "texts", lambda: pytest.fail("composed every target"))
-        assert graph.write(built) == []
     other = Path("conf/petals-photos.yaml")
     other.write_text(other.read_text().replace("imbalance:", "side: [1, 9000]\n  imbalance:"))
-    assert graph.has_current(built)
-    assert not graph.has_current({"petals-photos": composition.compose("petals-photos")})
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "every_text", lambda: pytest.fail("composed every target"))
+        assert graph.write_for(built) == []
+    assert graph.has_current("petals-tiny", built["petals-tiny"])
+    assert not graph.has_current("petals-photos", composition.compose("petals-photos"))
+
+
+def test_a_build_of_a_target_that_is_not_current_brings_all_up_to_date_and_writes_what_make_reads(few):
+    Path("params/petals-tiny.yaml").unlink()
+    assert [path.as_posix() for path in graph.write_for({"petals-tiny": composition.compose("petals-tiny")})] == [
+        "params/petals-tiny.yaml"
+    ]
+    assert [path.name for path in graph.MAKE.iterdir()] == ["petals-tiny.mk"]
 
 
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     [
         ("params/petals-tiny.yaml", "epochs: 12", "epochs: 13"),
-        ("dvc.yaml", "cmd: python -m bitbloom.stages.train petals-tiny", "cmd: true"),
-        ("dvc.yaml", "train-petals-tiny:", "train-else:"),
-        ("graph.mk", "OUTPUTS.petals-tiny.all :=", "OUTPUTS.petals-tiny.none :="),
+        ("pipelines/petals-tiny/dvc.yaml", "cmd: python -m bitbloom.stages.train petals-tiny", "cmd: true"),
+        ("pipelines/petals-tiny/dvc.yaml", "  train:", "  else:"),
     ],
 )
 def test_a_generated_file_that_says_something_else_of_a_target_is_not_current(few, path, old, new):
-    graph.write()
     text = Path(path).read_text()
     assert old in text
     Path(path).write_text(text.replace(old, new, 1))
-    assert not graph.has_current({"petals-tiny": composition.compose("petals-tiny")})
+    assert not graph.has_current("petals-tiny", composition.compose("petals-tiny"))
+
+
+def everything() -> dict[str, dict[str, str]]:
+    """What each stage of each target is to DVC, as text."""
+    trees = {target: composition.compose(target) for target in composition.targets()}
+    return {name: {each.stage: repr(each) for each in graph.stages(name, tree)} for name, tree in trees.items()}
+
+
+def test_a_new_source_makes_no_stage_of_any_target_run(copied):
+    before = everything()
+    shutil.copyfile("src/bitbloom/data/sources/folder.py", "src/bitbloom/data/sources/meadow.py")
+    assert everything() == before
+
+
+def test_a_new_target_makes_no_stage_of_another_run(copied):
+    before = everything()
+    shutil.copyfile("conf/petals-tiny.yaml", "conf/petals-mine.yaml")
+    after = everything()
+    assert after.pop("petals-mine")
+    assert after == before
+
+
+def test_a_new_task_makes_no_stage_of_another_run(copied):
+    before = everything()
+    shutil.copytree("src/bitbloom/tasks/petals", "src/bitbloom/tasks/leaves")
+    assert everything() == before
+
+
+@pytest.mark.parametrize("section", ["augment", "evaluate", "export", "gate", "numerics", "prepare", "service", "train"])
+def test_a_new_key_of_a_section_concerns_the_stages_that_read_the_section_and_no_other(every_stage, section):
+    module = f"src/bitbloom/config/sections/{section}.py"
+    readers = {name for name, stage in every_stage.items() if {key.partition(".")[0] for key in stage.sections} >= {section}}
+    assert readers
+    assert {name for name, stage in every_stage.items() if module in stage.inputs} == readers
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "others"),
+    [
+        ("image", "petals", "tweets"),
+        ("text", "tweets", "petals"),
+        ("caption", "captions", "petals"),
+        ("caption", "captions", "tweets"),
+    ],
+)
+def test_a_new_key_of_a_kind_of_model_concerns_no_target_of_another_kind(kind, task, others):
+    module = f"src/bitbloom/config/models/{kind}.py"
+    for name in composition.targets():
+        read = [stage for stage, found in inputs(name).items() if module in found]
+        if composition.compose(name).task == task:
+            assert {"train", "evaluate", "export"} <= set(read), name
+            assert not {"ingest", "validate"} & set(read), name
+        if composition.compose(name).task == others:
+            assert read == [], name
+
+
+def test_a_figure_concerns_the_evaluation_alone(every_stage):
+    figures = [path.as_posix() for path in Path("src/bitbloom/evaluation/report").rglob("*") if path.suffix in (".py", ".j2")]
+    assert figures
+    read = {
+        name: [path for path in stage.inputs if path.startswith("src/bitbloom/evaluation/report")]
+        for name, stage in every_stage.items()
+    }
+    assert [name for name, found in read.items() if found] == ["evaluate"]
 
 
 def test_generated_files_of_this_checkout_are_current():
-    assert graph.stale() == []
+    assert graph.every_stale() == []
 
 
 def test_every_output_has_one_maker_and_every_made_input_a_stage_that_makes_it(stages):
@@ -212,37 +272,49 @@ def test_git_leaves_out_what_the_stages_make(every_stage):
 
 
 def test_dvc_takes_the_graph_and_sees_each_stage_after_those_it_needs(stages):
-    listed = subprocess.run([DVC, "stage", "list", "--name-only"], capture_output=True, text=True, check=True).stdout.split()
+    listed = subprocess.run(
+        [DVC, "stage", "list", "--name-only", "--recursive", "pipelines/petals-tiny"], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert {stage.name for stage in stages.values()} <= set(listed)
-    drawn = subprocess.run([DVC, "dag", "--dot", "package-petals-tiny"], capture_output=True, text=True, check=True).stdout
+    drawn = subprocess.run([DVC, "dag", "--dot", stages["package"].name], capture_output=True, text=True, check=True).stdout
     arrows = {tuple(line.strip(' ;"\n').split('" -> "')) for line in drawn.splitlines() if "->" in line}
-    names = [f"{stage}-petals-tiny" for stage in ("ingest", "validate", "prepare", "train", "export", "package")]
+    names = [stages[stage].name for stage in ("ingest", "validate", "prepare", "train", "export", "package")]
     for earlier, later in pairwise(names):
         assert (earlier, later) in arrows
 
 
 def test_a_stage_in_dvc_yaml_is_plain_and_names_no_machine():
-    text = Path("dvc.yaml").read_text(encoding="utf-8")
-    parsed = yaml.safe_load(text)
-    assert str(Path.cwd()) not in text
-    for name, entry in parsed["stages"].items():
-        stage, _, target = name.partition("-")
-        assert entry["cmd"] == f"python -m bitbloom.stages.{stage} {target}"
-    assert json.dumps(parsed)
+    for target in composition.targets():
+        text = (graph.pipeline(target) / "dvc.yaml").read_text(encoding="utf-8")
+        parsed = yaml.safe_load(text)
+        assert str(Path.cwd()) not in text
+        for stage, entry in parsed["stages"].items():
+            assert entry["cmd"] == f"python -m bitbloom.stages.{stage} {target}"
+            assert entry["desc"]
+            assert (graph.pipeline(target) / entry["wdir"]).resolve() == Path.cwd()
+        assert json.dumps(parsed)
 
 
 def test_make_knows_of_every_target_and_last_stage_what_dvc_knows(stages):
-    lines = dict(line.split(" := ") for line in Path("graph.mk").read_text().splitlines() if " := " in line)
     for target in composition.targets():
-        there = [stage.stage for stage in graph.stages(target, composition.compose(target))]
-        for last in (*there, "all"):
-            given, made = (lines[f"{kind}.{target}.{last}"].split() for kind in ("INPUTS", "OUTPUTS"))
+        graph_of_it = graph.stages(target, composition.compose(target))
+        lines = dict(line.split(" := ") for line in graph.make_text(target, graph_of_it).splitlines() if " := " in line)
+        for last in (*(stage.stage for stage in graph_of_it), "all"):
+            given, made = (lines[f"{kind}.{last}"].split() for kind in ("INPUTS", "OUTPUTS"))
             assert not set(given) & set(made)
             assert f"params/{target}.yaml" in given
             assert all(Path(path).exists() for path in given if not path.startswith("data/external/"))
-    everything = {path for stage in stages.values() for path in (*stage.outputs, *stage.metrics)}
-    assert set(lines["OUTPUTS.petals-tiny.all"].split()) == everything
-    assert lines["OUTPUTS.petals-tiny.ingest"] == "data/raw/petals-tiny"
+        everything = {path for stage in graph_of_it for path in (*stage.outputs, *stage.metrics)}
+        assert set(lines["OUTPUTS.all"].split()) == everything
+        assert lines["OUTPUTS.ingest"] == f"data/raw/{target}"
+
+
+def test_dvc_finds_the_model_of_every_target_by_name():
+    artifacts = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["artifacts"]
+    assert list(artifacts) == composition.targets()
+    for target, entry in artifacts.items():
+        [train] = [stage for stage in graph.stages(target, composition.compose(target)) if stage.stage == "train"]
+        assert entry["path"] in train.outputs
 
 
 def test_without_int8_the_export_stage_promises_no_int8():
@@ -259,4 +331,6 @@ def test_own_weights_are_an_input_of_training_alone(tmp_path):
 def test_what_draws_the_data_does_not_depend_on_the_model():
     stages = {stage.stage: stage for stage in graph.stages("petals", composition.compose("petals"))}
     for name in ("ingest", "prepare"):
-        assert not [path for path in stages[name].inputs if "/models/" in path or "/training/" in path]
+        below = tuple(f"src/bitbloom/{folder}/" for folder in ("models", "training", "config/models"))
+        found = {path for path in stages[name].inputs if path.startswith(below)}
+        assert found <= {"src/bitbloom/config/models/__init__.py"}  # what every kind has

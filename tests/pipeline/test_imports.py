@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.core.imports import ROOT, closure
+from bitbloom.core.imports import ROOT, closure, direct
 
 
 def package(root: Path, **modules: str) -> Path:
@@ -76,6 +76,13 @@ def test_a_file_outside_the_package_is_read_but_not_part_of_the_closure(tmp_path
     script = tmp_path / "service.py"
     script.write_text("import os\nfrom bitbloom.c import *\n")
     assert names(closure([script], tmp_path), tmp_path) == ["__init__.py", "c.py"]
+
+
+def test_what_a_module_imports_itself_is_neither_what_that_imports_nor_the_packages_around(tmp_path):
+    package(tmp_path, a="from bitbloom.sub.b import x\n", sub="# package\n", sub__b="import bitbloom.c as c\nx = 1\n", c="")
+    assert names(direct("bitbloom.a", tmp_path), tmp_path) == ["sub/b.py"]
+    with pytest.raises(BitBloomError, match=r"there is no module .bitbloom\.nowhere."):
+        direct("bitbloom.nowhere", tmp_path)
 
 
 def test_a_missing_module_is_an_error_that_names_the_line(tmp_path):

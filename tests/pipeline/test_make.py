@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bitbloom.pipeline import recovery
+from bitbloom.core import canonical
+from bitbloom.pipeline import build, composition, graph, recovery
+from bitbloom.serving.build import service_file
 from support import makefiles
 from support.tiny import REPOSITORY
 
@@ -19,11 +21,11 @@ COMMANDS = ("bitbloom", "python", "dvc", "pytest", "ruff", "mypy", "bentoml")
 COPIED = (
     "Makefile",
     "make",
-    "graph.mk",
     "pyproject.toml",
     "weights.lock",
     "conf",
     "params",
+    "pipelines",
     "expectations",
     "bentos",
     "scripts",
@@ -64,8 +66,12 @@ class Project:
             (self.folder / workspace / path).touch()
 
     def listed(self, kind: str, target: str, last: str) -> list[str]:
-        """A list of graph.mk."""
-        return re.search(rf"^{kind}\.{target}\.{last} := (.*)$", (self.folder / "graph.mk").read_text(), re.MULTILINE)[1].split()
+        """A list of the target's graph."""
+        return re.search(rf"^{kind}\.{last} := (.*)$", self.graph(target).read_text(), re.MULTILINE)[1].split()
+
+    def graph(self, target: str) -> Path:
+        """What the last build of a target left for make to read."""
+        return self.folder / graph.MAKE / f"{target}.mk"
 
     def touch(self, path: str) -> None:
         """Change a file's time to just now, which is later than any stamp."""
@@ -75,19 +81,21 @@ class Project:
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
-    """The copy, with a venv that is up to date."""
+    """The copy, with a venv that is up to date and the graphs of some targets."""
     folder = tmp_path_factory.mktemp("pristine")
     for name in COPIED:
         copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copyfile
         copy(REPOSITORY / name, folder / name)
     for lock in REPOSITORY.glob("requirements*.lock"):
         (folder / lock.name).write_text("")
+    for target in ("petals", "petals-folder", "petals-tiny"):
+        text = graph.make_text(target, graph.stages(target, composition.compose(target)))
+        canonical.write_text(folder / graph.MAKE / f"{target}.mk", text)
     for path in folder.rglob("*"):
         os.utime(path, (OLD, OLD))
     (folder / "scripts/venv.sh").write_text('echo "venv $1" >> called.log\n')
     os.utime(folder / "scripts/venv.sh", (OLD, OLD))
     (folder / ".venv/bin").mkdir(parents=True)
-    (folder / ".bitbloom").mkdir()
     for accelerator in ("cpu", "cuda", "dev"):
         (folder / f".bitbloom/venv-{accelerator}").touch()
     return folder
@@ -204,8 +212,9 @@ def test_a_deleted_output_makes_it_ask_again(built, output):
         "conf/petals.yaml",
         "conf/train/scratch.yaml",
         "params/petals-tiny.yaml",
+        "pipelines/petals-tiny/dvc.yaml",
         "expectations/petals.json",
-        "bentos/petals/service.py",
+        str(service_file("petals", "image")),
         "requirements-serve.lock",
     ],
 )
@@ -216,11 +225,44 @@ def test_a_touched_input_makes_it_ask_again(built, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["src/bitbloom/cli.py", "src/bitbloom/pipeline/tracking.py", "src/bitbloom/optimise/make.py", "params/petals-photos.yaml"],
+    [
+        "src/bitbloom/cli.py",
+        "src/bitbloom/pipeline/tracking.py",
+        "src/bitbloom/optimise/make.py",
+        "params/petals-photos.yaml",
+        "pipelines/petals/dvc.yaml",
+    ],
 )
 def test_a_touched_bystander_does_not(built, path):
     built.touch(path)
     assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+def test_without_a_graph_of_the_target_the_front_door_is_asked_until_it_leaves_one(built):
+    place = built.graph("petals-tiny")
+    kept = place.rename(built.folder / "kept.mk")
+    for _ in range(2):
+        assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    script = built.folder / ".venv/bin/bitbloom"
+    script.write_text(f"{script.read_text()}cp '{kept}' '{place}'\n")
+    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+def test_a_new_target_is_asked_for_and_is_no_reason_for_another_one(built):
+    shutil.copyfile(built.folder / "conf/petals-tiny.yaml", built.folder / "conf/petals-mine.yaml")
+    assert built.asked("all", "TARGET=petals-mine") == ["bitbloom build petals-mine --until all"]
+    assert built.asked("all", "TARGET=petals-tiny") == []
+
+
+def test_a_module_that_is_gone_makes_it_ask_again(built):
+    (built.folder / "src/bitbloom/training/sampler.py").unlink()
+    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+
+
+def test_a_file_that_is_added_to_a_service_makes_it_ask_again(built):
+    (built.folder / service_file("petals", "image")).with_name("more.py").touch()
+    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
 def test_an_output_of_a_later_stage_is_not_missed_by_an_earlier_goal(built):

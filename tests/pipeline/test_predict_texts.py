@@ -11,9 +11,9 @@ import pytest
 
 from bitbloom import cli
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import composition
-from bitbloom.tasks.tweets import submission
+from bitbloom.pipeline import submission
 from support.text_standin import write_model
+from support.tiny import REPOSITORY
 
 ROWS = [("7", "fire", "Leeds", "a flood &amp; a fire"), ("9", "", "", "what a party"), ("12", "", "", " ")]
 
@@ -21,6 +21,7 @@ ROWS = [("7", "fire", "Leeds", "a flood &amp; a fire"), ("9", "", "", "what a pa
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder with an exported text model and a CSV file of three rows, the last of them empty."""
+    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
     write_model(tmp_path / "models/tweets-kaggle/model.onnx")
     with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("id", "keyword", "location", "text"), *ROWS])
@@ -87,14 +88,12 @@ def test_a_submission_has_every_id_and_nothing_else(project) -> None:
     assert place.read_text() == "id,target\n7,1\n9,0\n12,0\n"
 
 
-def test_a_submission_of_rows_that_were_never_imported_says_so(project, monkeypatch) -> None:
-    monkeypatch.setattr(config, "compose", lambda name: type("Tree", (), {"source": {"path": "data/external/tweets-kaggle"}}))
+def test_a_submission_of_rows_that_were_never_imported_says_so(project) -> None:
     with pytest.raises(BitBloomError, match=r"no test.csv was imported for tweets-kaggle"):
         submission.write("tweets-kaggle")
 
 
-def test_the_imported_rows_are_the_default_of_a_submission(project, monkeypatch) -> None:
-    monkeypatch.setattr(config, "compose", lambda name: type("Tree", (), {"source": {"path": "data/external/tweets-kaggle"}}))
+def test_the_imported_rows_are_the_default_of_a_submission(project) -> None:
     (project / "data/external/tweets-kaggle").mkdir(parents=True)
     (project / "rows.csv").rename(project / "data/external/tweets-kaggle/test.csv")
     assert submission.write("tweets-kaggle").read_text().count("\n") == 4

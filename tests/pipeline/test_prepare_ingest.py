@@ -17,7 +17,6 @@ from bitbloom.config.target import Target
 from bitbloom.core.digests import digest, file_digest
 from bitbloom.core.errors import BitBloomError, GateFailed
 from bitbloom.data.dataset import Dataset
-from bitbloom.data.sources.folder import Config
 from bitbloom.numerics import pins
 from bitbloom.stages import ingest, prepare, validate
 from support.tiny import REPOSITORY
@@ -34,7 +33,8 @@ def photo(number: int) -> bytes:
 
 
 def target(**sections) -> Target:
-    defaults = {"task": "petals", "source": Config(path="photos"), "prepare": Prepare(image_size=24), "gate": Gate()}
+    source = {"kind": "folder", "path": "photos"}
+    defaults = {"task": "petals", "source": source, "prepare": Prepare(image_size=24), "gate": Gate()}
     return Target("mine", defaults | sections)
 
 
@@ -86,7 +86,7 @@ def test_an_ingest_that_fails_leaves_what_was_there(workspace):
     ingest.run(target())
     before = digest(workspace / "data/raw/mine")
     with pytest.raises(BitBloomError, match="there is no such folder"):
-        ingest.run(target(source=Config(path="nowhere")))
+        ingest.run(target(source={"kind": "folder", "path": "nowhere"}))
     assert digest(workspace / "data/raw/mine") == before
     assert [path.name for path in (workspace / "data/raw").iterdir()] == ["mine"]
 

@@ -18,7 +18,7 @@ PARENT = """
 import os, sys, time
 from functools import partial
 from pathlib import Path
-from bitbloom import processes
+from bitbloom.core import processes
 
 def work(folder, number):
     Path(folder, str(os.getpid())).touch()

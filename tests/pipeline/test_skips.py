@@ -35,7 +35,7 @@ def ran(folder: Path, *options: str, **variables: str) -> str:
     """The summary of a run of SUITE."""
     (folder / "test_suite.py").write_text(SUITE)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "BITBLOOM_NO_SKIPS"))}
-    command = [sys.executable, "-m", "pytest", "-p", "skips", "-c", os.devnull, "-rfEs", *options, str(folder)]
+    command = [sys.executable, "-m", "pytest", "-p", "support.skips", "-c", os.devnull, "-rfEs", *options, str(folder)]
     environment = kept | {"PYTHONPATH": str(TESTS)} | variables
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True).stdout
 

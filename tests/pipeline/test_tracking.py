@@ -13,10 +13,12 @@ from PIL import Image
 from bitbloom.config.target import params_path
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import composition, tracking
+from bitbloom.pipeline import composition, graph, tracking
 from support import tiny
 
 NAME = "petals-tiny"
+CAPTIONS = composition.yaml_text(composition.compose("captions-tiny"))
+"""Parameters of a target whose model writes sentences."""
 EPOCHS = [
     {"epoch": 1, "step": 3, "train_loss": 1.0, "val_accuracy": 0.5},
     {"epoch": 2, "step": 6, "train_loss": 0.5, "val_accuracy": 0.75},
@@ -59,7 +61,7 @@ def write_lock(folder, md5="0" * 32, outs="1" * 32):
         "params": {"params/x.yaml": {"train": {"epochs": 3}}},
         "outs": [{"md5": outs}],
     }
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {f"train-{NAME}": entry}}))
+    canonical.write_text(folder / graph.lock(NAME), yaml.safe_dump({"schema": "2.0", "stages": {"train": entry}}))
 
 
 def test_the_run_id_follows_from_what_training_read_and_not_from_what_it_wrote(workspace):
@@ -78,6 +80,7 @@ def test_a_target_that_was_never_trained_has_no_run(workspace):
 
 
 def test_sentences_are_logged_where_there_are_no_classes(workspace, monkeypatch):
+    canonical.write_text(workspace / params_path(NAME), CAPTIONS)
     tables = workspace / "reports" / NAME / "tables"
     answers = canonical.read_json(tables / "confusion.json")
     (tables / "confusion.json").unlink()

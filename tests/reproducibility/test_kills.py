@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bitbloom.pipeline import claim
+from bitbloom.pipeline import claim, graph
 from support.checkouts import TARGET, changes, checkout, environment, run
 
 KILLS_A_STAGE = 3
@@ -31,9 +31,9 @@ VICTIMS = {
 }
 """Who is killed: everything at once, or one of them alone, known by its command line."""
 NAME = "petals-tiny"
-BESIDE = f"evaluate-{NAME}"
+BESIDE = "evaluate"
 """What runs beside the two after it."""
-STAGES = [f"{stage}-{NAME}" for stage in ("ingest", "validate", "prepare", "train", "evaluate", "export", "package")]
+STAGES = ["ingest", "validate", "prepare", "train", "evaluate", "export", "package"]
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def kill(folder: Path, aim: str, seconds: float, victim: str) -> set[str]:
 def running(build: subprocess.Popen[bytes]) -> set[str]:
     """The stages whose processes are there."""
     lines = [words(process) for process in members(build)]
-    return {stage for line in lines for stage in STAGES if "bitbloom.stages.{} {}".format(*stage.split("-", 1)) in line}
+    return {stage for line in lines for stage in STAGES if f"bitbloom.stages.{stage} {NAME}" in line}
 
 
 def members(build: subprocess.Popen[bytes]) -> Iterator[psutil.Process]:
@@ -145,12 +145,12 @@ def end(build: subprocess.Popen[bytes]) -> None:
 
 def stages_in(log: Path) -> list[str]:
     """The stages that a build has started, in their order."""
-    return re.findall(r"^(?:\w+ \| )?Running stage '(.*)'", log.read_text(), re.MULTILINE)
+    return re.findall(rf"^(?:\w+ \| )?Running stage '{graph.stage_name('', NAME)}(.*)'", log.read_text(), re.MULTILINE)
 
 
 def forget(folder: Path, stage: str) -> None:
     """The outputs of a stage and of those after it, and the cache they could come back from."""
     later = STAGES[STAGES.index(stage) :]
-    outputs = [path for path, maker in claim.artifacts(NAME).items() if f"{maker}-{NAME}" in later]
+    outputs = [path for path, maker in claim.artifacts(NAME).items() if maker in later]
     assert outputs
     run(folder, "rm", "-rf", ".dvc/cache", *outputs)

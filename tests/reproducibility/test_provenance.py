@@ -44,16 +44,16 @@ def test_a_rebuilt_workspace_is_compared_with_claim_and_lock(tmp_path, monkeypat
         canonical.write_text(tmp_path / path, path)
     claimed = {path: {"sha256": digest(tmp_path / path)} for path in OUTPUTS}
     record = {"cmd": "x", "deps": [{"path": "a", "md5": "1"}]}
-    canonical.write_text(tmp_path / "dvc.lock", yaml.safe_dump({"stages": {"ingest-t": record, "train-t": record}}))
-    found = rebuild.compare("t", "all", claimed, {"ingest-t": record, "train-t": record | {"cmd": "y"}}, tmp_path)
+    canonical.write_text(tmp_path / graph.lock("t"), yaml.safe_dump({"stages": {"ingest": record, "train": record}}))
+    found = rebuild.compare("t", "all", claimed, {"ingest": record, "train": record | {"cmd": "y"}}, tmp_path)
     assert [(row.artifact, row.same) for row in found] == [
         ("data/raw/t", True),
-        ("dvc.lock: ingest-t", True),
+        ("dvc.lock: ingest", True),
         ("models/t/model.safetensors", True),
         ("models/t/ledger.jsonl", True),
-        ("dvc.lock: train-t", False),
+        ("dvc.lock: train", False),
     ]
-    assert rebuild.records(tmp_path / "nowhere") == {}
+    assert rebuild.records(tmp_path / "nowhere", "t") == {}
 
 
 def test_a_fresh_workspace_holds_copies_and_no_cache(tmp_path, monkeypatch):
@@ -166,7 +166,7 @@ def bento(tmp_path, monkeypatch):
     outputs = {f"dist/{TARGET}.bento": {"sha256": digest(Path(f"dist/{TARGET}.bento")), "bytes": 7}}
     claimed = dict(outputs)
     monkeypatch.setattr(claim, "current", lambda *_: outputs)
-    monkeypatch.setattr(config, "compose", lambda _: tree)
+    monkeypatch.setattr(composition, "compose", lambda _: tree)
     monkeypatch.setattr(graph, "stages", lambda *_: stages)
     monkeypatch.setattr(attestation, "materials", lambda *_: {"loop.py": digest(Path("loop.py"))})
     monkeypatch.setattr(claim, "read", lambda _: claimed)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from bitbloom.pipeline import graph
 from support.checkouts import TARGET, changes, checkout, run
 
 pytestmark = pytest.mark.slow
 BUCKET = "bitbloom"
-STAGES = ("evaluate-petals-tiny", "package-petals-tiny")
+STAGES = tuple(graph.stage_name(stage, "petals-tiny") for stage in graph.ENDS)
 SECONDS_TO_START = 30
 
 
@@ -70,7 +71,8 @@ def downloaded(built: Path, other: Path, url: str) -> str:
 
 
 def same(built: Path, other: Path) -> bool:
-    names = ("digests/petals-tiny.json", "dist/petals-tiny.bento", "models/petals-tiny/model.safetensors", "dvc.lock")
+    outputs = ("dist/petals-tiny.bento", "models/petals-tiny/model.safetensors")
+    names = ("digests/petals-tiny.json", *outputs, graph.lock("petals-tiny"))
     return all((built / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 

@@ -119,7 +119,7 @@ def test_every_stage_gives_the_claimed_bytes_from_its_declared_inputs_alone(buil
 def test_an_undeclared_file_is_named(changed: Path) -> None:
     edit(changed / "src/bitbloom/pipeline/graph.py", ', "expectations/{task}.json")', ",)")
     output = run(changed, "bitbloom", "hermetic", NAME, fails=True)
-    assert "validate-petals-tiny asked for what it does not declare: expectations/petals.json" in output
+    assert "pipelines/petals-tiny/dvc.yaml:validate asked for what it does not declare: expectations/petals.json" in output
 
 
 def write_keys(folder: Path) -> tuple[Path, Path]:

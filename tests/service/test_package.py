@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.imports import ROOT
 from bitbloom.serving import archive, bento, build
+from bitbloom.serving.settings import LOCK, SETTINGS
 from bitbloom.serving.store import install
 from bitbloom.stages import package
 from support.standin import REPOSITORY, make_target, write_workspace
@@ -66,7 +68,7 @@ def test_the_bento_holds_what_serving_needs_and_nothing_else(workspace):
     assert {"bento.yaml", "src/service.py", "src/model.onnx", "src/page/index.html", "src/bitbloom/serving/app.py"} <= held
     assert not held & {
         "src/bitbloom/pipeline/composition.py",
-        "src/bitbloom/schema.py",
+        "src/bitbloom/serving/pages.py",
         "src/bitbloom/config/target.py",
         "src/bitbloom/serving/build.py",
         "src/models",
@@ -98,19 +100,114 @@ def test_another_lock_model_or_data_gives_another_provenance(workspace, tmp_path
         assert package.provenance(make_target()) != before
 
 
-def test_a_task_without_a_service_is_an_error_that_says_so(tmp_path):
-    with pytest.raises(BitBloomError, match=r"service\.py is missing"):
-        build.assemble(tmp_path, tmp_path / "bentos" / "nothing", {}, {})
+def assembled(folder, task, kind, **settings):
+    """The service of a task by the layers of this repository, without a model."""
+    with contextlib.chdir(REPOSITORY):
+        build.assemble(folder, task, kind, {}, {SETTINGS: {"title": "Our plants"} | settings})
+    return folder
 
 
-def test_a_missing_input_is_an_error_that_names_it(tmp_path):
+@pytest.mark.parametrize("kind", ["image", "text", "caption"])
+def test_a_task_without_a_folder_has_the_service_and_page_of_its_kind(tmp_path, kind):
+    folder = assembled(tmp_path, "leaves", kind, title="Roses & <thorns>")
+    assert (folder / "service.py").read_bytes() == (REPOSITORY / "bentos/common" / kind / "service.py").read_bytes()
+    page = (folder / "page/index.html").read_text()
+    assert "<h1>Roses &amp; &lt;thorns&gt;</h1>" in page
+    for name in re.findall(r"(?:src|href)=\"(page/[^\"]+)\"", page):
+        assert (folder / name).is_file()
+
+
+@pytest.mark.parametrize(("task", "kind"), [("petals", "image"), ("tweets", "text"), ("captions", "caption")])
+def test_a_task_has_its_own_words_in_the_page_of_its_kind(tmp_path, task, kind):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "neutral").mkdir()
+    own = assembled(tmp_path / "own", task, kind) / "page/index.html"
+    neutral = assembled(tmp_path / "neutral", "leaves", kind) / "page/index.html"
+    found = [set(re.findall(r'id="([^"]+)"', page.read_text())) for page in (own, neutral)]
+    assert found[1] <= found[0]
+    assert "Our plants" in neutral.read_text()
+    assert "Our plants" not in own.read_text()
+    assert (own.parent / "page.js").read_bytes() == (neutral.parent / "page.js").read_bytes()
+
+
+def test_templates_of_pages_and_layers_of_other_kinds_stay_out_of_a_service(tmp_path):
+    folder = assembled(tmp_path, "petals", "image")
+    assert [path for path in folder.rglob("*") if path.suffix == ".j2"] == []
+    assert not (folder / "page/texts.css").exists()
+    assert "{%" not in (folder / "page/index.html").read_text()
+
+
+@pytest.mark.parametrize("task", ["petals", "leaves"])
+def test_the_readme_of_a_bento_is_that_of_the_task_its_kind_and_all_services(tmp_path, task):
+    text = (assembled(tmp_path, task, "image") / "README.md").read_text()
+    own = REPOSITORY / "bentos" / task / "README.md"
+    files = [own] * own.exists() + [REPOSITORY / "bentos/common" / name / "README.md" for name in ("image", "base")]
+    assert text == "\n".join(file.read_text() for file in files)
+
+
+@pytest.fixture
+def layers(tmp_path, monkeypatch):
+    """A workspace with layers of its own: files by their path in bentos/."""
+
+    def write(**files):
+        for name, text in files.items():
+            path = tmp_path / "bentos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "context").mkdir()
+        return tmp_path / "context"
+
+    return write
+
+
+def test_a_file_of_a_later_layer_stands_in_for_that_of_an_earlier_one(layers):
+    files = {f"{folder}/page/{name}": folder for folder in ("common/base", "common/image") for name in ("a.css", "b.css")}
+    context = layers(**files, **{"common/base/page/c.css": "base", "leaves/page/a.css": "leaves", "leaves/service.py": ""})
+    build.assemble(context, "leaves", "image", {}, {SETTINGS: {}})
+    found = {path.name: path.read_text() for path in (context / "page").iterdir()}
+    assert found == {"a.css": "leaves", "b.css": "common/image", "c.css": "base"}
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        ('{% extends "tweets/page/index.html" %}', "no template 'tweets/page/index.html'"),
+        ("{{ service.subtitle }}", "no attribute 'subtitle'"),
+        ("{% block open %}", "leaves/page/index.html, line 1"),
+        ('{% extends "common/base/page/shell.html.j2" %}', "block 'words'"),
+    ],
+)
+def test_a_page_that_cannot_be_rendered_is_an_error_that_says_where_and_why(layers, page, reason):
+    shell = "{% block words required %}{% endblock %}"
+    context = layers(
+        **{
+            "leaves/page/index.html": page,
+            "leaves/service.py": "",
+            "tweets/page/index.html": "",
+            "common/base/page/shell.html.j2": shell,
+        }
+    )
+    with pytest.raises(BitBloomError, match=re.escape(reason)) as error:
+        build.assemble(context, "leaves", "image", {}, {SETTINGS: {"title": "Leaves"}})
+    assert "bentos/leaves/page/index.html" in str(error.value)
+
+
+def test_a_kind_without_a_service_is_an_error_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BitBloomError, match=r"bentos/nothing/service\.py is missing, and bentos/common/image has none"):
+        build.assemble(tmp_path, "nothing", "image", {}, {})
+
+
+def test_a_missing_input_is_an_error_that_names_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
     with pytest.raises(BitBloomError, match=r"gone\.onnx is missing"):
-        build.assemble(tmp_path, REPOSITORY / "bentos/petals", {"model.onnx": tmp_path / "gone.onnx"}, {})
+        build.assemble(tmp_path, "petals", "image", {"model.onnx": tmp_path / "gone.onnx"}, {})
 
 
 def test_a_service_that_does_not_import_is_an_error_with_the_words_of_bentoml(tmp_path):
     (tmp_path / "service.py").write_text("import nowhere_to_be_found\n")
-    (tmp_path / build.LOCK).write_text("")
+    (tmp_path / LOCK).write_text("")
     with pytest.raises(BitBloomError, match="nowhere_to_be_found"), build.built(tmp_path, "broken", {}):
         pass
 

@@ -16,7 +16,7 @@ from bitbloom.serving import protection, refusals
 from bitbloom.serving.settings import TOKEN_VARIABLE, Settings
 
 SETTINGS = Settings(
-    target="t", task="t", title="", max_bytes=1, max_pixels=1, max_batch=1,
+    target="t", task="t", kind="image", title="", max_bytes=1, max_pixels=1, max_batch=1,
     max_requests=2, held_bytes=1000, body_seconds=5.0, unsure_below=0.5,
 )  # fmt: skip
 

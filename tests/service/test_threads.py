@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitbloom.serving import threads
-from bitbloom.serving.threads import Threads, cpus
+from bitbloom.serving.threads import Threads
 
 
 def many(pool, questions):
@@ -196,24 +195,3 @@ def test_there_is_no_thread_before_the_first_question():
     assert asyncio.run(ask()) == before + 3
     pool.close()
     assert threading.active_count() == before
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores"),
-    [
-        ("max 100000", 8),
-        ("100000 100000", 1),
-        ("150000 100000", 2),
-        ("10000 100000", 1),
-        ("6400000 100000", 8),
-        ("nonsense", 8),
-    ],
-)
-def test_a_quota_of_a_container_bounds_the_cores(monkeypatch, tmp_path, quota, cores):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    assert cpus(tmp_path / "cpu.max") == cores
-
-
-def test_without_cgroups_the_cores_are_those_of_the_process(tmp_path):
-    assert cpus(tmp_path / "missing") == len(os.sched_getaffinity(0))

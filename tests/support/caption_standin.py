@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from bitbloom.config.sections.service import Service
 from bitbloom.data.vocabulary import END, SPECIAL
 from bitbloom.serving import archive, build, model_files
+from bitbloom.serving.settings import LOCK
 from support.standin import REPOSITORY, Served, installed
 
 SIDE, LENGTH = 16, 8
@@ -185,11 +187,16 @@ def write_service(folder: Path, model: Path) -> Path:
     settings = {name: value for name, value in vars(LIMITS).items() if name != "int8"}
     facts = {"data_digest": "d" * 64, "lock_digest": "l" * 64, "model_digest": model_files.digest(files)}
     named = {"target": "captions", "task": "captions"}
+    kind = {"kind": "caption"}
     (folder / "lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
-    texts = {"service.json": named | settings, "provenance.json": named | facts | {"rebuild": "make verify TARGET=captions"}}
+    texts = {
+        "service.json": named | kind | settings,
+        "provenance.json": named | facts | {"rebuild": "make verify TARGET=captions"},
+    }
     context = folder / "context"
     context.mkdir()
-    build.assemble(context, REPOSITORY / "bentos/captions", {**files, build.LOCK: folder / "lock"}, texts)
+    with contextlib.chdir(REPOSITORY):
+        build.assemble(context, "captions", "caption", {**files, LOCK: folder / "lock"}, texts)
     return context
 
 

@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from bitbloom.pipeline import graph
-
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = "TARGET=petals-tiny"
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of the working tree as git sees it, with this venv, as a repository of its own; dvc.lock of the small targets."""
+    """A copy of the working tree as git sees it, with this venv, as a repository of its own."""
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True).splitlines()
     for name in listed:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    (folder / "dvc.lock").write_text(of_small_targets((ROOT / "dvc.lock").read_text()))
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / ".bitbloom").mkdir()
     for stamp in ("venv-cpu", "venv-dev"):
         (folder / ".bitbloom" / stamp).touch()
-    if (ROOT / graph.CURRENT).exists():  # else each checkout composes every target once more
-        shutil.copy2(ROOT / graph.CURRENT, folder / graph.CURRENT)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     with (folder / ".git/info/exclude").open("a") as excluded:
         excluded.write("/.venv\n")  # .gitignore means a folder
     for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
-
-
-def of_small_targets(lock: str) -> str:
-    """A dvc.lock without the stages of targets that are not built here: DVC reads and writes all of it after each stage."""
-    head, *stages = re.split(r"^(?=  \S)", lock, flags=re.MULTILINE)
-    return head + "".join(stage for stage in stages if stage.partition(":")[0].endswith("-tiny"))
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitbloom import tasks
-from bitbloom import tasks as samples
 from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.data.dataset import Dataset
@@ -45,7 +44,7 @@ Sample = tuple[bytes, str, dict[str, object]]
 def drawn(target: Target) -> Dataset:
     """Some samples of the embedded source of the target's task, drawn and packed here, as the stages do it."""
     made = {"image": photos, "text": messages, "caption": captioned}[target.model.kind]()
-    kind = samples.load(target.task)
+    kind = tasks.samples(target.task)
     rows = pd.DataFrame([kind.describe(data, attributes) for data, _, attributes in made])
     rows = rows.assign(id=[f"{number:02}" for number in range(DRAWN)], label=[label for _, label, _ in made])
     raw = [data for data, _, _ in made]
@@ -80,7 +79,7 @@ def steps(name: str, count: int, overrides: list[str]) -> tuple[list[trace.Line]
     )
     data = drawn(target)
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
-    run = loop.Run(Worker(), tasks.load(target.task), data, sections)
+    run = loop.Run(Worker(), tasks.model(target.task), data, sections)
     with trace.Recorder() as recorder:
         for step in range(count):
             run.step(step)

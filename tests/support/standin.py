@@ -30,7 +30,7 @@ from bitbloom.config.sections.service import Service
 from bitbloom.config.target import Target
 from bitbloom.core.digests import file_digest
 from bitbloom.serving import build
-from bitbloom.serving.settings import PROVENANCE, SETTINGS
+from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package
 
 REPOSITORY = Path(__file__).parents[2]
@@ -137,8 +137,8 @@ def write_surroundings(folder: Path) -> None:
     (folder / "requirements-serve.lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
 
 
-def make_target(task: str = "petals", limits: Service = LIMITS) -> Target:
-    sections = {"task": task, "embedded": True, "overrides": [], "numerics": Numerics(), "service": limits}
+def make_target(task: str = "petals", limits: Service = LIMITS, kind: str = "image") -> Target:
+    sections = {"task": task, "embedded": True, "overrides": [], "numerics": Numerics(), "service": limits, "model.kind": kind}
     return Target(task, sections)
 
 
@@ -156,9 +156,10 @@ def write_service(folder: Path, model_digest: str | None = None) -> Path:
     folder.joinpath("lock").write_text("")
     context = folder / "src"
     context.mkdir()
-    files = {"model.onnx": model, build.LOCK: folder / "lock"}
+    files = {"model.onnx": model, LOCK: folder / "lock"}
     texts = {SETTINGS: package.settings(make_target()), PROVENANCE: facts}
-    build.assemble(context, REPOSITORY / "bentos/petals", files, texts)
+    with contextlib.chdir(REPOSITORY):
+        build.assemble(context, "petals", "image", files, texts)
     return context
 
 

@@ -72,6 +72,6 @@ def served_texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (folder / "models/tweets/config.json").write_text(json.dumps({"data_digest": "d" * 64}))
     write_surroundings(folder)
     with contextlib.chdir(folder):
-        package.run(make_target("tweets", LIMITS))
+        package.run(make_target("tweets", LIMITS, "text"))
     with installed(folder, "tweets", tmp_path_factory) as served:
         yield served

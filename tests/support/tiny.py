@@ -62,7 +62,7 @@ def sections(train: dict[str, object] | None = None, model: ImageModel = MODEL) 
 
 def start(chosen: loop.Sections, data: Dataset | None = None) -> loop.Run:
     """A run of one worker that has not taken a step."""
-    return loop.Run(workers.Worker(), tasks.load("petals"), data or dataset(), chosen)
+    return loop.Run(workers.Worker(), tasks.model("petals"), data or dataset(), chosen)
 
 
 OVERRIDES = (

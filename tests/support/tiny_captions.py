@@ -63,14 +63,14 @@ def start(model: CaptionModel = MODEL, data: Dataset | None = None, **train: obj
     """A run of one worker that has not taken a step; micro-batches of 12 photos, for pairs are told apart within them."""
     settings: dict[str, object] = {"epochs": 1, "batch_size": 96, "learning_rate": 0.01, "label_smoothing": 0.0}
     sections = loop.Sections(model, Augment(colour=0.0, crop=0.0), Train(**(settings | train)), Numerics())
-    return loop.Run(workers.Worker(), tasks.load("captions"), data or dataset(), sections)
+    return loop.Run(workers.Worker(), tasks.model("captions"), data or dataset(), sections)
 
 
 def frozen(data: Dataset, model: CaptionModel = MODEL) -> tuple[CaptionModel, Dataset]:
     """The same with both towers frozen, and the features that the features stage would have written of all samples."""
     held = replace(model, image_layers=0, text_layers=0, views=2)
     torch.manual_seed(Train().seed)
-    task = tasks.load("captions")
+    task = tasks.model("captions")
     network = task.build(held, data.meta).eval()
     with torch.no_grad():
         found = task.features(network, data.arrays, data.sample_seeds(), Augment(colour=0.0), held)  # type: ignore[attr-defined]

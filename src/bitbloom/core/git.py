@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 
 def clean_commit() -> str | None:
@@ -13,3 +14,12 @@ def clean_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return None if status else head.strip()
+
+
+def committed(path: Path) -> bytes | None:
+    """What the last commit has at a path; None where it has nothing, or where there is no commit."""
+    try:
+        shown = subprocess.run(["git", "show", f"HEAD:./{path.as_posix()}"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return shown.stdout

@@ -55,6 +55,14 @@ def closure(start: Iterable[str | Path], root: Path = ROOT) -> set[Path]:
     return found
 
 
+def direct(module: str, root: Path = ROOT) -> set[Path]:
+    """The files of the modules that a module itself imports, without the packages around them. Raises as `closure` does."""
+    file = _file(module, root)
+    if file is None:
+        raise BitBloomError(f"there is no module '{module}' in {root}")
+    return {found for name, _ in _imported(file, module, root) if (found := _file(name, root))}
+
+
 def _files(module: str, root: Path, where: str) -> list[Path]:
     """The module's file and the `__init__` files of the packages around it."""
     file = _file(module, root)

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from bitbloom import tasks
 from bitbloom.config.target import Target
 from bitbloom.contracts import TaskModel
-from bitbloom.core import canonical, progress
+from bitbloom.core import canonical, checkout, progress
 from bitbloom.core.errors import BitBloomError
 from bitbloom.export import quantise
 from bitbloom.export.classification import FP32
@@ -181,10 +181,11 @@ def _save(state: dict[str, torch.Tensor], file: Path) -> None:
 
 
 def main() -> None:
-    """Entry point: pins, then `run`; exit code 1 on a clear error."""
-    if len(sys.argv) != 3:
-        sys.exit(f"usage: {sys.argv[0]} TARGET EPOCHS")
+    """Entry point: its own code and pins, then `run`; exit code 1 on a clear error."""
     try:
+        checkout.require()
+        if len(sys.argv) != 3:
+            sys.exit(f"usage: {sys.argv[0]} TARGET EPOCHS")
         pins.require(PROFILE)
         run(Target.load(sys.argv[1]), float(sys.argv[2]))
     except BitBloomError as error:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bitbloom import tasks
 from bitbloom.config.target import Target
-from bitbloom.core import cpu, progress
+from bitbloom.core import checkout, cpu, progress
 from bitbloom.core.errors import BitBloomError
 from bitbloom.evaluation import metrics
 from bitbloom.models.tokens import cut
@@ -266,9 +266,10 @@ def conditions(trained: Trained, turns: int) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point; exit code 1 on a clear error."""
-    if len(sys.argv) != 3:
-        sys.exit(f"usage: {sys.argv[0]} TARGET TURNS")
     try:
+        checkout.require()
+        if len(sys.argv) != 3:
+            sys.exit(f"usage: {sys.argv[0]} TARGET TURNS")
         # What TorchInductor compiled before would make a variant look ready at once.
         with tempfile.TemporaryDirectory(prefix="bitbloom-inductor-") as cache:
             os.environ |= {"TORCHINDUCTOR_CACHE_DIR": cache, "TORCHINDUCTOR_COMPILE_THREADS": "1"}

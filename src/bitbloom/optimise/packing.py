@@ -14,7 +14,7 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.optimise.variants import OPTIMISED, checked, named
 from bitbloom.serving import archive, build
 from bitbloom.serving.predictor import MODEL
-from bitbloom.serving.settings import PROVENANCE, SETTINGS
+from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def pack(target: Target, name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: package.settings(target), PROVENANCE: package.provenance(target) | made}
-        build.assemble(context, target.task, target.model.kind, {MODEL: file, build.LOCK: package.SERVE_LOCK}, texts)
+        build.assemble(context, target.task, target.model.kind, {MODEL: file, LOCK: package.SERVE_LOCK}, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, _):
             archive.write(folder, bento)
     return bento

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bitbloom.config import models, sections
 from bitbloom.config.target import first_line
+from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import sources
 from bitbloom.numerics.pins import PROFILES
@@ -187,4 +188,5 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
+    checkout.require()
     sys.stdout.write(yaml_text(compose(sys.argv[1], sys.argv[2:])))

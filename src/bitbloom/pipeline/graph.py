@@ -277,6 +277,7 @@ def make_text(target: str, graph: Sequence[Stage]) -> str:
         inputs += [
             "weights.lock",
             params_path(target).as_posix(),
+            (pipeline(target) / "dvc.yaml").as_posix(),
             *sorted(p.as_posix() for p in composition.CONF.rglob("*.yaml")),
         ]
         lines += [f"INPUTS.{last} := {' '.join(inputs)}", f"OUTPUTS.{last} := {' '.join(outputs)}"]

@@ -1,27 +1,31 @@
 """What DVC records of a build stays whole, whatever is killed, and says nothing of code that changed meanwhile.
 
 DVC writes `dvc.lock` in place after every stage, so a kill can cut it off. Before a build, its targets' locks are copied;
-after a kill, one that is cut off is that copy again. What ran since comes back from DVC's run-cache.
+after a kill, each is that copy again. What ran since comes back from DVC's run-cache.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
+import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, git
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import graph
+from bitbloom.stages import STAGES
 
 STATE = Path(".bitbloom")
 COMPLETE = STATE / "locks"
 """The last complete `dvc.lock` of each target, as `<target>.lock`."""
 BUILDING = STATE / "building"
-"""There while DVC runs: found at a start, it says that the last build was killed."""
+"""There while DVC runs: found at a start, it says that the last build was killed, of which targets, and of what code."""
+STAGE = re.compile(r"^(?=  \S)", re.MULTILINE)
+"""Where the record of a stage begins in a `dvc.lock`."""
 
 
 class Killed(BitBloomError):
@@ -29,15 +33,28 @@ class Killed(BitBloomError):
 
 
 def recover(workspace: Path, targets: Collection[str]) -> None:
-    """Clear what a killed build left: DVC's own locks, the mark, and a `dvc.lock` of these targets that is cut off."""
+    """Clear what a killed build left: DVC's own locks, what it recorded, runs of code that has changed since, and the mark.
+
+    Args:
+        workspace: where.
+        targets: those to be built now. A `dvc.lock` of theirs that is cut off is its last complete copy again, with or without
+            a mark; with one, so are those of the targets that the killed build was about.
+    """
     for name in ("rwlock", "rwlock.lock", "lock"):
         (workspace / ".dvc/tmp" / name).unlink(missing_ok=True)
-    for target in targets:
-        lock = graph.lock(target)
-        if (workspace / lock).exists() and not is_whole((workspace / lock).read_bytes()):
-            print(f"{lock} was cut off by a killed build: it is its last complete copy again", file=sys.stderr)
+    mark = workspace / BUILDING
+    killed: dict[str, Any] = {"code": {}, "targets": []} | (canonical.read_json(mark) if _read(mark) else {})
+    if _changed(killed["code"]):
+        _forget_runs(mark)
+    for target in sorted({*targets, *killed["targets"]}):
+        lock = workspace / graph.lock(target)
+        found = _read(lock)
+        # A lock can be cut off and still parse: after a kill, only a complete copy or what git has of it is sure to be whole.
+        is_sure = target not in killed["targets"] or found in (_read(_copy_of(workspace, target)), git.committed(lock))
+        if not is_sure or (lock.exists() and not is_whole(found)):
+            print(f"a build was killed: {lock} is its last complete copy again", file=sys.stderr)
             _restore(workspace, target)
-    (workspace / BUILDING).unlink(missing_ok=True)
+    mark.unlink(missing_ok=True)
 
 
 def is_whole(lock: bytes) -> bool:
@@ -61,8 +78,8 @@ def guarded(workspace: Path, watched: Sequence[str], targets: Collection[str]) -
         BitBloomError: code below `watched` changed before the end.
     """
     _copy(workspace, targets)
-    (workspace / BUILDING).touch()
     before = code(watched)
+    canonical.write_json(workspace / BUILDING, {"code": before, "targets": sorted(targets)})
     try:
         yield
     except Killed:
@@ -79,18 +96,45 @@ def guarded(workspace: Path, watched: Sequence[str], targets: Collection[str]) -
 def _finish(workspace: Path, before: dict[str, str], targets: Collection[str]) -> None:
     """DVC has ended by itself: its files are whole. Raises BitBloomError when the code is not what it was at the start.
 
-    DVC reads the code again at the end, and would record what never ran.
+    DVC reads the code again at the end, and would record what never ran. The mark goes last: a kill before it is recovered from.
     """
-    (workspace / BUILDING).unlink()
-    after = code(list(before))
-    if changed := sorted(name for name in before if before[name] != after.get(name)):
-        shutil.rmtree(".dvc/cache/runs", ignore_errors=True)
+    changed = _changed(before)
+    if changed:
+        _forget_runs(workspace / BUILDING)
         for target in targets:
             _restore(workspace, target)
+    else:
+        _sort_stages(workspace, targets)
+        _copy(workspace, targets)
+    (workspace / BUILDING).unlink()
+    if changed:
         raise BitBloomError(
             f"{', '.join(changed[:5])} changed while the build ran, so nothing of it is kept in dvc.lock: build again"
         )
-    _copy(workspace, targets)
+
+
+def _changed(before: Mapping[str, str]) -> list[str]:
+    """The files whose digests are not what they were."""
+    after = code(list(before))
+    return sorted(name for name in before if before[name] != after.get(name))
+
+
+def _forget_runs(mark: Path) -> None:
+    """Take from DVC's run-cache what it noted since a build began: it may say of new code what the old one made."""
+    for note in Path(".dvc/cache/runs").rglob("*"):
+        if note.is_file() and note.stat().st_mtime_ns >= mark.stat().st_mtime_ns:
+            note.unlink()
+
+
+def _sort_stages(workspace: Path, targets: Collection[str]) -> None:
+    """Put the stages of the locks into the order of a build: DVC appends a new one when it ends, and some run side by side."""
+    for target in targets:
+        lock = workspace / graph.lock(target)
+        found = _read(lock).decode()
+        head, *entries = STAGE.split(found)
+        entries.sort(key=lambda entry: (*STAGES, name := entry.partition(":")[0].strip()).index(name))
+        if found != (ordered := head + "".join(entries)):
+            canonical.write_text(lock, ordered)
 
 
 def code(paths: Sequence[str]) -> dict[str, str]:
@@ -114,6 +158,11 @@ def _restore(workspace: Path, target: str) -> None:
         canonical.write_bytes(lock, copy.read_bytes())
     else:
         lock.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file, none where there is no such file."""
+    return path.read_bytes() if path.exists() else b""
 
 
 def _copy_of(workspace: Path, target: str) -> Path:

@@ -18,7 +18,7 @@ import yaml
 
 from bitbloom.config.models import typed_model
 from bitbloom.config.target import params_path
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.digests import digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
@@ -79,10 +79,11 @@ def _is_logged(target: str, workspace: Path) -> bool:
 
 def run_id(target: str, workspace: Path) -> str:
     """16 hexadecimal digits of the dependencies and parameters that dvc.lock has for the target's training."""
-    lock = yaml.safe_load((workspace / graph.lock(target)).read_text(encoding="utf-8"))
-    if "train" not in lock["stages"]:
+    lock = workspace / graph.lock(target)
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
+    if "train" not in stages:
         raise BitBloomError(f"target '{target}' was never trained here: make train TARGET={target}")
-    entry = lock["stages"]["train"]
+    entry = stages["train"]
     inputs = {key: entry.get(key) for key in ("cmd", "deps", "params")}
     return hashlib.sha256(canonical.json_text(inputs).encode()).hexdigest()[:16]
 
@@ -136,4 +137,5 @@ def _log_model(run: Any, target: str, workspace: Path) -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     log(sys.argv[1], Path(sys.argv[2]))

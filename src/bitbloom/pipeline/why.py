@@ -42,19 +42,27 @@ def why(stage: str, target: str) -> list[Reason]:
     if not graph.has_current(target, tree):
         return [Reason("graph", f"{graph.pipeline(target)}/dvc.yaml", "as generated", "not current: run `make graph`, or build")]
     mine, known = {each.stage: each for each in graph.stages(target, tree)}, known_to_dvc()
-    reasons = list(_reasons(known[mine[stage].name]))
+    found = list(_reasons(known[mine[stage].name]))
     earlier = [each for each in graph.upstream(mine, (stage,))[:-1] if next(_reasons(known[each.name]), None)]
-    reasons += [Reason("stage", each.stage, "done", f"runs first: bitbloom why {each.stage} {target}") for each in earlier]
-    return reasons
+    return found + [Reason("stage", each.stage, "done", f"runs first: bitbloom why {each.stage} {target}") for each in earlier]
 
 
 def changed_stages(target: str) -> list[str]:
     """The stages of a target that would run again because of their own inputs or outputs. Raises BitBloomError."""
-    tree = composition.compose(target)
-    if not graph.has_current(target, tree):
-        raise BitBloomError(f"{graph.pipeline(target)}/dvc.yaml is not as {target} is configured: run `make graph`, or build")
+    return [stage for stage, found in reasons([target])[target].items() if found]
+
+
+def reasons(targets: Iterable[str]) -> dict[str, dict[str, list[Reason]]]:
+    """For each stage of some targets, why it would run again because of its own inputs or outputs. Raises BitBloomError."""
+    trees = {target: composition.compose(target) for target in targets}
+    for target, tree in trees.items():
+        if not graph.has_current(target, tree):
+            raise BitBloomError(f"{graph.pipeline(target)}/dvc.yaml is not as {target} is configured: run `make graph`, or build")
     known = known_to_dvc()
-    return [each.stage for each in graph.stages(target, tree) if next(_reasons(known[each.name]), None)]
+    return {
+        target: {each.stage: list(_reasons(known[each.name])) for each in graph.stages(target, tree)}
+        for target, tree in trees.items()
+    }
 
 
 def known_to_dvc() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What the web applications of all services share: names and limits, provenance, the page, and refusals in JSON.
 
-`bentos/<task>/service.py` mounts one in a BentoML service, which adds /readyz, /livez, /metrics and /docs.json.
+A `service.py` of `bentos/` mounts one in a BentoML service, which adds /readyz, /livez, /metrics and /docs.json.
 """
 
 from __future__ import annotations

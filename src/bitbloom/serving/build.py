@@ -21,10 +21,10 @@ from bitbloom.core import canonical
 from bitbloom.core.digests import folder_files
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.imports import ROOT, closure
-from bitbloom.serving import bento
+from bitbloom.serving import bento, pages
+from bitbloom.serving.settings import LOCK, SETTINGS
 
-LOCK = "requirements-serve.lock"
-SERVICE = "service.py"
+SERVICE, README = "service.py", "README.md"
 BENTOS = Path("bentos")
 BASE, COMMON = BENTOS / "common/base", BENTOS / "common"
 CLEARED = ("BENTO", "PYTHON", "YATAI", "UV_", "PIP_")
@@ -39,12 +39,18 @@ def service_folders(task: str, kind: str) -> list[Path]:
     return [folder for folder in (BASE, COMMON / kind, BENTOS / task) if folder.is_dir()]
 
 
+def layered(task: str, kind: str) -> dict[str, Path]:
+    """The files of a service, by their path in it: of each, that of the last folder which has it."""
+    found = {name: path for folder in service_folders(task, kind) for name, path in folder_files(folder).items()}
+    return {name: path for name, path in found.items() if not bento.DERIVED.search(name)}
+
+
 def service_file(task: str, kind: str) -> Path:
     """The `service.py` of a task: its own, or that of its kind. Raises BitBloomError when there is neither."""
-    for folder in reversed(service_folders(task, kind)):
-        if (folder / SERVICE).is_file():
-            return folder / SERVICE
-    raise BitBloomError(f"{BENTOS / task / SERVICE} is missing, and {COMMON / kind} has none for models of kind '{kind}'")
+    found = layered(task, kind).get(SERVICE)
+    if found is None:
+        raise BitBloomError(f"{BENTOS / task / SERVICE} is missing, and {COMMON / kind} has none for models of kind '{kind}'")
+    return found
 
 
 def assemble(context: Path, task: str, kind: str, files: Mapping[str, Path], texts: Mapping[str, object]) -> None:
@@ -55,21 +61,38 @@ def assemble(context: Path, task: str, kind: str, files: Mapping[str, Path], tex
         task: whose service it is.
         kind: of the task's model.
         files: more files by the path they get.
-        texts: values written as canonical JSON by the path they get.
+        texts: values written as canonical JSON by the path they get, service.json among them.
 
     Raises:
-        BitBloomError: a file is missing.
+        BitBloomError: a file is missing, or a page cannot be rendered.
     """
-    ours = {path.relative_to(ROOT).as_posix(): path for path in closure([service_file(task, kind)])}
-    found = {name: path for folder in service_folders(task, kind) for name, path in folder_files(folder).items()}
-    own = {name: path for name, path in found.items() if not bento.DERIVED.search(name)}
-    for name, path in {**own, **ours, **files}.items():
+    code = {path.relative_to(ROOT).as_posix(): path for path in closure([service_file(task, kind)])}
+    own = layered(task, kind)
+    copied = {name: path for name, path in own.items() if not name.endswith((pages.PAGE, pages.SHELL))}
+    for name, path in {**copied, **code, **files}.items():
         if not path.is_file():
             raise BitBloomError(f"{path} is missing: build the stage that writes it")
         (context / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, context / name)
     for name, value in texts.items():
         canonical.write_json(context / name, value)
+    templates = page_templates(task, kind)
+    for name in (name for name in own if name.endswith(pages.PAGE)):
+        text = pages.render(own[name].relative_to(BENTOS).as_posix(), templates, texts[SETTINGS])
+        canonical.write_text(context / name, text)
+    canonical.write_text(context / README, readme(task, kind))
+
+
+def readme(task: str, kind: str) -> str:
+    """What BentoML shows of the Bento: what the task says of its service, then what its kind and all services have to say."""
+    files = [folder / README for folder in reversed(service_folders(task, kind))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+
+
+def page_templates(task: str, kind: str) -> dict[str, Path]:
+    """What the pages of a service may extend: pages and shells of its own folders, by their path in `bentos/`."""
+    paths = (path for folder in service_folders(task, kind) for path in folder_files(folder).values())
+    return {path.relative_to(BENTOS).as_posix(): path for path in paths if path.name.endswith((pages.PAGE, pages.SHELL))}
 
 
 @contextmanager

@@ -1,11 +1,21 @@
-"""What the services ask of BentoML and of the Python process that they have for themselves."""
+"""What the services ask of BentoML and of the Python process that they have for themselves.
+
+application = process.prepared(Application(Path(__file__).parent))
+
+@bentoml.service(name="petals", **process.options())
+@bentoml.asgi_app(application.asgi)
+class Petals:
+    def __init__(self) -> None:
+        process.start(application)
+"""
 
 from __future__ import annotations
 
 import gc
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
+import bentoml
 from _bentoml_impl.server.app import ContextMiddleware, ServiceAppFactory  # type: ignore[import-untyped]
 from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
@@ -15,7 +25,10 @@ from uvicorn import config
 from bitbloom.core.errors import BitBloomError
 from bitbloom.serving import heads
 from bitbloom.serving.base import Service
+from bitbloom.serving.settings import LOCK
 
+Application = TypeVar("Application", bound=Service)
+BASE_IMAGE = "python:3.11-slim-bookworm"
 ENVIRONMENT = [
     {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
     {"name": "ORT_DISABLE_TELEMETRY", "value": "1"},
@@ -37,15 +50,38 @@ GARBAGE = 10_000
 """Objects made before Python looks for cycles among them; its 700 are made by a request or two."""
 
 
-def prepare(service: Service) -> None:
-    """Before BentoML starts processes: end with the reason if the model is another one, and set up the server that they run."""
+def options() -> dict[str, Any]:
+    """Arguments of `bentoml.service` that are the same for all: image, process, and what BentoML logs.
+
+    The lock is read from the current folder: BentoML enters that of the service before it imports it.
+    """
+    image = bentoml.images.Image(base_image=BASE_IMAGE, distro="none", lock_python_packages=False)
+    return {
+        "image": image.requirements_file(LOCK),
+        "resources": {"cpu": "1"},
+        "workers": 1,
+        "envs": ENVIRONMENT,
+        "logging": UNLOGGED,
+        "tracing": UNTRACED,
+    }
+
+
+def prepared(application: Application) -> Application:
+    """The application, before BentoML starts processes: set up the server that they run, or exit if the model is another one."""
     try:
-        service.check()
+        application.check()
     except BitBloomError as error:
         sys.exit(f"error: {error}")
-    heads.bound(service.settings.body_seconds)
+    heads.bound(application.settings.body_seconds)
     accept_at_once()
     pass_straight_through()
+    return application
+
+
+def start(application: Service) -> None:
+    """In the process that serves: open the model, and give the interpreter the turns of a server."""
+    application.open()
+    make_turns_short()
 
 
 def accept_at_once() -> None:

@@ -15,6 +15,8 @@ from bitbloom.serving import bento
 
 SETTINGS = "service.json"
 PROVENANCE = "provenance.json"
+LOCK = "requirements-serve.lock"
+"""Beside them: what an image installs."""
 TOKEN_VARIABLE = "BITBLOOM_TOKEN"  # noqa: S105 -- the name of a variable
 PRINTABLE = re.compile(r"[\x21-\x7e]*")
 COMMIT = re.compile(r"[0-9a-f]{7,64}")

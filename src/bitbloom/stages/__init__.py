@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bitbloom.config.target import Target
+from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import end_with_parent
 from bitbloom.numerics import pins
@@ -16,12 +17,16 @@ STAGES = ("ingest", "validate", "prepare", "features", "train", "evaluate", "exp
 
 
 def main(run: Callable[[Target], None], reads: Sequence[str]) -> None:
-    """Entry point of `python -m bitbloom.stages.<stage> TARGET`: pins, then the stage; exit code 1 on a clear error."""
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} TARGET")
-    if "DVC_STAGE" in os.environ:  # what a killed DVC left running would write into the next build
-        end_with_parent()
+    """Entry point of `python -m bitbloom.stages.<stage> TARGET`: its own code and pins, then the stage.
+
+    A clear error becomes one line on stderr and exit code 1.
+    """
     try:
+        checkout.require()
+        if len(sys.argv) != 2:
+            sys.exit(f"usage: {sys.argv[0]} TARGET")
+        if "DVC_STAGE" in os.environ:  # what a killed DVC left running would write into the next build
+            end_with_parent()
         name = sys.argv[1]
         pins.require(Target.load(name, ["numerics"]).numerics.profile)
         run(Target.load(name, reads))

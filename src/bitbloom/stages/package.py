@@ -19,7 +19,7 @@ from bitbloom.core.digests import digest, file_digest, folder_files
 from bitbloom.numerics import pins
 from bitbloom.serving import archive, bento, build, model_files
 from bitbloom.serving.predictor import MODEL
-from bitbloom.serving.settings import PROVENANCE, SETTINGS
+from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import main
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 READS = ("task", "embedded", "overrides", "numerics", "service", "model.kind")
 PARTS = ()
-SERVE_LOCK = Path(build.LOCK)
+SERVE_LOCK = Path(LOCK)
 
 
 def run(target: Target) -> None:
@@ -39,7 +39,7 @@ def run(target: Target) -> None:
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: settings(target), PROVENANCE: provenance(target)}
-        build.assemble(context, target.task, target.section("model.kind"), {**served(target), build.LOCK: SERVE_LOCK}, texts)
+        build.assemble(context, target.task, target.section("model.kind"), {**served(target), LOCK: SERVE_LOCK}, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, whole):
             archive.write(folder, target.bento)
             canonical.write_json(target.reports / "bento.json", report(target, folder, whole))

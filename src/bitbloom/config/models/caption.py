@@ -51,7 +51,12 @@ class CaptionModel(Model):
     """What the loss of telling pairs from others counts beside that of writing."""
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"architecture": ("dual",)}
-    POSITIVE: ClassVar[tuple[str, ...]] = ("embedding_size", "sentences", "views")
+    POSITIVE: ClassVar[tuple[str, ...]] = (
+        "embedding_size",
+        "sentences",
+        "views",
+        *(f"writer.{key}" for key in ("hidden_size", "layers", "heads", "mlp_ratio")),
+    )
     PARTS: ClassVar[tuple[str, ...]] = ("image", "text")
     EXPORTS: ClassVar[tuple[str, ...]] = ("image.onnx", "text.onnx", "decoder.onnx", "index")
     SCORE: ClassVar[str] = "val_recall"

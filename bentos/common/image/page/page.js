@@ -1,4 +1,4 @@
-// The page for people: photos in, the likeliest species out, and where the model looked. No library, nothing from elsewhere.
+// The page for people: photos in, the likeliest classes out, and where the model looked. No library, nothing from elsewhere.
 "use strict";
 
 let photos = []; // each with its file, and its answer or its error once there is one

@@ -1,4 +1,4 @@
-// The page for people: one message in, whether it is about a real disaster out, and which words said so.
+// The page for people: one text in, its label out, and which words said so. No library, nothing from elsewhere.
 "use strict";
 
 const FAINT = 0.02; // words that matter less than this are not marked
@@ -26,9 +26,12 @@ function marked({ word, weight }, most) {
   return mark;
 }
 
+// Keyword and place, where the page of a task asks for them.
+const part = (id) => at(id)?.value ?? "";
+
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const message = { text: at("text").value, keyword: at("keyword").value, location: at("location").value };
+  const message = { text: at("text").value, keyword: part("keyword"), location: part("location") };
   ask("predict", { headers: { "Content-Type": "application/json" }, body: JSON.stringify({ texts: [message] }) }, tell);
 });
 at("text").addEventListener("keydown", (event) => {

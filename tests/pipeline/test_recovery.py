@@ -1,0 +1,246 @@
+"""What is left of a build that was killed, or whose code changed meanwhile, and what the next one makes of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build, graph, recovery
+from bitbloom.stages import STAGES
+from support.tiny import REPOSITORY
+
+NAME, OTHER = "petals-tiny", "tweets-tiny"
+LOCK = graph.lock(NAME)
+WHOLE = (REPOSITORY / LOCK).read_text(encoding="utf-8")
+"""A lock as DVC writes it, with every stage of the target."""
+HEAD, *ENTRIES = re.split(r"^(?=  \S)", WHOLE, flags=re.MULTILINE)
+LESS = HEAD + "".join(ENTRIES[:2])
+PORTABLE = OmegaConf.create({"numerics": {"profile": "portable"}})
+
+
+def lay(folder: Path, lock: str | None, copy: str | None = None, target: str = NAME, killed: bool = False) -> Path:
+    """A workspace with a lock and its copy, where they are given, after a killed build of the target or after none."""
+    for path, text in ((graph.lock(target), lock), (recovery.COMPLETE / f"{target}.lock", copy)):
+        if text is not None:
+            canonical.write_text(folder / path, text)
+    if killed:
+        canonical.write_json(folder / recovery.BUILDING, {"code": {}, "targets": [target]})
+    return folder
+
+
+def lock_in(folder: Path, target: str = NAME) -> str | None:
+    lock = folder / graph.lock(target)
+    return lock.read_text() if lock.exists() else None
+
+
+@given(cut=st.integers(0, len(WHOLE)), kept=st.integers(0, len(ENTRIES)))
+def test_wherever_a_kill_cut_a_lock_off_its_last_complete_copy_comes_back(cut, kept):
+    copy = HEAD + "".join(ENTRIES[:kept]) if kept else None
+    with tempfile.TemporaryDirectory() as folder:
+        lay(Path(folder), WHOLE[:cut], copy, killed=True)
+        recovery.recover(Path(folder), [NAME])
+        assert lock_in(Path(folder)) == copy
+        assert not (Path(folder) / recovery.BUILDING).exists()
+
+
+@pytest.mark.parametrize(
+    "left",
+    ["", "- a\n- b\n", "\x00\x01", HEAD, *(WHOLE[: WHOLE.index(word)] for word in (" python", "md5:", " hash", "outs", ".dir"))],
+)
+def test_a_lock_that_is_cut_off_is_restored_though_no_mark_is_there(tmp_path, capsys, left):
+    lay(tmp_path, left, WHOLE)
+    recovery.recover(tmp_path, [NAME])
+    assert lock_in(tmp_path) == WHOLE
+    assert f"{LOCK} is its last complete copy again" in capsys.readouterr().err
+
+
+def test_a_lock_that_a_kill_took_away_comes_back(tmp_path):
+    lay(tmp_path, None, WHOLE, killed=True)
+    recovery.recover(tmp_path, [NAME])
+    assert lock_in(tmp_path) == WHOLE
+
+
+def test_a_lock_with_fewer_stages_is_left_alone_when_no_build_was_killed(tmp_path):
+    lay(tmp_path, LESS, WHOLE)
+    recovery.recover(tmp_path, [NAME])
+    assert lock_in(tmp_path) == LESS
+
+
+def test_a_broken_lock_without_a_copy_is_taken_away(tmp_path):
+    lay(tmp_path, "stages: [")
+    recovery.recover(tmp_path, [NAME])
+    assert lock_in(tmp_path) is None
+
+
+@pytest.mark.parametrize("lock", [None, WHOLE])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_healthy_workspace_is_left_as_it_is(tmp_path, capsys, lock, killed):
+    lay(tmp_path, lock, lock, killed=killed)
+    recovery.recover(tmp_path, [NAME])
+    assert lock_in(tmp_path) == lock
+    assert capsys.readouterr().err == ""
+
+
+def test_locks_of_dead_processes_are_cleared(tmp_path):
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    for name in ("rwlock", "rwlock.lock", "lock", "something else"):
+        (tmp_path / ".dvc/tmp" / name).write_text('{"data/raw": {"write": {"pid": 999999, "cmd": "dvc repro"}}}')
+    recovery.recover(tmp_path, [NAME])
+    assert [path.name for path in (tmp_path / ".dvc/tmp").iterdir()] == ["something else"]
+
+
+def commit(folder: Path) -> None:
+    """Make a folder a repository with everything in it committed."""
+    for command in (["init", "-q"], ["add", "pipelines"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def test_a_lock_that_was_checked_out_after_a_kill_is_left_alone(tmp_path, monkeypatch):
+    commit(lay(tmp_path, WHOLE, LESS, killed=True))
+    monkeypatch.chdir(tmp_path)
+    recovery.recover(Path(), [NAME])
+    assert lock_in(tmp_path) == WHOLE
+
+
+def test_the_next_build_of_another_target_recovers_the_killed_one_and_no_third(tmp_path):
+    lay(tmp_path, WHOLE[:2000], WHOLE, killed=True)
+    lay(tmp_path, LESS, None, OTHER)
+    third = lay(tmp_path, "cut of", WHOLE, "captions-tiny")
+    recovery.recover(tmp_path, [OTHER])
+    assert [lock_in(tmp_path, name) for name in (NAME, OTHER)] == [WHOLE, LESS]
+    assert lock_in(third, "captions-tiny") == "cut of"
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with a file of code, a lock of the target and one of another, and a run that DVC remembers."""
+    canonical.write_text(tmp_path / "src/a.py", "a")
+    for target in (NAME, OTHER):
+        lay(tmp_path, LESS, target=target)
+    remember(tmp_path, "earlier")
+    os.utime(tmp_path / ".dvc/cache/runs/earlier/earlier", (1, 1))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def remember(folder: Path, run: str) -> None:
+    """Put a run into DVC's run-cache."""
+    canonical.write_text(folder / ".dvc/cache/runs" / run / run, "")
+
+
+def remembered(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / ".dvc/cache/runs").rglob("*") if path.is_file())
+
+
+def record(lock: str = WHOLE, run: str = "new") -> None:
+    """What DVC does: note the run, then write the lock in place."""
+    remember(Path(), run)
+    LOCK.write_text(lock)
+
+
+def test_code_that_changes_while_a_build_runs_is_an_error_and_nothing_is_recorded(checkout, monkeypatch):
+    def dvc(*_, **__):
+        Path("src/a.py").write_text("b")
+        record()
+
+    monkeypatch.setattr(build, "dvc_repro", dvc)
+    with pytest.raises(BitBloomError, match=r"src/a\.py changed while the build ran"):
+        build.repro(Path(), NAME, ["ingest"], PORTABLE, ["src"])
+    assert [lock_in(checkout, name) for name in (NAME, OTHER)] == [LESS, LESS]
+    assert remembered(checkout) == ["earlier"]
+    assert not recovery.BUILDING.exists()
+
+
+def test_code_that_changes_while_a_failing_build_runs_is_not_recorded_either(checkout):
+    with pytest.raises(BitBloomError, match=r"src/a\.py changed"), recovery.guarded(Path(), ["src"], [NAME]):
+        Path("src/a.py").write_text("b")
+        record()
+        raise BitBloomError("a stage failed")
+    assert lock_in(checkout) == LESS
+
+
+class Dead(BaseException):
+    """Stands for a kill: nothing that follows is done."""
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_kill_and_an_edit_leave_no_run_of_code_that_may_be_another(checkout, edited):
+    with pytest.raises(Dead), recovery.guarded(Path(), ["src"], [NAME]):
+        record()
+        raise Dead
+    if edited:
+        Path("src/a.py").write_text("b")
+    recovery.recover(Path(), [NAME])
+    assert remembered(checkout) == (["earlier"] if edited else ["earlier", "new"])
+
+
+def test_a_kill_at_any_write_of_the_guard_leaves_a_state_that_the_next_build_finishes(checkout, monkeypatch):
+    written, shuffled = canonical.write_bytes, HEAD + "".join(reversed(ENTRIES))
+    for survived in itertools.count():
+        left = iter(range(survived))
+
+        def write(path, data, left=left):
+            if next(left, None) is None:
+                raise Dead
+            written(path, data)
+
+        LOCK.write_text(LESS)
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(canonical, "write_bytes", write)
+                with recovery.guarded(Path(), ["src"], [NAME]):
+                    record(shuffled)
+        except Dead:
+            recovery.recover(Path(), [NAME])
+            assert lock_in(checkout) in (LESS, WHOLE)
+        else:
+            break
+        with recovery.guarded(Path(), ["src"], [NAME]):
+            record(shuffled)
+        assert lock_in(checkout) == WHOLE
+    assert survived >= 3  # the copy before, the mark, the lock in order
+
+
+@given(st.permutations(ENTRIES))
+def test_stages_that_end_in_any_order_are_recorded_in_that_of_the_build(order):
+    with tempfile.TemporaryDirectory() as folder:
+        lay(Path(folder), LESS)
+        with recovery.guarded(Path(folder), [], [NAME]):
+            (Path(folder) / LOCK).write_text(HEAD + "".join(order))
+        assert lock_in(Path(folder)) == WHOLE
+
+
+def test_the_committed_lock_has_its_stages_in_the_order_of_the_build():
+    names = [entry.partition(":")[0].strip() for entry in ENTRIES]
+    assert names == [stage for stage in STAGES if stage in names]
+
+
+def test_what_was_interrupted_is_recovered_at_once(checkout):
+    with pytest.raises(KeyboardInterrupt), recovery.guarded(Path(), ["src"], [NAME]):
+        record(WHOLE[:2000])
+        raise KeyboardInterrupt
+    assert lock_in(checkout) == LESS
+    assert not recovery.BUILDING.exists()
+
+
+def test_a_dvc_that_was_killed_alone_leaves_the_copy_to_recover_from(checkout, monkeypatch):
+    (checkout / "half").write_text(WHOLE[:2000])
+    (checkout / "dvc").write_text(f"#!/bin/sh\ncp half {LOCK}\nkill -9 $$\n")
+    (checkout / "dvc").chmod(0o755)
+    monkeypatch.setattr(build, "environ", lambda _: {"PATH": f"{checkout}:{os.environ['PATH']}"})
+    with pytest.raises(recovery.Killed, match="killed"):
+        build.repro(Path(), NAME, ["ingest"], PORTABLE)
+    assert lock_in(checkout) == WHOLE[:2000]
+    recovery.recover(Path(), [NAME])
+    assert lock_in(checkout) == LESS
