@@ -13,12 +13,16 @@ built_image = $$($(BACKEND) images --format '{{.Repository}}:{{.Tag}}' '$(IMAGE)
 workflows-check: $(STATE)/workflows-venv ## Check .github/ with GitHub's schema, zizmor and actionlint
 	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yaml
+	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(STATE)/workflows-venv/bin/zizmor --offline --quiet --no-progress --min-severity medium .github
 	@$(STATE)/workflows-venv/bin/actionlint -shellcheck= -pyflakes= && echo "actionlint finds nothing"
 
 .PHONY: audit
-audit: $(STATE)/venv-dev $(STATE)/workflows-venv ## List known vulnerabilities (needs the network) and licences
-	@bitbloom ci audit $(FINDINGS)/audit
+audit: $(STATE)/venv-dev $(STATE)/workflows-venv ## Check licences and known vulnerabilities (needs the network)
+	@sed -nE 's/^([A-Za-z0-9._-]+)[^=]*==([^ +]+).*/\1==\2/p' requirements.lock requirements-serve.lock | sort -u > $(STATE)/audited.txt
+	@$(STATE)/workflows-venv/bin/pip-licenses --summary --packages $$(sed 's/==.*//' $(STATE)/audited.txt); licences=$$?; \
+		$(STATE)/workflows-venv/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement $(STATE)/audited.txt && exit $$licences
 
 .PHONY: ci-setup
 ci-setup: $(STATE)/venv-dev ## Make the venv of requirements-dev.lock
@@ -35,21 +39,23 @@ ci-data: $(STATE)/venv-dev ## Validate the data changed since BASE, with failing
 	@xargs -d '\n' bitbloom ci data $(FINDINGS)/data < $(STATE)/changed.txt
 
 .PHONY: ci-changed-targets
-ci-changed-targets: $(STATE)/venv-dev ## List the targets whose records in dvc.lock differ from BASE's
-	@git show '$(BASE):dvc.lock' > $(STATE)/base.lock
-	@targets=$$(bitbloom ci changed-targets $(STATE)/base.lock) && echo "targets=$$targets" | tee -a $${GITHUB_OUTPUT:-/dev/null}
-
-.PHONY: ci-collect
-ci-collect: $(call stamp,evaluate) ## Build TARGET up to its metrics; collect what ci-model compares
-	@bitbloom ci collect $(TARGET) $(FINDINGS)/collected
+ci-changed-targets: ## List the targets whose dvc.lock differs from BASE's; needs no venv
+	@git diff --name-only --diff-filter=d '$(BASE)...HEAD' -- 'pipelines/*/dvc.lock' | cut -d / -f 2 \
+		| jq -nRr '"targets=" + ([inputs] | tojson)' | tee -a "$${GITHUB_OUTPUT:-/dev/null}"
 
 .PHONY: ci-model
-ci-model: $(STATE)/venv-dev ## Compare .bitbloom/ci/head with base: metrics, curves, digests
-	@bitbloom ci model $(FINDINGS)/base $(FINDINGS)/head $(FINDINGS)/model
+ci-model: $(call stamp,evaluate) ## Compare TARGET with BASE's build: params, metrics, outputs, plots
+	@MAKE='$(MAKE)' sh scripts/ci_model.sh '$(BASE)' '$(TARGET)' $(FINDINGS)/model
 
 .PHONY: ci-comment
-ci-comment: ## Comment on the pull request of GITHUB_EVENT_PATH; needs no venv
-	@PYTHONPATH=src $(PYTHON) -m bitbloom.ci.comment $(FINDINGS)/comment
+ci-comment: ## Write the comment on a run, and find its pull request; needs gh, no venv
+	@mkdir -p $(FINDINGS) && python3 src/bitbloom/ci/comment.py $(FINDINGS)/comment $(FINDINGS)/comment.md
+	@[ ! -s $(FINDINGS)/comment.md ] || gh api --method GET "repos/$$GITHUB_REPOSITORY/pulls" -f state=open -f "head=$$HEAD" \
+		--jq 'map({number, sha: .head.sha})' > $(FINDINGS)/pulls.json
+	@[ ! -s $(FINDINGS)/comment.md ] || jq -r --arg sha "$$HEAD_SHA" 'map(select(.sha == $$sha))[0].number // empty | "number=\(.)"' \
+		$(FINDINGS)/pulls.json | tee -a "$$GITHUB_OUTPUT"
+	@[ ! -s $(FINDINGS)/comment.md ] || printf '\nOf %s. Pictures and plots: [artifacts of the run](%s).\n' "$$HEAD_SHA" "$$RUN_URL" \
+		>> $(FINDINGS)/comment.md
 
 .PHONY: ci-record
 ci-record: $(STATE)/venv-$(ACCEL) ## Record the CPU and the digests of what make verify built
@@ -87,15 +93,23 @@ ci-deploy: ## Deploy the image that ci-push pushed to Cloud Run (REGISTRY, PROJE
 	@image="$(built_image)"; : "$${image:?no image of $(IMAGE) is here: make containerize}"; \
 		TARGET=$(TARGET) IMAGE="$(REGISTRY)/$${image##*/}" sh deploy/cloud-run/deploy.sh
 
+# All that an update may change.
+updated = requirements*.lock */requirements.lock pipelines/*/dvc.lock digests/*.json
+
 .PHONY: ci-update
-ci-update: $(STATE)/venv-dev ## Update the lock, build UPDATED with it, and report
+ci-update: $(STATE)/venv-dev ## Update the locks, build UPDATED with them, write a patch and a report
 	@UPGRADE=1 sh scripts/lock.sh
 	@git diff --quiet -- requirements.lock || for target in $(UPDATED); do $(MAKE) all TARGET=$$target || exit 1; done
-	@bitbloom ci update $(FINDINGS)/update
+	@mkdir -p $(FINDINGS)/update && git diff --binary HEAD -- $(updated:%='%') > $(FINDINGS)/update/update.patch
+	@{ printf 'Versions:\n\n```diff\n'; git diff -U0 HEAD -- '*requirements*.lock' | grep -E '^([+]{3} |[-+][A-Za-z0-9].*==)' | tr -d '\\'; \
+		printf '```\n\nOutputs with other bytes:\n\n```text\n'; git diff --stat HEAD -- digests; echo '```'; } > $(FINDINGS)/update/comment.md
 
-.PHONY: ci-propose
-ci-propose: ## Propose .bitbloom/ci/update as a pull request; needs no venv
-	@PYTHONPATH=src $(PYTHON) -m bitbloom.ci.update propose $(FINDINGS)/update
+.PHONY: ci-take-update
+ci-take-update: ## Apply the patch of ci-update to locks and digests only; needs no venv
+	@[ ! -s $(FINDINGS)/update/update.patch ] || git apply --index $(updated:%='--include=%') $(FINDINGS)/update/update.patch
+	@if git diff --cached --raw | grep -vE '^:[0-7]{6} (100644|000000) '; then echo 'error: more than plain files' >&2; exit 1; fi
+	@git reset --quiet
+	@python3 src/bitbloom/ci/comment.py $(FINDINGS)/update $(FINDINGS)/comment.md
 
 $(STATE)/workflows-venv: $(STATE)/venv-dev .github/requirements.lock
 	@sh deploy/venv.sh .github/requirements.lock $@ && touch $@

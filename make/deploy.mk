@@ -59,9 +59,9 @@ deploy-azure-training: ## Train as a job of Azure Machine Learning (RESOURCE_GRO
 	@TARGET=$(TARGET) sh deploy/azure/train.sh
 
 .PHONY: deploy-torchserve-archive
-deploy-torchserve-archive: $(if $(filter 1,$(DRY_RUN)),,$(call stamp,train) $(STATE)/venv-$(ACCEL)) ## Pack a trained photo classifier for TorchServe: dist/TARGET.mar
-	@TARGET=$(TARGET) sh deploy/torchserve/archive.sh
+deploy-torchserve-archive: $(if $(filter 1,$(DRY_RUN)),,$(call stamp,export)) ## Pack a photo classifier for TorchServe: dist/TARGET.mar
+	@TARGET=$(TARGET) sh deploy/torchserve/torchserve.sh archive
 
 .PHONY: deploy-torchserve
 deploy-torchserve: ## Serve dist/TARGET.mar with TorchServe (archived; needs Java)
-	@TARGET=$(TARGET) sh deploy/torchserve/serve.sh
+	@TARGET=$(TARGET) sh deploy/torchserve/torchserve.sh serve

@@ -131,8 +131,7 @@ def test_every_script_has_its_expected_commands_somewhere():
         "compute-engine/verify.sh",
         "compute-engine/startup.sh",
         "container/debian-base.sh",
-        "torchserve/archive.sh",
-        "torchserve/serve.sh",
+        "torchserve/torchserve.sh",
     }
     deploy = REPOSITORY / "deploy"
     assert {path.relative_to(deploy).as_posix() for path in deploy.glob("*/*.sh")} == set(EXPECTED) | elsewhere

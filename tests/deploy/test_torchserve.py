@@ -1,4 +1,4 @@
-"""TorchServe serves the archive of a small network, and answers what that network says in bitbloom's own hands."""
+"""TorchServe serves an archive, and responds as bitbloom does with the same model."""
 
 from __future__ import annotations
 
@@ -12,95 +12,49 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
-from bitbloom import tasks
-from bitbloom.config.target import Target
-from bitbloom.core import canonical
-from bitbloom.core.digests import file_digest
-from bitbloom.data import imaging
-from bitbloom.tasks.petals import export as petals
-from bitbloom.training import inference
+from bitbloom.serving.predictor import Predictor
 from support.commands import REPOSITORY
-from support.standin import free_port, photo
-from support.tiny import write_workspace
+from support.standin import COLOURS, free_port, photo, write_model
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("java") is None, reason="TorchServe needs Java 11 or later, which is not here"),
-]
+SCRIPT = "torchserve/torchserve.sh"
 SECONDS_TO_START = 180
-PHOTOS = [(30, 160, 40), (220, 20, 20), (20, 60, 230)]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """A workspace with a network that was never trained, which tells photos apart all the same."""
-    folder = write_workspace(tmp_path_factory.mktemp("torchserve") / "workspace")
-    with contextlib.chdir(folder):
-        target = Target.load("petals-tiny")
-        dataset = inference.open_dataset(target, target.model)
-        torch.manual_seed(1)
-        network = tasks.model("petals").build(target.model, dataset.meta)
-        state = {name: torch.randn_like(value) * 0.3 if value.ndim > 1 else value for name, value in network.state_dict().items()}
-        target.models.mkdir(parents=True)
-        save_file(state, target.models / "model.safetensors")
-        from dataclasses import asdict
-
-        config = {"task": "petals", "model": asdict(target.model), "meta": dataset.meta, "data_digest": "d" * 64}
-        canonical.write_json(target.models / "config.json", config)
-    return folder
-
-
-def expected(folder: Path, sent: bytes) -> dict[str, float]:
-    """Class → probability, by the module that is exported."""
-    with contextlib.chdir(folder):
-        network = inference.load(Target.load("petals-tiny"), tasks.model("petals"))
-    with contextlib.chdir(folder), torch.no_grad():
-        image = imaging.square(sent, int(network.meta["image_size"]))
-        probabilities, _ = petals.graph(network).module(torch.from_numpy(image[None]))
-    return dict(zip(network.meta["classes"], map(float, probabilities[0]), strict=True))
+@pytest.mark.parametrize(("action", "program"), [("archive", "torch-model-archiver"), ("serve", "torchserve")])
+def test_dry_run_prints_the_command_and_calls_nothing(desk, action, program):
+    printed = desk.run(SCRIPT, action, "--dry-run", names={"TARGET": "petals-tiny"})
+    assert (printed.code, printed.err, printed.calls) == (0, "", [])
+    assert f"{desk.folder}/.bitbloom/torchserve/bin/{program}" in printed.commands[-1]
+    assert not (desk.folder / ".bitbloom").exists()
 
 
 def configuration(folder: Path) -> tuple[Path, str]:
     """The shipped configuration with free ports; the address of the inference API."""
-    text = (REPOSITORY / "deploy/torchserve/config.properties").read_text()
-    ports = {old: str(free_port()) for old in ("8080", "8081", "8082", "7070", "7071")}
-    for old, new in ports.items():
-        assert old in text
-        text = text.replace(old, new)
+    inference, management, metrics, grpc, grpc_management = (free_port() for _ in range(5))
+    addresses = {"inference": inference, "management": management, "metrics": metrics}
+    lines = [f"{name}_address=http://127.0.0.1:{port}" for name, port in addresses.items()]
+    lines += [f"grpc_inference_port={grpc}", f"grpc_management_port={grpc_management}"]
     file = folder / "config.properties"
-    file.write_text(text)
-    return file, f"http://127.0.0.1:{ports['8080']}"
+    file.write_text((REPOSITORY / "deploy/torchserve/config.properties").read_text() + "\n".join(lines) + "\n")
+    return file, f"http://127.0.0.1:{inference}/predictions/petals"
 
 
 @contextlib.contextmanager
-def torchserve(archives: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    """TorchServe in a process group of its own, until it is healthy; ended with all its workers."""
-    config, url = configuration(folder)
-    log = folder / "out"
-    kept = {name: os.environ[name] for name in ("HOME", "PATH")}
-    places = {"ARCHIVES": str(archives), "TS_CONFIG": str(config), "LOG_LOCATION": str(folder / "logs"), "TMPDIR": str(folder)}
-    command = ["sh", str(REPOSITORY / "deploy/torchserve/serve.sh")]
+def torchserve(environment: dict[str, str], url: str, log: Path) -> Iterator[None]:
+    """TorchServe in a process group of its own, until its worker responds; ended with all its workers."""
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command,
-            env=kept | places | {"TARGET": "petals-tiny", "OMP_NUM_THREADS": "1"},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        command = ["sh", REPOSITORY / "deploy" / SCRIPT, "serve"]
+        process = subprocess.Popen(command, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         end = time.monotonic() + SECONDS_TO_START
         while process.poll() is None and time.monotonic() < end:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.post(f"{url}/predictions/petals-tiny", content=b"").status_code not in (404, 503):
+                if httpx.post(url, content=b"").status_code not in (404, 503):
                     break
             time.sleep(1)
-        yield url, log
+        yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -111,21 +65,23 @@ def torchserve(archives: Path, folder: Path) -> Iterator[tuple[str, Path]]:
             process.wait()
 
 
-def test_an_archive_is_served_and_answers_as_bitbloom_does(trained, tmp_path):
-    environment = os.environ | {"WORKSPACE": str(trained), "ARCHIVES": str(tmp_path / "archives"), "TARGET": "petals-tiny"}
-    script = ["sh", "deploy/torchserve/archive.sh"]
-    done = subprocess.run(script, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="TorchServe needs Java 11 or later, which is not here")
+def test_responses_are_those_of_bitbloom(tmp_path):
+    model = write_model(tmp_path / "model.onnx")
+    config, url = configuration(tmp_path)
+    kept = {name: os.environ[name] for name in ("HOME", "PATH")}
+    places = {"MODEL": str(model), "ARCHIVES": str(tmp_path), "TS_CONFIG": str(config), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        ["sh", REPOSITORY / "deploy" / SCRIPT, "archive"], env=os.environ | places, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    with torchserve(tmp_path / "archives", tmp_path) as (url, log):
-        for colour in PHOTOS:
-            sent = photo(colour)
-            answer = httpx.post(f"{url}/predictions/petals-tiny", content=sent, timeout=60)
-            assert answer.status_code == 200, answer.text + log.read_text(errors="replace")[-3000:]
-            found, by_us = answer.json(), expected(trained, sent)
-            assert found["label"] == max(by_us, key=by_us.__getitem__)
-            assert found["model_digest"] == file_digest(trained / "models/petals-tiny/model.safetensors")
-            assert [entry["label"] for entry in found["top5"]] == sorted(by_us, key=lambda name: -by_us[name])[:5]
-            for entry in found["top5"]:
-                np.testing.assert_allclose(entry["probability"], by_us[entry["label"]], atol=1e-6)
-        refused = httpx.post(f"{url}/predictions/petals-tiny", content=b"no photo", timeout=60)
-        assert refused.status_code == 422, refused.text
+    predictor = Predictor.open(model)
+    with torchserve(kept | places, url, tmp_path / "out"):
+        for colour in COLOURS.values():
+            response = httpx.post(url, content=photo(colour), timeout=60)
+            assert response.status_code == 200, response.text + (tmp_path / "out").read_text(errors="replace")[-3000:]
+            assert response.json() == predictor.answer(photo(colour))
+        assert httpx.post(url, files={"data": photo(colour)}, timeout=60).json() == predictor.answer(photo(colour))
+        for refused in (b"no photo", b""):
+            assert httpx.post(url, content=refused, timeout=60).status_code == 422

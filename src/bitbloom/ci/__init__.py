@@ -1,1 +1,1 @@
-"""What the workflows of `.github/` say about a change: reports in Markdown, with pictures beside them. No stage imports this."""
+"""What the workflows of `.github/` need that no maintained tool does: docs/ci.md. No stage imports this."""

@@ -6,57 +6,52 @@ bitbloom ci data .bitbloom/ci/data $(git diff --name-only main...)     # what `m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bitbloom.ci import markdown
-from bitbloom.core import canonical
 from bitbloom.pipeline import composition
-from bitbloom.validation.verdict import FAILED, NOT_CHECKED, Finding, Verdict
+from bitbloom.validation.verdict import FAILED
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-ROWS = 10
-"""Rows at fault that are named an expectation."""
+    from bitbloom.validation.verdict import Finding, Verdict
+
 SHOWN, SIDE = 8, 160
 """Pictures an expectation, and their side in pixels."""
 UNREADABLE = (226, 200, 210)
 
 
 def concerned(changed: Iterable[str]) -> list[str]:
-    """Targets whose gate a change of these files can turn: of that data, or of a task whose suite changed.
+    """Targets whose verdict a change of these files can turn: of that data, or of a task whose suite changed.
 
-    Data that nobody but its owner has is left out for a changed suite: there is nothing here to hold against it.
+    A changed suite leaves out targets whose data only its owner has: there is nothing here to check.
     """
     paths = [PurePosixPath(path) for path in changed]
     data = {path.stem for path in paths if path.parent == PurePosixPath("data/external") and path.suffix == ".dvc"}
     tasks = {path.stem for path in paths if path.parent == PurePosixPath("expectations") and path.suffix == ".json"}
-    found = data & set(composition.targets())
-    if tasks:
-        trees = {name: composition.compose(name) for name in composition.targets()}
-        found |= {name for name, tree in trees.items() if tree.embedded and tree.task in tasks}
-    return sorted(found)
+    trees = {name: composition.compose(name) for name in composition.targets()} if data or tasks else {}
+    return sorted(name for name, tree in trees.items() if name in data or (tree.embedded and tree.task in tasks))
 
 
 def report(changed: Sequence[str], folder: Path) -> bool:
-    """Hold the data of every concerned target against its suite; write the report. Gives whether all passed."""
-    parts, passed = ["## The gate\n"], True
-    targets = concerned(changed)
-    if not targets:
-        parts.append("No target has this data or these expectations.\n")
+    """Check the data of every concerned target against its suite, and write the report. Gives whether all passed."""
+    parts, passed, targets = ["## The gate\n"], True, concerned(changed)
     for target in targets:
         verdict, manifest, raw = examine(target)
         passed &= verdict.passed
-        parts.append(section(target, verdict, manifest, raw, folder))
-    markdown.write(folder, "\n".join(parts))
+        parts.append(section(target, verdict))
+        for finding in verdict.with_outcome(FAILED):
+            picture(finding, manifest, raw, folder / f"{target}-{re.sub(r'[^a-z0-9-]', '-', finding.name)}.png")
+    markdown.write(folder, "\n".join(parts if targets else [*parts, "No target has this data or these expectations.\n"]))
     return passed
 
 
 def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
-    """Build a target up to its raw data, and ask the gate as its stage does."""
+    """Build a target up to its raw data, and check them as the stage does: the verdict, the manifest, the folder of the data."""
     import pandas as pd
 
     from bitbloom.config.target import Target
@@ -69,60 +64,32 @@ def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
     return check(manifest, suite_path(read.task), read.gate), manifest, read.raw
 
 
-def section(target: str, verdict: Verdict, manifest: pd.DataFrame, raw: Path, folder: Path) -> str:
-    """One target's part of the report; its pictures are written beside it."""
-    failed, unchecked = verdict.with_outcome(FAILED), verdict.with_outcome(NOT_CHECKED)
+def section(target: str, verdict: Verdict) -> str:
+    """One target's part of the report, in the words of `make validate`."""
     if verdict.passed:
         return f"### {target}: passed\n\nAll {len(verdict.findings)} expectations hold for {verdict.rows} rows.\n"
-    parts = [f"### {target}: failed\n", f"{len(failed)} of {len(verdict.findings)} expectations fail on {verdict.rows} rows.\n"]
-    for finding in failed:
-        parts.append(_finding(finding))
-        name = f"{target}-{re.sub(r'[^a-z0-9-]', '-', finding.name)}.png"
-        if pictured(finding, manifest, raw, folder / name):
-            parts.append(f"![samples at fault]({name})\n")
-    if unchecked:
-        names = ", ".join(markdown.cell(finding.name) for finding in unchecked)
-        parts.append(f"Not checked, because a column they read is missing or of a wrong type: {names}.\n")
-    return "\n".join(parts)
+    return f"### {target}: failed\n\n{markdown.fenced(verdict.in_words())}"
 
 
-def _finding(finding: Finding) -> str:
-    """What was expected, which rows are at fault, and what to do."""
-    head = f"**{markdown.cell(finding.name)}**: {markdown.cell(finding.notes)}\n\nWhat to do: {_advice(finding.advice)}\n"
-    if not finding.count:
-        return f"{head}\nFound: {markdown.cell(canonical.json_line(finding.observed))}\n"
-    rows = [(row["id"], row["value"]) for row in finding.rows[:ROWS]]
-    return f"{head}\n{finding.count} rows at fault, the first {len(rows)}:\n\n{markdown.table(('id', 'value'), rows)}"
-
-
-def _advice(text: str) -> str:
-    """Advice is longer than a cell: a sentence at a time."""
-    return " ".join(markdown.cell(sentence) for sentence in re.split(r"(?<=[.:;]) ", text))
-
-
-def pictured(finding: Finding, manifest: pd.DataFrame, raw: Path, file: Path) -> bool:
-    """Write a picture of the first samples at fault, side by side; False where they are no photos, or none is named."""
+def picture(finding: Finding, manifest: pd.DataFrame, raw: Path, file: Path) -> None:
+    """Write the first photos at fault side by side; nothing where the samples are no photos, or none is at fault."""
     if not {"id", "path", "width"} <= set(manifest):  # texts have no width
-        return False
-    paths: Mapping[Any, Any] = dict(zip(manifest["id"].astype(str), manifest["path"], strict=True))
-    ids = list(dict.fromkeys(row["id"] for row in finding.rows if row["id"] in paths))[:SHOWN]
-    if not ids:
-        return False
-    file.parent.mkdir(parents=True, exist_ok=True)
-    sheet([(name, raw / str(paths[name])) for name in ids]).save(file, "PNG")
-    return True
+        return
+    paths = dict(zip(manifest["id"].astype(str), manifest["path"], strict=True))
+    at_fault = [raw / str(paths[row["id"]]) for row in finding.rows if row["id"] in paths][:SHOWN]
+    if at_fault:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        sheet(at_fault).save(file, "PNG")
 
 
-def sheet(photos: Sequence[tuple[str, Path]]) -> Image:
+def sheet(photos: Sequence[Path]) -> Image:
     """Photos in a row, each above the end of its name."""
     from PIL import Image, ImageDraw
 
     made = Image.new("RGB", (len(photos) * (SIDE + 8) + 8, SIDE + 32), "white")
-    draw = ImageDraw.Draw(made)
-    for place, (name, path) in enumerate(photos):
-        left = 8 + place * (SIDE + 8)
-        made.paste(_thumbnail(path), (left, 8))
-        draw.text((left, SIDE + 14), name[-24:], fill="black")
+    for place, path in enumerate(photos):
+        made.paste(_thumbnail(path), (8 + place * (SIDE + 8), 8))
+        ImageDraw.Draw(made).text((8 + place * (SIDE + 8), SIDE + 14), path.name[-24:], fill="black")
     return made
 
 

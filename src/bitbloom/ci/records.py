@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bitbloom.ci import markdown
 from bitbloom.core import canonical
@@ -21,6 +20,7 @@ from bitbloom.core.errors import BitBloomError
 
 RECORD, LEDGER = "record.json", "ledger.jsonl"
 SHOWN_DIGITS = 12
+ONE_KIND = "\nAll ran on the same kind of CPU: this says nothing of others. GitHub chooses the CPU, no label does.\n"
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,16 @@ class Record:
     """One machine's build.
 
     Attributes:
-        name: which job it was.
+        folder: where it lies, with the ledger; named after the job.
         build: what was built; only records of the same build are compared.
         cpu: the CPU's name as the CPU itself tells it.
         digests: output → SHA-256.
-        folder: where it lies, with the ledger.
     """
 
-    name: str
+    folder: Path
     build: str
     cpu: str
     digests: dict[str, str]
-    folder: Path
 
 
 def write(folder: Path, build: str, cpu: str, digests: dict[str, str], ledger: Path) -> None:
@@ -50,7 +48,7 @@ def write(folder: Path, build: str, cpu: str, digests: dict[str, str], ledger: P
 
 
 def record_rebuilt(target: str, folder: Path) -> None:
-    """Write the record of what `make verify` built, as far as it came."""
+    """Write the record of what `make verify` built, as far as it came. Raises BitBloomError when it built nothing."""
     from bitbloom.core import digests
     from bitbloom.numerics import machine
     from bitbloom.pipeline import claim
@@ -64,75 +62,43 @@ def record_rebuilt(target: str, folder: Path) -> None:
 
 
 def read(folder: Path) -> list[Record]:
-    """Every record in a folder of folders. Raises BitBloomError when there are fewer than two: nothing would be compared."""
-    records = [_read(file, file.parent.relative_to(folder).as_posix()) for file in sorted(folder.glob(f"**/{RECORD}"))]
+    """Every record below a folder. Raises BitBloomError when there are fewer than two: nothing would be compared."""
+    records = [Record(file.parent, **canonical.read_json(file)) for file in sorted(folder.glob(f"**/{RECORD}"))]
     if len(records) < 2:
         raise BitBloomError(f"{folder} has {len(records)} records: there is nothing to compare")
     return records
 
 
-def _read(file: Path, name: str) -> Record:
-    content: dict[str, Any] = canonical.read_json(file)
-    return Record(name, content["build"], content["cpu"], content["digests"], file.parent)
-
-
-def differences(here: Record, there: Record) -> list[str]:
-    """Outputs that are not the same in both; one that only one of them has is a difference."""
-    return [output for output in sorted(here.digests | there.digests) if here.digests.get(output) != there.digests.get(output)]
-
-
 def compare(records: Sequence[Record]) -> tuple[str, bool]:
-    """The report on all records, and whether every two of one build agree."""
-    parts, agree = ["## Digests on different CPUs\n", _machines(records)], True
-    for build, group in _by_build(records):
-        if len(group) < 2:
-            parts.append(f"**{build}** was built by one job only: not compared.\n")
-            continue
-        pairs = [pair for pair in itertools.combinations(group, 2) if differences(*pair)]
-        if not pairs:
-            parts.append(f"**{build}**: all {len(group[0].digests)} digests of {len(group)} builds are the same.\n")
-            continue
-        agree = False
-        parts += [f"**{build}**: {len(pairs)} of {_pairs(len(group))} pairs of builds differ.\n"]
-        parts += [_difference(*pair) for pair in pairs]
+    """The report on all records, and whether every two of one build agree. An output that only one has is a difference."""
+    rows = [(record.folder.name, record.build, record.cpu, len(record.digests)) for record in records]
+    parts, agree = ["## Digests on different CPUs\n", markdown.table(("job", "build", "CPU", "digests"), rows)], True
+    if len({record.cpu for record in records}) == 1:
+        parts.append(ONE_KIND)
+    for build in sorted({record.build for record in records}):
+        group = [record for record in records if record.build == build]
+        differing = [pair for pair in itertools.combinations(group, 2) if pair[0].digests != pair[1].digests]
+        agree &= not differing
+        alone = " by one job only: not compared" if len(group) == 1 else f" {len(group)} times: {len(differing)} pairs differ"
+        parts += [
+            f"**{build}**, {len(group[0].digests)} digests, was built{alone}.\n",
+            *(_difference(*pair) for pair in differing),
+        ]
     return "\n".join(parts), agree
 
 
-def _machines(records: Sequence[Record]) -> str:
-    """Which CPUs there were, and what cannot be concluded from them."""
-    rows = [(record.name, record.build, record.cpu, len(record.digests)) for record in records]
-    text = markdown.table(("job", "build", "CPU", "digests"), rows)
-    if len({record.cpu for record in records}) == 1:
-        text += "\nAll ran on the same kind of CPU: this says nothing of others. GitHub chooses the CPU, no label does.\n"
-    return text
-
-
-def _by_build(records: Sequence[Record]) -> Iterable[tuple[str, list[Record]]]:
-    ordered = sorted(records, key=lambda record: (record.build, record.name))
-    return [(build, list(group)) for build, group in itertools.groupby(ordered, key=lambda record: record.build)]
-
-
-def _pairs(count: int) -> int:
-    return count * (count - 1) // 2
-
-
 def _difference(here: Record, there: Record) -> str:
-    """What differs between two records, and the first training step in which they do."""
-    rows = [
-        (output, here.digests.get(output, "nothing")[:SHOWN_DIGITS], there.digests.get(output, "nothing")[:SHOWN_DIGITS])
-        for output in differences(here, there)
-    ]
-    head = f"### {markdown.cell(here.name)} and {markdown.cell(there.name)}\n\n"
-    return head + markdown.table(("output", here.cpu, there.cpu), rows) + "\n" + markdown.fenced(_ledgers(here, there))
-
-
-def _ledgers(here: Record, there: Record) -> str:
-    """What `bitbloom diff` says of the two ledgers."""
+    """What differs between two records, and what `bitbloom diff` says of their ledgers."""
     from bitbloom.provenance import compare as runs
 
-    command = f"$ bitbloom diff {here.name} {there.name}\n"
+    digests = [
+        (output, here.digests.get(output, "none"), there.digests.get(output, "none")) for output in here.digests | there.digests
+    ]
+    rows = sorted((output, ours[:SHOWN_DIGITS], theirs[:SHOWN_DIGITS]) for output, ours, theirs in digests if ours != theirs)
+    command = f"$ bitbloom diff {here.folder.name} {there.folder.name}\n"
     try:
         ours, theirs = runs.read(here.folder), runs.read(there.folder)
+        command += runs.explain(runs.first_difference(ours, theirs), len(ours))
     except BitBloomError as error:
-        return f"{command}{error}"
-    return command + runs.explain(runs.first_difference(ours, theirs), len(ours))
+        command += str(error)
+    return f"{markdown.table(('output', here.cpu, there.cpu), rows)}\n{markdown.fenced(command)}"

@@ -1,0 +1,89 @@
+"""What a pull request is told of its data: which targets it concerns, the verdict in words, and pictures of samples at fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bitbloom.ci import data
+from bitbloom.validation.verdict import FAILED, NOT_CHECKED, PASSED, Finding, Verdict
+
+PASS = Finding("has_rows", "ExpectTableRowCount", "There are rows.", "Add rows.", PASSED, {})
+UNCHECKED = Finding("widths", "ExpectColumn", "Wide enough.", "Add wider.", NOT_CHECKED, {})
+
+
+def fault(*ids: str) -> Finding:
+    rows = [{"id": name, "value": 0.1} for name in ids]
+    observed = {"rows_checked": 3}
+    return Finding("sharp_enough", "ExpectValues", "Photos are sharp.", "Focus.", FAILED, {}, observed, len(rows), rows)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> tuple[pd.DataFrame, Path]:
+    """A manifest of three photos, of which one cannot be read, and their folder."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name, colour in (("a.png", "red"), ("b.png", "blue")):
+        Image.new("RGB", (40, 20), colour).save(raw / name)
+    (raw / "broken.png").write_bytes(b"no picture")
+    names = ["a.png", "b.png", "broken.png"]
+    return pd.DataFrame({"id": names, "path": names, "width": [40, 40, 0]}), raw
+
+
+def test_changed_suite_concerns_targets_of_its_task_whose_data_is_here():
+    found = data.concerned(["expectations/petals.json"])
+    assert {"petals", "petals-tiny"} <= set(found)
+    assert not any(name.startswith(("tweets", "captions")) or name == "petals-folder" for name in found)
+
+
+def test_changed_data_concerns_its_own_target():
+    assert data.concerned(["data/external/petals-folder.dvc"]) == ["petals-folder"]
+
+
+@pytest.mark.parametrize("path", ["src/bitbloom/cli.py", "data/external/notes.txt", "expectations/README.md", "other/petals.dvc"])
+def test_other_files_concern_no_target(path):
+    assert data.concerned([path]) == []
+
+
+def test_report_of_no_target_says_so_and_passes(tmp_path):
+    assert data.report(["README.md"], tmp_path)
+    assert "No target has this data" in (tmp_path / "comment.md").read_text()
+
+
+def test_one_target_that_fails_fails_the_report_and_is_shown(tmp_path, photos, monkeypatch):
+    verdicts = {"petals": Verdict("petals", 3, (PASS,), ()), "petals-tiny": Verdict("petals", 3, (PASS, fault("b.png")), ())}
+    monkeypatch.setattr(data, "concerned", lambda changed: sorted(verdicts))
+    monkeypatch.setattr(data, "examine", lambda target: (verdicts[target], *photos))
+    assert not data.report(["expectations/petals.json"], tmp_path / "report")
+    text = (tmp_path / "report/comment.md").read_text()
+    assert "### petals: passed\n\nAll 1 expectations hold for 3 rows." in text
+    assert "### petals-tiny: failed" in text
+    assert [file.name for file in (tmp_path / "report").glob("*.png")] == ["petals-tiny-sharp-enough.png"]
+
+
+def test_section_of_failure_names_rows_advice_and_what_was_not_checked():
+    text = data.section("petals", Verdict("petals", 3, (PASS, fault("b.png", "broken.png"), UNCHECKED), ()))
+    assert "1 of 3 expectations fail on 3 rows" in text
+    assert "rows at fault: 2 of 3: b.png (0.1), broken.png (0.1)" in text
+    assert "what to do: Focus." in text
+    assert "not checked, because a column they read is missing or of a wrong type: widths" in text
+
+
+def test_photos_at_fault_are_shown_side_by_side(tmp_path, photos):
+    data.picture(fault("b.png", "broken.png"), *photos, tmp_path / "fault.png")
+    picture = Image.open(tmp_path / "fault.png")
+    middle = [picture.getpixel((8 + place * (data.SIDE + 8) + data.SIDE // 2, 8 + data.SIDE // 2)) for place in range(2)]
+    assert middle == [(0, 0, 255), data.UNREADABLE]
+
+
+def test_fault_of_the_whole_table_has_no_picture(tmp_path, photos):
+    data.picture(fault(), *photos, tmp_path / "fault.png")
+    assert not (tmp_path / "fault.png").exists()
+
+
+def test_texts_at_fault_have_no_picture(tmp_path):
+    data.picture(fault("1"), pd.DataFrame({"id": ["1"], "text": ["x"]}), tmp_path, tmp_path / "fault.png")
+    assert not (tmp_path / "fault.png").exists()

@@ -1,0 +1,72 @@
+"""Records of builds on different machines: equal ones agree, and a difference is shown with the first step that differs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bitbloom.ci import markdown, records
+from bitbloom.core.errors import BitBloomError
+
+
+def ledger(*weights: str) -> str:
+    fields = {"batch": "b", "loss": 1.0, "gradient": "g"}
+    return "".join(json.dumps({"step": step, **fields, "weights": value}) + "\n" for step, value in enumerate(weights))
+
+
+def machines(folder: Path, *builds: tuple[str, str, dict[str, str], str], build: str = "petals") -> list[records.Record]:
+    for name, cpu, digests, lines in builds:
+        (folder / "ledger").write_text(lines)
+        records.write(folder / "all" / name, build, cpu, digests, folder / "ledger")
+    return records.read(folder / "all")
+
+
+def test_equal_records_agree(tmp_path):
+    text, agree = records.compare(
+        machines(tmp_path, ("a", "Intel", {"x": "1"}, ledger("w")), ("b", "AMD", {"x": "1"}, ledger("w")))
+    )
+    assert agree
+    assert "**petals**, 1 digests, was built 2 times: 0 pairs differ." in text
+    assert "same kind of CPU" not in text
+
+
+def test_one_kind_of_cpu_is_said_to_prove_nothing_of_others(tmp_path):
+    text, _ = records.compare(machines(tmp_path, ("a", "AMD", {"x": "1"}, ""), ("b", "AMD", {"x": "1"}, "")))
+    assert "same kind of CPU: this says nothing of others" in text
+
+
+def test_records_that_differ_fail_with_the_first_step_that_does(tmp_path):
+    builds = ("a", "Intel", {"x": "1", "y": "2"}, ledger("w", "v")), ("b", "AMD", {"x": "1", "y": "3"}, ledger("w", "u"))
+    text, agree = records.compare(machines(tmp_path, *builds))
+    assert not agree
+    assert "| y | 2 | 3 |" in text
+    assert "| x |" not in text
+    assert "first difference: step 1, weights: v here, u there" in text
+
+
+def test_output_that_one_machine_lacks_is_a_difference(tmp_path):
+    text, agree = records.compare(machines(tmp_path, ("a", "Intel", {"x": "1"}, ""), ("b", "AMD", {}, "")))
+    assert not agree
+    assert "| x | 1 | none |" in text
+
+
+def test_builds_of_different_targets_are_not_compared(tmp_path):
+    machines(tmp_path, ("a", "AMD", {"x": "1"}, ""), ("b", "AMD", {"x": "1"}, ""))
+    text, agree = records.compare(machines(tmp_path, ("c", "AMD", {"x": "2"}, ""), build="tweets"))
+    assert agree
+    assert "**tweets**, 1 digests, was built by one job only: not compared." in text
+
+
+def test_one_record_alone_is_refused(tmp_path):
+    with pytest.raises(BitBloomError, match="nothing to compare"):
+        machines(tmp_path, ("a", "AMD", {"x": "1"}, ""))
+
+
+def test_cell_stays_in_its_column():
+    assert markdown.table(("a",), [("x|y\nz",)]).splitlines()[2] == "| x\\|y z |"
+
+
+def test_output_cannot_end_its_own_fence():
+    assert markdown.fenced("a\n  ```\nb").startswith("````text\n")
