@@ -24,6 +24,7 @@ OF_THE_VENV = {"bitbloom", "bentoml", "dvc", "pytest", "ruff", "mypy", "lint-imp
 """Installed from a lock into .venv, which make puts first on PATH."""
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
+    "gh": "the workflows' comments and updates, on a runner of GitHub",
     "hostname": "the startup of a VM, which is no shell of the flake",
     "mmdebstrap": "makes a base image of Debian's packages, as root",
     "shutdown": "ends a VM",

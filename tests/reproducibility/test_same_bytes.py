@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bitbloom.core import canonical, imports
+from bitbloom.core import canonical, cpu, imports
 from bitbloom.numerics import machine, pins
 from bitbloom.training import loop
 from support.tiny import write_workspace
@@ -220,7 +220,7 @@ def test_a_process_with_its_pins_is_left_running(monkeypatch):
 
 
 def test_a_processor_without_avx2_is_an_error(monkeypatch):
-    monkeypatch.setattr(machine, "flags", lambda: {"sse2"})
+    monkeypatch.setattr(cpu, "flags", lambda: {"sse2"})
     with pytest.raises(pins.BitBloomError, match="needs a CPU with AVX2"):
         pins.require("portable")
 
