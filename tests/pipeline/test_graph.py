@@ -75,6 +75,13 @@ def test_training_depends_on_no_report_service_gate_or_drawing(stages, folder):
     assert not [path for path in stages["train"].inputs if path.startswith(f"src/bitbloom/{folder}/")]
 
 
+@pytest.mark.parametrize("target", composition.targets())
+def test_nothing_that_trains_evaluates_or_exports_depends_on_a_service(target):
+    for stage in graph.stages(target, composition.compose(target)):
+        served = [path for path in stage.inputs if path.startswith(("src/bitbloom/serving/", "bentos/"))]
+        assert bool(served) == (stage.stage == "package"), stage.name
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_what_python_loads_for_a_stage_is_among_its_dependencies(every_stage, name):
     script = (
