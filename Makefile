@@ -44,7 +44,7 @@ include make/venv.mk make/build.mk
 all: $(call stamp,all) ## Build TARGET: from raw data to a packaged model
 
 .PHONY: everything
-everything: $(STATE)/venv-$(ACCEL) ## Build TARGETS (else all embedded ones), partly in parallel
+everything: $(STATE)/venv-$(ACCEL) ## Build TARGETS (else the embedded ones), partly in parallel
 	@$(if $(settings),$(error make everything builds what is claimed, so it takes no SET and no ACCEL=cuda: make all takes them))\
 		bitbloom build-all $(TARGETS)
 
@@ -115,7 +115,8 @@ test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA
 
 .PHONY: lint
 lint: $(STATE)/venv-dev ## Check style, types, imports and generated files
-	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo && bitbloom graph --check
+	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo \
+		&& pytest tests/pipeline/test_rooms.py && bitbloom graph --check
 
 .PHONY: format
 format: $(STATE)/venv-dev ## Format the code
@@ -161,7 +162,7 @@ hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into th
 
 .PHONY: clean
 clean: ## Remove what a build makes; your own data stays
-	rm -rf data/raw data/processed models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints
+	rm -rf data/raw data/processed data/features models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints
 	[ ! -d reports ] || find reports -mindepth 1 -maxdepth 1 -type d ! -name figures -exec rm -rf {} +
 
 .PHONY: distclean
