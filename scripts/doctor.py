@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CPUINFO = Path("/proc/cpuinfo")
+sys.path.insert(0, str(ROOT / "src"))
+
+from bitbloom.core import cpu  # noqa: E402 -- of this checkout; it needs the standard library only
+
 MEMINFO = Path("/proc/meminfo")
 
 PORTABLE = {"avx2", "fma"}
@@ -120,15 +123,6 @@ def backend() -> Finding:
     return Finding("containers", "none", "podman or docker", NOTE, "install podman: `make containerize` builds with it")
 
 
-def flags() -> set[str]:
-    """The CPU's flags as the kernel names them; empty where the system does not tell."""
-    try:
-        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
-
-
 def system() -> Finding:
     """Operating system and architecture, beside what the locks are for."""
     here, wanted = f"{platform.system()} {platform.machine()}", "Linux x86_64"
@@ -137,7 +131,7 @@ def system() -> Finding:
     return Finding("system", here, wanted, STOP, "the locks are for x86-64 Linux: use such a machine, a VM or a container")
 
 
-def cpu(known: set[str]) -> Iterator[Finding]:
+def instruction_sets(known: set[str]) -> Iterator[Finding]:
     """Instruction sets, and the numerics profiles that they allow."""
     shown = " ".join(name for name in (*sorted(PORTABLE), *FAST) if name in known)
     if known >= PORTABLE:
@@ -157,7 +151,7 @@ def cpu(known: set[str]) -> Iterator[Finding]:
 
 def threads() -> Finding:
     """How many cores this process may use, and the workers that training takes of them."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = cpu.cores()
     workers = min(8, 1 << (here.bit_length() - 1))
     return Finding("threads", f"{here} (training takes {workers} of them)", "any number: it changes the time, not the bytes")
 
@@ -213,7 +207,7 @@ def findings(root: Path) -> Iterator[Finding]:
     yield tool("strace", "`make hermetic` watches a build with it")
     yield tool("nix", "`nix develop` brings every other tool (docs/toolchain.md); a build does without")
     yield backend()
-    yield from cpu(flags())
+    yield from instruction_sets(cpu.flags(cpu.CPUINFO))
     yield threads()
     yield disk(root)
     yield memory()

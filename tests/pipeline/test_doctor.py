@@ -38,9 +38,9 @@ class Machine:
 
     def told(self, cpuinfo: str | None = None, meminfo: str | None = None) -> None:
         """What the kernel says."""
-        for name, text in (("CPUINFO", cpuinfo), ("MEMINFO", meminfo)):
+        for path, text in ((self.doctor.cpu.CPUINFO, cpuinfo), (self.doctor.MEMINFO, meminfo)):
             if text is not None:
-                getattr(self.doctor, name).write_text(text, encoding="utf-8")
+                path.write_text(text, encoding="utf-8")
 
     def findings(self) -> dict:
         """What the doctor finds, by name."""
@@ -54,7 +54,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     doctor = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "doctor", doctor)  # where its dataclass looks for its annotations
     spec.loader.exec_module(doctor)
-    monkeypatch.setattr(doctor, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(doctor.cpu, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(doctor, "MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
@@ -87,7 +87,7 @@ def test_a_machine_with_what_a_build_needs_passes(machine):
         (lambda machine: machine.program("make", "GNU Make 3.81"), "make", "install make"),
         (lambda machine: (machine.folder / "bin/git").unlink(), "git", "install git"),
         (lambda machine: machine.told(cpuinfo="flags : sse4_2 avx\n"), "instruction sets", "AVX2"),
-        (lambda machine: machine.doctor.CPUINFO.unlink(), "instruction sets", "AVX2"),
+        (lambda machine: machine.doctor.cpu.CPUINFO.unlink(), "instruction sets", "AVX2"),
     ],
 )
 def test_what_stops_a_build_is_named_with_what_to_do(machine, change, name, advice):
