@@ -4,6 +4,7 @@
 #   make/venv.mk    the venv of the lock
 #   make/build.mk   when a build is up to date: its stamps, and the rule that makes them
 #   make/bench.mk   benchmarks
+#   make/docs.mk    figures and diagram of the documentation
 #   make/deploy.mk  clouds and clusters
 #   make/ci.mk      what the workflows of GitHub call
 #   make/help.awk   the help, from the `##` comments here and there
@@ -44,7 +45,7 @@ include make/venv.mk make/build.mk
 all: $(call stamp,all) ## Build TARGET: from raw data to a packaged model
 
 .PHONY: everything
-everything: $(STATE)/venv-$(ACCEL) ## Build TARGETS (else all embedded ones), partly in parallel
+everything: $(STATE)/venv-$(ACCEL) ## Build TARGETS (else the embedded ones), partly in parallel
 	@$(if $(settings),$(error make everything builds what is claimed, so it takes no SET and no ACCEL=cuda: make all takes them))\
 		bitbloom build-all $(TARGETS)
 
@@ -115,7 +116,9 @@ test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA
 
 .PHONY: lint
 lint: $(STATE)/venv-dev ## Check style, types, imports and generated files
-	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo && bitbloom graph --check
+	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo \
+		&& pytest tests/pipeline/test_rooms.py && bitbloom graph --check \
+		&& python scripts/figures.py --check && python scripts/diagram.py --check
 
 .PHONY: format
 format: $(STATE)/venv-dev ## Format the code
@@ -161,7 +164,7 @@ hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into th
 
 .PHONY: clean
 clean: ## Remove what a build makes; your own data stays
-	rm -rf data/raw data/processed models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints
+	rm -rf data/raw data/processed data/features models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints
 	[ ! -d reports ] || find reports -mindepth 1 -maxdepth 1 -type d ! -name figures -exec rm -rf {} +
 
 .PHONY: distclean
@@ -169,7 +172,7 @@ distclean: clean ## … and the venv, downloads and caches
 	rm -rf .venv $(STATE) .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/tmp
 	@if [ -z "$$(ls data/external/*.dvc 2>/dev/null)" ]; then rm -rf .dvc/cache; else echo "kept .dvc/cache: it holds your imported data"; fi
 
-include make/bench.mk make/deploy.mk make/ci.mk
+include make/bench.mk make/docs.mk make/deploy.mk make/ci.mk
 
 # The commands to begin with, in the order of the sections.
 FIRST := all data validate prepare features train evaluate export package targets serve containerize test lint verify \

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.pipeline import build
 
 CASES = {"vision transformer": (), "traditional CNN": ("model=cnn",)}
@@ -53,4 +53,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.pipeline import build, graph
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -203,4 +203,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, external
 
@@ -57,4 +57,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

@@ -25,6 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from bitbloom.core import checkout
 from bitbloom.data.sources import garden
 
 Features = NDArray[np.float64]
@@ -115,4 +116,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.numerics import pins
 
 TARGET = "petals"
@@ -291,4 +291,5 @@ def report(title: str, found: dict[str, list[dict[str, float]]]) -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

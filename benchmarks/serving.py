@@ -34,7 +34,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build
 from bitbloom.serving.predictor import Predictor
@@ -232,4 +232,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

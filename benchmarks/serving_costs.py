@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from starlette.requests import Request
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.data import imaging
 from bitbloom.serving.forms import only_file
 from bitbloom.serving.predictor import Predictor
@@ -140,4 +140,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

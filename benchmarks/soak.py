@@ -26,7 +26,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.pipeline import composition
 from serving import Row, ask, ours, running
 
@@ -211,4 +211,5 @@ def _lost(row: Row) -> str:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

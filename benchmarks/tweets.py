@@ -29,7 +29,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import texts
 from bitbloom.data.sources import tweets_csv
@@ -139,4 +139,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    checkout.require()
     main()

@@ -1,4 +1,4 @@
-# Programs of benchmarks/. The README's numbers come from them; the longest takes an hour.
+# Programs of benchmarks/. The numbers in docs come from them; the longest takes an hour.
 
 ##@ Measure
 

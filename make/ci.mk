@@ -45,7 +45,7 @@ ci-changed-targets: ## List the targets whose dvc.lock differs from BASE's; need
 
 .PHONY: ci-model
 ci-model: $(call stamp,evaluate) ## Compare TARGET with BASE's build: params, metrics, outputs, plots
-	@MAKE='$(MAKE)' sh scripts/ci_model.sh '$(BASE)' '$(TARGET)' $(FINDINGS)/model
+	@sh scripts/ci_model.sh '$(BASE)' '$(TARGET)' $(FINDINGS)/model
 
 .PHONY: ci-comment
 ci-comment: ## Write the comment on a run, and find its pull request; needs gh, no venv

@@ -11,7 +11,7 @@ git worktree prune
 if git cat-file -e "$base:conf/$target.yaml" 2>/dev/null; then
     git worktree add --quiet --detach "$beside" "$base"
     (cd "$beside" && printf '[cache]\n    dir = %s\n' "$OLDPWD/.dvc/cache" > .dvc/config.local)
-    "${MAKE:-make}" -C "$beside" evaluate TARGET="$target" >&2
+    make -C "$beside" evaluate TARGET="$target" >&2
 fi
 
 mkdir -p "$folder/plots"

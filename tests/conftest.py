@@ -1,9 +1,16 @@
 """Fixtures that several folders of tests share, and one thread a process: more of them, on busy cores, mostly wait."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from bitbloom.core import checkout
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+if not (SOURCE / "bitbloom").samefile(checkout.PACKAGE):
+    pytest.exit(f"these tests would be of {checkout.PACKAGE}, which is another checkout: set PYTHONPATH={SOURCE}", 4)
 
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(threads, "1")  # before anything imports NumPy or PyTorch

@@ -13,6 +13,11 @@ archives=${ARCHIVES:-$root/dist}
 tools=$root/.bitbloom/torchserve
 lock=$root/deploy/torchserve/requirements.lock
 
+[ "$action" != serve ] || [ "$DRY_RUN" = 1 ] || [ -f "$archives/$target.mar" ] || {
+    echo "error: $archives/$target.mar is missing: make deploy-torchserve-archive TARGET=$target" >&2
+    exit 1
+}
+
 # Beside the project's venv, in which the worker runs, and not in it.
 if ! cmp -s "$lock" "$tools/requirements.lock"; then
     run rm -rf "$tools"

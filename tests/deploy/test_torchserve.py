@@ -30,6 +30,19 @@ def test_dry_run_prints_the_command_and_calls_nothing(desk, action, program):
     assert not (desk.folder / ".bitbloom").exists()
 
 
+def test_an_archive_that_is_missing_is_named(desk):
+    done = desk.run("torchserve/torchserve.sh", "serve")
+    assert done.code == 1
+    assert done.err.endswith("dist/petals.mar is missing: make deploy-torchserve-archive TARGET=petals\n")
+
+
+def test_a_dry_run_exports_nothing(tmp_path):
+    command = ["make", "--no-print-directory", "--dry-run", f"STATE={tmp_path}", "deploy-torchserve-archive", "DRY_RUN=1"]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}  # `make test` runs this
+    done = subprocess.run(command, cwd=REPOSITORY, env=ours, capture_output=True, text=True, check=True)
+    assert done.stdout == "TARGET=petals sh deploy/torchserve/torchserve.sh archive\n"
+
+
 def configuration(folder: Path) -> tuple[Path, str]:
     """The shipped configuration with free ports; the address of the inference API."""
     inference, management, metrics, grpc, grpc_management = (free_port() for _ in range(5))

@@ -85,7 +85,7 @@ def test_another_graph_answers_when_it_is_named(workspace, capsys):
 def test_a_task_without_variants_is_told_which_have_them_before_anything_is_built(capsys, monkeypatch):
     monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it builds"))
     code, _, err = run(capsys, "optimise", "captions-tiny")
-    assert (code, "works for models of kind image and text" in err) == (1, True)
+    assert (code, "works for models that are one classifier" in err) == (1, True)
 
 
 def test_an_image_is_built_of_the_targets_bento_and_empty_words_are_defaults(capsys, monkeypatch):

@@ -329,10 +329,10 @@ def test_without_int8_the_export_stage_promises_no_int8():
     assert set(stages["export"].outputs) == {"models/petals/model.onnx", "models/petals/parity.json"}
 
 
-def test_own_weights_are_an_input_of_training_alone(tmp_path):
+def test_own_weights_are_an_input_of_the_stages_that_build_the_network(tmp_path):
     tree = composition.compose("petals", ["model.architecture=auto", f"model.weights=path:{tmp_path}"])
     found = [stage.stage for stage in graph.stages("petals", tree) if str(tmp_path) in stage.inputs]
-    assert found == ["train"]
+    assert found == ["train", "evaluate", "export"]
 
 
 def test_what_draws_the_data_does_not_depend_on_the_model():

@@ -149,7 +149,7 @@ def test_help_all_lists_every_target_once_in_sections(project):
     shown = project.make("help-all")
     names = [found[1] for line in shown.splitlines() if (found := ENTRY.match(line))]
     assert sorted(names) == sorted(makefiles.targets())
-    assert sections(shown) == ["Build", "Use", "Check", "Maintain", "Measure", "Deploy", "Workflows"]
+    assert sections(shown) == ["Build", "Use", "Check", "Maintain", "Measure", "Documentation", "Deploy", "Workflows"]
 
 
 def test_every_description_of_help_all_is_in_one_column_and_within_its_width(project):
@@ -261,9 +261,14 @@ def test_a_module_that_is_gone_makes_it_ask_again(built):
     assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
-def test_a_file_that_is_added_to_a_service_makes_it_ask_again(built):
-    (built.folder / service_file("petals", "image")).with_name("more.py").touch()
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+@pytest.mark.parametrize(
+    "path",
+    ["bentos/petals/words.txt", "bentos/petals/page/more.svg", "bentos/common/image/page/words.css", "bentos/leaves/page/x.svg"],
+)
+def test_a_file_that_is_added_to_a_service_makes_it_ask_again(built, path):
+    (built.folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (built.folder / path).touch()
+    assert len(built.asked("all", "TARGET=petals-tiny")) == 1
 
 
 def test_an_output_of_a_later_stage_is_not_missed_by_an_earlier_goal(built):
@@ -404,7 +409,9 @@ def test_cleaning_keeps_your_own_data_and_what_is_committed(built):
     for path in ("data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"):
         (built.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (built.folder / path).touch()
+    (built.folder / "data/features/captions-folder").mkdir(parents=True)
     built.make("clean")
+    assert not (built.folder / "data/features").exists()
     left = {path.relative_to(built.folder).as_posix() for path in built.folder.rglob("*") if path.is_file()}
     assert {"data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"} <= left
     assert not set(built.listed("OUTPUTS", "petals-tiny", "all")) & left

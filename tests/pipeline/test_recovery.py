@@ -77,6 +77,33 @@ def test_a_lock_with_fewer_stages_is_left_alone_when_no_build_was_killed(tmp_pat
     assert lock_in(tmp_path) == LESS
 
 
+@pytest.mark.parametrize("copy", [None, WHOLE])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_merge_with_conflicts_is_named_and_both_sides_are_kept(tmp_path, copy, killed):
+    merged = f"<<<<<<< HEAD\n{WHOLE}=======\n{LESS}>>>>>>> other\n"
+    lay(tmp_path, merged, copy, killed=killed)
+    with pytest.raises(BitBloomError, match=r"dvc.lock has conflicts of a merge: resolve them"):
+        recovery.recover(tmp_path, [NAME])
+    assert lock_in(tmp_path) == merged
+
+
+def test_a_broken_lock_without_a_copy_is_what_was_committed(tmp_path, monkeypatch):
+    commit(lay(tmp_path, WHOLE))
+    lay(tmp_path, WHOLE[:2000])
+    monkeypatch.chdir(tmp_path)
+    recovery.recover(Path(), [NAME])
+    assert lock_in(tmp_path) == WHOLE
+
+
+def test_a_variant_s_killed_build_is_recovered_from_by_the_next_build_anywhere(checkout):
+    variant = recovery.STATE / "variants/petals-tiny-0"
+    canonical.write_json(variant / recovery.BUILDING, {"code": recovery.code(["src"]), "targets": [NAME]})
+    remember(Path(), "of the variant")
+    Path("src/a.py").write_text("changed meanwhile")
+    recovery.recover(Path(), [OTHER])
+    assert remembered(Path()) == ["earlier"]
+
+
 def test_a_broken_lock_without_a_copy_is_taken_away(tmp_path):
     lay(tmp_path, "stages: [")
     recovery.recover(tmp_path, [NAME])

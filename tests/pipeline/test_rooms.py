@@ -62,6 +62,15 @@ def test_no_room_imports_from_one_above_it():
     assert upward(imported(SOURCE / "bitbloom"), LAYERS) == []
 
 
+def test_no_task_imports_another():
+    def task(module: str) -> str:
+        return module.split(".")[2] if module.startswith("bitbloom.tasks.") else ""
+
+    needed = imported(SOURCE / "bitbloom")
+    between = [(module, other) for module, others in needed.items() for other in others if task(module) and task(other)]
+    assert [(module, other) for module, other in between if task(module) != task(other)] == []
+
+
 def test_no_modules_import_each_other_in_a_circle():
     graphlib.TopologicalSorter(imported(SOURCE / "bitbloom")).prepare()
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bitbloom.config.models import model_type
 from bitbloom.core import onnx_runtime as runtime
 from bitbloom.core.errors import BitBloomError
 from bitbloom.export.classification import FP32, INT8, PROBABILITIES
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 Ask = Callable[["Arrays"], NDArray[np.float32]]
 """The inputs of an exported graph by name, [n, …] each → probabilities [n, classes]."""
 
-KINDS = ("image", "text")
-"""Kinds of models that are one classifier."""
 MODELS, OPTIMISED = "models", "dist/optimised"
 WEIGHTS = "model.safetensors"
 SHARES = (25, 50)
@@ -264,8 +263,8 @@ def in_bf16(network: nn.Module) -> nn.Module:
 
 def require_classifier(target: str, kind: str) -> None:
     """Return when a model of this kind is one classifier. Raises BitBloomError that says which kinds are."""
-    if kind not in KINDS:
-        raise BitBloomError(f"`optimise` works for models of kind {' and '.join(KINDS)}: that of {target} is of kind {kind}")
+    if not model_type(kind).CONFUSION:
+        raise BitBloomError(f"`optimise` works for models that are one classifier: that of {target} is of kind {kind}")
 
 
 def checked(target: Target) -> Target:

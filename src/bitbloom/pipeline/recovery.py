@@ -24,6 +24,7 @@ COMPLETE = STATE / "locks"
 """The last complete `dvc.lock` of each target, as `<target>.lock`."""
 BUILDING = STATE / "building"
 """There while DVC runs: found at a start, it says that the last build was killed, of which targets, and of what code."""
+CONFLICT = b"<<<<<<< "
 STAGE = re.compile(r"^(?=  \S)", re.MULTILINE)
 """Where the record of a stage begins in a `dvc.lock`."""
 
@@ -37,24 +38,45 @@ def recover(workspace: Path, targets: Collection[str]) -> None:
 
     Args:
         workspace: where.
-        targets: those to be built now. A `dvc.lock` of theirs that is cut off is its last complete copy again, with or without
-            a mark; with one, so are those of the targets that the killed build was about.
+        targets: those to be built now; their locks are looked at, and those of the targets of a build that was killed here.
+
+    Raises:
+        BitBloomError: a `dvc.lock` has conflicts of a merge.
     """
     for name in ("rwlock", "rwlock.lock", "lock"):
         (workspace / ".dvc/tmp" / name).unlink(missing_ok=True)
+    for mark in _marks(workspace):  # all workspaces share one cache of runs
+        if _changed(_killed(mark)["code"]):
+            _forget_runs(mark)
     mark = workspace / BUILDING
-    killed: dict[str, Any] = {"code": {}, "targets": []} | (canonical.read_json(mark) if _read(mark) else {})
-    if _changed(killed["code"]):
-        _forget_runs(mark)
+    killed = _killed(mark)
     for target in sorted({*targets, *killed["targets"]}):
-        lock = workspace / graph.lock(target)
-        found = _read(lock)
-        # A lock can be cut off and still parse: after a kill, only a complete copy or what git has of it is sure to be whole.
-        is_sure = target not in killed["targets"] or found in (_read(_copy_of(workspace, target)), git.committed(lock))
-        if not is_sure or (lock.exists() and not is_whole(found)):
-            print(f"a build was killed: {lock} is its last complete copy again", file=sys.stderr)
-            _restore(workspace, target)
+        _recover_lock(workspace, target, target in killed["targets"])
     mark.unlink(missing_ok=True)
+
+
+def _marks(workspace: Path) -> list[Path]:
+    """The marks of killed builds: in this workspace, in the repository's own, and in those of variants."""
+    found = {workspace / BUILDING, BUILDING, *(STATE / "variants").glob(f"*/{BUILDING}")}
+    return sorted(mark for mark in found if mark.exists())
+
+
+def _killed(mark: Path) -> dict[str, Any]:
+    """What a killed build was about: digests of its code by path, and its targets. Nothing, where none was killed."""
+    return {"code": {}, "targets": []} | (canonical.read_json(mark) if _read(mark) else {})
+
+
+def _recover_lock(workspace: Path, target: str, was_built: bool) -> None:
+    """Let a target's lock be its last complete copy, unless it is whole. Raises BitBloomError on a merge with conflicts."""
+    lock = workspace / graph.lock(target)
+    found = _read(lock)
+    if CONFLICT in found:
+        raise BitBloomError(f"{lock} has conflicts of a merge: resolve them, or take one side: git checkout --ours -- {lock}")
+    # A lock can be cut off and still parse: after a kill, only a complete copy or what git has of it is sure to be whole.
+    is_sure = not was_built or found in (_read(_copy_of(workspace, target)), git.committed(lock))
+    if not is_sure or (lock.exists() and not is_whole(found)):
+        print(f"a build was killed: {lock} is its last complete copy again", file=sys.stderr)
+        _restore(workspace, target)
 
 
 def is_whole(lock: bytes) -> bool:
@@ -154,8 +176,9 @@ def _copy(workspace: Path, targets: Collection[str]) -> None:
 
 def _restore(workspace: Path, target: str) -> None:
     lock, copy = workspace / graph.lock(target), _copy_of(workspace, target)
-    if copy.exists():
-        canonical.write_bytes(lock, copy.read_bytes())
+    whole = copy.read_bytes() if copy.exists() else git.committed(lock)
+    if whole:
+        canonical.write_bytes(lock, whole)
     else:
         lock.unlink(missing_ok=True)
 

@@ -38,6 +38,8 @@ def why(stage: str, target: str) -> list[Reason]:
         BitBloomError: no such stage or target.
     """
     tree = composition.compose(target)
+    if stage == "all":
+        raise BitBloomError(f"name one stage: bitbloom why package {target}")
     graph.last_stages(stage, target, tree)
     if not graph.has_current(target, tree):
         return [Reason("graph", f"{graph.pipeline(target)}/dvc.yaml", "as generated", "not current: run `make graph`, or build")]

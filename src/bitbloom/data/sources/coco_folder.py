@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from omegaconf import MISSING
+
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.progress import track
@@ -30,7 +32,7 @@ class Config:
     """The `source` section."""
 
     kind: str = "coco_folder"
-    path: str = "data/external/captions-folder"
+    path: str = MISSING
     """The folder that an import filled: captions.json and photos/."""
 
 

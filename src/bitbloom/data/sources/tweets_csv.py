@@ -11,6 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf import MISSING
+
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.sources import SourceFile
@@ -27,7 +29,7 @@ class Config:
     """The `source` section."""
 
     kind: str = "tweets_csv"
-    path: str = "data/external/tweets-kaggle"
+    path: str = MISSING
     """The folder that holds train.csv."""
 
 

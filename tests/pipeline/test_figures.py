@@ -1,0 +1,90 @@
+"""Figures in README and docs are those of the build: a stale one is named, and the command renews it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from support.tiny import REPOSITORY
+
+SCRIPT = REPOSITORY / "scripts/figures.py"
+specification = importlib.util.spec_from_file_location("figures", SCRIPT)
+assert specification and specification.loader
+figures = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(figures)
+
+METRICS = {"accuracy": 0.969432, "macro_f1": 0.96949, "baselines": {"mean": {"accuracy": 0.25}}, "confusion": [[1]]}
+DATA = "05e54b41d60cd943" + "0" * 48
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with one built target and one page, whose figures are not yet written."""
+    build(tmp_path, METRICS)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text(
+        "Accuracy 0.000<!-- mine accuracy -->, F1 0.970<!-- mine macro_f1 -->, "
+        "of the mean 0.0<!-- mine baselines.mean.accuracy -->.\n"
+        "\n<!-- summary mine -->\n```text\n  accuracy  0.0000\n  data      sha256:00000000…\n```\n"
+    )
+    return tmp_path
+
+
+def build(root: Path, metrics: dict[str, object]) -> None:
+    """What a build of the target `mine` leaves."""
+    report = root / "reports/mine/metrics.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps(metrics))
+    claim = {
+        "reports/mine/metrics.json": {"sha256": hashlib.sha256(report.read_bytes()).hexdigest()},
+        "data/processed/mine": {"sha256": DATA},
+    }
+    (root / "digests").mkdir(exist_ok=True)
+    (root / "digests/mine.json").write_text(json.dumps(claim))
+
+
+def test_figures_are_written_with_the_places_that_the_page_shows_and_rounded_once(checkout):
+    figures.write(checkout, checkout / "reports")
+    text = (checkout / "README.md").read_text()
+    assert "Accuracy 0.969<!-- mine accuracy -->, F1 0.969<!-- mine macro_f1 -->" in text
+    assert "the mean 0.2<!-- mine baselines.mean.accuracy -->" in text
+    assert "  accuracy  0.9694\n  data      sha256:05e54b41…\n" in text
+    assert list(figures.differences(checkout)) == []
+
+
+def test_each_figure_that_differs_is_named_with_its_line(checkout):
+    figures.write(checkout, checkout / "reports")
+    page = checkout / "README.md"
+    page.write_text(page.read_text().replace("F1 0.969", "F1 0.970").replace("05e54b41", "05e54b42").replace("0.9694", "0.9695"))
+    assert list(figures.differences(checkout)) == [
+        "README.md:1: mine macro_f1 is 0.969, not 0.970",
+        "README.md:3: accuracy of mine is 0.9694, not 0.9695",
+        "README.md:3: data of mine is sha256:05e54b41, not sha256:05e54b42",
+    ]
+
+
+def test_figures_of_an_earlier_build_are_stale_until_they_are_written_again(checkout):
+    figures.write(checkout, checkout / "reports")
+    build(checkout, METRICS | {"accuracy": 0.5})
+    assert list(figures.differences(checkout)) == ["docs/figures.json: the figures of mine are not those of digests/mine.json"]
+    figures.write(checkout, checkout / "reports")
+    assert "Accuracy 0.500<!--" in (checkout / "README.md").read_text()
+
+
+def test_a_build_that_is_not_as_expected_is_left_out(checkout, capsys):
+    (checkout / "reports/mine/metrics.json").write_text(json.dumps(METRICS | {"accuracy": 1.0}))
+    figures.write(checkout, checkout / "reports")
+    assert figures.read(checkout) == {}
+    assert "is not what digests/mine.json expects" in capsys.readouterr().err
+
+
+def test_an_unknown_metric_or_target_is_named(checkout):
+    figures.write(checkout, checkout / "reports")
+    (checkout / "docs/a.md").write_text("1<!-- mine recall --> 2<!-- yours accuracy -->\n")
+    first, second = figures.differences(checkout)
+    assert first == "docs/a.md:1: docs/figures.json has no 'recall' of mine; it has accuracy, baselines.mean.accuracy, macro_f1"
+    assert second == "docs/a.md:1: docs/figures.json has no figures of yours"

@@ -1,0 +1,41 @@
+"""The messages of docs/troubleshooting.md are those of the code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from support.tiny import REPOSITORY
+
+PAGE = (REPOSITORY / "docs/troubleshooting.md").read_text(encoding="utf-8")
+SHORTEST = 6
+"""Characters that a piece of a message needs to be looked for: shorter ones are everywhere."""
+
+
+def messages() -> list[str]:
+    """The messages in the first columns of the tables: code that holds a blank."""
+    cells = re.findall(r"^\| (`.*?`) \|", PAGE, re.MULTILINE)
+    return [message for cell in cells for message in re.findall(r"`([^`]+)`", cell) if " " in message]
+
+
+def source() -> str:
+    """All code that prints messages, with neighbouring literals joined and names in braces left out."""
+    files = [*REPOSITORY.glob("src/bitbloom/**/*.py"), *REPOSITORY.glob("scripts/*")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
+    joined = re.sub(r'"\s*\n\s*f?"', "", text).replace("`", "")
+    return re.sub(r"\{(LOCK|CONF)\}", lambda name: {"LOCK": "weights.lock", "CONF": "conf"}[name[1]], joined)
+
+
+CODE = source()
+
+
+@pytest.mark.parametrize("message", messages())
+def test_each_message_is_one_of_the_code(message):
+    pieces = [piece.strip(" '") for piece in message.split("…")]
+    lacking = [piece for piece in pieces if len(piece) >= SHORTEST and piece not in CODE]
+    assert not lacking, "docs/troubleshooting.md quotes what no code says any more"
+
+
+def test_the_page_has_messages():
+    assert len(messages()) > 25
