@@ -315,7 +315,7 @@ def test_large_photos_are_decoded_one_at_a_time_and_small_ones_beside_them(monke
 
 PEAK = """
 import sys
-from bitbloom import imaging
+from bitbloom.data import imaging
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1000
 before = peak()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bitbloom.pipeline import graph
 from support.checkouts import changes, run
 
 pytestmark = pytest.mark.slow
@@ -17,7 +18,7 @@ NAME = "captions-tiny"
 def built_captions(built: Path) -> Path:
     """The checkout in which captions-tiny was built, too."""
     said = run(built, "env", "WORKERS=1", "make", "all", f"TARGET={NAME}")
-    assert f"Running stage 'train-{NAME}'" in said and "places" not in said  # no tower is frozen
+    assert f"Running stage '{graph.stage_name('train', NAME)}'" in said and "places" not in said  # no tower is frozen
     return built
 
 

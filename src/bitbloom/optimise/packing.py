@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from bitbloom.config.target import Target
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.optimise.variants import OPTIMISED, checked, named
@@ -16,9 +16,6 @@ from bitbloom.serving import archive, build
 from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package
-
-if TYPE_CHECKING:
-    from bitbloom.config.target import Target
 
 
 def pack(target: Target, name: str) -> Path:
@@ -33,12 +30,13 @@ def pack(target: Target, name: str) -> Path:
         raise BitBloomError(f"{name} runs in PyTorch, and a service has ONNX Runtime only: docs/optimise.md says how to load it")
     if not file.is_file():
         raise BitBloomError(f"{file} is missing: run `make optimise TARGET={target.name}` first")
+    packed = Target.load(target.name, package.READS)
     made = {"model_digest": file_digest(file), "rebuild": f"make optimise TARGET={target.name}"}
     bento = Path(OPTIMISED) / f"{target.name}-{name}.bento"
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
-        texts = {SETTINGS: package.settings(target), PROVENANCE: package.provenance(target) | made}
-        build.assemble(context, target.task, target.model.kind, {MODEL: file, LOCK: package.SERVE_LOCK}, texts)
+        texts = {SETTINGS: package.settings(packed), PROVENANCE: package.provenance(packed) | made}
+        build.assemble(context, target.task, packed.section("model.kind"), {MODEL: file, LOCK: package.SERVE_LOCK}, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, _):
             archive.write(folder, bento)
     return bento
