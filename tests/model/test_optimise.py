@@ -439,8 +439,8 @@ def test_what_could_not_be_made_is_noted_and_told(built, monkeypatch, tmp_path):
     assert row.failure == "RuntimeError: no memory"
 
 
-def test_other_models_are_told_which_kinds_it_works_for():
-    with pytest.raises(BitBloomError, match="kind image and text: that of captions-tiny is of kind caption"):
+def test_other_models_are_told_which_ones_it_works_for():
+    with pytest.raises(BitBloomError, match="models that are one classifier: that of captions-tiny is of kind caption"):
         variants.checked(Target("captions-tiny", {"model": CaptionModel()}))
 
 
