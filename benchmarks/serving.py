@@ -113,7 +113,7 @@ def looped(model: str) -> Case:
         def work(first: int) -> list[float]:
             taken, number, end = [], first, time.perf_counter() + arguments.seconds
             while (began := time.perf_counter()) < end:
-                predictor.answer(files[number % len(files)])
+                predictor.predict(files[number % len(files)])
                 number += cores
                 taken.append(time.perf_counter() - began)
             return taken
@@ -155,7 +155,7 @@ def agree(url: str, photos: Sequence[Path]) -> None:
     predictor = Predictor.open(Path("models/petals"))
     for photo in photos:
         found = httpx.post(f"{url}/predict", files={"image": ("photo.jpg", photo.read_bytes(), "image/jpeg")}, timeout=60)
-        label, expected = found.json()["label"], predictor.answer(photo.read_bytes())["label"]
+        label, expected = found.json()["label"], predictor.predict(photo.read_bytes())["label"]
         if label != expected:
             raise BitBloomError(f"{photo} is labelled {label} by {url}, not {expected}")
 

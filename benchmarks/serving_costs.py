@@ -25,7 +25,6 @@ from starlette.requests import Request
 
 from bitbloom.core import canonical, checkout
 from bitbloom.data import imaging
-from bitbloom.serving.forms import only_file
 from bitbloom.serving.predictor import Predictor
 
 PHOTOS = 40
@@ -107,7 +106,7 @@ def cases() -> dict[str, tuple[Work, int]]:
         "network, fp32, two threads": (asked(session("model.onnx", 2), images), 1),
         "network, static int8": (asked(int8, images), 1),
         "network, static int8, 8 at a time": (asked(int8, images, 8), 8),
-        "decode, network and answer": (lambda number: predictor.answer(photos[number]), 1),
+        "decode, network and answer": (lambda number: predictor.predict(photos[number]), 1),
     }
 
 

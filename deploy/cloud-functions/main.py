@@ -1,8 +1,8 @@
-"""A Cloud Function (2nd generation) that answers as the service of a Bento does, because it is that service.
+"""A Cloud Function (2nd generation) that runs the service of a Bento.
 
-`source.sh` puts the unpacked Bento beside this file, in bento/. The routes, limits, refusals, the token and the provenance are
-those of `bitbloom.serving`; here they are handed what Flask got. What BentoML adds (/readyz, /livez, /metrics, /docs.json)
-is not there: the platform watches a function by other means.
+`source.sh` puts the unpacked Bento beside this file, in bento/. Routes, limits, error responses, token and provenance are those
+of `bitbloom.serving`, behind Flask. The routes of BentoML (/readyz, /livez, /metrics, /api/…) are missing: the platform
+monitors a function by other means.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 SERVICE = Path(__file__).resolve().parent / "bento" / "src"
 sys.path.insert(0, str(SERVICE))  # the Bento brings the modules of its service
 
-from bitbloom.serving.app import Application  # noqa: E402
+from bitbloom.serving.image_app import ImageApplication  # noqa: E402
 
-application = Application(SERVICE)
+application = ImageApplication(SERVICE)
 application.open()
 first = threading.Lock()
 
 
 def answer(request: Request) -> Response:
-    """Answer one HTTP request: the function's entry point."""
+    """Respond to one HTTP request: the function's entry point."""
     with first:
         service = behind_wsgi()
     return Response.from_app(service, request.environ)
@@ -43,4 +43,4 @@ def behind_wsgi() -> ASGIMiddleware:
     Made by the first request, not by the import: the framework forks after it has imported this file, and the thread of a loop
     would stay behind.
     """
-    return ASGIMiddleware(application.asgi)
+    return ASGIMiddleware(application.protected())

@@ -21,6 +21,6 @@ class Handler:
     def handle(self, batch: list[dict[str, Any]], context: Any) -> list[Any]:
         """The prediction for each request's photo: its body, or the form field `data`. 422 when a photo cannot be read."""
         try:
-            return [self.predictor.answer(bytes(request.get("body") or request.get("data") or b"")) for request in batch]
+            return [self.predictor.predict(bytes(request.get("body") or request.get("data") or b"")) for request in batch]
         except UnreadableImage as error:
             raise PredictionException(str(error), 422) from error

@@ -17,7 +17,7 @@ import typer
 
 from bitbloom import stages
 from bitbloom.ci import commands as ci_commands
-from bitbloom.core import checkout
+from bitbloom.core import checkout, git
 from bitbloom.core.errors import BitBloomError
 
 app = typer.Typer(
@@ -83,7 +83,7 @@ def _finish(target: str, workspace: Path, until: str, claimed: bool) -> None:
     from bitbloom.serving import store
 
     if until in ("all", "package"):
-        store.install(workspace / "dist" / f"{target}.bento")
+        store.install(workspace / "dist" / f"{target}.bento", git.clean_commit())
     if until == "all" and claimed:
         claim.write(target)
     if until in ("all", "evaluate"):
@@ -115,7 +115,7 @@ def predict(
 ) -> None:
     """Print one JSON object a photo or a row of text, in order; exit code 1 when one of them has no answer."""
     from bitbloom.pipeline import composition as configuration
-    from bitbloom.serving.files import answers_of, predict_files, print_answers
+    from bitbloom.serving.files import predict_files, predictions_of, print_predictions
 
     if variant and (model or workspace != Path()):
         raise BitBloomError("--variant names the file itself, in this folder: leave --model and --workspace out")
@@ -124,11 +124,11 @@ def predict(
         from bitbloom.optimise import variants
 
         session, file = variants.session(target, variant)
-        sys.exit(print_answers(answers_of(session, file_digest(file), file, files), sys.stdout))
+        sys.exit(print_predictions(predictions_of(session, file_digest(file), file, files), sys.stdout))
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # says which there are
-    sys.exit(print_answers(predict_files(model or workspace / "models" / target, files), sys.stdout))
+    sys.exit(print_predictions(predict_files(model or workspace / "models" / target, files), sys.stdout))
 
 
 @app.command()
@@ -138,10 +138,10 @@ def ask(
 ) -> None:
     """Ask a running service what `predict` asks a model here; its token, if it wants one, in BITBLOOM_TOKEN."""
     from bitbloom.serving.client import Client
-    from bitbloom.serving.files import print_answers
+    from bitbloom.serving.files import print_predictions
 
     with Client(url) as service:
-        sys.exit(print_answers(service.answers(files), sys.stdout))
+        sys.exit(print_predictions(service.predictions(files), sys.stdout))
 
 
 @app.command()
@@ -244,7 +244,8 @@ def install(target: TargetName, overrides: Overrides = None) -> None:
     from bitbloom.pipeline import build as front_door
     from bitbloom.serving import store
 
-    print(store.install(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento"))
+    file = front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento"
+    print(store.install(file, git.clean_commit()))
 
 
 @app.command()

@@ -53,7 +53,7 @@ def function(desk, workspace, monkeypatch) -> Iterator[Client]:
 
 def test_the_handler_gives_the_answer_of_the_predictor(function, workspace):
     sent = photo(COLOURS["poppy"])
-    expected = Predictor.open(workspace / "models/petals").answer(sent)
+    expected = Predictor.open(workspace / "models/petals").predict(sent)
     assert expected["label"] == "poppy"
     assert function.post("/predict", data=sent).json == expected
     assert function.post("/v1/predict", data=sent).json == expected
@@ -113,7 +113,7 @@ def test_the_functions_framework_serves_it_from_its_lock_alone(desk, workspace, 
     venv = tool_venv("deploy/cloud-functions/requirements.lock", "function-venv")
     source, log = laid_out(desk, workspace), tmp_path / "log"
     sent = photo(COLOURS["daisy"])
-    expected = Predictor.open(workspace / "models/petals").answer(sent)
+    expected = Predictor.open(workspace / "models/petals").predict(sent)
     with started(source, venv, log, BITBLOOM_TOKEN="a-token") as url:
         assert httpx.post(f"{url}/predict", content=sent).status_code == 401, log.read_text()
         answer = httpx.post(f"{url}/predict", content=sent, headers={"Authorization": "Bearer a-token"})

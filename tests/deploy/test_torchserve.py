@@ -94,7 +94,7 @@ def test_responses_are_those_of_bitbloom(tmp_path):
         for colour in COLOURS.values():
             response = httpx.post(url, content=photo(colour), timeout=60)
             assert response.status_code == 200, response.text + (tmp_path / "out").read_text(errors="replace")[-3000:]
-            assert response.json() == predictor.answer(photo(colour))
-        assert httpx.post(url, files={"data": photo(colour)}, timeout=60).json() == predictor.answer(photo(colour))
+            assert response.json() == predictor.predict(photo(colour))
+        assert httpx.post(url, files={"data": photo(colour)}, timeout=60).json() == predictor.predict(photo(colour))
         for refused in (b"no photo", b""):
             assert httpx.post(url, content=refused, timeout=60).status_code == 422

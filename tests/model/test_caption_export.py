@@ -52,13 +52,13 @@ def png(image):
 
 def test_the_exported_model_writes_what_was_learned_of_a_photo(predictor):
     for channel, label in enumerate(("poppy", "fern", "sky")):
-        best = predictor.answer(png(tiny_captions.photo(channel)))["sentences"][0]
+        best = predictor.caption(png(tiny_captions.photo(channel)))["sentences"][0]
         assert best["sentence"] in tiny_captions.SAYING[label]
 
 
 def test_the_exported_model_finds_photos_by_a_sentence(predictor):
     for label, said in tiny_captions.SAYING.items():
-        found = predictor.find(said[0], 1)
+        found = predictor.search(said[0], 1)
         assert found is not None and found["photos"][0]["id"].startswith(label)
 
 
@@ -69,7 +69,7 @@ def test_step_by_step_with_a_cache_the_sentences_are_those_of_the_whole(exported
     with torch.no_grad():
         pixels = captions.ImageSide(trained.network, trained.model).preprocess(torch.tensor(image[None]))
         whole = writing.beam(trained.network, trained.network.places(pixels)[0], width)
-    cached = predictor.answer(png(image), width)["sentences"]
+    cached = predictor.caption(png(image), width)["sentences"]
     assert [one["sentence"] for one in cached] == [vocabulary.sentence(one.words, trained.meta["vocabulary"]) for one in whole]
     assert [one["score"] for one in cached] == pytest.approx([one.score for one in whole], abs=1e-4)
 
@@ -141,5 +141,5 @@ def test_a_long_sentence_is_cut_where_the_cache_ends(exported):
     folder, trained = exported
     with contextlib.chdir(folder):
         predictor = CaptionPredictor.open(MODELS)
-    for sentence in predictor.answer(png(trained.dataset.arrays["images"][3]), 8)["sentences"]:
+    for sentence in predictor.caption(png(trained.dataset.arrays["images"][3]), 8)["sentences"]:
         assert 1 <= len(sentence["sentence"].split()) <= tiny_captions.TOKENS - 1

@@ -322,7 +322,7 @@ def test_what_pytorch_runs_answers_files_as_any_graph_does(built, tmp_path, name
     photo.write_bytes(standin.photo((210, 40, 40)))
     asked = [lines] if built.task == "tweets" else [photo]
     found, expected = (
-        list(files.answers_of(session, "digest", file, asked))
+        list(files.predictions_of(session, "digest", file, asked))
         for session, file in (variants.session(built.name, each) for each in (name, "onnx-fp32"))
     )
     assert [sorted(answer) for answer in found] == [sorted(answer) for answer in expected]

@@ -70,7 +70,7 @@ def test_the_command_of_the_image_answers_with_what_is_in_the_store(flake, works
     own = {key: str(tmp_path / value.lstrip("/")) for key, value in settings.items() if value.startswith("/tmp")}
     with listening(image["config"]["Cmd"], settings | own, tmp_path) as url:
         answer = httpx.post(f"{url}/predict", files={"image": photo(COLOURS["poppy"])}).json()
-    assert answer == Predictor.open(workspace / "models/petals").answer(photo(COLOURS["poppy"]))
+    assert answer == Predictor.open(workspace / "models/petals").predict(photo(COLOURS["poppy"]))
     assert image["tag"] == f"nix-{file_digest(bento)[:12]}"
 
 

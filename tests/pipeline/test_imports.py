@@ -98,7 +98,7 @@ def test_a_file_that_does_not_parse_is_an_error_that_names_it(tmp_path):
 
 
 def test_what_python_really_loads_is_in_the_closure():
-    module = "bitbloom.serving.app"
+    module = "bitbloom.serving.image_app"
     script = f"import {module}, sys; print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'bitbloom'))"
     environment = {"PYTHONPATH": str(ROOT)}
     loaded = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)

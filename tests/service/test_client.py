@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from bitbloom.cli import app
 from bitbloom.serving import client as module
 from bitbloom.serving.client import Client, ServiceError
-from bitbloom.serving.files import predict_files, print_answers
+from bitbloom.serving.files import predict_files, print_predictions
 from bitbloom.serving.settings import TOKEN_VARIABLE
 from support.standin import free_port, photo
 
@@ -198,7 +198,7 @@ def test_the_client_and_the_command_get_what_a_model_here_says(served, tmp_path)
     (tmp_path / "words.jpg").write_bytes(b"words")
     paths = [tmp_path / "red.jpg", tmp_path / "words.jpg"]
     here = io.StringIO()
-    code = print_answers(predict_files(served.model.parent, paths), here)
+    code = print_predictions(predict_files(served.model.parent, paths), here)
     asked = CliRunner().invoke(app, ["ask", served.url, *map(str, paths)])
     assert asked.exit_code == code == 1
     mine, yours = ([json.loads(line) for line in text.splitlines()] for text in (here.getvalue(), asked.stdout))

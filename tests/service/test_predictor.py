@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError, UnreadableImage
-from bitbloom.serving.files import predict_files, print_answers
+from bitbloom.serving.files import predict_files, print_predictions
 from bitbloom.serving.predictor import Predictor
 from support.standin import COLOURS, SIDE, photo, write_model
 
@@ -89,7 +89,7 @@ def test_files_are_answered_in_order_as_one_object_a_line_and_the_code_tells_of_
     good.write_bytes(photo(COLOURS["fern"]))
     bad.write_bytes(b"words")
     stream = io.StringIO()
-    assert print_answers(predict_files(model, [bad, good, gone, tmp_path]), stream) == 1
+    assert print_predictions(predict_files(model, [bad, good, gone, tmp_path]), stream) == 1
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["path"] for line in lines] == [str(bad), str(good), str(gone), str(tmp_path)]
     assert [sorted(line) for line in lines[::2]] == [["error", "path"]] * 2
@@ -100,7 +100,7 @@ def test_files_are_answered_in_order_as_one_object_a_line_and_the_code_tells_of_
 def test_the_code_is_zero_when_every_file_has_an_answer(model, tmp_path):
     file = tmp_path / "good.jpg"
     file.write_bytes(photo(COLOURS["fern"]))
-    assert print_answers(predict_files(model, [file]), io.StringIO()) == 0
+    assert print_predictions(predict_files(model, [file]), io.StringIO()) == 0
     assert next(predict_files(model, [file]))["label"] == "fern"
 
 

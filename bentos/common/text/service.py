@@ -1,19 +1,37 @@
-"""The service of a task with a model of kind `text` that has none of its own: a text in, its class out."""
+"""The service of a model of kind `text`: a text in, its class out.
+
+make serve TARGET=tweets                      # or, in the venv: bentoml serve tweets:latest
+curl --json '{"texts": ["flood water entered the clinic at dawn"]}' localhost:3000/predict
+python -c 'import bentoml; print(bentoml.SyncHTTPClient("http://localhost:3000").predict(texts=["flood water"]))'
+
+The methods below are for BentoML's client, its playground and `bentoml.depends`. `/predict` and `/v1/predict` compute the same,
+faster: serving/text_app.py.
+"""
 
 from pathlib import Path
 
 import bentoml
 
 from bitbloom.serving import process
-from bitbloom.serving.text_app import TextApplication
+from bitbloom.serving.predictor import Failure
+from bitbloom.serving.text_app import Message, Text, TextApplication
+from bitbloom.serving.text_predictor import Prediction
 
 application = process.prepared(TextApplication(Path(__file__).resolve().parent))
 
 
-@bentoml.service(name=application.settings.task, **process.options())
-@bentoml.asgi_app(application.asgi)
-class Texts:
-    """Texts → classes."""
+@bentoml.service(**process.options(application))
+class Service:
+    """Texts in, classes out."""
 
     def __init__(self) -> None:
         process.start(application)
+
+    @bentoml.api(route="/api/predict")
+    async def predict(self, texts: list[Message | Text], words: bool = True) -> list[Prediction | Failure]:
+        """Label texts, in order; with `words`, add the weight of each word."""
+        with process.bentoml_errors():
+            return await application.label_texts(texts, words)
+
+
+process.serve(application, Service)

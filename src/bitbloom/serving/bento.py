@@ -14,8 +14,10 @@ from pathlib import Path
 from bitbloom.core.digests import file_digest, folder_files, listing_digest
 
 MANIFEST = "bento.yaml"
-DERIVED = re.compile(r"(^|/)__pycache__/|\.pyc$|^env/docker/Dockerfile$")
-"""Written anew from the other files: bytecode when the service starts, the Dockerfile whenever an image is built."""
+COMMIT = "commit"
+"""A file of an installed Bento: the commit that it was built from."""
+DERIVED = re.compile(rf"(^|/)__pycache__/|\.pyc$|^env/docker/Dockerfile$|^{COMMIT}$")
+"""Written later: bytecode when the service starts, the Dockerfile when an image is built, the commit at the installation."""
 NAMING = re.compile(rb"^(version|creation_time):.*$", re.MULTILINE)
 VERSION_DIGITS = 16
 """Digits of the digest in the version: BentoML allows 63 characters, and people read them."""

@@ -1,87 +1,126 @@
-"""The service for photos and sentences: routes, answers and refusals."""
+"""The service of a model of photos and sentences: its routes, and what its typed methods compute."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Request
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from bitbloom.core.errors import UnreadableImage
-from bitbloom.serving import model_files, uploads
-from bitbloom.serving.base import RequestRoute, Service
-from bitbloom.serving.caption_predictor import WORDLESS, Answer, CaptionPredictor, Findings, Fits
-from bitbloom.serving.refusals import ANSWERS, Refused
+from bitbloom.serving import metrics, model_files, openapi, uploads
+from bitbloom.serving.application import Application
+from bitbloom.serving.caption_predictor import WORDLESS, CaptionPredictor, CaptionResponse, SearchResponse, SimilarityResponse
+from bitbloom.serving.protection import Limit
+from bitbloom.serving.rejections import RESPONSES, Rejected
 
-MOST_CHARACTERS = 500
-MOST_FOUND = 100
+MAX_CHARACTERS = 500
+MAX_PHOTOS = 100
 PHOTOS = "photos"
-
-Result = TypeVar("Result")
-
-
-class Wish(BaseModel):
-    """What a photo should show, and how many are wanted; there are no more than the index has."""
-
-    sentence: str = Field(max_length=MOST_CHARACTERS)
-    count: int = Field(default=12, ge=1, le=MOST_FOUND)
+ONE = "send one photo at a time"
 
 
-class CaptionApplication(Service):
-    """The routes of a service for photos and sentences, and the predictor they ask once it is open."""
+Sentence = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+Count = Annotated[int, Field(ge=1, le=MAX_PHOTOS)]
+
+
+class SearchRequest(BaseModel):
+    """A sentence, and how many photos to find for it; the index may have fewer."""
+
+    sentence: Sentence
+    count: Count = 12
+
+
+class CaptionApplication(Application):
+    """Photos in, sentences out; sentences in, photos out."""
 
     def open_model(self, folder: Path, digest: str) -> None:
         """Open the exported graphs and the index."""
         self.predictor = CaptionPredictor.open(folder, digest, self.settings.max_pixels)
 
+    def limits(self) -> Mapping[str, Limit]:
+        """Of one photo, of one sentence in JSON, and of a photo with sentences."""
+        most, max_bytes = self.settings.max_batch, self.settings.max_bytes
+        return {
+            "caption": uploads.photo_limit(max_bytes),
+            "search": uploads.json_limit(1, MAX_CHARACTERS),
+            "similarity": uploads.photo_and_sentences_limit(max_bytes, most, MAX_CHARACTERS),
+        }
+
     def add_routes(self, router: APIRouter) -> None:
         """POST /caption, /search and /similarity."""
-        router.add_api_route(
-            "/caption",
-            self.caption,
-            methods=["POST"],
-            summary="Describe a photo",
-            responses=ANSWERS,
-            openapi_extra=uploads.ONE,
-            route_class_override=RequestRoute,
+        router.post("/caption", summary="Describe a photo", responses=RESPONSES, openapi_extra=openapi.PHOTO)(self.caption)
+        router.post("/search", summary="Find photos", responses=RESPONSES)(self.search)
+        extra = openapi.PHOTO_AND_SENTENCES
+        router.post("/similarity", summary="Compare a photo with sentences", responses=RESPONSES, openapi_extra=extra)(
+            self.similarity
         )
-        bounded = uploads.json_route(1, MOST_CHARACTERS)
-        router.add_api_route(
-            "/search", self.search, methods=["POST"], summary="Find photos", responses=ANSWERS, route_class_override=bounded
-        )
-        router.post(
-            "/similarity", summary="Compare a photo with sentences", responses=ANSWERS, openapi_extra=uploads.ONE_AND_TEXTS
-        )(self.similarity)
 
     def folders(self) -> dict[str, Path]:
         """/photos/…, the thumbnails of the index."""
         return {PHOTOS: self.folder / model_files.THUMBNAILS}
 
-    async def caption(self, request: Request) -> Answer:
-        """Write sentences about the photo in the form field `image`, or in the body itself: best first."""
-        photo = await uploads.photo(request, self.settings.max_bytes, "send one photo at a time")
-        return await self._ask_about(photo, lambda: self.predictor.answer(photo))
+    async def caption(self, request: Request) -> CaptionResponse:
+        """Generate sentences about the photo in the form field `image`, or in the body itself: best first."""
+        return await self.in_thread(self.describe, await uploads.photo(request, self.settings.max_bytes, ONE))
 
-    async def search(self, wish: Wish) -> Findings:
-        """The photos of the index that fit the sentence best; `thumbnail` is an address relative to this service's."""
-        return _worded(await self.in_thread(self.predictor.find, wish.sentence, wish.count))
+    async def search(self, wanted: SearchRequest) -> SearchResponse:
+        """The photos of the index most similar to the sentence; `thumbnail` is an address relative to this service's."""
+        return await self.in_thread(self.find, wanted.sentence, wanted.count)
 
-    async def similarity(self, request: Request) -> Fits:
+    async def similarity(self, request: Request) -> SimilarityResponse:
         """The cosine of the photo in the form field `image` with each of the form fields `sentence`, in order."""
-        most, limit = self.settings.max_batch, self.settings.max_bytes
-        photo, sentences = await uploads.photo_and_texts(request, limit, most, MOST_CHARACTERS)
-        return _worded(await self._ask_about(photo, lambda: self.predictor.compare(photo, sentences)))
+        known = self.settings
+        photo, sentences = await uploads.photo_and_sentences(request, known.max_bytes, known.max_batch, MAX_CHARACTERS)
+        return await self.in_thread(self.compare, photo, sentences)
 
-    async def _ask_about(self, photo: bytes, ask: Callable[[], Result]) -> Result:
+    def describe(self, photo: bytes) -> CaptionResponse:
+        """Sentences for an image file. Raises Rejected when it cannot be read."""
+        image = self._decode(photo)
+        with metrics.timed("model"):
+            response = self.predictor.describe(image)
+        metrics.predicted("caption")
+        return response
+
+    def describe_file(self, photo: Path) -> CaptionResponse:
+        """As `describe`, of a file on disk."""
+        return self.describe(self.read_file(photo))
+
+    def find(self, sentence: str, count: int) -> SearchResponse:
+        """The `count` most similar photos of the index. Raises Rejected when the sentence has no word."""
+        with metrics.timed("model"):
+            response = self.predictor.search(sentence, count)
+        if response is None:
+            raise _wordless()
+        metrics.predicted("search")
+        return response
+
+    def compare(self, photo: bytes, sentences: list[str]) -> SimilarityResponse:
+        """The similarity of each sentence. Raises Rejected when the photo cannot be read, or a sentence has no word."""
+        uploads.check_sentences(sentences, self.settings.max_batch, MAX_CHARACTERS)
+        image = self._decode(photo)
+        with metrics.timed("model"):
+            response = self.predictor.compare(image, sentences)
+        if response is None:
+            raise _wordless()
+        metrics.predicted("similarity")
+        return response
+
+    def compare_file(self, photo: Path, sentences: list[str]) -> SimilarityResponse:
+        """As `compare`, of a file on disk."""
+        return self.compare(self.read_file(photo), sentences)
+
+    def _decode(self, photo: bytes) -> NDArray[np.uint8]:
         try:
-            return await self.in_thread(ask)
+            with metrics.timed("decode"):
+                return self.predictor.decode(photo)
         except UnreadableImage as error:
             raise uploads.unreadable(photo, error) from error
 
 
-def _worded(found: Result | None) -> Result:
-    if found is None:
-        raise Refused(422, f"{WORDLESS}: say what a photo shows")
-    return found
+def _wordless() -> Rejected:
+    return Rejected(422, f"{WORDLESS}: say what a photo shows")

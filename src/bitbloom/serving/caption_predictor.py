@@ -1,6 +1,6 @@
-"""The exported model of photos and sentences, ready to answer: a photo in, sentences out; a sentence in, photos out.
+"""The exported model of photos and sentences: a photo in, sentences out; a sentence in, photos out.
 
-`bitbloom predict` and the service both answer with it. It needs NumPy, Pillow, ftfy, tokenizers and ONNX Runtime only.
+`bitbloom predict` and the service both use it. It needs NumPy, Pillow, ftfy, tokenizers and ONNX Runtime only.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 WIDTH = 4
-"""Beams of a search, and so sentences of an answer."""
+"""Beams of a search, and so sentences of a response."""
 WORDLESS = "there is no word in the sentence"
 WORD = re.compile(r"\w")
 
 Embedding = NDArray[np.float32]
 
 
-class Written(TypedDict):
-    """A sentence that the model wrote, and the mean log-probability of its words."""
+class Caption(TypedDict):
+    """A generated sentence, and the mean log-probability of its words."""
 
     sentence: str
     score: float
 
 
-class Answer(TypedDict):
-    """What the model writes of a photo, best first, and the digest of the model asked."""
+class CaptionResponse(TypedDict):
+    """Sentences about a photo, best first, and the digest of the model."""
 
-    sentences: list[Written]
+    sentences: list[Caption]
     model_digest: str
 
 
-class Found(TypedDict):
+class Match(TypedDict):
     """A photo of the index: how similar it is to the sentence (cosine), its own captions, and where its thumbnail is."""
 
     id: str
@@ -59,30 +59,30 @@ class Found(TypedDict):
     thumbnail: str
 
 
-class Findings(TypedDict):
-    """Photos, the most similar first, and the digest of the model asked."""
+class SearchResponse(TypedDict):
+    """Photos, the most similar first, and the digest of the model."""
 
-    photos: list[Found]
+    photos: list[Match]
     model_digest: str
 
 
-class Fit(TypedDict):
+class Similarity(TypedDict):
     """A sentence, and how similar it is to the photo: the cosine of their embeddings, -1 to 1."""
 
     sentence: str
     similarity: float
 
 
-class Fits(TypedDict):
-    """Sentences in the order of the question, and the digest of the model asked."""
+class SimilarityResponse(TypedDict):
+    """Sentences in the order of the request, and the digest of the model."""
 
-    sentences: list[Fit]
+    sentences: list[Similarity]
     model_digest: str
 
 
 @dataclass(frozen=True)
 class Index:
-    """Photos that can be found: unit embeddings float32 [m, E], and `id` and `captions` of each."""
+    """Photos that a search finds: unit embeddings float32 [m, E], and `id` and `captions` of each."""
 
     embeddings: Embedding
     photos: list[dict[str, Any]]
@@ -101,14 +101,14 @@ class Index:
             raise BitBloomError(f"{folder / model_files.INDEX} has {counts}: export it again")
         return cls(embeddings, photos)
 
-    def nearest(self, embedding: Embedding, count: int) -> list[Found]:
+    def nearest(self, embedding: Embedding, count: int) -> list[Match]:
         """The photos most similar to an embedding [E], equal ones in the order of the index."""
         scores = np.einsum("me,e->m", self.embeddings, embedding)  # one thread, always the same order of sums
-        return [self._found(at, scores[at]) for at in np.argsort(-scores, kind="stable")[:count].tolist()]
+        return [self._match(at, scores[at]) for at in np.argsort(-scores, kind="stable")[:count].tolist()]
 
-    def _found(self, at: int, score: np.float32) -> Found:
+    def _match(self, at: int, score: np.float32) -> Match:
         photo = self.photos[at]
-        return Found(id=photo["id"], score=shortest(score), captions=photo["captions"], thumbnail=f"photos/{at:05}.jpg")
+        return Match(id=photo["id"], score=shortest(score), captions=photo["captions"], thumbnail=f"photos/{at:05}.jpg")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class CaptionPredictor:
             float32 [n, V], log-probabilities of the next word, and `present`, the next `past`.
         words: the decoder's vocabulary.
         tokenizer: of the text encoder.
-        index: photos to find.
+        index: the photos that a search finds.
         image_size: side of the square that the graph takes, pixels.
         digest: of the files of the model (`model_files.digest`).
         max_pixels: larger photos are refused.
@@ -159,48 +159,53 @@ class CaptionPredictor:
             raise BitBloomError(f"the vocabulary of {folder} does not begin with {vocabulary.SPECIAL}: export it again")
         return cls(image, text, decoder, words, tokenizer, Index.open(folder), side, found, max_pixels)
 
-    def answer(self, photo: bytes, width: int = WIDTH) -> Answer:
+    def caption(self, photo: bytes, width: int = WIDTH) -> CaptionResponse:
         """Sentences for an image file. Raises UnreadableImage with the reason."""
-        sentences = [
-            Written(sentence=vocabulary.sentence(one.words, self.words), score=shortest(np.float32(one.score)))
-            for one in self.write(self._square(photo), width)
-        ]
-        return Answer(sentences=sentences, model_digest=self.digest)
+        return self.describe(self.decode(photo), width)
 
-    def write(self, image: NDArray[np.uint8], width: int = WIDTH) -> list[Sentence]:
+    def decode(self, photo: bytes) -> NDArray[np.uint8]:
+        """The centre square of an image file, [3, side, side]. Raises UnreadableImage with the reason."""
+        return imaging.square(photo, self.image_size, self.max_pixels)
+
+    def describe(self, image: NDArray[np.uint8], width: int = WIDTH) -> CaptionResponse:
+        """Sentences for an image [3, side, side]."""
+        sentences = [
+            Caption(sentence=vocabulary.sentence(one.words, self.words), score=shortest(np.float32(one.score)))
+            for one in self.generate(image, width)
+        ]
+        return CaptionResponse(sentences=sentences, model_digest=self.digest)
+
+    def generate(self, image: NDArray[np.uint8], width: int = WIDTH) -> list[Sentence]:
         """Sentences for an image [3, side, side], best first, by a beam search of this width.
 
-        One image a run, always, its beams the batch: then an answer cannot depend on which photos it came with.
+        Every run has one image, and its beams are the batch: then a response cannot depend on other photos.
         """
-        return by_graph(self.decoder, self._look(image)[1], width)
+        return by_graph(self.decoder, self._encode_image(image)[1], width)
 
-    def find(self, sentence: str, count: int) -> Findings | None:
+    def search(self, sentence: str, count: int) -> SearchResponse | None:
         """The `count` photos most similar to a sentence, or all; None when there is no word in it."""
-        embedding = self._read(sentence)
+        embedding = self._encode_text(sentence)
         if embedding is None:
             return None
-        return Findings(photos=self.index.nearest(embedding, count), model_digest=self.digest)
+        return SearchResponse(photos=self.index.nearest(embedding, count), model_digest=self.digest)
 
-    def compare(self, photo: bytes, sentences: Sequence[str]) -> Fits | None:
-        """How similar each sentence is to an image file; None when there is no word in one. Raises UnreadableImage."""
-        embeddings = [self._read(sentence) for sentence in sentences]
-        seen = self._look(self._square(photo))[0]
-        fits = [
-            Fit(sentence=sentence, similarity=shortest(np.einsum("e,e->", seen, embedding)))
+    def compare(self, image: NDArray[np.uint8], sentences: Sequence[str]) -> SimilarityResponse | None:
+        """How similar each sentence is to an image [3, side, side]; None when there is no word in one."""
+        embeddings = [self._encode_text(sentence) for sentence in sentences]
+        seen = self._encode_image(image)[0]
+        found = [
+            Similarity(sentence=sentence, similarity=shortest(np.einsum("e,e->", seen, embedding)))
             for sentence, embedding in zip(sentences, embeddings, strict=True)
             if embedding is not None
         ]
-        return Fits(sentences=fits, model_digest=self.digest) if len(fits) == len(sentences) else None
+        return SimilarityResponse(sentences=found, model_digest=self.digest) if len(found) == len(sentences) else None
 
-    def _square(self, photo: bytes) -> NDArray[np.uint8]:
-        return imaging.square(photo, self.image_size, self.max_pixels)
-
-    def _look(self, image: NDArray[np.uint8]) -> tuple[Embedding, NDArray[np.float32]]:
+    def _encode_image(self, image: NDArray[np.uint8]) -> tuple[Embedding, NDArray[np.float32]]:
         """Embedding [E] and memory [1, L, 2, H, T, D] of an image [3, side, side]."""
         embedding, memory = self.image.run(["vector", "memory"], {"images": image[None]})
         return embedding[0], memory
 
-    def _read(self, sentence: str) -> Embedding | None:
+    def _encode_text(self, sentence: str) -> Embedding | None:
         """The embedding [E] of a sentence, cleaned as in training; None when there is no word in it."""
         cleaned = texts.clean(sentence)
         if not WORD.search(cleaned):

@@ -1,9 +1,9 @@
-"""A client of the services: asks, and asks again when it is told to or when the line breaks.
+"""A client of the services, which retries when a service is overloaded or a connection breaks.
 
     with Client("http://127.0.0.1:3000") as service:
         service.predict(Path("photo.jpg").read_bytes())["label"]
 
-`bitbloom ask URL photo.jpg` does the same from a shell. A question changes nothing on the other side, so it may be repeated.
+`bitbloom ask URL photo.jpg` does the same from a shell. A request changes nothing in the service, so it may be repeated.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from httpx_retries import Retry, RetryTransport
 
 from bitbloom.core.errors import BitBloomError, UnreadableImage
 from bitbloom.serving import files, rows, settings
-from bitbloom.serving.caption_predictor import Answer as Description
-from bitbloom.serving.caption_predictor import Findings, Fits
-from bitbloom.serving.predictor import Answer, Failure
+from bitbloom.serving.caption_predictor import CaptionResponse, SearchResponse, SimilarityResponse
+from bitbloom.serving.predictor import Failure, Prediction
 from bitbloom.serving.settings import Provenance
-from bitbloom.serving.text_predictor import Answer as TextAnswer
+from bitbloom.serving.text_predictor import Prediction as TextPrediction
 
-AGAIN = (429, 502, 503)
-"""Statuses that say: not now."""
-ASKERS_FAULT = (400, 408, 413, 415, 422)
-"""Statuses that say: not this."""
-LINE_BROKE = (httpx.TimeoutException, httpx.NetworkError, httpx.ProxyError, httpx.RemoteProtocolError)
+RETRIED = (429, 502, 503)
+"""Statuses after which another attempt may succeed."""
+CLIENT_ERRORS = (400, 408, 413, 415, 422)
+"""Statuses of a request that is wrong itself."""
+CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.ProxyError, httpx.RemoteProtocolError)
 """Errors of the connection that another attempt may not have."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 60.0
 """Seconds before the second attempt, doubled before each later one, unless the service names them; and the most there may be."""
@@ -39,24 +38,24 @@ SPREAD = 1.5
 
 
 class ServiceError(BitBloomError):
-    """A service that refuses (`status`, and what it `said`), or that does not answer."""
+    """An error response (`status`, and the service's `reason`), or none."""
 
-    def __init__(self, message: str, status: int | None = None, said: str = "") -> None:
+    def __init__(self, message: str, status: int | None = None, reason: str = "") -> None:
         super().__init__(message)
-        self.status, self.said = status, said
+        self.status, self.reason = status, reason
 
 
 class Client:
     """A connection to one service, of any task."""
 
     def __init__(self, url: str, token: str | None = None, attempts: int = 5, timeout: float = 60.0) -> None:
-        """Connect when first asked.
+        """Connect at the first request.
 
         Args:
             url: where the service is, with or without a path before its routes.
-            token: what it asks for; else of the environment, BITBLOOM_TOKEN.
-            attempts: how often a question is asked at most.
-            timeout: seconds to wait for each answer.
+            token: what the service requires; else that of the environment, BITBLOOM_TOKEN.
+            attempts: at most, for each request.
+            timeout: seconds to wait for each response.
 
         Raises:
             ServiceError: `url` is no address, or no attempt is allowed.
@@ -79,82 +78,82 @@ class Client:
         """Close the connection."""
         self.http.close()
 
-    def predict(self, photo: bytes, attention: bool = False) -> Answer:
-        """The label of a photo; with `attention`, also where the model looked."""
-        return cast(Answer, self._ask("predict", content=photo, params={"attention": attention}))
+    def predict(self, photo: bytes, attention: bool = False) -> Prediction:
+        """The label of a photo; with `attention`, also the attention map."""
+        return cast(Prediction, self._post("predict", content=photo, params={"attention": attention}))
 
-    def predict_batch(self, photos: Sequence[bytes]) -> list[Answer | Failure]:
+    def predict_batch(self, photos: Sequence[bytes]) -> list[Prediction | Failure]:
         """The labels of several photos, in order; one that cannot be read has its error in its place."""
         files = [("image", (str(number), photo)) for number, photo in enumerate(photos)]
-        return cast("list[Answer | Failure]", self._ask("predict_batch", files=files))
+        return cast("list[Prediction | Failure]", self._post("predict_batch", files=files))
 
-    def label(self, texts: Sequence[str | dict[str, str]], words: bool = False) -> list[TextAnswer | Failure]:
-        """The labels of texts (or of objects with `text`, `keyword`, `location`); with `words`, which of them mattered."""
-        return cast("list[TextAnswer | Failure]", self._ask("predict", json={"texts": list(texts), "words": words}))
+    def label(self, texts: Sequence[str | dict[str, str]], words: bool = False) -> list[TextPrediction | Failure]:
+        """The labels of texts (or of objects with `text`, `keyword`, `location`); with `words`, also the weight of each word."""
+        return cast("list[TextPrediction | Failure]", self._post("predict", json={"texts": list(texts), "words": words}))
 
-    def caption(self, photo: bytes) -> Description:
+    def caption(self, photo: bytes) -> CaptionResponse:
         """Sentences about a photo, best first."""
-        return cast(Description, self._ask("caption", content=photo))
+        return cast(CaptionResponse, self._post("caption", content=photo))
 
-    def search(self, sentence: str, count: int = 12) -> Findings:
-        """The photos of the index that fit a sentence best."""
-        return cast(Findings, self._ask("search", json={"sentence": sentence, "count": count}))
+    def search(self, sentence: str, count: int = 12) -> SearchResponse:
+        """The photos of the index most similar to a sentence."""
+        return cast(SearchResponse, self._post("search", json={"sentence": sentence, "count": count}))
 
-    def similarity(self, photo: bytes, sentences: Sequence[str]) -> Fits:
-        """How well each of some sentences fits a photo."""
-        return cast(Fits, self._ask("similarity", files={"image": photo}, data={"sentence": list(sentences)}))
+    def similarity(self, photo: bytes, sentences: Sequence[str]) -> SimilarityResponse:
+        """How similar each sentence is to a photo."""
+        return cast(SimilarityResponse, self._post("similarity", files={"image": photo}, data={"sentence": list(sentences)}))
 
-    def answers(self, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
-        """What `bitbloom predict` gives for files, from the service: one object a photo, or a row of text.
+    def predictions(self, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
+        """What `bitbloom predict` gives for files, from the service: one object per photo or row of text.
 
         Raises:
-            ServiceError: the service does not answer, or wants a token.
+            ServiceError: the service does not respond, or requires a token.
         """
         kind = self.service()["kind"]
         if kind == "text":
             return self._rows(paths)
-        question: Callable[[bytes], Any] = self.caption if kind == "caption" else self.predict
-        return files.of_photos(lambda photo: _refused_as_unreadable(question, photo), paths)
+        predict: Callable[[bytes], Any] = self.caption if kind == "caption" else self.predict
+        return files.of_photos(lambda photo: _unreadable_if_rejected(predict, photo), paths)
 
     def _rows(self, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
         for path in paths:
             for row in rows.read(path):
                 message = {"text": row.text, "keyword": row.keyword, "location": row.location}
                 try:
-                    (answer,) = self.label([message])
-                    yield {"id": row.id, **{key: value for key, value in answer.items() if key != "words"}}
+                    (label,) = self.label([message])
+                    yield {"id": row.id, **{key: value for key, value in label.items() if key != "words"}}
                 except ServiceError as error:
-                    if error.status not in ASKERS_FAULT:
+                    if error.status not in CLIENT_ERRORS:
                         raise
-                    yield {"id": row.id, "error": error.said}
+                    yield {"id": row.id, "error": error.reason}
 
     def provenance(self) -> Provenance:
-        """Where the answers come from."""
+        """Commit and digests of the service."""
         return cast(Provenance, self._request("GET", "provenance"))
 
     def service(self) -> dict[str, Any]:
         """The names and limits of the service."""
         return cast("dict[str, Any]", self._request("GET", "service.json"))
 
-    def _ask(self, route: str, **question: Any) -> Any:
-        return self._request("POST", route, **question)
+    def _post(self, route: str, **content: Any) -> Any:
+        return self._request("POST", route, **content)
 
-    def _request(self, method: str, route: str, **question: Any) -> Any:
-        """The answer's JSON, after as many attempts as it takes and may take.
+    def _request(self, method: str, route: str, **content: Any) -> Any:
+        """The response's JSON, after at most as many attempts as are allowed.
 
         Raises:
-            ServiceError: refused (`status`), or no answer at the last attempt.
+            ServiceError: an error response (`status`), or none at the last attempt.
         """
         try:
-            return _content(self.http.request(method, route, **question))
+            return _content(self.http.request(method, route, **content))
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise ServiceError(f"{self.http.base_url}: {error}: give an address like http://127.0.0.1:3000") from error
         except httpx.TransportError as error:
-            raise ServiceError(f"{self.http.base_url} does not answer ({error}): is the service running?") from error
+            raise ServiceError(f"{self.http.base_url} does not respond ({error}): is the service running?") from error
 
 
 class _SpreadRetry(Retry):
-    """httpx-retries' policy, which spreads its own backoff, with the waits spread that a service names."""
+    """httpx-retries' policy, which spreads its own backoff, which also spreads the waits that a service names."""
 
     def parse_retry_after(self, retry_after: str) -> float:
         """Seconds to wait for a `Retry-After` header (seconds or a date). Raises ValueError when it is neither."""
@@ -167,8 +166,8 @@ def _transport(url: httpx.URL, attempts: int) -> RetryTransport:
     retry = _SpreadRetry(
         total=attempts - 1,
         allowed_methods=("GET", "POST"),
-        status_forcelist=AGAIN,
-        retry_on_exceptions=LINE_BROKE,
+        status_forcelist=RETRIED,
+        retry_on_exceptions=CONNECTION_ERRORS,
         backoff_factor=FIRST_WAIT * SPREAD / 2,  # of 2 ** attempts so far, less up to backoff_jitter of it
         backoff_jitter=1 - 1 / SPREAD,
         max_backoff_wait=LONGEST_WAIT * SPREAD,
@@ -191,13 +190,13 @@ def _proxy(url: httpx.URL) -> str | None:
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
-def _refused_as_unreadable(question: Callable[[bytes], Any], photo: bytes) -> dict[str, object]:
-    """The answer. Raises UnreadableImage, as a model here would, when the service finds a fault in the photo."""
+def _unreadable_if_rejected(predict: Callable[[bytes], Any], photo: bytes) -> dict[str, object]:
+    """The prediction. Raises UnreadableImage, as a local model does, when the service rejects the photo."""
     try:
-        return {**question(photo)}
+        return {**predict(photo)}
     except ServiceError as error:
-        if error.status in ASKERS_FAULT:
-            raise UnreadableImage(error.said) from error
+        if error.status in CLIENT_ERRORS:
+            raise UnreadableImage(error.reason) from error
         raise
 
 
@@ -206,9 +205,10 @@ def _content(response: httpx.Response) -> Any:
         content = response.json()
     except ValueError as error:
         raise ServiceError(
-            f"{response.url} answered {response.status_code} without JSON: is it a service of BitBloom?", response.status_code
+            f"{response.url} sent {response.status_code} without JSON: is it a service of BitBloom?", response.status_code
         ) from error
     if response.is_success:
         return content
-    said = content.get("error", content) if isinstance(content, dict) else content
-    raise ServiceError(f"{response.url} refused ({response.status_code}): {said}", response.status_code, str(said))
+    reason = content.get("error", content) if isinstance(content, dict) else content
+    message = f"{response.url} rejected the request ({response.status_code}): {reason}"
+    raise ServiceError(message, response.status_code, str(reason))

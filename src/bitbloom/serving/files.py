@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,11 +17,11 @@ from bitbloom.serving.text_predictor import EMPTY, TextPredictor
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Answers = Iterator[dict[str, object]]
+Predictions = Iterator[dict[str, object]]
 
 
-def predict_files(model: Path, paths: Iterable[Path]) -> Answers:
-    """One object a photo, or a row of text, in order: its name and the answer's keys, or its name and `error`.
+def predict_files(model: Path, paths: Iterable[Path]) -> Predictions:
+    """One object per photo or row of text, in order: its name and the keys of its prediction, or its name and `error`.
 
     Args:
         model: a model file, or the folder of one (`models/<target>`).
@@ -31,40 +31,36 @@ def predict_files(model: Path, paths: Iterable[Path]) -> Answers:
         BitBloomError: the model or a file of texts cannot be opened.
     """
     if model_files.writes_captions(model):
-        return _photos(CaptionPredictor.open(model), paths)
-    return answers_of(*open_session(model), model, paths)
+        return of_photos(CaptionPredictor.open(model).caption, paths)
+    return predictions_of(*open_session(model), model, paths)
 
 
-def answers_of(session: InferenceSession, digest: str, model: Path, paths: Iterable[Path]) -> Answers:
-    """The same, of an open session of a classifier. Raises BitBloomError when it is none of ours."""
+def predictions_of(session: InferenceSession, digest: str, model: Path, paths: Iterable[Path]) -> Predictions:
+    """The same, of an open session of a classifier. Raises BitBloomError when it is of another kind."""
     takes = session.get_inputs()[0].name
     if takes == "images":
-        return _photos(Predictor.of(session, digest, model), paths)
+        return of_photos(Predictor.of(session, digest, model).predict, paths)
     if takes == "tokens":
         return _texts(TextPredictor.of(session, digest, model), paths)
     raise BitBloomError(f"{model} takes '{takes}', neither images nor tokens: export it again")
 
 
-def _photos(predictor: Predictor | CaptionPredictor, paths: Iterable[Path]) -> Answers:
-    return of_photos(lambda photo: {**predictor.answer(photo)}, paths)
-
-
-def of_photos(answer: Callable[[bytes], dict[str, object]], paths: Iterable[Path]) -> Answers:
-    """One object a photo: its path, and its answer's keys or `error` when there is none (UnreadableImage)."""
+def of_photos(predict: Callable[[bytes], Mapping[str, object]], paths: Iterable[Path]) -> Predictions:
+    """One object per photo: its path, and the keys of its prediction, or `error` when there is none (UnreadableImage)."""
     for path in paths:
         try:
-            yield {"path": _text(path), **answer(path.read_bytes())}
+            yield {"path": _text(path), **predict(path.read_bytes())}
         except UnreadableImage as error:
             yield {"path": _text(path), "error": str(error)}
         except OSError as error:
             yield {"path": _text(path), "error": error.strerror or str(error)}
 
 
-def _texts(predictor: TextPredictor, paths: Iterable[Path]) -> Answers:
+def _texts(predictor: TextPredictor, paths: Iterable[Path]) -> Predictions:
     for path in paths:
         for row in rows.read(path):
-            answer = predictor.label(row.text, row.keyword, row.location)
-            yield {"id": row.id, **(answer or {"error": EMPTY})}
+            label = predictor.label(row.text, row.keyword, row.location)
+            yield {"id": row.id, **(label or {"error": EMPTY})}
 
 
 def _text(path: Path) -> str:
@@ -72,10 +68,10 @@ def _text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def print_answers(answers: Answers, stream: TextIO) -> int:
-    """Write one JSON object a line, each as soon as it is known. Returns the exit code: 1 when a file has no answer."""
+def print_predictions(predictions: Predictions, stream: TextIO) -> int:
+    """Write one JSON object per line, each as soon as it is known. Returns the exit code: 1 when a file has no prediction."""
     code = 0
-    for prediction in answers:
+    for prediction in predictions:
         stream.write(json.dumps(prediction, ensure_ascii=False) + "\n")
         stream.flush()
         code = 1 if "error" in prediction else code

@@ -1,6 +1,6 @@
-"""The exported model, ready to answer: bytes of a photo in, label and probabilities out.
+"""The exported classifier of photos: bytes of a photo in, label and probabilities out.
 
-`bitbloom predict` and the service both answer with it. It needs NumPy, Pillow and ONNX Runtime only.
+`bitbloom predict` and the service both use it. It needs NumPy, Pillow and ONNX Runtime only.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ MODEL = "model.onnx"
 TOP = 5
 
 
-class Choice(TypedDict):
+class ClassProbability(TypedDict):
     """A label and its probability, 0 to 1."""
 
     label: str
     probability: float
 
 
-class Answer(TypedDict):
-    """What the model says of a photo: the likeliest label, the five likeliest, and the SHA-256 of the model asked."""
+class Prediction(TypedDict):
+    """The likeliest label of a photo, the five likeliest, and the SHA-256 of the model."""
 
     label: str
     probability: float
-    top5: list[Choice]
+    top5: list[ClassProbability]
     model_digest: str
     attention: NotRequired[list[list[float]]]
-    """Where a vision transformer looked, if asked: rows of patches of the centre square, shares that add up to 1."""
+    """The attention map, on request: rows of patches of the centre square, fractions that add up to 1."""
 
 
 class Failure(TypedDict):
-    """Why a photo has no answer, and what to do."""
+    """Why there is no prediction, and what to do."""
 
     error: str
 
@@ -88,25 +88,32 @@ class Predictor:
             raise BitBloomError(f"{path} lacks the metadata of the export stage ({error}): export it again") from error
         return cls(session, classes, side, digest, max_pixels)
 
-    def answer(self, photo: bytes, attention: bool = False) -> Answer:
-        """The answer for an image file. Raises UnreadableImage with the reason."""
-        image = imaging.square(photo, self.image_size, self.max_pixels)
-        probabilities, *seen = self.ask(image, attention)
+    def predict(self, photo: bytes, attention: bool = False) -> Prediction:
+        """The prediction for an image file. Raises UnreadableImage with the reason."""
+        return self.classify(self.decode(photo), attention)
+
+    def decode(self, photo: bytes) -> NDArray[np.uint8]:
+        """The centre square of an image file, [3, side, side]. Raises UnreadableImage with the reason."""
+        return imaging.square(photo, self.image_size, self.max_pixels)
+
+    def classify(self, image: NDArray[np.uint8], attention: bool = False) -> Prediction:
+        """The prediction for an image [3, side, side]; `attention` adds the attention map, if the model has one."""
+        probabilities, *maps = self.run(image, attention)
         order = np.argsort(-probabilities, kind="stable")[:TOP]  # equal ones in the order of the classes
-        top = [Choice(label=self.classes[at], probability=shortest(probabilities[at])) for at in order]
-        answer = Answer(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
-        for shares in seen:
-            answer["attention"] = [[round(float(share), 5) for share in row] for row in shares]
-        return answer
+        top = [ClassProbability(label=self.classes[at], probability=shortest(probabilities[at])) for at in order]
+        prediction = Prediction(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
+        for grid in maps:
+            prediction["attention"] = [[round(float(value), 5) for value in row] for row in grid]
+        return prediction
 
-    def ask(self, image: NDArray[np.uint8], attention: bool = False) -> list[NDArray[np.float32]]:
-        """Probabilities [classes] of an image [3, side, side], and [grid, grid] where the network looked if it can tell.
+    def run(self, image: NDArray[np.uint8], attention: bool = False) -> list[NDArray[np.float32]]:
+        """Probabilities [classes] of an image [3, side, side], and its attention map [grid, grid], if the model has one.
 
-        One image a run, always: then an answer cannot depend on which photos it came with, whatever code the
-        runtime would choose for a batch of another size. With one thread a batch would save next to nothing.
+        Every run has one image: then a prediction cannot depend on the other photos of a batch, although ONNX Runtime
+        chooses other code for other sizes of batches. With one thread a batch saves next to nothing.
         """
-        there = {output.name for output in self.session.get_outputs()} if attention else ()
-        wanted = ["probabilities", *(["attention"] if "attention" in there else [])]
+        known = {output.name for output in self.session.get_outputs()} if attention else ()
+        wanted = ["probabilities", *(["attention"] if "attention" in known else [])]
         return [outputs[0] for outputs in self.session.run(wanted, {"images": image[None]}, _wanted_only())]
 
 
@@ -145,7 +152,7 @@ def _session(file: Path) -> InferenceSession:
 
 @functools.cache
 def _wanted_only() -> RunOptions:
-    """Compute nothing that an output not asked for alone needs."""
+    """Compute nothing that only an unwanted output needs."""
     options = runtime.onnxruntime().RunOptions()
     options.only_execute_path_to_fetches = True
     return options

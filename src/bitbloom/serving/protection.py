@@ -1,9 +1,10 @@
-"""What stands before the routes of every service, as ASGI middleware: headers, the token, admission, bounds on bodies.
+"""ASGI middleware in front of every service: security headers, bounds on bodies, the token, admission.
 
-    add(app, settings)
-    occupy(request, 8)  # in an endpoint: this question is as much work as eight
+    for middleware, options in protection.middleware(settings, limits):
+        service.add_asgi_middleware(middleware, **options)
+    protection.occupy(scope, 8)  # in an endpoint: this request is as much work as eight
 
-A question is a POST. Everything else is small and needs no model.
+Predictions are POST requests. Every other request is small and needs no model.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ import contextlib
 import hmac
 import math
 import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from fastapi import FastAPI, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bitbloom.serving.refusals import Refused
+from bitbloom.serving import metrics
+from bitbloom.serving.rejections import Rejected
 from bitbloom.serving.settings import TOKEN_VARIABLE, Settings, token
 
-DISCARDED, DISCARDED_SECONDS = 16_000_000, 2.0
-"""How much of a refused body is read and thrown away, bytes and seconds."""
-ANSWER_SECONDS = 60.0
-"""How long an answer may take once the question is here."""
-PLACES = "bitbloom.places"
-"""Where a request's scope has the places that it takes."""
+DRAINED, DRAINED_SECONDS = 16_000_000, 2.0
+"""How much of a rejected body is read and discarded, bytes and seconds."""
+PERMITS = "bitbloom.permits"
+"""Key of a request's permits in its scope."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -42,183 +43,217 @@ HEADERS = {
 ENCODED = Headers(HEADERS).raw
 
 
-def add(app: FastAPI, settings: Settings) -> None:
-    """Put all of it before the application's routes, the outermost last."""
-    app.add_middleware(Admission, most=settings.max_requests)
-    if expected := token():
-        app.add_middleware(Token, token=expected)
-    app.add_middleware(Bodies, together=settings.held_bytes, seconds=settings.body_seconds)
-    app.add_middleware(SecurityHeaders)
+class Limit(NamedTuple):
+    """How long a body may be, in bytes, and what a client is told beyond it."""
+
+    most: int
+    message: str
 
 
-class SecurityHeaders:
-    """Every answer forbids what the page does not need."""
+def middleware(settings: Settings, limits: Mapping[str, Limit]) -> list[tuple[Any, dict[str, Any]]]:
+    """Classes of middleware and their options, the outermost first.
+
+    Args:
+        settings: limits of the service.
+        limits: of the bodies of one route, by the last part of its path; other routes get half of `held_bytes`.
+    """
+    other = settings.held_bytes // 2
+    default = Limit(other, f"the request has more than {other:,} bytes: send less")
+    options = {"limits": limits, "default": default, "held": settings.held_bytes, "seconds": settings.body_seconds}
+    required = token()
+    return [
+        (Responses, {}),
+        (BodyLimits, options),
+        *([(TokenRequired, {"token": required})] if required else []),
+        (Admission, {"most": settings.max_requests}),
+    ]
+
+
+class Responses:
+    """Adds HEADERS to every response, and counts the rejections."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add HEADERS to the answer."""
+        """Add the headers which a response does not have yet."""
 
-        async def with_headers(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *ENCODED]
+                if message["status"] >= 400 and _is_prediction(scope):
+                    metrics.rejected(message["status"])
+                own = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(each for each in ENCODED if each[0] not in own)]
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        await self.app(scope, receive, send_with_headers)
 
 
-class Token:
-    """Questions have to bring the token (RFC 6750). The page, names and provenance are open to all."""
+class TokenRequired:
+    """Rejects predictions without the bearer token (RFC 6750). The page, names and provenance stay open."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app, self.expected = app, token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 to a question without the token."""
-        if _is_question(scope) and not hmac.compare_digest(_bearer(scope), self.expected):
-            refused = Refused(401, f"this service asks for a token: send the header 'Authorization: Bearer …' ({TOKEN_VARIABLE})")
-            refused.headers = {"WWW-Authenticate": "Bearer"}
-            await refused.response()(scope, receive, send)
+        """Respond with 401 to a prediction without the token."""
+        if _is_prediction(scope) and not hmac.compare_digest(_bearer(scope), self.expected):
+            message = f"this service requires a token: send the header 'Authorization: Bearer …' ({TOKEN_VARIABLE})"
+            await Rejected(401, message, {"WWW-Authenticate": "Bearer"}).response()(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
 
 class Admission:
-    """So many questions at a time; who comes when it is full is told at once when to ask again, instead of waiting for long."""
+    """Admits at most `most` predictions at a time, and rejects the others at once with 503 and `Retry-After`."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self.app, self.most = app, most
         self.taken = 0
-        self.lately = 0.0
-        """Seconds that the last question answered was inside."""
+        self.last_seconds = 0.0
+        """How long the last admitted request took."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 503 when it is full."""
-        if not _is_question(scope):
+        """Respond with 503 when all permits are taken."""
+        if not _is_prediction(scope):
             await self.app(scope, receive, send)
             return
         if self.taken >= self.most:
-            await _busy(self.lately).response()(scope, receive, send)
+            await _overloaded(self.last_seconds).response()(scope, receive, send)
             return
-        places = scope[PLACES] = _Places(self)
+        permits = scope[PERMITS] = _Permits(self)
         began = time.monotonic()
         try:
             await self.app(scope, receive, send)
         finally:
-            self.taken -= places.count
-            self.lately = time.monotonic() - began
+            permits.release()
+            self.last_seconds = time.monotonic() - began
 
 
-class _Places:
-    """The places of one request: one, until it is known to be more work."""
+class _Permits:
+    """The permits of one request: one, until `occupy` takes more."""
 
     def __init__(self, admission: Admission) -> None:
-        self.admission, self.count = admission, 1
-        admission.taken += 1
+        self.admission, self.count = admission, 0
+        self.take(1)
 
-    def become(self, count: int) -> None:
-        """Take as many as there are questions in it. Raises Refused (503) when they are not free."""
+    def occupy(self, count: int) -> None:
         more = min(count, self.admission.most) - self.count
         if more > self.admission.most - self.admission.taken:
-            raise _busy(self.admission.lately)
-        self.admission.taken += more
-        self.count += more
+            raise _overloaded(self.admission.last_seconds)
+        self.take(more)
+
+    def take(self, count: int) -> None:
+        self.admission.taken += count
+        self.count += count
+        metrics.admitted(self.admission.taken)
+
+    def release(self) -> None:
+        self.take(-self.count)
 
 
-def occupy(request: Request, count: int) -> None:
-    """Let a request count as so many questions: what waits is bounded by its work, not by the number of requests.
+def occupy(scope: Scope, count: int) -> None:
+    """Take `count` permits for a request, so that what waits is bounded by its work, not by the number of requests.
 
     Raises:
-        Refused: so many do not fit in beside those that are inside (503).
+        Rejected: fewer permits are free (503).
     """
-    request.scope[PLACES].become(count)
+    scope[PERMITS].occupy(count)
 
 
-class Bodies:
-    """Bounds on all that is read: the bytes held at a time, how long a body may take, and then its answer.
+class BodyLimits:
+    """Bounds on request bodies: bytes of one, bytes of all at a time, and the time until one has arrived."""
 
-    Each route bounds its own bodies.
-    """
-
-    def __init__(self, app: ASGIApp, together: int, seconds: float) -> None:
-        self.app, self.together, self.seconds = app, together, seconds
+    def __init__(self, app: ASGIApp, limits: Mapping[str, Limit], default: Limit, held: int, seconds: float) -> None:
+        self.app, self.limits, self.default, self.most_held, self.seconds = app, limits, default, held, seconds
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 408 to what comes too slowly and 504 to what takes too long; refuse too much at a time while it is read (503).
+        """Respond with 413 to a long body, 408 to a slow one, 503 when those of all requests take too much memory.
 
-        An answer that comes before the end of the body waits a moment for the rest, which is thrown away, so that the sender
-        hears it and no broken pipe; a body that goes on for longer costs the connection.
+        A response that comes before the end of the body first drains the rest, so that the client receives the response and
+        no broken pipe. A body that is longer than what is drained costs the connection.
         """
-        if not _is_question(scope):
+        if not _is_prediction(scope):
             await self.app(scope, receive, send)
             return
-        body = _Body(self, receive)
+        body = _Body(self, self.limits.get(scope["path"].rsplit("/", 1)[-1], self.default), receive)
 
-        async def after_the_body(message: Message) -> None:
+        async def send_after_body(message: Message) -> None:
+            if body.rejected:  # the application's own response, if it makes one, would name another reason
+                return
             if message["type"] == "http.response.start":
-                body.timer.reschedule(None)
-                if not (body.whole or await body.thrown_away()):
+                body.stop_timer()
+                if not await body.ended():
                     MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
         try:
             async with body.timer:
-                await self.app(scope, body.receive, after_the_body)
+                await self.app(scope, body.receive, send_after_body)
         except TimeoutError:
             if not body.timer.expired():
                 raise
-            await self._late(body).response()(scope, receive, send)
+            message = f"the request took more than {self.seconds:g} s to arrive: send less, or over a faster connection"
+            body.rejected = Rejected(408, message, {"Connection": "close"})
+        except Rejected:
+            if not body.rejected:
+                raise
         finally:
-            self.held -= body.read
-
-    def _late(self, body: _Body) -> Refused:
-        if body.whole:
-            return Refused(504, f"there is no answer after {ANSWER_SECONDS:g} s: ask for less at a time")
-        late = Refused(408, f"the request took more than {self.seconds:g} s to arrive: send less, or over a faster line")
-        late.headers = {"Connection": "close"}
-        return late
+            self.held -= body.size
+        if body.rejected:
+            response = body.rejected.response()
+            if not await body.ended():
+                response.headers["Connection"] = "close"
+            await response(scope, receive, send)
 
 
 class _Body:
     """The body of one request while it is read."""
 
-    def __init__(self, bounds: Bodies, receive: Receive) -> None:
-        self.bounds, self.source = bounds, receive
+    def __init__(self, bounds: BodyLimits, limit: Limit, receive: Receive) -> None:
+        self.bounds, self.limit, self.source = bounds, limit, receive
         self.timer = asyncio.timeout(bounds.seconds)
-        self.read = 0
-        self.whole = False
+        self.size = 0
+        self.complete = False
+        self.rejected: Rejected | None = None
 
     async def receive(self) -> Message:
-        """The next message, within the bounds."""
+        """The next message. Raises Rejected beyond a bound."""
         message = await self.source()
-        if self.whole:
+        if self.complete:
             return message
         size = len(message.get("body", b""))
-        if self.bounds.held + size > self.bounds.together:
-            raise _busy(1)
-        self.read += size
+        if self.size + size > self.limit.most:
+            self.rejected = Rejected(413, self.limit.message)
+        elif self.bounds.held + size > self.bounds.most_held:
+            self.rejected = _overloaded(1)
+        if self.rejected:
+            raise self.rejected
+        self.size += size
         self.bounds.held += size
         if not message.get("more_body", False):
-            self.whole = True
-            if self.timer.when() is not None:  # the answer has not begun
-                self.timer.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
+            self.complete = True
+            self.stop_timer()
         return message
 
-    async def thrown_away(self) -> bool:
-        """Read what is left, so much of it and for so long, and keep nothing. Whether it ended."""
-        left = DISCARDED
+    async def ended(self) -> bool:
+        """Whether all of the body has arrived; what is left of it is drained first."""
+        left = DRAINED
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DISCARDED_SECONDS):
-                while not self.whole and left > 0:
+            async with asyncio.timeout(DRAINED_SECONDS):
+                while not self.complete and left > 0:
                     message = await self.source()
-                    self.whole = not message.get("more_body", False)
+                    self.complete = not message.get("more_body", False)
                     left -= len(message.get("body", b""))
-        return self.whole
+        return self.complete
+
+    def stop_timer(self) -> None:
+        if not self.timer.expired():
+            self.timer.reschedule(None)
 
 
-def _is_question(scope: Scope) -> bool:
+def _is_prediction(scope: Scope) -> bool:
     return bool(scope["type"] == "http" and scope["method"] == "POST")
 
 
@@ -227,6 +262,6 @@ def _bearer(scope: Scope) -> bytes:
     return given.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
 
 
-def _busy(seconds: float) -> Refused:
-    again = max(1, math.ceil(seconds))
-    return Refused(503, f"too many questions at a time: ask again in {again} s", again)
+def _overloaded(seconds: float) -> Rejected:
+    wait = max(1, math.ceil(seconds))
+    return Rejected(503, f"too many requests at a time: try again in {wait} s", {"Retry-After": str(wait)})

@@ -1,7 +1,8 @@
-"""What a service knows of itself: `service.json` and `provenance.json`, written into the Bento by the package stage."""
+"""Limits and provenance of a service: `service.json` and `provenance.json`, which the package stage writes into the Bento."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -16,12 +17,12 @@ from bitbloom.serving import bento
 SETTINGS = "service.json"
 PROVENANCE = "provenance.json"
 LOCK = "requirements-serve.lock"
-"""Beside them: what an image installs."""
+"""Beside them: the packages of an image."""
 TOKEN_VARIABLE = "BITBLOOM_TOKEN"  # noqa: S105 -- the name of a variable
 PRINTABLE = re.compile(r"[\x21-\x7e]*")
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 COMMIT_VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION")
-"""Who starts the service sets the first; an image sets the second to its label org.opencontainers.image.revision."""
+"""The first is set where the service is started; an image sets the second to its label org.opencontainers.image.revision."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Settings:
 
 
 def token() -> str:
-    """The token of the environment, "" without one. Raises BitBloomError when no HTTP header can carry it."""
+    """The token of the environment, "" without one. Raises BitBloomError when an HTTP header cannot carry it."""
     found = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not PRINTABLE.fullmatch(found):
         raise BitBloomError(f"{TOKEN_VARIABLE} has a space or a letter outside of ASCII: choose another token")
@@ -65,7 +66,7 @@ class Digests(TypedDict):
 
 
 class Provenance(TypedDict):
-    """Where the answers come from, and how to build the same bytes again."""
+    """What a service runs, and how to build the same bytes again."""
 
     target: str
     task: str
@@ -78,12 +79,12 @@ class Provenance(TypedDict):
 def provenance(folder: Path) -> Provenance:
     """The provenance of the service in `folder`, the `src` of its Bento.
 
-    The Bento's digest is computed from the files as they are now; it is null outside of a Bento. The commit is what
-    the environment says (`BITBLOOM_COMMIT`, or the image's revision), else null.
+    The Bento's digest is computed from the files as they are now; it is null outside of a Bento. The commit is that of
+    the environment (`BITBLOOM_COMMIT`, or the image's revision), else that of the installation, else null.
     """
     facts = canonical.read_json(folder / PROVENANCE)
     digest = bento.digest(folder.parent) if (folder.parent / bento.MANIFEST).is_file() else None
-    commit = _commit()
+    commit = _commit(folder.parent / bento.COMMIT)
     build = facts["rebuild"]
     return Provenance(
         target=facts["target"],
@@ -95,7 +96,9 @@ def provenance(folder: Path) -> Provenance:
     )
 
 
-def _commit() -> str | None:
-    """The first variable that holds a commit; anything else is no part of a command that people will paste."""
-    values = (os.environ.get(name, "") for name in COMMIT_VARIABLES)
+def _commit(installed: Path) -> str | None:
+    """The first variable that holds a commit, else the content of the file. Anything else must not enter a shell command."""
+    values = [os.environ.get(name, "") for name in COMMIT_VARIABLES]
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        values.append(installed.read_text(encoding="ascii"))
     return next((value for value in values if COMMIT.fullmatch(value)), None)

@@ -17,10 +17,14 @@ def folder() -> Path:
     return (Path(home) if home else Path.home() / "bentoml") / "bentos"
 
 
-def install(path: Path) -> str:
-    """Put the Bento of an archive into the store, and let `<name>:latest` mean it. Returns its tag.
+def install(path: Path, commit: str | None = None) -> str:
+    """Put the Bento of an archive into the store, as `<name>:latest`. Returns its tag.
 
-    One that is there already is left alone, unless its files were changed.
+    One that is there already stays, unless its files were changed.
+
+    Args:
+        path: the archive.
+        commit: that it was built from, for the service's provenance; None when it is not known.
 
     Raises:
         BitBloomError: no archive, not an archive of a Bento, or its content is not what its version says.
@@ -38,6 +42,10 @@ def install(path: Path) -> str:
     if not _is_whole(place):
         _replace(path, place)
     canonical.write_text(place.parent / "latest", version)
+    if commit:
+        canonical.write_text(place / bento.COMMIT, commit)
+    else:
+        (place / bento.COMMIT).unlink(missing_ok=True)
     return f"{name}:{version}"
 
 

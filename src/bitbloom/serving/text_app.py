@@ -1,22 +1,24 @@
-"""The service for texts: routes, answers and refusals. One for all tasks that label texts."""
+"""The service of a model that labels texts: its route, and what its typed method computes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from bitbloom.serving import protection, uploads
-from bitbloom.serving.base import Service
+from bitbloom.serving import metrics, protection, uploads
+from bitbloom.serving.application import Application
 from bitbloom.serving.predictor import Failure
-from bitbloom.serving.refusals import ANSWERS, Refused
-from bitbloom.serving.text_predictor import EMPTY, Answer, TextPredictor
+from bitbloom.serving.protection import Limit
+from bitbloom.serving.rejections import RESPONSES, Rejected
+from bitbloom.serving.text_predictor import EMPTY, Prediction, TextPredictor
 
-MOST_CHARACTERS = 2000
+MAX_CHARACTERS = 2000
 
-Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 
 
 class Message(BaseModel):
@@ -27,44 +29,58 @@ class Message(BaseModel):
     location: Text = ""
 
 
-class Question(BaseModel):
-    """Texts to label, no more than the service's `max_batch`."""
+class PredictRequest(BaseModel):
+    """Texts to label, at most the service's `max_batch`."""
 
     texts: list[Message | Text] = Field(min_length=1)
     words: bool = True
-    """Whether to say which words mattered: it asks the model once more for each word."""
+    """Whether to compute the weight of each word, which runs the model once more for each."""
 
 
-class TextApplication(Service):
-    """The routes of a service for texts, and the predictor they ask once it is open."""
+class TextApplication(Application):
+    """Texts in, classes out."""
 
     def open_model(self, folder: Path, digest: str) -> None:
         """Open the exported model."""
         self.predictor = TextPredictor.open(folder, digest)
 
+    def limits(self) -> Mapping[str, Limit]:
+        """Of the texts in JSON."""
+        return {"predict": uploads.json_limit(self.settings.max_batch * len(Message.model_fields), MAX_CHARACTERS)}
+
     def add_routes(self, router: APIRouter) -> None:
         """POST /predict."""
-        bounded = uploads.json_route(self.settings.max_batch * len(Message.model_fields), MOST_CHARACTERS)
-        router.add_api_route(
-            "/predict", self.predict, methods=["POST"], summary="Label texts", responses=ANSWERS, route_class_override=bounded
-        )
+        router.post("/predict", summary="Label texts", responses=RESPONSES)(self.predict)
 
-    async def predict(self, request: Request, question: Question) -> list[Answer | Failure]:
-        """Label the texts, in order; one of which nothing is left after cleaning has an `error` in its place."""
+    async def predict(self, request: Request, wanted: PredictRequest) -> list[Prediction | Failure]:
+        """Label the texts, in order; a text of which nothing is left after cleaning has an `error` in its place."""
+        self.check_count(wanted.texts)
+        protection.occupy(request.scope, len(wanted.texts))
+        return await self.label_texts(wanted.texts, wanted.words)
+
+    def check_count(self, texts: list[Message | str]) -> None:
+        """Raise Rejected (422) for more texts than `max_batch`."""
         most = self.settings.max_batch
-        if len(question.texts) > most:
-            raise Refused(422, f"{len(question.texts)} texts are more than {most}: send them in several requests")
-        protection.occupy(request, len(question.texts))
-        messages = [Message(text=item) if isinstance(item, str) else item for item in question.texts]
-        # Text by text: others get their turn in between, and a question that is given up stops there.
-        answers = [await self.in_thread(self._answer, each, question.words) for each in messages]
-        if all("error" in answer for answer in answers):
-            raise Refused(422, f"{EMPTY}: send some words")
-        return answers
+        if len(texts) > most:
+            raise Rejected(422, f"{len(texts)} texts are more than {most}: send them in several requests")
 
-    def _answer(self, message: Message, words: bool) -> Answer | Failure:
+    async def label_texts(self, texts: list[Message | str], words: bool) -> list[Prediction | Failure]:
+        """The predictions for texts, in order. Raises Rejected (422) for too many, or when nothing is left of any of them."""
+        self.check_count(texts)
+        messages = [Message(text=item) if isinstance(item, str) else item for item in texts]
+        # Text by text: other requests are served in between, and a request that is cancelled ends there.
+        predictions = [await self.in_thread(self.label, each, words) for each in messages]
+        if all("error" in each for each in predictions):
+            raise Rejected(422, f"{EMPTY}: send some words")
+        return predictions
+
+    def label(self, message: Message, words: bool) -> Prediction | Failure:
+        """The prediction for one text."""
         parts = (message.text, message.keyword, message.location)
-        found = self.predictor.label(*parts)
-        if found is None:
-            return Failure(error=EMPTY)
-        return Answer(**found, words=self.predictor.words(*parts, found) if words else [])
+        with metrics.timed("model"):
+            found = self.predictor.label(*parts)
+            if found is None:
+                return Failure(error=EMPTY)
+            prediction = Prediction(**found, words=self.predictor.words(*parts, found) if words else [])
+        metrics.predicted(found["label"], found["probability"])
+        return prediction

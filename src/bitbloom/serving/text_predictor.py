@@ -1,6 +1,6 @@
-"""The exported text classifier, ready to answer: a text in, label, probability and the words that mattered out.
+"""The exported text classifier: a text in, label, probability and the weight of each word out.
 
-`bitbloom predict` and the service both answer with it. It needs NumPy, ftfy, tokenizers and ONNX Runtime only.
+`bitbloom predict` and the service both use it. It needs NumPy, ftfy, tokenizers and ONNX Runtime only.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ WORD = re.compile(r"\S+")
 
 
 class Word(TypedDict):
-    """A word of the text, and by how much the answer's probability falls without it."""
+    """A word of the text, and by how much the probability of the label falls without it."""
 
     word: str
     weight: float
 
 
 class Label(TypedDict):
-    """What the model says of a text, and the SHA-256 of the model asked."""
+    """The likeliest label of a text, and the SHA-256 of the model."""
 
     label: str
     probability: float
     model_digest: str
 
 
-class Answer(Label):
-    """A label, and by which words: empty unless asked for."""
+class Prediction(Label):
+    """A label, and the weights of the words: empty unless requested."""
 
     words: list[Word]
 
@@ -76,7 +76,7 @@ class TextPredictor:
     def label(self, text: str, keyword: str = "", location: str = "") -> Label | None:
         """The label of a text; None when nothing is left of it after cleaning, as in training.
 
-        One text a run, always: then an answer cannot depend on which texts it came with.
+        Every run has one text: then a prediction cannot depend on the other texts of a batch.
         """
         if not texts.clean(text):
             return None
@@ -93,13 +93,13 @@ class TextPredictor:
     def words(self, text: str, keyword: str, location: str, found: Label) -> list[Word]:
         """What each word of the cleaned text adds to the probability of its label, by occlusion.
 
-        Each word is left out in turn (Zeiler and Fergus 2014, arXiv:1311.2901). A word has a token or more: those behind as
-        many words as the model reads tokens add nothing.
+        Each word is left out in turn (Zeiler and Fergus 2014, arXiv:1311.2901). A word has at least one token: the words
+        beyond as many as the model reads tokens add nothing.
         """
         cleaned, label = texts.clean(text), self.classes.index(found["label"])
         every = list(WORD.finditer(cleaned))
-        places = every[: (self.tokenizer.truncation or {}).get("max_length", len(every))]
-        without = [cleaned[: place.start()] + cleaned[place.end() :] for place in places]
+        used = every[: (self.tokenizer.truncation or {}).get("max_length", len(every))]
+        without = [cleaned[: place.start()] + cleaned[place.end() :] for place in used]
         left = [self.probabilities(texts.joined(other, keyword, location))[label] for other in without]
-        weights = [round(found["probability"] - float(rest), 4) for rest in left] + [0.0] * (len(every) - len(places))
+        weights = [round(found["probability"] - float(rest), 4) for rest in left] + [0.0] * (len(every) - len(used))
         return [Word(word=place[0], weight=weight) for place, weight in zip(every, weights, strict=True)]

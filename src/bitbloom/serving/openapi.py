@@ -1,0 +1,81 @@
+"""What a service says of its interface: OpenAPI at /docs.json, and Swagger UI for it at /docs.
+
+Swagger UI's files are BentoML's own, which it serves at /static_content: the page needs no network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse
+
+VERSION = "3.1.0"
+PROJECT = {"name": "BitBloom"}
+LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
+TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "Where the service was started with BITBLOOM_TOKEN."}}
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>{title}: API</title>
+  <link rel="icon" href="page/icon.svg" type="image/svg+xml">
+  <link rel="stylesheet" href="static_content/swagger-ui.css">
+  <script src="static_content/swagger-ui-bundle.js" defer></script>
+  <script src="page/docs.js" defer></script>
+</head>
+<body><div id="api"></div></body>
+</html>
+"""
+PAGE_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+"""Swagger UI's styles and images are part of its script, and its forms are sent by the script."""
+BINARY = {"type": "string", "format": "binary"}
+
+
+def body(*types: str, **fields: object) -> dict[str, Any]:
+    """OpenAPI's words for a route that reads its body itself: a form with these fields, or a photo of these types."""
+    form = {"type": "object", "required": list(fields), "properties": fields}
+    content = {"multipart/form-data": {"schema": form}} | {kind: {"schema": BINARY} for kind in types}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+PHOTO = body("image/*", image=BINARY)
+PHOTOS = body(image={"type": "array", "items": BINARY})
+PHOTO_AND_SENTENCES = body(image=BINARY, sentence={"type": "array", "items": {"type": "string"}})
+
+
+def page(title: str) -> HTMLResponse:
+    """Swagger UI."""
+    return HTMLResponse(PAGE.format(title=title), headers=PAGE_HEADERS)
+
+
+def document(app: FastAPI, version: str, bentoml: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI description of a whole service.
+
+    Args:
+        app: the routes of ours.
+        version: of the Bento.
+        bentoml: what BentoML says of its typed methods and its own routes; empty without it.
+    """
+    ours = get_openapi(title=app.title, version=version, routes=app.routes, openapi_version=VERSION)
+    for operations in ours["paths"].values():
+        for method, operation in operations.items():
+            if method == "post":
+                operation["security"] = [{}, {"token": []}]
+    schemas = bentoml.get("components", {}).get("schemas", {}) | ours.get("components", {}).get("schemas", {})
+    return {
+        "openapi": VERSION,
+        "info": {"title": app.title, "description": app.description, "version": version, "contact": PROJECT, "license": LICENSE},
+        "servers": [{"url": "."}],
+        "paths": ours["paths"] | bentoml.get("paths", {}),
+        "components": {"schemas": schemas, "securitySchemes": TOKEN},
+    }

@@ -1,0 +1,58 @@
+"""Inputs of the typed methods (`@bentoml.api`) that a service has for BentoML's client, playground and `bentoml.depends`."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self
+
+import bentoml
+from bentoml.exceptions import InvalidArgument
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+MAX_PARTS = 100
+"""Files or fields of a form that are read at all."""
+
+
+class Files(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
+    """An input with uploaded files. BentoML would download an address in place of a file: a service uses no network."""
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Self:
+        """Parse a request. Raises InvalidArgument (400) for a form whose file is none, or that is broken."""
+        if request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form-urlencoded")):
+            try:
+                form = await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)  # the request keeps it
+            except HTTPException as error:
+                raise InvalidArgument(error.detail, error_code=HTTPStatus(error.status_code)) from error
+            for field in cls.multipart_fields:
+                if not all(isinstance(value, UploadFile) for value in form.getlist(field)):
+                    raise InvalidArgument(f"'{field}' is not a file: send it as a file (curl -F {field}=@photo.jpg)")
+        parsed: Self = await super().from_http_request(request, serde)
+        return parsed
+
+
+class Photo(Files):
+    """A photo."""
+
+    image: Path
+
+
+class PhotoToLabel(Photo):
+    """A photo; `attention` adds the attention map to the prediction."""
+
+    attention: bool = False
+
+
+class Photos(Files):
+    """Photos, at most the service's `max_batch`."""
+
+    images: list[Path]
+
+
+class PhotoAndSentences(Photo):
+    """A photo, and sentences to compare with it."""
+
+    sentences: list[str]
