@@ -1,4 +1,4 @@
-"""The web application in this process, without BentoML: what is simpler to see here than over the network."""
+"""The web application in this process, without BentoML: what is simpler to test here than over the network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.serving import protection
-from bitbloom.serving.app import Application
+from bitbloom.serving.image_app import ImageApplication
 from bitbloom.serving.settings import provenance
 from support.standin import GRID, LIMITS, photo, write_service
 
@@ -17,71 +17,71 @@ RED = (210, 40, 40)
 
 
 @pytest.fixture
-def ask(tmp_path):
+def send(tmp_path):
     """A function that sends one request to the application."""
-    application = Application(write_service(tmp_path))
+    application = ImageApplication(write_service(tmp_path))
     application.open()
 
-    def send(method, route, **arguments):
+    def send_one(method, route, **arguments):
         async def once():
-            transport = httpx.ASGITransport(app=application.asgi)
+            transport = httpx.ASGITransport(app=application.protected())
             async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
                 return await client.request(method, route, **arguments)
 
         return asyncio.run(once())
 
-    return send
+    return send_one
 
 
 def form(*photos):
     return [("image", (f"{number}.jpg", data)) for number, data in enumerate(photos)]
 
 
-def test_a_photo_is_labelled_from_a_form_and_from_a_body(ask):
-    in_form, in_body = ask("POST", "/predict", files=form(photo(RED))), ask("POST", "/predict", content=photo(RED))
+def test_labels_photo_in_form_and_in_body(send):
+    in_form, in_body = send("POST", "/predict", files=form(photo(RED))), send("POST", "/predict", content=photo(RED))
     assert in_form.json() == in_body.json()
     assert in_body.json()["label"] == "poppy"
 
 
-def test_who_asks_where_the_model_looked_gets_the_same_answer_and_shares_that_add_up(ask):
-    plain, looked = (ask("POST", route, content=photo(RED)).json() for route in ("/predict", "/v1/predict?attention=true"))
-    shares = looked.pop("attention")
-    assert looked == plain
-    assert [len(row) for row in shares] == [GRID] * GRID
-    assert sum(map(sum, shares)) == pytest.approx(1, abs=1e-3)
+def test_adds_attention_map_to_the_same_prediction_on_request(send):
+    plain, mapped = (send("POST", route, content=photo(RED)).json() for route in ("/predict", "/v1/predict?attention=true"))
+    fractions = mapped.pop("attention")
+    assert mapped == plain
+    assert [len(row) for row in fractions] == [GRID] * GRID
+    assert sum(map(sum, fractions)) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize(
     ("data", "status"),
     [(b"", 400), (b"words", 415), (photo(RED, 400, 300)[:-400], 422), (photo(RED, 1200, 1200), 422), (bytes(400_000), 413)],
 )
-def test_each_refusal_has_its_status_and_a_message(ask, data, status):
-    response = ask("POST", "/predict", files=form(data))
+def test_rejects_unreadable_photo_with_status_and_message(send, data, status):
+    response = send("POST", "/predict", files=form(data))
     assert response.status_code == status
     assert len(response.json()["error"]) > 20
 
 
-def test_a_batch_holds_answers_and_errors_in_order(ask):
-    response = ask("POST", "/predict_batch", files=form(photo(RED), b"words"))
+def test_labels_batch_in_order_with_errors_in_place(send):
+    response = send("POST", "/predict_batch", files=form(photo(RED), b"words"))
     assert response.status_code == 200
     assert ["label" in result for result in response.json()] == [True, False]
 
 
-def test_a_batch_of_which_nothing_can_be_read_is_refused(ask):
-    assert ask("POST", "/predict_batch", files=form(b"words")).status_code == 422
+def test_rejects_batch_without_readable_photo(send):
+    assert send("POST", "/predict_batch", files=form(b"words")).status_code == 422
 
 
 @pytest.mark.parametrize(("files", "status"), [(form(*[b"x"] * 5), 400), (form(*[bytes(400_000)] * 4), 413), ({"a": b"x"}, 400)])
-def test_a_batch_of_too_many_too_much_or_nothing_is_refused(ask, files, status):
-    assert ask("POST", "/predict_batch", files=files).status_code == status
+def test_rejects_batch_of_too_many_or_too_large_or_no_photos(send, files, status):
+    assert send("POST", "/predict_batch", files=files).status_code == status
 
 
-def test_a_batch_that_is_no_form_is_refused(ask):
-    assert ask("POST", "/predict_batch", content=photo(RED)).status_code == 415
+def test_rejects_batch_outside_a_form(send):
+    assert send("POST", "/predict_batch", content=photo(RED)).status_code == 415
 
 
-def test_a_refused_body_is_not_kept_and_read_no_further_than_a_bound(ask, monkeypatch):
-    monkeypatch.setattr(protection, "DISCARDED", 1_000_000)
+def test_drains_rejected_body_up_to_a_bound(send, monkeypatch):
+    monkeypatch.setattr(protection, "DRAINED", 1_000_000)
     sent = []
 
     async def endless():
@@ -89,22 +89,22 @@ def test_a_refused_body_is_not_kept_and_read_no_further_than_a_bound(ask, monkey
             sent.append(100_000)
             yield bytes(100_000)
 
-    assert ask("POST", "/predict", content=endless()).status_code == 413
+    assert send("POST", "/predict", content=endless()).status_code == 413
     assert sum(sent) < LIMITS.max_bytes + 1_000_000 + 300_000
 
 
-def test_the_page_the_limits_and_the_provenance_are_served(ask):
-    assert "Which flower" in ask("GET", "/").text
-    assert ask("GET", "/page/page.js").status_code == 200
-    assert ask("GET", "/service.json").json()["max_bytes"] == LIMITS.max_bytes
-    assert ask("GET", "/provenance").json()["digests"]["data"] == "d"
+def test_serves_page_limits_and_provenance(send):
+    assert "Which flower" in send("GET", "/").text
+    assert send("GET", "/page/page.js").status_code == 200
+    assert send("GET", "/service.json").json()["max_bytes"] == LIMITS.max_bytes
+    assert send("GET", "/provenance").json()["digests"]["data"] == "d"
 
 
-def test_a_wrong_method_is_refused_in_json(ask):
-    assert "error" in ask("GET", "/predict").json()
+def test_rejects_wrong_method_in_json(send):
+    assert "error" in send("GET", "/predict").json()
 
 
-def test_outside_of_a_bento_its_digest_is_unknown(tmp_path):
+def test_digest_is_null_outside_of_a_bento(tmp_path):
     known = provenance(write_service(tmp_path))
     assert known["digests"]["bento"] is None
     assert known["bento"] is None
@@ -120,7 +120,7 @@ def test_outside_of_a_bento_its_digest_is_unknown(tmp_path):
         ({"BITBLOOM_COMMIT": "main; rm -rf /"}, None),
     ],
 )
-def test_the_commit_is_what_the_environment_says_if_it_is_one(tmp_path, monkeypatch, variables, commit):
+def test_commit_comes_from_the_environment(tmp_path, monkeypatch, variables, commit):
     for name in ("BITBLOOM_COMMIT", "IMAGE_REVISION"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -130,6 +130,16 @@ def test_the_commit_is_what_the_environment_says_if_it_is_one(tmp_path, monkeypa
     assert known["rebuild"] == (f"git checkout {commit} && " if commit else "") + "make verify TARGET=petals"
 
 
-def test_a_service_whose_model_is_not_the_one_of_its_provenance_does_not_start(tmp_path):
+def test_commit_comes_from_the_installation_where_the_environment_has_none(tmp_path, monkeypatch):
+    for name in ("BITBLOOM_COMMIT", "IMAGE_REVISION"):
+        monkeypatch.delenv(name, raising=False)
+    folder = write_service(tmp_path)
+    (tmp_path / "commit").write_text("0123abcd")
+    assert provenance(folder)["commit"] == "0123abcd"
+    (tmp_path / "commit").write_text("main; rm -rf /")
+    assert provenance(folder)["commit"] is None
+
+
+def test_does_not_open_a_model_of_another_digest(tmp_path):
     with pytest.raises(BitBloomError, match="has the digest"):
-        Application(write_service(tmp_path, "0" * 64)).open()
+        ImageApplication(write_service(tmp_path, "0" * 64)).open()

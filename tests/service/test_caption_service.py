@@ -53,14 +53,14 @@ def test_a_photo_gets_its_sentences_best_first_with_their_scores(client, colour)
 
 
 def test_every_sentence_is_scored_as_if_it_was_read_alone(predictor):
-    answer = predictor.answer(photo("green", kind="PNG"))
+    answer = predictor.caption(photo("green", kind="PNG"))
     for one in answer["sentences"]:
         first, colour, _ = one["sentence"].split()
         assert one["score"] == pytest.approx(sure("green", first, colour), abs=1e-5)
 
 
 def test_a_beam_of_one_writes_one_sentence(predictor):
-    assert [one["sentence"] for one in predictor.answer(photo("blue"), width=1)["sentences"]] == ["a blue flower"]
+    assert [one["sentence"] for one in predictor.caption(photo("blue"), width=1)["sentences"]] == ["a blue flower"]
 
 
 def test_a_photo_as_the_body_gets_the_same_answer_as_in_a_form(client):
@@ -123,7 +123,7 @@ def test_every_answer_names_the_model_by_its_graphs_and_its_index(client, captio
         (b"these are words", 415, "not an image"),
         (photo("red", 400, 300)[:-400], 422, "truncated or damaged"),
         (photo("red", 1200, 1200, "PNG"), 422, "1200 × 1200 pixels"),
-        (photo("red") + bytes(LIMITS.max_bytes), 413, "bigger than the limit of 300,000 bytes"),
+        (photo("red") + bytes(LIMITS.max_bytes), 413, "larger than the limit of 300,000 bytes"),
     ],
     ids=["empty", "not-an-image", "truncated", "bomb", "too-big"],
 )
@@ -225,9 +225,9 @@ def test_predict_and_the_service_agree(client, caption_model, tmp_path):
 
 
 def test_an_answer_does_not_depend_on_what_was_asked_before(predictor):
-    alone = predictor.answer(photo("red"))
-    others = [predictor.answer(photo(colour)) for colour in COLOURS]
-    assert others[0] == alone == predictor.answer(photo("red"))
+    alone = predictor.caption(photo("red"))
+    others = [predictor.caption(photo(colour)) for colour in COLOURS]
+    assert others[0] == alone == predictor.caption(photo("red"))
 
 
 def copied(model, tmp_path):
@@ -290,7 +290,7 @@ def test_a_vocabulary_of_another_order_is_refused(caption_model, tmp_path):
 
 def test_a_photo_over_the_limit_of_pixels_is_unreadable(caption_model):
     with pytest.raises(UnreadableImage, match="limit of 100 pixels"):
-        CaptionPredictor.open(caption_model, max_pixels=100).answer(photo("red"))
+        CaptionPredictor.open(caption_model, max_pixels=100).caption(photo("red"))
 
 
 def test_a_service_whose_index_was_changed_does_not_start(tmp_path):

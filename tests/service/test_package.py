@@ -65,7 +65,7 @@ def test_no_byte_of_the_bento_knows_where_or_by_which_python_it_was_built(worksp
 
 def test_the_bento_holds_what_serving_needs_and_nothing_else(workspace):
     held = set(names(workspace / "dist/petals.bento"))
-    assert {"bento.yaml", "src/service.py", "src/model.onnx", "src/page/index.html", "src/bitbloom/serving/app.py"} <= held
+    assert {"bento.yaml", "src/service.py", "src/model.onnx", "src/page/index.html", "src/bitbloom/serving/image_app.py"} <= held
     assert not held & {
         "src/bitbloom/pipeline/composition.py",
         "src/bitbloom/serving/pages.py",

@@ -33,7 +33,7 @@ def predictor(model):
 
 @pytest.mark.parametrize("label", COLOURS)
 def test_each_colour_gets_its_own_label(predictor, label):
-    assert predictor.answer(photo(COLOURS[label], kind="PNG"))["label"] == label
+    assert predictor.predict(photo(COLOURS[label], kind="PNG"))["label"] == label
 
 
 def test_classes_side_and_digest_are_those_of_the_file(predictor, model):
@@ -73,12 +73,12 @@ def test_a_model_without_our_metadata_is_refused(model, tmp_path):
 def test_a_photo_over_the_limit_of_pixels_is_unreadable(model):
     small = Predictor.open(model, max_pixels=100)
     with pytest.raises(UnreadableImage, match="limit of 100 pixels"):
-        small.answer(photo((1, 2, 3)))
+        small.predict(photo((1, 2, 3)))
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_choices_are_the_likeliest_first_and_keep_every_bit_of_the_model(predictor, colour):
-    answer = predictor.answer(photo(colour, kind="PNG"))
+    answer = predictor.predict(photo(colour, kind="PNG"))
     image = np.broadcast_to(np.array(colour, np.uint8)[:, None, None], (3, SIDE, SIDE))
     expected = np.sort(predictor.ask(image)[0])[::-1][:5]
     assert [np.float32(choice["probability"]) for choice in answer["top5"]] == list(expected)

@@ -1,45 +1,56 @@
-"""What BentoML puts before our applications, and what it no longer does."""
+"""What the services use of BentoML: public modules alone."""
 
 from __future__ import annotations
 
-import bentoml
+import ast
+import gc
+import sys
+from pathlib import Path
+
 import pytest
-from _bentoml_impl.server.app import ServiceAppFactory
-from fastapi import FastAPI
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from opentelemetry.util.http import ExcludeList
-from starlette.middleware import Middleware
 
 from bitbloom.serving import process
+from support.standin import REPOSITORY
+
+FOREIGN = ("bentoml", "_bentoml_impl", "_bentoml_sdk", "uvicorn", "starlette", "fastapi")
+CODE = sorted(path for folder in ("src", "bentos", "benchmarks", "tests", "deploy") for path in (REPOSITORY / folder).rglob("*.py"))
 
 
-@pytest.fixture
-def before(monkeypatch):
-    """The names of the middleware before an application, for the options of its service."""
-    monkeypatch.setattr(ServiceAppFactory, "middlewares", ServiceAppFactory.middlewares)  # put back at the end
-    process.pass_straight_through()
-
-    def names(**options):
-        @bentoml.service(name="probe", **options)
-        @bentoml.asgi_app(FastAPI())
-        class Probe:
-            pass
-
-        return [middleware.cls.__name__ for middleware in Probe.to_asgi().user_middleware]
-
+def imported(path: Path) -> set[str]:
+    """The names of modules, and of what is imported from them, in a file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
-def test_metrics_are_all_that_stands_before_an_application_of_ours(before):
-    assert before(logging=process.UNLOGGED, tracing=process.UNTRACED) == ["RunnerTrafficMetricsMiddleware"]
+def private(name: str) -> bool:
+    """Whether a name is a private part of a server's package."""
+    parts = name.split(".")
+    return parts[0] in FOREIGN and any(part.startswith("_") for part in parts)
 
 
-def test_the_log_can_be_switched_on(before):
-    switched_on = {"access": {"enabled": True}}
-    assert before(logging=switched_on, tracing=process.UNTRACED) == ["RunnerTrafficMetricsMiddleware", "AccessLogMiddleware"]
+def test_imports_no_private_part_of_bentoml_or_uvicorn():
+    found = {path.relative_to(REPOSITORY).as_posix(): [name for name in imported(path) if private(name)] for path in CODE}
+    assert len(found) > 200
+    assert {path: names for path, names in found.items() if names} == {}
 
 
-@pytest.mark.parametrize(("excluded", "needed"), [([], True), (["health"], True), ([".*"], False)])
-def test_traces_are_made_unless_they_are_of_nothing(excluded, needed):
-    traced = Middleware(OpenTelemetryMiddleware, excluded_urls=ExcludeList(excluded))
-    assert process._is_needed(traced) == needed
+@pytest.mark.parametrize("name", ["_bentoml_impl.server.app.ServiceAppFactory", "bentoml._internal.container", "uvicorn._types"])
+def test_knows_private_names(name):
+    assert private(name)
+
+
+def test_switches_threads_often_and_collects_garbage_rarely():
+    before = sys.getswitchinterval(), gc.get_threshold()
+    try:
+        process.switch_often()
+        assert sys.getswitchinterval() == pytest.approx(process.SWITCH_SECONDS)
+        assert gc.get_threshold()[0] == process.GARBAGE
+    finally:
+        sys.setswitchinterval(before[0])
+        gc.set_threshold(*before[1])
+        gc.unfreeze()

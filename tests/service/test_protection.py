@@ -1,4 +1,4 @@
-"""What stands before the routes: headers, the token, admission and bounds on bodies, around an application of one route."""
+"""The middleware in front of the routes: headers, the token, admission and bounds on bodies, around one slow route."""
 
 from __future__ import annotations
 
@@ -8,42 +8,57 @@ from dataclasses import replace
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import ASGIApp
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.serving import protection, refusals
+from bitbloom.serving import protection, rejections
 from bitbloom.serving.settings import TOKEN_VARIABLE, Settings
 
 SETTINGS = Settings(
     target="t", task="t", kind="image", title="", max_bytes=1, max_pixels=1, max_batch=1,
     max_requests=2, held_bytes=1000, body_seconds=5.0, unsure_below=0.5,
 )  # fmt: skip
+LIMITS = {"count": protection.Limit(700, "send fewer than 700"), "failing": protection.Limit(10, "send fewer than 10")}
 
 
 @pytest.fixture(autouse=True)
-def without_a_token(monkeypatch):
+def without_token(monkeypatch):
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
 
 
 class Slow:
-    """An application that answers with the length of the body once it is let go."""
+    """An application that responds with the length of the body after its gate is opened."""
 
     def __init__(self, **changed: float) -> None:
         self.gate, self.entered = asyncio.Event(), 0
-        app = FastAPI()
-        app.post("/count")(self.count)
-        app.get("/names")(self.names)
-        refusals.handle(app)
-        protection.add(app, replace(SETTINGS, **changed))
+        routes = FastAPI()
+        for path in ("/count", "/v1/count", "/other"):
+            routes.post(path)(self.count)
+        routes.post("/failing")(self.failing)
+        routes.get("/names")(self.names)
+        rejections.handle(routes)
+        app: ASGIApp = routes
+        for middleware, options in reversed(protection.middleware(replace(SETTINGS, **changed), LIMITS)):
+            app = middleware(app, **options)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service")
 
-    async def count(self, request: Request, places: int = 1) -> int:
+    async def count(self, request: Request, permits: int = 1) -> int:
         length = len(await request.body())
-        protection.occupy(request, places)
+        protection.occupy(request.scope, permits)
         self.entered += 1
         await self.gate.wait()
         return length
+
+    async def failing(self, request: Request) -> JSONResponse:
+        """As BentoML does, make a response of its own of any exception while the body is read."""
+        try:
+            await request.body()
+        except Exception:
+            return JSONResponse({"error": "an unexpected error"}, 500)
+        return JSONResponse("read")
 
     async def names(self) -> str:
         return "open to all"
@@ -53,45 +68,45 @@ class Slow:
             await asyncio.sleep(0.001)
 
 
-def test_who_comes_when_it_is_full_is_told_when_to_ask_again_and_it_recovers():
+def test_rejects_with_retry_after_when_all_permits_are_taken_and_recovers():
     async def scenario():
         slow = Slow()
-        inside = [asyncio.create_task(slow.client.post("/count", content=b"abc")) for _ in range(2)]
+        admitted = [asyncio.create_task(slow.client.post("/count", content=b"abc")) for _ in range(2)]
         await slow.until_entered(2)
-        refused = await slow.client.post("/count", content=b"abc")
-        assert refused.status_code == 503
-        assert int(refused.headers["retry-after"]) >= 1
-        assert "ask again" in refused.json()["error"]
+        rejected = await slow.client.post("/count", content=b"abc")
+        assert rejected.status_code == 503
+        assert int(rejected.headers["retry-after"]) >= 1
+        assert "try again" in rejected.json()["error"]
         assert (await slow.client.get("/names")).status_code == 200
         slow.gate.set()
-        assert [each.status_code for each in await asyncio.gather(*inside)] == [200, 200]
+        assert [each.status_code for each in await asyncio.gather(*admitted)] == [200, 200]
         assert (await slow.client.post("/count", content=b"abc")).json() == 3
 
     asyncio.run(scenario())
 
 
 @given(st.lists(st.integers(0, 600), min_size=1, max_size=8), st.integers(1, 5))
-def test_never_more_bytes_are_held_than_may_be_and_none_is_forgotten(sizes, rounds):
+def test_holds_at_most_the_bytes_of_the_limit_and_releases_them_all(sizes, rounds):
     async def scenario():
         slow = Slow(max_requests=100)
         for _ in range(rounds):
             slow.gate.clear()
             slow.entered = 0
-            asked = [asyncio.create_task(slow.client.post("/count", content=bytes(size))) for size in sizes]
+            requests = [asyncio.create_task(slow.client.post("/count", content=bytes(size))) for size in sizes]
             for _ in range(20):
                 await asyncio.sleep(0)
             slow.gate.set()
-            answers = await asyncio.gather(*asked)
-            taken = [size for size, answer in zip(sizes, answers, strict=True) if answer.status_code == 200]
+            responses = await asyncio.gather(*requests)
+            taken = [size for size, response in zip(sizes, responses, strict=True) if response.status_code == 200]
             assert sum(taken) <= SETTINGS.held_bytes
-            assert {answer.status_code for answer in answers} <= {200, 503}
+            assert {response.status_code for response in responses} <= {200, 503}
             assert len(taken) == len(sizes) or sum(sizes) > SETTINGS.held_bytes
-            assert answers[0].status_code == 200
+            assert responses[0].status_code == 200
 
     asyncio.run(scenario())
 
 
-def test_a_body_that_does_not_arrive_in_time_is_refused_and_its_place_is_free_again():
+def test_rejects_slow_body_and_releases_its_permit():
     async def scenario():
         slow = Slow(max_requests=1, body_seconds=0.05)
         slow.gate.set()
@@ -101,74 +116,82 @@ def test_a_body_that_does_not_arrive_in_time_is_refused_and_its_place_is_free_ag
                 yield b"x"
                 await asyncio.sleep(0.01)
 
-        refused = await slow.client.post("/count", content=endless())
-        assert refused.status_code == 408
-        assert refused.headers["connection"] == "close"
+        rejected = await slow.client.post("/count", content=endless())
+        assert rejected.status_code == 408
+        assert rejected.headers["connection"] == "close"
         assert (await slow.client.post("/count", content=b"abcd")).json() == 4
 
     asyncio.run(scenario())
 
 
-def test_a_body_that_arrived_in_time_may_be_thought_about_for_longer():
+def test_computes_longer_than_a_body_may_take_to_arrive():
     async def scenario():
         slow = Slow(body_seconds=0.05)
-        asked = asyncio.create_task(slow.client.post("/count", content=b"ab"))
+        request = asyncio.create_task(slow.client.post("/count", content=b"ab"))
         await slow.until_entered(1)
         await asyncio.sleep(0.1)
         slow.gate.set()
-        assert (await asked).json() == 2
+        assert (await request).json() == 2
 
     asyncio.run(scenario())
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.data())
-def test_what_is_inside_never_counts_as_more_than_there_are_places_and_all_are_free_at_the_end(sizes, draw):
+def test_takes_at_most_all_permits_and_releases_them_all(sizes, draw):
     async def scenario():
         slow = Slow(max_requests=8, held_bytes=10_000)
-        asked = []
+        requests = []
         for size in sizes:
-            asked.append(asyncio.create_task(slow.client.post(f"/count?places={size}")))
+            requests.append(asyncio.create_task(slow.client.post(f"/count?permits={size}")))
             if draw.draw(st.booleans()):
                 await asyncio.sleep(0)
         for _ in range(30):
             await asyncio.sleep(0)
-        inside = slow.entered
+        admitted = slow.entered
         slow.gate.set()
-        answers = await asyncio.gather(*asked)
-        taken = [min(size, 8) for size, answer in zip(sizes, answers, strict=True) if answer.status_code == 200]
+        responses = await asyncio.gather(*requests)
+        taken = [min(size, 8) for size, response in zip(sizes, responses, strict=True) if response.status_code == 200]
         assert sum(taken) <= 8
-        assert len(taken) == inside
-        assert {answer.status_code for answer in answers} <= {200, 503}
+        assert len(taken) == admitted
+        assert {response.status_code for response in responses} <= {200, 503}
         assert sum(sizes) > 8 or len(taken) == len(sizes)
-        assert (await slow.client.post("/count?places=8")).status_code == 200
+        assert (await slow.client.post("/count?permits=8")).status_code == 200
 
     asyncio.run(scenario())
 
 
-def test_a_request_of_more_questions_than_there_are_places_takes_all_of_them():
+def test_takes_all_permits_for_a_request_of_more_work():
     async def scenario():
         slow = Slow(max_requests=2)
-        asked = asyncio.create_task(slow.client.post("/count?places=100"))
+        request = asyncio.create_task(slow.client.post("/count?permits=100"))
         await slow.until_entered(1)
         assert (await slow.client.post("/count")).status_code == 503
         slow.gate.set()
-        assert (await asked).status_code == 200
+        assert (await request).status_code == 200
         assert (await slow.client.post("/count")).status_code == 200
 
     asyncio.run(scenario())
 
 
-def test_a_question_without_an_answer_is_told_so_and_its_place_is_free_again(monkeypatch):
-    monkeypatch.setattr(protection, "ANSWER_SECONDS", 0.05)
-
+@pytest.mark.parametrize(("route", "most"), [("/count", 700), ("/v1/count", 700), ("/other", 500)])
+def test_rejects_body_over_the_limit_of_its_route(route, most):
     async def scenario():
-        slow = Slow(max_requests=1)
-        late = await slow.client.post("/count", content=b"abc")
-        assert late.status_code == 504
-        assert "no answer after 0.05 s" in late.json()["error"]
-        assert "connection" not in late.headers
+        slow = Slow()
         slow.gate.set()
-        assert (await slow.client.post("/count", content=b"abc")).json() == 3
+        assert (await slow.client.post(route, content=bytes(most))).json() == most
+        rejected = await slow.client.post(route, content=bytes(most + 1))
+        assert rejected.status_code == 413
+        assert "send" in rejected.json()["error"]
+
+    asyncio.run(scenario())
+
+
+def test_sends_the_reason_of_a_rejection_whatever_the_application_makes_of_it():
+    async def scenario():
+        slow = Slow()
+        assert (await slow.client.post("/failing", content=bytes(10))).json() == "read"
+        rejected = await slow.client.post("/failing", content=bytes(11))
+        assert (rejected.status_code, rejected.json()) == (413, {"error": "send fewer than 10"})
 
     asyncio.run(scenario())
 
@@ -184,22 +207,22 @@ def test_a_question_without_an_answer_is_told_so_and_its_place_is_free_again(mon
         ("bearer  secret", 200),
     ],
 )
-def test_a_question_has_to_bring_the_token_where_one_is_set(monkeypatch, header, status):
+def test_requires_the_token_where_one_is_set(monkeypatch, header, status):
     monkeypatch.setenv(TOKEN_VARIABLE, "secret")
 
     async def scenario():
         slow = Slow()
         slow.gate.set()
         headers = {"Authorization": header.encode("latin-1")} if header else {}
-        answer = await slow.client.post("/count", content=b"a", headers=headers)
-        assert answer.status_code == status
-        assert ("www-authenticate" in answer.headers) == (status == 401)
+        response = await slow.client.post("/count", content=b"a", headers=headers)
+        assert response.status_code == status
+        assert ("www-authenticate" in response.headers) == (status == 401)
         assert (await slow.client.get("/names")).status_code == 200
 
     asyncio.run(scenario())
 
 
-def test_a_token_from_a_file_with_its_newline_is_the_token(monkeypatch):
+def test_ignores_newline_at_the_end_of_the_token(monkeypatch):
     monkeypatch.setenv(TOKEN_VARIABLE, "secret\n")
 
     async def scenario():
@@ -210,15 +233,15 @@ def test_a_token_from_a_file_with_its_newline_is_the_token(monkeypatch):
     asyncio.run(scenario())
 
 
-def test_a_token_that_no_header_can_carry_is_an_error_at_the_start(monkeypatch):
+def test_rejects_token_outside_ascii_at_the_start(monkeypatch):
     monkeypatch.setenv(TOKEN_VARIABLE, "geheimnisvoll für alle")
     with pytest.raises(BitBloomError, match="ASCII"):
         Slow()
 
 
-def test_what_is_refused_early_and_goes_on_for_long_costs_the_connection(monkeypatch):
+def test_closes_the_connection_of_a_rejected_body_that_continues(monkeypatch):
     monkeypatch.setenv(TOKEN_VARIABLE, "secret")
-    monkeypatch.setattr(protection, "DISCARDED", 10_000)
+    monkeypatch.setattr(protection, "DRAINED", 10_000)
     sent = []
 
     async def endless():
@@ -228,9 +251,9 @@ def test_what_is_refused_early_and_goes_on_for_long_costs_the_connection(monkeyp
 
     async def scenario():
         slow = Slow()
-        refused = await slow.client.post("/count", content=endless())
-        assert refused.status_code == 401
-        assert refused.headers["connection"] == "close"
+        rejected = await slow.client.post("/count", content=endless())
+        assert rejected.status_code == 401
+        assert rejected.headers["connection"] == "close"
         assert sum(sent) < 20_000
         short = await slow.client.post("/count", content=b"abc")
         assert short.status_code == 401
@@ -240,10 +263,10 @@ def test_what_is_refused_early_and_goes_on_for_long_costs_the_connection(monkeyp
 
 
 @pytest.mark.parametrize("route", ["/names", "/count", "/nowhere"])
-def test_every_answer_forbids_what_the_page_does_not_need(route):
+def test_sends_security_headers_with_every_response(route):
     async def scenario():
-        answer = await Slow().client.get(route)
+        response = await Slow().client.get(route)
         for name, value in protection.HEADERS.items():
-            assert answer.headers[name] == value
+            assert response.headers[name] == value
 
     asyncio.run(scenario())

@@ -95,8 +95,8 @@ def test_a_batch_that_is_no_form_is_refused(client):
         (b"these are words", 415, "not an image"),
         (photo(RED, 400, 300)[:-400], 422, "truncated or damaged"),
         (photo(RED, 1200, 1200, "PNG"), 422, "1200 × 1200 pixels"),
-        (photo(RED) + bytes(LIMITS.max_bytes), 413, "bigger than the limit of 300,000 bytes"),
-        (bytes(20_000_000), 413, "bigger than the limit of 300,000 bytes"),
+        (photo(RED) + bytes(LIMITS.max_bytes), 413, "larger than the limit of 300,000 bytes"),
+        (bytes(20_000_000), 413, "larger than the limit of 300,000 bytes"),
     ],
     ids=["empty", "not-an-image", "truncated", "bomb", "a-little-too-big", "far-too-big"],
 )
@@ -110,7 +110,7 @@ def test_a_body_of_unknown_length_is_refused_while_it_is_read(client):
         for _ in range(1000):
             yield bytes(65_536)
 
-    assert "bigger than the limit" in refusal(client.post("/predict", content=endless()), 413)
+    assert "larger than the limit" in refusal(client.post("/predict", content=endless()), 413)
 
 
 def test_a_form_without_the_field_image_is_refused_by_its_name(client):
@@ -179,7 +179,7 @@ def test_the_source_of_the_service_is_not_served(client):
 
 def test_the_bento_brings_its_own_modules(served):
     installed = served.home / "bentos" / "petals" / str(served.report["version"]) / "src" / "bitbloom"
-    assert (installed / "serving" / "app.py").is_file()
+    assert (installed / "serving" / "image_app.py").is_file()
     assert not (installed / "stages").exists()
     assert not (installed / "config.py").exists()
 

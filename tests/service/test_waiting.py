@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitbloom.serving.app import Application
-from bitbloom.serving.predictor import Answer
+from bitbloom.serving.image_app import ImageApplication
+from bitbloom.serving.predictor import Prediction
 from bitbloom.serving.threads import Threads
 from support.standin import LIMITS, write_service
 
@@ -26,15 +26,19 @@ class Turns:
     """A predictor that answers one photo a turn."""
 
     def __init__(self) -> None:
-        self.turn, self.answered = threading.Semaphore(0), itertools.count(1)
+        self.turn, self.predicted = threading.Semaphore(0), itertools.count(1)
 
-    def answer(self, photo: bytes, attention: bool) -> tuple[Answer, int]:
-        """An answer, and how many there have been with it."""
+    def decode(self, photo: bytes) -> bytes:
+        """The photo as it is."""
+        return photo
+
+    def classify(self, image: bytes, attention: bool) -> Prediction:
+        """A prediction whose `top5` is the number of predictions so far."""
         self.turn.acquire()
-        return Answer(label=photo.decode(), probability=1.0, top5=[], model_digest=""), next(self.answered)
+        return Prediction(label=image.decode(), probability=1.0, top5=next(self.predicted), model_digest="")
 
 
-class Watched(Application):
+class Watched(ImageApplication):
     """The service with one core, which notes how many photos are inside, and how many were answered before each of them."""
 
     def start(self) -> None:
@@ -45,10 +49,11 @@ class Watched(Application):
         """Count around the real one."""
         self.inside += 1
         self.most, before = max(self.most, self.inside), self.answered
-        answer, self.answered = await super().in_thread(compute, *arguments)
+        prediction = await super().in_thread(compute, *arguments)
+        self.answered, prediction["top5"] = prediction["top5"], []
         self.inside -= 1
         self.behind.append(self.answered - before - 1)
-        return answer
+        return prediction
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +76,7 @@ def test_who_is_let_in_waits_behind_fewer_photos_than_may_be_inside(service, eve
     """Events in their order: a turn for who waits (0), or a question of so many photos."""
 
     async def scenario(turn: threading.Semaphore) -> list[int]:
-        transport = httpx.ASGITransport(app=service.asgi)
+        transport = httpx.ASGITransport(app=service.protected())
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             asked = []
             for photos in events:
@@ -95,7 +100,7 @@ def test_who_is_let_in_waits_behind_fewer_photos_than_may_be_inside(service, eve
 
 def test_of_many_that_come_at_once_as_many_are_let_in_as_may_be(service):
     async def scenario(turn: threading.Semaphore) -> list[int]:
-        transport = httpx.ASGITransport(app=service.asgi)
+        transport = httpx.ASGITransport(app=service.protected())
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             asked = [asyncio.create_task(client.post("/predict", content=b"photo")) for _ in range(3 * MOST)]
             for _ in range(100):

@@ -2,7 +2,7 @@
 
 make serve TARGET=tweets                      # or, in the venv: bentoml serve tweets:latest
 curl --json '{"texts": ["flood water entered the clinic at dawn"]}' localhost:3000/predict
-python -c 'import bentoml; print(bentoml.SyncHTTPClient("http://localhost:3000").predict(texts=["flood water"]))'
+python -c 'import bentoml; print(bentoml.SyncHTTPClient("http://localhost:3000").predict(text="flood water"))'
 
 The methods below are for BentoML's client, its playground and `bentoml.depends`. `/predict` and `/v1/predict` compute the same,
 faster: serving/text_app.py.
@@ -28,8 +28,15 @@ class Service:
         process.start(application)
 
     @bentoml.api(route="/api/predict")
-    async def predict(self, texts: list[Message | Text], words: bool = True) -> list[Prediction | Failure]:
-        """Label texts, in order; with `words`, add the weight of each word."""
+    async def predict(self, text: Text, keyword: Text = "", location: Text = "", words: bool = True) -> Prediction:
+        """Label a text; with `words`, add the weight of each word."""
+        with process.bentoml_errors():
+            (prediction,) = await application.label_texts([Message(text=text, keyword=keyword, location=location)], words)
+            return prediction
+
+    @bentoml.api(route="/api/predict_batch")
+    async def predict_batch(self, texts: list[Text], words: bool = True) -> list[Prediction | Failure]:
+        """Label texts, in order; a text of which nothing is left after cleaning has an `error` in its place."""
         with process.bentoml_errors():
             return await application.label_texts(texts, words)
 

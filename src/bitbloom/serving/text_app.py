@@ -46,7 +46,8 @@ class TextApplication(Application):
 
     def limits(self) -> Mapping[str, Limit]:
         """Of the texts in JSON."""
-        return {"predict": uploads.json_limit(self.settings.max_batch * len(Message.model_fields), MAX_CHARACTERS)}
+        limit = uploads.json_limit(self.settings.max_batch * len(Message.model_fields), MAX_CHARACTERS)
+        return {"predict": limit, "predict_batch": limit}
 
     def add_routes(self, router: APIRouter) -> None:
         """POST /predict."""
