@@ -1,14 +1,16 @@
-"""Photos a second, and how long one waits: our service beside what people would build instead, all of the same network.
+"""Photos per second, and latency: our service beside common alternatives, all of the same network.
 
-    python benchmarks/serving.py [--runs 3] [--seconds 8] [--clients 64] [--json results.json]
+    python benchmarks/serving.py [--runs 3] [--seconds 8] [--clients 64] [--only ours,FastAPI] [--json results.json]
 
-Every server has one process for the model where two are not said (LitServe has another for HTTP), all cores, and the weights of
-`models/petals`. wrk (`apt-get install wrk`) sends it JPEG photos of the data set in forms, over as many connections as there are
-clients, from this machine: what it needs of the cores is missing to all alike. The cases take turns. "No HTTP" is a loop in this
-process that decodes, resizes and asks ONNX Runtime with one thread a core, as our service does: what the network's part alone
-would allow. It has the cores for itself, without wrk. Before it is measured, a server has to label some photos as ours does.
-FastAPI gets asyncio's event loop, as ours has: with uvloop, which accepts a connection a turn, many of the clients are still
-unheard when a measurement ends. Needs `make all`.
+Three groups take turns in one run. The alternatives in their strongest form use ONNX Runtime with our decoder and our graph;
+the base of all ratios is FastAPI with one thread for each core. Below them are the same servers with PyTorch, as courses teach
+it. Last, our service without one of its parts: what a part is worth.
+
+Every server has all cores, and one process for the model where the row does not say more (LitServe has another for HTTP). wrk
+(`apt-get install wrk`) sends JPEG photos of the data set in forms, over as many connections as there are clients, from this
+machine: it takes the same part of the cores from each server. "No HTTP" is a loop in this process with one thread for each core,
+and without wrk: the limit that the network alone would set. Before a server is measured, its labels are compared with ours.
+Needs `make all`.
 """
 
 from __future__ import annotations
@@ -37,12 +39,12 @@ from rich.table import Table
 from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build
+from bitbloom.serving import archive
 from bitbloom.serving.predictor import Predictor
 
 RIVALS = Path(__file__).resolve().parent / "rivals"
 PHOTOS = 200
-BASE = "FastAPI + PyTorch"
-BARE = "no HTTP, fp32"
+BASE = "FastAPI, a thread for each core"
 PACKAGES = Path(".bitbloom/rivals")
 """LitServe wants packages that our services do without, so it has a folder of its own."""
 Row = dict[str, float]
@@ -51,30 +53,36 @@ Command = Callable[[int, dict[str, str]], list[str]]
 Case = Callable[[argparse.Namespace, Sequence[Path]], Row]
 
 
-def fastapi(module: str) -> Command:
+def fastapi(module: str, model: str, processes: int = 1) -> Command:
     """An application of FastAPI's."""
 
-    def command(port: int, _: dict[str, str]) -> list[str]:
+    def command(port: int, environment: dict[str, str]) -> list[str]:
+        environment["MODEL"] = model
         server = [sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(RIVALS), "--no-access-log"]
-        return [*server, "--loop", "asyncio", "--port", str(port)]
+        return [*server, "--port", str(port), "--workers", str(processes)]
 
     return command
 
 
-def bentoml(port: int, _: dict[str, str]) -> list[str]:
-    """BentoML's own API, eager and unbatched."""
-    return ["bentoml", "serve", "bentoml_eager:Petals", "--working-dir", str(RIVALS), "--port", str(port)]
+def bentoml(name: str, model: str) -> Command:
+    """A service of BentoML's own API."""
+
+    def command(port: int, environment: dict[str, str]) -> list[str]:
+        environment["MODEL"] = model
+        return ["bentoml", "serve", f"bentoml_plain:{name}", "--working-dir", str(RIVALS), "--port", str(port)]
+
+    return command
 
 
-def litserve(batch: int) -> Command:
-    """LitServe, with batches of up to so many."""
+def litserve(batch: int, model: str) -> Command:
+    """LitServe, with batches of at most this many."""
 
     def command(port: int, environment: dict[str, str]) -> list[str]:
         install = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(PACKAGES)]
         if not PACKAGES.exists():
             subprocess.run([*install, "-r", str(RIVALS / "requirements.lock")], check=True)
-        environment["PYTHONPATH"] = str(PACKAGES)
-        return [sys.executable, str(RIVALS / "litserve_eager.py"), str(port), str(batch)]
+        environment |= {"PYTHONPATH": os.pathsep.join([str(PACKAGES), environment.get("PYTHONPATH", "")]), "MODEL": model}
+        return [sys.executable, str(RIVALS / "litserve_app.py"), str(port), str(batch)]
 
     return command
 
@@ -91,12 +99,24 @@ def ours(*settings: str, processes: int = 1) -> Command:
     return command
 
 
+def without(part: str) -> Command:
+    """The service without one of its parts, from the working tree; "nothing" leaves it whole."""
+
+    def command(port: int, environment: dict[str, str]) -> list[str]:
+        folder = Path(environment["BENTOML_HOME"]) / "unpacked"
+        archive.unpack(Path("dist/petals.bento"), folder)
+        environment |= {"WITHOUT": part, "SERVICE": str(folder / "src")}
+        return ["bentoml", "serve", "ours_without:Petals", "--working-dir", str(RIVALS), "--port", str(port)]
+
+    return command
+
+
 def served(command: Command) -> Case:
-    """Ask a server that runs for this one measurement."""
+    """Measure a server that runs for this one measurement."""
 
     def case(arguments: argparse.Namespace, photos: Sequence[Path]) -> Row:
         with running(command) as url:
-            agree(url, photos[:: len(photos) // 8])
+            compare(url, photos[:: len(photos) // 8])
             ask(url, arguments.clients, 2, photos)
             return ask(url, arguments.clients, arguments.seconds, photos)
 
@@ -104,7 +124,7 @@ def served(command: Command) -> Case:
 
 
 def looped(model: str) -> Case:
-    """The same work without a server: a thread a core."""
+    """The same work without a server: one thread for each core."""
 
     def case(arguments: argparse.Namespace, photos: Sequence[Path]) -> Row:
         predictor = Predictor.open(Path("models/petals") / model)
@@ -121,14 +141,14 @@ def looped(model: str) -> Case:
         with ThreadPoolExecutor(cores) as pool:
             taken = sorted(itertools.chain.from_iterable(pool.map(work, range(cores))))
         row = {"rate": len(taken) / arguments.seconds, "p50": taken[len(taken) // 2], "p99": taken[len(taken) * 99 // 100]}
-        return row | {"refused": 0, "lost": 0}
+        return row | {"rejected": 0, "lost": 0}
 
     return case
 
 
 @contextlib.contextmanager
 def running(command: Command) -> Iterator[str]:
-    """The address of a server once it answers. BentoML's store is its own."""
+    """The address of a server once it responds. BentoML's store is its own."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -140,7 +160,7 @@ def running(command: Command) -> Iterator[str]:
             started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         try:
-            yield _answering(f"http://127.0.0.1:{port}", process)
+            yield _ready(f"http://127.0.0.1:{port}", process)
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -150,17 +170,19 @@ def running(command: Command) -> Iterator[str]:
             process.wait()
 
 
-def agree(url: str, photos: Sequence[Path]) -> None:
+def compare(url: str, photos: Sequence[Path]) -> None:
     """Raises BitBloomError unless a server labels the photos as our predictor does."""
     predictor = Predictor.open(Path("models/petals"))
     for photo in photos:
         found = httpx.post(f"{url}/predict", files={"image": ("photo.jpg", photo.read_bytes(), "image/jpeg")}, timeout=60)
-        label, expected = found.json()["label"], predictor.predict(photo.read_bytes())["label"]
+        content = found.json()
+        label = (content[0] if isinstance(content, list) else content)["label"]
+        expected = predictor.predict(photo.read_bytes())["label"]
         if label != expected:
             raise BitBloomError(f"{photo} is labelled {label} by {url}, not {expected}")
 
 
-def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
+def _ready(url: str, process: subprocess.Popen[bytes]) -> str:
     for _ in range(300):
         with contextlib.suppress(httpx.TransportError):
             httpx.get(f"{url}/livez")  # LitServe and FastAPI have no such route, and say so: they are up
@@ -172,38 +194,62 @@ def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
 
 
 def ask(url: str, clients: int, seconds: int, photos: Sequence[Path]) -> Row:
-    """Answers a second, seconds to wait, and how many questions were `refused` (503) or `lost` (broken off, or failed)."""
+    """Responses per second, latency in seconds, and how many requests were `rejected` (503) or `lost` (broken off, or failed)."""
     load = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(RIVALS / "photos.lua")]
     done = subprocess.run([*load, f"{url}/predict", "--", *map(str, photos)], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    answered = found["requests"] - found["refused"] - found["lost"]
-    return {"rate": answered / found["seconds"], **{key: found[key] for key in ("p50", "p99", "refused", "lost")}}
+    responses = found["requests"] - found["rejected"] - found["lost"]
+    return {"rate": responses / found["seconds"], **{key: found[key] for key in ("p50", "p99", "rejected", "lost")}}
 
 
-CASES: dict[str, Case] = {
-    BASE: served(fastapi("fastapi_eager")),
-    "FastAPI + PyTorch, a thread a core": served(fastapi("fastapi_threads")),
-    "BentoML + PyTorch": served(bentoml),
-    "LitServe + PyTorch": served(litserve(1)),
-    "LitServe + PyTorch, batches of 16": served(litserve(16)),
-    "ours": served(ours()),
-    "ours, two processes": served(ours(processes=2)),
-    "ours, static int8": served(ours("service.int8=true")),
-    BARE: looped("model.onnx"),
-    "no HTTP, static int8": looped("model.int8.onnx"),
+PARTS = (
+    "routes before BentoML's",
+    "grouped results",
+    "frequent thread switches, rare garbage collection",
+    "metrics of our own",
+    "protection",
+)
+"""The parts of `rivals/ours_without.py`."""
+CASES: dict[str, dict[str, Case]] = {
+    "ONNX Runtime": {
+        BASE: served(fastapi("fastapi_threads", "onnx")),
+        "FastAPI, two processes": served(fastapi("fastapi_async", "onnx", processes=2)),
+        "FastAPI, `async def`": served(fastapi("fastapi_async", "onnx")),
+        "BentoML's own API, a thread for each core": served(bentoml("Petals", "onnx")),
+        "BentoML's own API, adaptive batching": served(bentoml("Batched", "onnx")),
+        "LitServe, a process for each core": served(litserve(1, "onnx")),
+        "LitServe, batches of 16": served(litserve(16, "onnx")),
+        "ours": served(ours()),
+        "ours, two processes": served(ours(processes=2)),
+        "ours, static int8": served(ours("service.int8=true")),
+        "no HTTP, fp32": looped("model.onnx"),
+        "no HTTP, static int8": looped("model.int8.onnx"),
+    },
+    "PyTorch, as courses teach it": {
+        "PyTorch: FastAPI, `async def`": served(fastapi("fastapi_async", "torch")),
+        "PyTorch: FastAPI, a thread for each core": served(fastapi("fastapi_threads", "torch")),
+        "PyTorch: BentoML's own API": served(bentoml("Petals", "torch")),
+        "PyTorch: LitServe": served(litserve(1, "torch")),
+        "PyTorch: LitServe, batches of 16": served(litserve(16, "torch")),
+    },
+    "Ours, without one part": {
+        "without nothing": served(without("nothing")),
+        **{f"without {part}": served(without(part)) for part in PARTS},
+    },
 }
 
 
 def show(rows: dict[str, list[Row]], console: Console) -> None:
-    """A line a case: medians, the spread of the rate, and the ratio of each run to the base of the same run."""
-    names = ("", "photos/s", "spread", "ratio", "p50 ms", "p99 ms", "refused or lost")
+    """One line per case: medians, the spread of the rate, and the ratio of each run to the base of the same run."""
+    names = ("", "photos/s", "spread", "ratio", "p50 ms", "p99 ms", "rejected or lost")
     table = Table(*names, title="`petals` served on all cores, medians")
     for name, found in rows.items():
         rates = [row["rate"] for row in found]
-        ratio = statistics.median(row["rate"] / base["rate"] for row, base in zip(found, rows[BASE], strict=True))
+        base = rows.get(BASE, found)
+        ratio = statistics.median(row["rate"] / one["rate"] for row, one in zip(found, base, strict=True))
         waits = [f"{1000 * statistics.median(row[key] for row in found):.0f}" for key in ("p50", "p99")]
         spread = f"{min(rates):.0f} to {max(rates):.0f}"
-        bad = f"{sum(row['refused'] + row['lost'] for row in found):.0f}"
+        bad = f"{sum(row['rejected'] + row['lost'] for row in found):.0f}"
         table.add_row(name, f"{statistics.median(rates):.0f}", spread, f"{ratio:.2f}", *waits, bad)
     console.print(table)
 
@@ -214,6 +260,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
     parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--only", default="", help="parts of the names of rows")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
@@ -221,9 +268,11 @@ def main() -> None:
     photos = sorted(Path("data/raw/petals").rglob("*.jpg"))[:: 2400 // PHOTOS]
     if not photos:
         sys.exit("error: there are no photos: run `make all`")
-    rows: dict[str, list[Row]] = {name: [] for name in CASES}
+    cases = {name: case for group in CASES.values() for name, case in group.items()}
+    wanted = [name for name in cases if not arguments.only or any(part in name for part in arguments.only.split(","))]
+    rows: dict[str, list[Row]] = {name: [] for name in wanted}
     for run in range(arguments.runs):
-        for name, case in CASES.items():
+        for name, case in ((name, cases[name]) for name in wanted):
             rows[name].append(case(arguments, photos))
             print(f"run {run + 1}: {name}: {rows[name][-1]['rate']:.0f} photos/s", file=sys.stderr, flush=True)
     show(rows, Console())

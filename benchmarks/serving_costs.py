@@ -98,15 +98,14 @@ def cases() -> dict[str, tuple[Work, int]]:
         "decode and resize a JPEG of 96 × 96": (lambda number: imaging.square(photos[number], side), 1),
         "decode and resize a JPEG of 4,000 × 3,000": (lambda _: imaging.square(phone, side), 1),
         "preprocess by NumPy instead of in the graph": (preprocessed(images), 1),
-        "parse a form, ours": (lambda number: only_file(FORM, bodies[number], "image"), 1),
-        "parse a form, Starlette": (by_starlette(bodies), 1),
+        "parse a form": (by_starlette(bodies), 1),
         "network, fp32": (asked(fp32, images), 1),
         "network, fp32, 8 at a time": (asked(fp32, images, 8), 8),
         "network, fp32, 32 at a time": (asked(fp32, images, 32), 32),
         "network, fp32, two threads": (asked(session("model.onnx", 2), images), 1),
         "network, static int8": (asked(int8, images), 1),
         "network, static int8, 8 at a time": (asked(int8, images, 8), 8),
-        "decode, network and answer": (lambda number: predictor.predict(photos[number]), 1),
+        "decode, network and response": (lambda number: predictor.predict(photos[number]), 1),
     }
 
 

@@ -120,7 +120,7 @@ class Soak:
     @property
     def offered(self) -> float:
         """Questions a second in the flood, those turned away included."""
-        return self.flooded["rate"] + self.flooded["refused"] / OVERLOAD_SECONDS
+        return self.flooded["rate"] + self.flooded["rejected"] / OVERLOAD_SECONDS
 
     @property
     def thirds(self) -> tuple[float, float]:
@@ -142,8 +142,8 @@ class Soak:
         first, last = self.thirds
         rules = {
             "an answer was lost": self.soaked["lost"] + self.flooded["lost"] + self.after["lost"] == 0,
-            "somebody was turned away at capacity": self.soaked["refused"] + self.after["refused"] == 0,
-            "nobody was turned away in the flood": self.flooded["refused"] > 0,
+            "somebody was turned away at capacity": self.soaked["rejected"] + self.after["rejected"] == 0,
+            "nobody was turned away in the flood": self.flooded["rejected"] > 0,
             f"less than {FLOOD} times the capacity was asked for": self.offered >= FLOOD * self.soaked["rate"],
             "no question of ours was let in": bool(self.waits),
             f"the p99 of the waits is not below {self.bound():.2f} s": self.p99 <= self.bound(),
@@ -207,7 +207,7 @@ def _ms(*seconds: float) -> str:
 
 
 def _lost(row: Row) -> str:
-    return f"{row['lost']:.0f}; {row['refused']:.0f}"
+    return f"{row['lost']:.0f}; {row['rejected']:.0f}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""FastAPI and PyTorch with a thread a core, as who knows both would: uvicorn fastapi_threads:app"""
+"""FastAPI with one thread for each core: uvicorn fastapi_threads:app"""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import torch
+import models
 from anyio import to_thread
-from eager import Eager
 from fastapi import FastAPI, UploadFile
 
-torch.set_num_threads(1)
-model = Eager()
+if os.environ.get("MODEL") == "torch":
+    import torch
+
+    torch.set_num_threads(1)
+model = models.load()
 
 
 @asynccontextmanager
-async def a_thread_a_core(_: FastAPI) -> AsyncIterator[None]:
+async def limit_threads(_: FastAPI) -> AsyncIterator[None]:
     """FastAPI runs plain functions in 40 threads."""
     to_thread.current_default_thread_limiter().total_tokens = len(os.sched_getaffinity(0))
     yield
 
 
-app = FastAPI(lifespan=a_thread_a_core)
+app = FastAPI(lifespan=limit_threads)
 
 
 @app.post("/predict")
 def predict(image: UploadFile) -> dict[str, object]:
     """Label the photo in the form field `image`."""
-    return model.label_file(image.file.read())
+    return models.predict(model, image.file.read())

@@ -6,7 +6,7 @@ function setup(thread)
 end
 
 function init(files)
-  busy, failed = 0, 0 -- global: `done` asks each thread for them
+  overloaded, failed = 0, 0 -- global: `done` reads them from each thread
   for _, path in ipairs(files) do
     local file = assert(io.open(path, "rb"))
     local head = '--photo\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
@@ -23,14 +23,14 @@ function request()
 end
 
 function response(status)
-  if status == 503 then busy = busy + 1 elseif status >= 400 then failed = failed + 1 end
+  if status == 503 then overloaded = overloaded + 1 elseif status >= 400 then failed = failed + 1 end
 end
 
 function done(summary, latency)
-  local refused, lost = 0, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
+  local rejected, lost = 0, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
   for _, thread in ipairs(threads) do
-    refused, lost = refused + thread:get("busy"), lost + thread:get("failed")
+    rejected, lost = rejected + thread:get("overloaded"), lost + thread:get("failed")
   end
-  io.write(string.format('\n{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "refused": %d, "lost": %d}\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6, refused, lost))
+  io.write(string.format('\n{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "rejected": %d, "lost": %d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6, rejected, lost))
 end

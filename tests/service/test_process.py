@@ -13,7 +13,8 @@ from bitbloom.serving import process
 from support.standin import REPOSITORY
 
 FOREIGN = ("bentoml", "_bentoml_impl", "_bentoml_sdk", "uvicorn", "starlette", "fastapi")
-CODE = sorted(path for folder in ("src", "bentos", "benchmarks", "tests", "deploy") for path in (REPOSITORY / folder).rglob("*.py"))
+FOLDERS = ("src", "bentos", "benchmarks", "tests", "deploy")
+CODE = sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:

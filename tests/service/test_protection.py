@@ -47,7 +47,7 @@ class Slow:
 
     async def count(self, request: Request, permits: int = 1) -> int:
         length = len(await request.body())
-        protection.occupy(request.scope, permits)
+        protection.occupy(permits)
         self.entered += 1
         await self.gate.wait()
         return length

@@ -77,8 +77,14 @@ def test_asynchronous_client_gets_equal_predictions(served, red, green):
 
 @pytest.mark.parametrize(
     ("content", "status", "words"),
-    [(b"", 400, "empty"), (b"words", 415, "not an image"), (photo(RED, 400, 300)[:-400], 422, "damaged"), (bytes(300_001), 413, "larger")],
-    ids=["empty", "no-image", "damaged", "too-large"],
+    [
+        (b"", 400, "empty"),
+        (b"words", 415, "not an image"),
+        (photo(RED, 400, 300)[:-400], 422, "damaged"),
+        (bytes(300_001), 413, "larger"),
+        (bytes(3_000_000), 413, "larger"),
+    ],
+    ids=["empty", "no-image", "damaged", "too-large", "far-too-large"],
 )
 def test_rejects_unreadable_photo_with_the_status_of_the_fast_route(client, served, tmp_path, content, status, words):
     path = tmp_path / "photo.jpg"
@@ -113,7 +119,8 @@ def test_texts_equal_the_fast_route(served_texts):
     with bentoml.SyncHTTPClient(served_texts.url) as client:
         assert set(client.endpoints) == {"predict", "predict_batch"}
         assert [client.predict(**party)] == fast(served_texts, "predict", json={"texts": [party]})
-        assert client.predict_batch(texts=texts, words=False) == fast(served_texts, "predict", json={"texts": texts, "words": False})
+        expected = fast(served_texts, "predict", json={"texts": texts, "words": False})
+        assert client.predict_batch(texts=texts, words=False) == expected
         with pytest.raises(BentoMLException, match="send some words"):
             client.predict(text="   ")
 

@@ -62,7 +62,7 @@ class ImageApplication(Application):
         read: then the response has an `error`, and the single errors in `results`.
         """
         async with uploads.photos(request, self.settings.max_batch) as files:
-            protection.occupy(request.scope, len(files))
+            protection.occupy(len(files))
             results = [await self._label_upload(file) for file in files]
         if message := no_label(results):
             return JSONResponse({"error": message, "results": results}, 422)
@@ -88,6 +88,7 @@ class ImageApplication(Application):
         """As `predict_batch`, of files on disk. Raises Rejected for too many files, or when none can be read."""
         if not 0 < len(photos) <= self.settings.max_batch:
             raise Rejected(400, f"{len(photos)} photos: send 1 to {self.settings.max_batch} in one request")
+        protection.occupy(len(photos))
         results = [await self._or_failure(self.label_file, photo) for photo in photos]
         if message := no_label(results):
             raise Rejected(422, message)

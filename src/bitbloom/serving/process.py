@@ -90,10 +90,11 @@ def start(application: Application) -> None:
 
 @contextmanager
 def bentoml_errors() -> Iterator[None]:
-    """Raise rejections as the exceptions that BentoML makes responses of."""
+    """Send rejections from a typed method as the fast routes send them. Raises BentoMLException, as BentoML expects."""
     try:
         yield
     except Rejected as rejected:
+        protection.reject(rejected)
         raise BentoMLException(rejected.message, error_code=HTTPStatus(rejected.status_code)) from rejected
 
 

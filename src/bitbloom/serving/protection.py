@@ -2,7 +2,7 @@
 
     for middleware, options in protection.middleware(settings, limits):
         service.add_asgi_middleware(middleware, **options)
-    protection.occupy(scope, 8)  # in an endpoint: this request is as much work as eight
+    protection.occupy(8)  # in an endpoint: this request is as much work as eight
 
 Predictions are POST requests. Every other request is small and needs no model.
 """
@@ -15,6 +15,7 @@ import hmac
 import math
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -26,8 +27,10 @@ from bitbloom.serving.settings import TOKEN_VARIABLE, Settings, token
 
 DRAINED, DRAINED_SECONDS = 16_000_000, 2.0
 """How much of a rejected body is read and discarded, bytes and seconds."""
-PERMITS = "bitbloom.permits"
-"""Key of a request's permits in its scope."""
+PERMITS, REJECTED = "bitbloom.permits", "bitbloom.rejected"
+"""Keys of a request's scope: its permits, and the rejection that is sent instead of the application's response."""
+REQUEST: ContextVar[Scope] = ContextVar("request")
+"""The scope of the prediction that is served."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -152,13 +155,19 @@ class _Permits:
         self.take(-self.count)
 
 
-def occupy(scope: Scope, count: int) -> None:
-    """Take `count` permits for a request, so that what waits is bounded by its work, not by the number of requests.
+def occupy(count: int) -> None:
+    """Take `count` permits for this request, so that what waits is bounded by its work, not by the number of requests.
 
     Raises:
         Rejected: fewer permits are free (503).
     """
-    scope[PERMITS].occupy(count)
+    REQUEST.get()[PERMITS].occupy(count)
+
+
+def reject(rejected: Rejected) -> Rejected:
+    """Make this the response, whatever the application makes of the exception. Returns it, to be raised."""
+    REQUEST.get()[REJECTED] = rejected
+    return rejected
 
 
 class BodyLimits:
@@ -180,7 +189,7 @@ class BodyLimits:
         body = _Body(self, self.limits.get(scope["path"].rsplit("/", 1)[-1], self.default), receive)
 
         async def send_after_body(message: Message) -> None:
-            if body.rejected:  # the application's own response, if it makes one, would name another reason
+            if REJECTED in scope:  # the application's own response, if it makes one, would name another reason
                 return
             if message["type"] == "http.response.start":
                 body.stop_timer()
@@ -188,6 +197,7 @@ class BodyLimits:
                     MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
+        request = REQUEST.set(scope)
         try:
             async with body.timer:
                 await self.app(scope, body.receive, send_after_body)
@@ -195,14 +205,15 @@ class BodyLimits:
             if not body.timer.expired():
                 raise
             message = f"the request took more than {self.seconds:g} s to arrive: send less, or over a faster connection"
-            body.rejected = Rejected(408, message, {"Connection": "close"})
+            reject(Rejected(408, message, {"Connection": "close"}))
         except Rejected:
-            if not body.rejected:
+            if REJECTED not in scope:
                 raise
         finally:
+            REQUEST.reset(request)
             self.held -= body.size
-        if body.rejected:
-            response = body.rejected.response()
+        if REJECTED in scope:
+            response = scope[REJECTED].response()
             if not await body.ended():
                 response.headers["Connection"] = "close"
             await response(scope, receive, send)
@@ -216,7 +227,6 @@ class _Body:
         self.timer = asyncio.timeout(bounds.seconds)
         self.size = 0
         self.complete = False
-        self.rejected: Rejected | None = None
 
     async def receive(self) -> Message:
         """The next message. Raises Rejected beyond a bound."""
@@ -225,11 +235,9 @@ class _Body:
             return message
         size = len(message.get("body", b""))
         if self.size + size > self.limit.most:
-            self.rejected = Rejected(413, self.limit.message)
-        elif self.bounds.held + size > self.bounds.most_held:
-            self.rejected = _overloaded(1)
-        if self.rejected:
-            raise self.rejected
+            raise reject(Rejected(413, self.limit.message))
+        if self.bounds.held + size > self.bounds.most_held:
+            raise reject(_overloaded(1))
         self.size += size
         self.bounds.held += size
         if not message.get("more_body", False):

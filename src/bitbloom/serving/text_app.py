@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from bitbloom.serving import metrics, protection, uploads
@@ -53,21 +53,16 @@ class TextApplication(Application):
         """POST /predict."""
         router.post("/predict", summary="Label texts", responses=RESPONSES)(self.predict)
 
-    async def predict(self, request: Request, wanted: PredictRequest) -> list[Prediction | Failure]:
+    async def predict(self, wanted: PredictRequest) -> list[Prediction | Failure]:
         """Label the texts, in order; a text of which nothing is left after cleaning has an `error` in its place."""
-        self.check_count(wanted.texts)
-        protection.occupy(request.scope, len(wanted.texts))
         return await self.label_texts(wanted.texts, wanted.words)
-
-    def check_count(self, texts: list[Message | str]) -> None:
-        """Raise Rejected (422) for more texts than `max_batch`."""
-        most = self.settings.max_batch
-        if len(texts) > most:
-            raise Rejected(422, f"{len(texts)} texts are more than {most}: send them in several requests")
 
     async def label_texts(self, texts: list[Message | str], words: bool) -> list[Prediction | Failure]:
         """The predictions for texts, in order. Raises Rejected (422) for too many, or when nothing is left of any of them."""
-        self.check_count(texts)
+        most = self.settings.max_batch
+        if len(texts) > most:
+            raise Rejected(422, f"{len(texts)} texts are more than {most}: send them in several requests")
+        protection.occupy(len(texts))
         messages = [Message(text=item) if isinstance(item, str) else item for item in texts]
         # Text by text: other requests are served in between, and a request that is cancelled ends there.
         predictions = [await self.in_thread(self.label, each, words) for each in messages]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
 import bentoml
-from bentoml.exceptions import InvalidArgument
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+from bitbloom.serving import process
+from bitbloom.serving.rejections import Rejected
 
 MAX_PARTS = 100
 """Files or fields of a form that are read at all."""
@@ -21,17 +22,25 @@ class Files(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> Self:
-        """Parse a request. Raises InvalidArgument (400) for a form whose file is none, or that is broken."""
+        """Parse a request. Raises BentoMLException (400) for a form whose file is none, or that is broken."""
+        with process.bentoml_errors():
+            await cls._check_files(request)
+        parsed: Self = await super().from_http_request(request, serde)
+        return parsed
+
+    @classmethod
+    async def _check_files(cls, request: Request) -> None:
         if request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form-urlencoded")):
             try:
                 form = await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)  # the request keeps it
+            except Rejected:
+                raise
             except HTTPException as error:
-                raise InvalidArgument(error.detail, error_code=HTTPStatus(error.status_code)) from error
+                message = f"{error.detail.rstrip('.')}: send each photo as a file (curl -F image=@photo.jpg)"
+                raise Rejected(400, message) from error
             for field in cls.multipart_fields:
                 if not all(isinstance(value, UploadFile) for value in form.getlist(field)):
-                    raise InvalidArgument(f"'{field}' is not a file: send it as a file (curl -F {field}=@photo.jpg)")
-        parsed: Self = await super().from_http_request(request, serde)
-        return parsed
+                    raise Rejected(400, f"'{field}' is not a file: send it as a file (curl -F {field}=@photo.jpg)")
 
 
 class Photo(Files):

@@ -1,15 +1,15 @@
-"""FastAPI and PyTorch, as courses on MLOps teach it: uvicorn fastapi_eager:app"""
+"""FastAPI as courses on MLOps teach it: uvicorn fastapi_async:app"""
 
 from __future__ import annotations
 
-from eager import Eager
+import models
 from fastapi import FastAPI, UploadFile
 
 app = FastAPI()
-model = Eager()
+model = models.load()
 
 
 @app.post("/predict")
 async def predict(image: UploadFile) -> dict[str, object]:
     """Label the photo in the form field `image`."""
-    return model.label_file(await image.read())
+    return models.predict(model, await image.read())
