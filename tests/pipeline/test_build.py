@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import multiprocessing
 import os
 import shutil
@@ -187,12 +188,14 @@ def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypat
     (tmp_path / "reports/petals-tiny/index.html").write_text("")
     (tmp_path / "models/petals-tiny").mkdir(parents=True)
     (tmp_path / "models/petals-tiny/model.safetensors").write_bytes(b"")
+    (tmp_path / "reports/petals-tiny/bento.json").write_text('{"digest": "0123"}')
     summary.show("petals-tiny", Path(), "all")
     shown = capsys.readouterr().out
     for part in (
         "accuracy  0.9500",
         "macro f1  0.9000",
-        "sha256:e3b0c442",
+        "weights   sha256:e3b0c442",
+        "Bento     sha256:0123",
         "reports/petals-tiny/index.html",
         "make serve TARGET=petals-tiny",
     ):
@@ -200,6 +203,15 @@ def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypat
     assert "data" not in shown.replace("petals-tiny", "")
     summary.show("petals", Path(), "train")
     assert "make evaluate TARGET=petals\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("int8", "file"), [(False, "model.onnx"), (True, "model.int8.onnx")])
+def test_summary_names_the_model_as_the_service_does(tmp_path, int8, file):
+    tree = composition.compose("petals-tiny", [f"service.int8={str(int8).lower()}"])
+    canonical.write_text(tmp_path / params_path("petals-tiny"), composition.yaml_text(tree))
+    for name in ("model.onnx", "model.int8.onnx"):
+        canonical.write_text(tmp_path / "models/petals-tiny" / name, name)
+    assert list(summary.digests("petals-tiny", tmp_path)) == [("model", hashlib.sha256(file.encode()).hexdigest())]
 
 
 @pytest.fixture
