@@ -61,6 +61,6 @@ def test_gcloud_knows_every_command_and_flag(desk, tmp_path, script):
     assert [problem for command in commands for problem in problems(command, str(tmp_path))] == []
 
 
-def test_a_flag_that_gcloud_does_not_have_is_found(tmp_path):
+def test_finds_unknown_flag(tmp_path):
     assert problems(["gcloud", "run", "services", "replace", "x.yaml", "--regions=r"], str(tmp_path))
     assert problems(["gcloud", "run", "service", "replace", "x.yaml"], str(tmp_path))

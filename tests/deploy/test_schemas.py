@@ -66,7 +66,7 @@ def test_every_manifest_is_valid(validators):
         ("pytorch-job", "kubernetes/training.yaml", "  name: bitbloom-", "  names: bitbloom-", "names"),
     ],
 )
-def test_what_is_wrong_is_refused_by_its_name(validators, tmp_path, kind, template, right, wrong, named):
+def test_rejects_and_names_each_error(validators, tmp_path, kind, template, right, wrong, named):
     text = (DEPLOY / template).read_text()
     assert right in text
     file = tmp_path / "wrong.yaml"
@@ -82,7 +82,7 @@ def test_shellcheck_finds_nothing(validators):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_example_has_a_value_for_every_name_and_no_other():
+def test_example_has_exactly_the_names_of_the_templates():
     asked = set()
     for template in DEPLOY.glob("*/*.yaml"):
         if template.parent.name != "cloud-build":

@@ -36,7 +36,7 @@ def kubeflow(rank: int, machines: int = 2, **more: str) -> dict[str, str]:
     return {"MASTER_ADDR": "job-master-0", "MASTER_PORT": "23456", "WORLD_SIZE": str(machines), "RANK": str(rank)} | more
 
 
-def test_a_machine_alone():
+def test_trains_on_one_machine():
     assert train.place({}) == train.Place()
     assert train.command(train.Place(), 1, "petals") == [sys.executable, "-m", "bitbloom.stages.train", "petals"]
     assert train.command(train.Place(), 4, "petals")[1:] == [
@@ -45,14 +45,14 @@ def test_a_machine_alone():
     ]
 
 
-def test_the_places_that_vertex_ai_gives():
+def test_reads_ranks_of_vertex_ai():
     assert train.place(vertex("workerpool0", 0)) == train.Place(4, 0, "first-0", "2222")
     assert [train.place(vertex("workerpool1", index)).rank for index in range(3)] == [1, 2, 3]
     alone = {"CLUSTER_SPEC": json.dumps({"cluster": {"workerpool0": ["a:2222"]}, "task": {"type": "workerpool0", "index": 0}})}
     assert train.place(alone) == train.Place(1, 0, "a", "2222")
 
 
-def test_the_places_that_kubeflow_and_azure_give():
+def test_reads_ranks_of_kubeflow_and_azure():
     assert train.place(kubeflow(1)) == train.Place(2, 1, "job-master-0", "23456")
     elastic = kubeflow(4, 8, PET_NNODES="2", PET_NODE_RANK="1")  # with several processes a machine, RANK counts these
     assert train.place(elastic) == train.Place(2, 1, "job-master-0", "23456")
@@ -65,7 +65,7 @@ def test_workers_are_a_power_of_two_within_cores_and_micro_batches(machines, cor
     assert train.processes(machines, Numerics(), cores) == workers
 
 
-def test_a_machine_that_is_told_nothing_takes_its_cores(tmp_path, monkeypatch):
+def test_workers_default_to_the_cores(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(cpu, "cores", lambda: 3)
     monkeypatch.setattr(train, "processes", lambda *told: asked.append(told) or sys.exit())
@@ -80,12 +80,12 @@ def test_a_machine_that_is_told_nothing_takes_its_cores(tmp_path, monkeypatch):
     ("machines", "numerics", "said"),
     [(3, Numerics(), "3 machines: use a power of two"), (16, Numerics(), "8 at most"), (2, Numerics("cuda"), "one GPU")],
 )
-def test_machines_that_cannot_train_together_are_refused(machines, numerics, said):
+def test_rejects_machines_that_cannot_train_together(machines, numerics, said):
     with pytest.raises(BitBloomError, match=said):
         train.processes(machines, numerics, 4)
 
 
-def test_a_gpu_has_one_process():
+def test_gpu_has_one_process():
     assert train.processes(1, Numerics("cuda"), 16) == 1
 
 
@@ -111,7 +111,7 @@ def once(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", ["vertex-ai", "kubeflow"])
-def test_two_machines_give_the_bytes_of_one_worker(once, tmp_path, platform):
+def test_two_machines_give_the_bytes_of_one(once, tmp_path, platform):
     processed, port = once / "data/processed/petals-tiny", free_port()
     if platform == "kubeflow":
         told = [kubeflow(rank) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} for rank in (0, 1)]
@@ -128,7 +128,7 @@ def test_two_machines_give_the_bytes_of_one_worker(once, tmp_path, platform):
     assert not (tmp_path / "1/output").exists()
 
 
-def test_what_differs_from_the_claim_is_found(tmp_path, monkeypatch, capsys):
+def test_finds_outputs_that_differ_from_the_expected_digests(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, text in (("a", "one"), ("b", "two"), ("c", "three")):
         path = tmp_path / "models/petals" / name
@@ -142,7 +142,7 @@ def test_what_differs_from_the_claim_is_found(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_a_job_makes_its_data_and_its_weights_are_the_claimed_ones(tmp_path):
+def test_job_trains_weights_with_the_expected_digests(tmp_path):
     """The whole of `petals-tiny` up to its weights, as a job of one machine runs it."""
     machine = start(tmp_path, "", SET="", PROCESSED="", WORKERS="2")
     said, _ = machine.communicate(timeout=300)

@@ -22,11 +22,11 @@ def built_captions(built: Path) -> Path:
     return built
 
 
-def test_a_build_by_one_worker_leaves_the_claim_unchanged(built_captions: Path) -> None:
+def test_build_with_one_worker_gives_the_expected_digests(built_captions: Path) -> None:
     assert changes(built_captions) == ""
 
 
-def test_the_exported_model_writes_about_every_photo_in_order(built_captions: Path) -> None:
+def test_predicts_sentences_of_every_photo_in_order(built_captions: Path) -> None:
     photos = sorted((built_captions / "data/raw" / NAME).rglob("*.jpg"))[:2]
     lines = run(built_captions, "bitbloom", "predict", NAME, *map(str, photos)).splitlines()
     answers = [json.loads(line) for line in lines]
@@ -36,7 +36,7 @@ def test_the_exported_model_writes_about_every_photo_in_order(built_captions: Pa
         assert scores == sorted(scores, reverse=True) and all(sentence["sentence"] for sentence in answer["sentences"])
 
 
-def test_frozen_towers_are_asked_once_in_a_stage_of_their_own(built_captions: Path) -> None:
+def test_features_of_frozen_encoders_are_computed_once(built_captions: Path) -> None:
     frozen = "SET=model.image_layers=0 model.text_layers=0 train.max_steps=2"
     said = run(built_captions, "make", "train", f"TARGET={NAME}", frozen)
     assert "places [192, 1, 37, 96]" in said and "meanings [192, 3, 96]" in said
@@ -46,6 +46,6 @@ def test_frozen_towers_are_asked_once_in_a_stage_of_their_own(built_captions: Pa
     assert changes(built_captions) == ""
 
 
-def test_a_target_of_ones_own_photos_without_any_says_what_to_type(built_captions: Path) -> None:
+def test_missing_own_captions_error_names_the_command(built_captions: Path) -> None:
     said = run(built_captions, "make", "all", "TARGET=captions-folder", fails=True)
     assert "make all TARGET=captions-folder CAPTIONS=path/to/folder" in said

@@ -20,11 +20,11 @@ def built_texts(built: Path) -> Path:
     return built
 
 
-def test_a_build_by_one_worker_leaves_the_claim_unchanged(built_texts: Path) -> None:
+def test_build_with_one_worker_gives_the_expected_digests(built_texts: Path) -> None:
     assert changes(built_texts) == ""
 
 
-def test_the_exported_model_answers_for_every_row_in_order(built_texts: Path, tmp_path: Path) -> None:
+def test_predicts_every_row_in_order(built_texts: Path, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("id,text,keyword\n8,the flood hit the market,flood\n3,what a party,\n")
     lines = run(built_texts, "bitbloom", "predict", NAME, str(file)).splitlines()
@@ -33,10 +33,10 @@ def test_the_exported_model_answers_for_every_row_in_order(built_texts: Path, tm
     assert {answer["label"] for answer in answers} <= {"disaster", "not disaster"}
 
 
-def test_the_summary_names_what_its_model_can_be_asked(built_texts: Path) -> None:
+def test_summary_names_an_example_input(built_texts: Path) -> None:
     assert f"bitbloom predict {NAME} tweets.csv" in run(built_texts, "bitbloom", "build", NAME)
 
 
-def test_a_target_of_ones_own_tweets_without_any_says_what_to_type(built_texts: Path) -> None:
+def test_missing_own_tweets_error_names_the_command(built_texts: Path) -> None:
     said = run(built_texts, "make", "all", "TARGET=tweets-kaggle", fails=True)
     assert "make all TARGET=tweets-kaggle TWEETS=path/to/train.csv" in said

@@ -119,7 +119,7 @@ def edited(folder: Path, file: str, more: str) -> Iterator[None]:
         run(folder, "make", "graph")
 
 
-def test_a_task_is_six_files_in_three_folders_and_a_source_is_one(added: tuple[Path, list[PurePosixPath]]) -> None:
+def test_task_needs_six_files_and_a_source_one(added: tuple[Path, list[PurePosixPath]]) -> None:
     folder, task = added
     new = {name for name, state in changed(folder).items() if state == "??"}
     assert new == {*map(str, task), SOURCE}
@@ -127,7 +127,7 @@ def test_a_task_is_six_files_in_three_folders_and_a_source_is_one(added: tuple[P
     assert len({path.parent for path in task}) <= 4
 
 
-def test_adding_them_touches_no_file_that_was_there_but_the_list_of_models(added: tuple[Path, list[PurePosixPath]]) -> None:
+def test_adding_them_changes_only_the_list_of_models(added: tuple[Path, list[PurePosixPath]]) -> None:
     folder, task = added
     run(folder, "make", "graph")
     generated = {"params/leaves-tiny.yaml", "pipelines/leaves-tiny/dvc.yaml"}
@@ -135,7 +135,7 @@ def test_adding_them_touches_no_file_that_was_there_but_the_list_of_models(added
     assert changed(folder) == new | {"dvc.yaml": " M"}
 
 
-def test_no_stage_of_another_target_runs_again(before: tuple[Path, Reasons], leaves: Path) -> None:
+def test_stages_of_other_targets_stay_current(before: tuple[Path, Reasons], leaves: Path) -> None:
     _, earlier = before
     now = reasons(leaves)
     assert run_again(earlier, now) == {target: set() for target in earlier}
@@ -144,16 +144,14 @@ def test_no_stage_of_another_target_runs_again(before: tuple[Path, Reasons], lea
         assert "nothing changed" in run(leaves, "bitbloom", "why", stage, "petals-tiny")
 
 
-def test_the_new_task_answers_by_its_model(leaves: Path) -> None:
+def test_new_task_predicts(leaves: Path) -> None:
     photo = sorted((leaves / "data/raw/leaves-tiny").glob("*/*.png"))[0]
     answer = json.loads(run(leaves, "bitbloom", "predict", "leaves-tiny", str(photo)))
     assert answer["label"] in TREES
     assert {each["label"] for each in answer["top5"]} == TREES
 
 
-def test_the_new_task_is_served_by_the_service_and_page_of_its_kind(
-    leaves: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_new_task_has_the_service_and_page_of_its_kind(leaves: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     photo = sorted((leaves / "data/raw/leaves-tiny").glob("*/*.png"))[0]
     answer = json.loads(run(leaves, "bitbloom", "predict", "leaves-tiny", str(photo)))
     page = archive.read(leaves / "dist/leaves-tiny.bento", "src/page/index.html").decode()
@@ -164,7 +162,7 @@ def test_the_new_task_is_served_by_the_service_and_page_of_its_kind(
         assert httpx.post(f"{served.url}/predict", content=photo.read_bytes()).json()["label"] == answer["label"]
 
 
-def test_a_new_key_of_the_service_makes_packaging_run_and_nothing_else(before: tuple[Path, Reasons]) -> None:
+def test_new_service_key_invalidates_only_packaging(before: tuple[Path, Reasons]) -> None:
     folder, _ = before
     earlier = reasons(folder)
     file = "src/bitbloom/config/sections/service.py"
@@ -175,7 +173,7 @@ def test_a_new_key_of_the_service_makes_packaging_run_and_nothing_else(before: t
     assert found == {target: ["package"] for target in found}
 
 
-def test_a_new_figure_makes_one_stage_of_each_target_run(before: tuple[Path, Reasons]) -> None:
+def test_new_figure_invalidates_only_evaluation(before: tuple[Path, Reasons]) -> None:
     folder, _ = before
     earlier = reasons(folder)
     file = "src/bitbloom/evaluation/report/plots.py"

@@ -139,7 +139,7 @@ def asked(browser: Browser, guarded: str, tmp_path: Path) -> Browser:
     return browser
 
 
-def test_tab_goes_through_photos_answer_and_origin_in_the_order_of_the_page_and_back(photos):
+def test_tab_follows_the_order_of_the_page(photos):
     stops = ["photo", "red.jpg: poppy", "grey.jpg: not sure, perhaps orchid", "notes.txt: no answer", "look"]
     stops += ["Where do the answers come from?", "Interface for programs"]
     assert walk(photos, len(stops)) == stops
@@ -147,7 +147,7 @@ def test_tab_goes_through_photos_answer_and_origin_in_the_order_of_the_page_and_
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
-def test_a_key_opens_the_choice_of_photos(photos, key):
+def test_key_opens_the_file_dialog(photos, key):
     photos.script("document.querySelector('#photo').addEventListener('click', each => { each.preventDefault(); chosen = true; })")
     tab_to(photos, "photo")
     photos.press(key)
@@ -155,14 +155,14 @@ def test_a_key_opens_the_choice_of_photos(photos, key):
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
-def test_a_key_shows_another_photo_of_the_strip(photos, key):
+def test_key_selects_another_photo(photos, key):
     tab_to(photos, "grey.jpg: not sure, perhaps orchid")
     photos.press(key)
     assert photos.visible("#doubt")
     assert photos.script("document.activeElement.getAttribute('aria-pressed')") == "true"
 
 
-def test_a_key_lays_the_overlay_on_and_takes_it_off(photos):
+def test_key_toggles_the_attention_map(photos):
     tab_to(photos, "look")
     photos.press("Enter")
     assert photos.visible("#heat")
@@ -170,7 +170,7 @@ def test_a_key_lays_the_overlay_on_and_takes_it_off(photos):
     assert not photos.visible("#heat")
 
 
-def test_a_key_opens_and_closes_the_panel_of_where_answers_come_from(photos):
+def test_key_toggles_the_provenance(photos):
     tab_to(photos, "Where do the answers come from?")
     photos.press("Enter")
     assert photos.visible("#provenance")
@@ -178,14 +178,14 @@ def test_a_key_opens_and_closes_the_panel_of_where_answers_come_from(photos):
     assert not photos.visible("#provenance")
 
 
-def test_the_token_is_typed_and_sent_without_a_mouse(asked):
+def test_token_dialog_works_without_a_mouse(asked):
     assert focused(asked) == "token"
     asked.press(*"sesame", "Enter")
     asked.wait_for(lambda: asked.visible("#answer"))
     assert focused(asked) == "photo"
 
 
-def test_tab_stays_in_the_question_for_the_token_until_escape_ends_it(asked):
+def test_tab_stays_in_the_token_dialog_until_escape(asked):
     assert set(walk_in(asked, 8)) - {NOTHING} == {"token", "Go on", "Cancel"}
     asked.press("Escape")
     asked.wait_for(lambda: asked.visible("#problem"))
@@ -198,7 +198,7 @@ def walk_in(page: Browser, steps: int) -> Iterator[str]:
         yield focused(page)
 
 
-def test_a_message_is_written_and_sent_without_a_mouse(browser, served_texts):
+def test_message_form_works_without_a_mouse(browser, served_texts):
     browser.open(served_texts.url)
     tab_to(browser, "text")
     browser.press(*"a flood")
@@ -209,14 +209,14 @@ def test_a_message_is_written_and_sent_without_a_mouse(browser, served_texts):
     assert walk(browser, 4) == [*examples, "Where do the answers come from?", "Interface for programs"]
 
 
-def test_an_example_is_asked_by_key(browser, served_texts):
+def test_key_sends_an_example(browser, served_texts):
     browser.open(served_texts.url)
     tab_to(browser, browser.text(".example"))
     browser.press("Space")
     browser.wait_for(lambda: browser.visible("#answer"))
 
 
-def test_photos_are_found_and_described_without_a_mouse(browser, served_captions):
+def test_search_works_without_a_mouse(browser, served_captions):
     browser.open(served_captions.url)
     assert walk(browser, 2) == ["photo", "sentence"]
     browser.press(*"blue", "Enter")
@@ -228,7 +228,7 @@ def test_photos_are_found_and_described_without_a_mouse(browser, served_captions
     browser.wait_for(lambda: browser.visible("#answer"))
 
 
-def test_photos_like_the_one_described_are_asked_for_by_key(browser, served_captions, tmp_path):
+def test_key_searches_for_similar_photos(browser, served_captions, tmp_path):
     browser.open(served_captions.url)
     browser.choose(write(tmp_path / "red.jpg", photo(RED)))
     browser.wait_for(lambda: browser.visible("#answer"))
@@ -269,23 +269,23 @@ def texts(nodes: dict[str, dict[str, Any]], node: dict[str, Any]) -> list[str]:
     return [text for child in node["childIds"] if child in nodes for text in texts(nodes, nodes[child])]
 
 
-def test_all_that_takes_the_focus_has_a_name(answered):
+def test_every_focusable_element_has_a_name(answered):
     takes = [node for node in heard(answered) if properties(node).get("focusable") and role(node) != "RootWebArea"]
     assert len(takes) > 4
     assert [role(node) for node in takes if not name(node).strip()] == []
 
 
-def test_a_page_says_in_which_language_it_is_read(answered):
+def test_page_declares_its_language(answered):
     assert answered.script("document.documentElement.lang") == "en"
 
 
-def test_the_answer_is_read_out_and_the_digest_below_it_is_not(answered):
+def test_prediction_is_announced_and_digest_is_not(answered):
     tree = answered.accessibility_tree()
     assert live(tree, "heading", answered.script("document.querySelector('#label').textContent")) == "polite"
     assert live(tree, "StaticText", answered.text("#digest")) == "off"
 
 
-def test_how_many_photos_were_found_is_read_out_and_each_of_them_is_not(browser, served_captions, tmp_path):
+def test_number_of_found_photos_is_announced_and_photos_are_not(browser, served_captions, tmp_path):
     browser.open(served_captions.url)
     answer_sentence(browser, tmp_path)
     tree = browser.accessibility_tree()
@@ -293,7 +293,7 @@ def test_how_many_photos_were_found_is_read_out_and_each_of_them_is_not(browser,
     assert live(tree, "button", browser.text("#photos .name")) == "off"
 
 
-def test_the_bars_are_read_as_a_list_of_names_and_percentages(answered):
+def test_bars_are_a_list_of_names_and_percentages(answered):
     nodes = {node["nodeId"]: node for node in answered.accessibility_tree()}
     read = [[text.lower() for text in texts(nodes, node)] for node in nodes.values() if role(node) == "listitem"]
     bars = answered.script(
@@ -303,13 +303,13 @@ def test_the_bars_are_read_as_a_list_of_names_and_percentages(answered):
     assert [[label, percent] for label, percent, _ in bars if [label.lower(), percent] not in read] == []
 
 
-def test_no_picture_is_without_words(answered):
+def test_every_picture_has_a_description(answered):
     assert answered.script("document.querySelectorAll('img:not([alt])').length") == 0
     pictures = [node for node in heard(answered) if role(node) in ("image", "img", "Canvas")]
     assert [role(node) for node in pictures if not name(node).strip()] == []
 
 
-def test_a_chosen_photo_is_a_picture_with_the_name_of_its_file(photos):
+def test_selected_photo_is_described_by_its_file_name(photos):
     assert "Your photo red.jpg" in [name(node) for node in heard(photos) if role(node) == "image"]
 
 
@@ -356,7 +356,7 @@ def scheme(request: pytest.FixtureRequest, browser: Browser) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("task", STATES)
-def test_all_text_stands_out_from_its_ground(request, browser, scheme, tmp_path, task):
+def test_text_has_enough_contrast(request, browser, scheme, tmp_path, task):
     browser.open(request.getfixturevalue(PAGES[task][0]).url)
     assert browser.script("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
     browser.click("summary")

@@ -57,12 +57,12 @@ def test_every_photo_has_a_row(target: Target) -> None:
     assert manifest["decodable"].all()
 
 
-def test_the_photos_pass_the_gate(target: Target) -> None:
+def test_photos_pass_the_gate(target: Target) -> None:
     validate.run(target)
     assert canonical.read_json(target.reports / "validation.json")["success"]
 
 
-def test_recoloured_copies_never_straddle_splits(target: Target) -> None:
+def test_recoloured_copies_share_a_split(target: Target) -> None:
     prepare.run(target)
     dataset = Dataset.open(target.processed)
     assert len(dataset.samples) == 3117

@@ -28,7 +28,7 @@ def built(flake, attribute: str, *words: str) -> Path:
     return Path(flake.evaluate(f"{attribute}.outPath"))
 
 
-def test_the_wheelhouse_is_the_lock(flake):
+def test_wheelhouse_has_the_files_of_the_lock(flake):
     files = list(built(flake, "wheelhouse").iterdir())
     lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     assert len(files) == lock.count("==")
@@ -36,13 +36,13 @@ def test_the_wheelhouse_is_the_lock(flake):
         assert f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" in lock
 
 
-def test_the_wheelhouse_is_equal_when_downloaded_again(flake):
+def test_wheelhouse_is_reproducible(flake):
     built(flake, "wheelhouse")
     again = flake.build("wheelhouse", "--rebuild")  # fails where an output differs
     assert again.returncode == 0, again.stderr[-4000:]
 
 
-def test_the_venv_is_equal_when_built_again(flake):
+def test_venv_is_reproducible(flake):
     """Taken from the store in between: `--rebuild` without a sandbox builds elsewhere, and a venv's RECORDs hash its own path."""
     hashes = []
     for _ in range(2):
@@ -52,14 +52,14 @@ def test_the_venv_is_equal_when_built_again(flake):
     assert hashes[0] == hashes[1] != ""
 
 
-def test_the_venv_has_no_pip_and_no_bytecode(flake):
+def test_venv_has_no_pip_and_no_bytecode(flake):
     venv = built(flake, "venv")
     assert not list(venv.glob("lib/python3.11/site-packages/pip"))
     assert not next(venv.rglob("*.pyc"), None)
     assert (venv / "bin/dvc").exists()
 
 
-def test_the_command_of_the_image_answers_with_what_is_in_the_store(flake, workspace, tmp_path):
+def test_command_of_the_image_serves_from_the_store(flake, workspace, tmp_path):
     """The command of the image by itself: the stand-in for nixpkgs describes an image, and makes none."""
     bento = workspace / "dist/petals.bento"
     subprocess.run(["nix-store", "--add-fixed", "sha256", str(bento)], check=True, capture_output=True)
@@ -74,14 +74,14 @@ def test_the_command_of_the_image_answers_with_what_is_in_the_store(flake, works
     assert image["tag"] == f"nix-{file_digest(bento)[:12]}"
 
 
-def test_the_checks_pass(flake):
+def test_checks_pass(flake):
     programs = {"lock": "python3.11", "imports": "python3.11", "scripts": "shellcheck", "format": "nixfmt"}
     for check, program in programs.items():
         if shutil.which(program):  # the stand-in for nixpkgs has no programs but the host's
             built(flake, f"checks.x86_64-linux.{check}")
 
 
-def test_a_small_venv_is_equal_when_made_again(tmp_path):
+def test_small_venv_is_reproducible(tmp_path):
     """The two scripts by themselves, without Nix: a wheel, compiled code, and a source archive that has to be built."""
     text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     wanted = ("setuptools", "antlr4-python3-runtime", "pyyaml")

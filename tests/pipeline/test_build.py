@@ -73,35 +73,35 @@ def repository(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("name", ["config", "config.local"])
-def test_a_default_remote_is_seen_in_either_configuration(tmp_path, name, text, there):
+def test_finds_default_remote_in_either_configuration(tmp_path, name, text, there):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / name).write_text(text)
     assert build.has_remote(tmp_path) is there
 
 
-def test_a_target_of_your_own_data_says_how_to_give_it(repository):
+def test_missing_own_data_error_names_the_command(repository):
     with pytest.raises(BitBloomError, match="make all TARGET=petals-folder PHOTOS=path/to/photos"):
         build.build("petals-folder", "ingest")
 
 
-def test_a_target_that_takes_no_data_of_yours_says_which_one_does(repository):
+def test_import_error_names_targets_that_take_own_data(repository):
     with pytest.raises(BitBloomError, match=r"takes no data of yours .*petals-folder or tweets-kaggle"):
         external.take("petals-tiny", str(repository))
 
 
-def test_an_unknown_stage_is_an_error_that_lists_them():
+def test_unknown_stage_error_lists_the_stages():
     with pytest.raises(BitBloomError, match=r"'petals-tiny' has no stage 'bake'; it has: ingest, validate, .*, all"):
         build.build("petals-tiny", "bake")
 
 
-def test_the_environment_of_a_build_has_the_pins_and_this_interpreters_commands_first(monkeypatch):
+def test_build_environment_has_pins_and_puts_the_venv_first(monkeypatch):
     monkeypatch.setenv("PATH", "/elsewhere")
     found = build.environ("portable")
     assert found["ATEN_CPU_CAPABILITY"] == "avx2"
     assert found["PATH"].split(":") == [str(Path(sys.executable).parent), "/elsewhere"]
 
 
-def test_a_variant_has_parameters_of_its_own_and_leaves_those_of_the_main_workspace_alone(repository):
+def test_variant_has_its_own_parameters(repository):
     tiny = graph.pipeline("petals-tiny")
     (repository / tiny / "dvc.lock").write_text(WHOLE)
     read = (tiny / "dvc.lock", tiny / "dvc.yaml", params_path("petals-tiny"))
@@ -115,19 +115,19 @@ def test_a_variant_has_parameters_of_its_own_and_leaves_those_of_the_main_worksp
         assert (one / shared).resolve() == (REPOSITORY / shared).resolve()
 
 
-def test_the_same_configuration_written_in_another_way_is_the_same_variant(repository):
+def test_equal_configurations_are_the_same_variant(repository):
     one = build.variant("petals-tiny", ["train.epochs=3", "train.seed=7"])
     assert build.variant("petals-tiny", ["train.seed=7", "train.epochs=3"]) == one
 
 
-def test_a_variant_of_your_own_data_reads_it_where_it_is(repository):
+def test_variant_links_to_own_data(repository):
     (repository / "data/external/petals-folder").mkdir(parents=True)
     (repository / "data/external/petals-folder/photo").write_text("petals")
     place = build.variant("petals-folder", ["train.epochs=3"])
     assert (place / "data/external/petals-folder/photo").read_text() == "petals"
 
 
-def test_a_build_with_overrides_runs_in_its_variant_and_comes_from_the_cache_again(repository, capfd):
+def test_build_with_overrides_runs_in_its_variant_and_is_cached(repository, capfd):
     asked = ("petals-tiny", "ingest", ["source.images=24", "source.size=32"])
     place = build.build(*asked)
     assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
@@ -142,13 +142,13 @@ def test_a_build_with_overrides_runs_in_its_variant_and_comes_from_the_cache_aga
     assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
 
 
-def test_a_stage_that_fails_stops_the_build_with_its_own_message(repository, capfd):
+def test_failing_stage_stops_the_build_with_its_message(repository, capfd):
     with pytest.raises(BitBloomError, match=r"the build stopped \(dvc repro: exit code \d+\)"):
         build.build("petals-tiny", "validate", ["source.images=24", "source.size=32"])
     assert "does not pass the gate" in capfd.readouterr().err
 
 
-def test_your_photos_are_imported_and_put_under_dvc_once(repository, monkeypatch):
+def test_imports_photos_and_adds_them_to_dvc_once(repository, monkeypatch):
     for label in ("rose", "tulip"):
         (repository / "mine" / label).mkdir(parents=True)
         Image.new("RGB", (40, 40), "red").save(repository / "mine" / label / "one.png")
@@ -167,7 +167,7 @@ def _hold(folder: str, holds, release) -> None:
         release.wait(20)
 
 
-def test_a_second_build_waits_for_the_first(repository, capsys):
+def test_second_build_waits_for_the_first(repository, capsys):
     context = multiprocessing.get_context("spawn")
     holds, release = context.Event(), context.Event()
     first = context.Process(target=_hold, args=(str(repository), holds, release))
@@ -180,7 +180,7 @@ def test_a_second_build_waits_for_the_first(repository, capsys):
     assert "another build is running in this checkout: waiting for it" in capsys.readouterr().err
 
 
-def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypatch, capsys):
+def test_summary_shows_outputs_and_next_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
     (tmp_path / "reports/petals-tiny").mkdir(parents=True)
@@ -225,7 +225,7 @@ def several(tmp_path, monkeypatch):
     return lambda dvc: monkeypatch.setattr(build, "dvc_repro", dvc)
 
 
-def test_several_targets_train_in_turn_and_do_all_else_side_by_side(several):
+def test_several_targets_train_in_turn_and_run_other_stages_in_parallel(several):
     both, training, rounds = threading.Barrier(2), threading.Lock(), []
 
     def dvc(_place, stages, _environment, label):
@@ -248,7 +248,7 @@ def test_several_targets_train_in_turn_and_do_all_else_side_by_side(several):
     assert not recovery.BUILDING.exists()
 
 
-def test_what_follows_a_training_is_done_side_by_side_and_its_lines_bear_names(tmp_path, monkeypatch):
+def test_stages_after_training_run_in_parallel_with_labelled_lines(tmp_path, monkeypatch):
     done = []
 
     def dvc(_place, asked, _environment, label=""):
@@ -269,7 +269,7 @@ def test_what_follows_a_training_is_done_side_by_side_and_its_lines_bear_names(t
 @pytest.mark.parametrize(
     ("workers", "config"), [("1", ""), ("2", "[core]\n    remote = store\n")], ids=["one worker", "a remote"]
 )
-def test_one_worker_or_a_remote_makes_one_call_of_all(tmp_path, monkeypatch, workers, config):
+def test_one_worker_or_a_remote_needs_one_dvc_call(tmp_path, monkeypatch, workers, config):
     done = []
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(config)
@@ -279,7 +279,7 @@ def test_one_worker_or_a_remote_makes_one_call_of_all(tmp_path, monkeypatch, wor
     assert done == [[graph.stage_name(stage, "petals") for stage in ("evaluate", "package")]]
 
 
-def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
+def test_failing_target_is_named_after_the_others_finish(several):
     begun = []
 
     def dvc(_place, _stages, _environment, label):
@@ -294,7 +294,7 @@ def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
     assert not recovery.BUILDING.exists()
 
 
-def test_a_dvc_that_was_killed_among_several_leaves_the_copies_to_recover_from(several):
+def test_recovers_locks_after_one_of_several_dvc_processes_was_killed(several):
     locks = {target: graph.lock(target) for target in ("tweets-tiny", "petals-tiny")}
     for lock in locks.values():
         canonical.write_text(lock, WHOLE)
@@ -311,7 +311,7 @@ def test_a_dvc_that_was_killed_among_several_leaves_the_copies_to_recover_from(s
     assert [lock.read_text() for lock in locks.values()] == [WHOLE, WHOLE]
 
 
-def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
+def test_labels_lines_of_parallel_builds(tmp_path, capfd):
     (tmp_path / "dvc").write_text("#!/bin/sh\necho one; echo two >&2\nexit 3\n")
     (tmp_path / "dvc").chmod(0o755)
     with pytest.raises(BitBloomError, match="exit code 3"):
@@ -319,7 +319,7 @@ def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
     assert capfd.readouterr().out == "petals | one\npetals | two\n"
 
 
-def test_the_kernel_lock_lasts_as_long_as_what_a_build_started(tmp_path, monkeypatch):
+def test_kernel_lock_lasts_as_long_as_child_processes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with build.only_one():
         child = subprocess.Popen(["sleep", "60"], close_fds=False)

@@ -107,7 +107,7 @@ def test_folder_without_code_uses_the_installed_package(commands, tmp_path):
     assert run(tmp_path, commands / "bitbloom").stdout == "first\n"
 
 
-def test_folder_that_is_no_package_is_no_code(commands, tmp_path):
+def test_ignores_source_folder_without_package(commands, tmp_path):
     (tmp_path / "src/bitbloom/__pycache__").mkdir(parents=True)
     assert run(tmp_path, commands / "bitbloom").stdout == "first\n"
 
@@ -153,7 +153,7 @@ def test_child_in_a_third_checkout_runs_the_code_of_that(commands, second, tmp_p
 
 
 @pytest.mark.parametrize("start", [("-E", "-m", "bitbloom.cli"), ("-I", "-c", CALL)], ids=["E", "I"])
-def test_refuses_when_python_ignores_pythonpath(commands, second, start):
+def test_stops_when_python_ignores_pythonpath(commands, second, start):
     done = run(second, commands / "python", *start)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"error: the code of {commands.parents[1]}/src/bitbloom is running" in done.stderr
@@ -165,14 +165,14 @@ def test_safe_path_does_not_hide_the_checkout(commands, second):
     assert run(second, commands / "python", "-P", "-m", "bitbloom.cli", PYTHONSAFEPATH="1").stdout == "second\n"
 
 
-def test_refuses_when_a_folder_beside_the_program_hides_the_checkout(commands, second):
+def test_stops_when_a_folder_beside_the_program_hides_the_checkout(commands, second):
     shutil.copytree(commands.parents[1] / "src/bitbloom", second / "bitbloom")
     done = run(second, commands / "python", "-m", "bitbloom.cli")
     assert (done.returncode, done.stdout) == (1, "")
     assert "without a folder 'bitbloom' beside the program" in done.stderr
 
 
-def test_refuses_a_path_that_pythonpath_cannot_name(commands, tmp_path):
+def test_rejects_path_that_pythonpath_cannot_name(commands, tmp_path):
     odd = small_checkout(tmp_path / "a:b", "odd")
     done = run(odd, commands / "bitbloom")
     assert (done.returncode, done.stdout) == (1, "")
@@ -180,7 +180,7 @@ def test_refuses_a_path_that_pythonpath_cannot_name(commands, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [(), ("-",)])
-def test_refuses_a_program_that_came_by_standard_input(commands, second, arguments):
+def test_rejects_program_from_standard_input(commands, second, arguments):
     done = run(second, commands / "python", *arguments, text=CALL)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"set PYTHONPATH={second}/src" in done.stderr

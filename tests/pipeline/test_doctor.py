@@ -70,7 +70,7 @@ def outcome(machine: Machine) -> tuple[int, str]:
     return machine.doctor.show(list(machine.doctor.findings(machine.root)), lines.append), "\n".join(lines)
 
 
-def test_a_machine_with_what_a_build_needs_passes(machine):
+def test_passes_machine_that_can_build(machine):
     code, text = outcome(machine)
     assert code == 0
     assert text.endswith("nothing here stops a build")
@@ -90,7 +90,7 @@ def test_a_machine_with_what_a_build_needs_passes(machine):
         (lambda machine: machine.doctor.cpu.CPUINFO.unlink(), "instruction sets", "AVX2"),
     ],
 )
-def test_what_stops_a_build_is_named_with_what_to_do(machine, change, name, advice):
+def test_names_each_obstacle_with_its_remedy(machine, change, name, advice):
     change(machine)
     code, text = outcome(machine)
     assert code == 1
@@ -99,7 +99,7 @@ def test_what_stops_a_build_is_named_with_what_to_do(machine, change, name, advi
     assert name in text.splitlines()[-1]
 
 
-def test_another_system_and_a_full_disk_stop_a_build(machine, monkeypatch):
+def test_rejects_other_system_and_full_disk(machine, monkeypatch):
     monkeypatch.setattr(machine.doctor.platform, "machine", lambda: "arm64")
     monkeypatch.setattr(machine.doctor.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(
@@ -110,13 +110,13 @@ def test_another_system_and_a_full_disk_stop_a_build(machine, monkeypatch):
     assert text.splitlines()[-1] == "a build stops here because of: system, free disk"
 
 
-def test_python_is_the_one_that_is_named(machine, monkeypatch):
+def test_checks_the_named_python(machine, monkeypatch):
     monkeypatch.setenv("PYTHON", "another")
     machine.program("another", "Python 3.11.1")
     assert machine.findings()["Python"].here == "3.11.1"
 
 
-def test_the_venvs_uv_is_held_against_the_lock(machine):
+def test_compares_uv_of_the_venv_with_the_lock(machine):
     found = machine.findings()
     assert (found["uv (.venv)"].here, found["uv (.venv)"].wanted, found[".venv"].here) == ("none", "0.13.8", "none")
     (machine.root / ".venv/bin").mkdir(parents=True)
@@ -138,13 +138,13 @@ def test_profiles_follow_the_cpu(machine):
     assert machine.findings()["profile fast"].here == "yes (AVX-512, bf16, AMX)"
 
 
-def test_little_memory_is_told_and_stops_nothing(machine):
+def test_reports_low_memory_without_stopping(machine):
     machine.told(meminfo="MemAvailable:    2000000 kB\n")
     assert "WORKERS=1" in machine.findings()["free memory"].advice
     assert outcome(machine)[0] == 0
 
 
-def test_a_gpu_is_named_and_a_driver_that_fails_is_too(machine):
+def test_reports_gpu_and_failing_driver(machine):
     assert machine.findings()["GPU"].here == "none"
     machine.program("nvidia-smi", "NVIDIA H200, 570.1")
     assert machine.findings()["GPU"].here == "NVIDIA H200, 570.1"
@@ -152,7 +152,7 @@ def test_a_gpu_is_named_and_a_driver_that_fails_is_too(machine):
     assert machine.findings()["GPU"].state == "note"
 
 
-def test_it_runs_alone(tmp_path):
+def test_runs_without_packages(tmp_path):
     done = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
     assert done.stderr == ""

@@ -39,12 +39,12 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_readme_has_at_most_900_words():
+def test_readme_has_at_most_900_words():
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").split()) <= 900
 
 
 @pytest.mark.parametrize("path", GUIDES)
-def test_every_link_leads_somewhere(path):
+def test_every_link_has_a_target(path):
     text = re.sub(r"```.*?```", "", (REPOSITORY / path).read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
         name, _, anchor = link.partition("#")
@@ -72,7 +72,7 @@ def test_terms_are_those_of_the_field(path):
     assert found <= DEFINED.get(path, set())
 
 
-def test_an_avoided_term_is_found_in_prose_and_not_in_code():
+def test_finds_avoided_term_in_prose_but_not_in_code():
     assert AVOIDED.search("The rest is thrown away.")
     assert not AVOIDED.search("The rest is drained.")
     assert "claimed" not in prose("deploy/compute-engine/README.md")

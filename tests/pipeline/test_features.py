@@ -36,7 +36,7 @@ def target(tmp_path, monkeypatch):
     return made
 
 
-def test_every_sample_has_its_features_whoever_asked(target, monkeypatch):
+def test_features_are_equal_for_any_number_of_workers(target, monkeypatch):
     monkeypatch.setenv("WORKERS", "1")
     features.run(target)
     alone = digest(target.features)
@@ -50,7 +50,7 @@ def test_every_sample_has_its_features_whoever_asked(target, monkeypatch):
     assert np.isfinite(data.arrays["meanings"]).all() and (data.arrays["places"].std(axis=(1, 2, 3)) > 0).all()
 
 
-def test_they_are_of_the_very_towers_that_training_holds_and_export_writes(target):
+def test_features_equal_those_of_the_trained_encoders(target):
     features.run(target)
     data = Dataset.open(target.processed, target.features)
     network = tiny_captions.start(HELD, data).network.eval()  # its writer and its common space are not of the default sizes
@@ -61,14 +61,14 @@ def test_they_are_of_the_very_towers_that_training_holds_and_export_writes(targe
     assert np.array_equal(found["meanings"], data.arrays["meanings"][some])
 
 
-def test_torchrun_is_told_that_this_is_no_training(target, monkeypatch):
+def test_rejects_torchrun(target, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     with pytest.raises(BitBloomError, match="without torchrun"):
         features.run(target)
 
 
 @pytest.mark.slow
-def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
+def test_accepts_more_workers_than_batches(target, monkeypatch):
     tiny = tiny_captions.dataset()
     few = replace(tiny, arrays={name: array[:20] for name, array in tiny.arrays.items()}, samples=tiny.samples[:20])
     few.save(target.processed)
@@ -88,7 +88,7 @@ def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
         ("model.text.weights=none", True),
     ],
 )
-def test_the_towers_are_asked_again_only_for_what_changes_their_answers(override, asks_again):
+def test_stage_reruns_only_when_features_would_change(override, asks_again):
     seen = [graph_params(composition.compose("captions-folder", overrides)) for overrides in ([], [override])]
     assert (seen[0] != seen[1]) == asks_again
 
@@ -99,7 +99,7 @@ def graph_params(tree) -> dict:
     return {"weights": stage.weights, **part(OmegaConf.to_container(tree), stage.sections)}
 
 
-def test_only_a_model_with_frozen_parts_has_the_stage():
+def test_only_model_with_frozen_encoders_has_the_stage():
     for name in composition.targets():
         tree = composition.compose(name)
         stages = {stage.stage: stage for stage in graph.stages(name, tree)}
@@ -109,7 +109,7 @@ def test_only_a_model_with_frozen_parts_has_the_stage():
         assert readers == ({"train", "evaluate", "export"} if "features" in stages else set())
 
 
-def test_a_tower_that_learns_needs_no_features_and_says_so():
+def test_model_without_frozen_encoders_rejects_the_stage():
     learning = composition.compose("captions-folder", ["model.image_layers=-1", "model.text_layers=2"])
     assert "features" not in [stage.stage for stage in graph.stages("captions-folder", learning)]
     with pytest.raises(BitBloomError, match="'petals' has no stage 'features'; it has: ingest, validate, prepare, train"):

@@ -31,7 +31,7 @@ def predict(capsys, monkeypatch, *files: str) -> tuple[int, list[dict[str, objec
     return ended.value.code or 0, [json.loads(line) for line in said.out.splitlines()], said.err
 
 
-def test_each_photo_gets_an_object_with_its_sentences_in_order(project, capsys, monkeypatch):
+def test_predicts_sentences_of_each_photo_in_order(project, capsys, monkeypatch):
     code, answers, _ = predict(capsys, monkeypatch, "red.jpg", "blue.jpg")
     assert code == 0
     assert [list(answer) for answer in answers] == [["path", "sentences", "model_digest"]] * 2
@@ -45,7 +45,7 @@ def test_each_photo_gets_an_object_with_its_sentences_in_order(project, capsys, 
         assert scores == sorted(scores, reverse=True)
 
 
-def test_what_cannot_be_read_has_an_error_and_the_rest_is_answered(project, capsys, monkeypatch):
+def test_unreadable_file_has_an_error_and_others_a_prediction(project, capsys, monkeypatch):
     (project / "notes.txt").write_text("words")
     code, answers, _ = predict(capsys, monkeypatch, "notes.txt", "red.jpg", "gone.jpg")
     assert code == 1
@@ -54,7 +54,7 @@ def test_what_cannot_be_read_has_an_error_and_the_rest_is_answered(project, caps
     assert "No such file" in str(answers[2]["error"])
 
 
-def test_a_model_that_is_not_whole_is_named(project, capsys, monkeypatch):
+def test_names_missing_model_file(project, capsys, monkeypatch):
     (project / "models/captions-folder/decoder.onnx").unlink()
     code, answers, said = predict(capsys, monkeypatch, "red.jpg")
     assert (code, answers) == (1, [])

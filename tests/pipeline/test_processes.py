@@ -30,11 +30,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_the_items(workers):
+def test_spread_returns_results_in_order(workers):
     assert list(processes.spread(abs, range(-9, 9), workers, chunk=4)) == [abs(number) for number in range(-9, 9)]
 
 
-def test_an_error_of_the_work_is_that_of_who_asked_for_it():
+def test_spread_raises_the_error_of_a_worker():
     with pytest.raises(TypeError, match="bad operand"):
         list(processes.spread(abs, [1, "one"], workers=2, chunk=1))
 

@@ -41,7 +41,7 @@ def ran(folder: Path, *options: str, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("options", [(), ("--numprocesses", "1")], ids=["alone", "distributed"])
-def test_a_missing_tool_fails_and_a_missing_gpu_does_not(tmp_path, options):
+def test_missing_tool_fails_and_missing_gpu_is_skipped(tmp_path, options):
     said = ran(tmp_path, *options, BITBLOOM_NO_SKIPS="1")
     assert "2 errors" in said
     assert "1 passed, 1 skipped, 1 xfailed" in said
@@ -49,5 +49,5 @@ def test_a_missing_tool_fails_and_a_missing_gpu_does_not(tmp_path, options):
     assert "Skipped: needs headless Chromium" in said
 
 
-def test_elsewhere_they_are_skipped(tmp_path):
+def test_skips_without_the_variable(tmp_path):
     assert "1 passed, 3 skipped, 1 xfailed" in ran(tmp_path)

@@ -64,7 +64,7 @@ def write_lock(folder, md5="0" * 32, outs="1" * 32):
     canonical.write_text(folder / graph.lock(NAME), yaml.safe_dump({"schema": "2.0", "stages": {"train": entry}}))
 
 
-def test_the_run_id_follows_from_what_training_read_and_not_from_what_it_wrote(workspace):
+def test_run_id_depends_on_inputs_of_training_only(workspace):
     first = tracking.run_id(NAME, workspace)
     assert len(first) == 16
     assert int(first, 16) >= 0
@@ -74,12 +74,12 @@ def test_the_run_id_follows_from_what_training_read_and_not_from_what_it_wrote(w
     assert tracking.run_id(NAME, workspace) != first
 
 
-def test_a_target_that_was_never_trained_has_no_run(workspace):
+def test_rejects_target_without_training(workspace):
     with pytest.raises(BitBloomError, match="'petals' was never trained here: make train TARGET=petals"):
         tracking.run_id("petals", workspace)
 
 
-def test_sentences_are_logged_where_there_are_no_classes(workspace, monkeypatch):
+def test_logs_sentences_of_a_caption_model(workspace, monkeypatch):
     canonical.write_text(workspace / params_path(NAME), CAPTIONS)
     tables = workspace / "reports" / NAME / "tables"
     answers = canonical.read_json(tables / "confusion.json")
@@ -99,7 +99,7 @@ def test_sentences_are_logged_where_there_are_no_classes(workspace, monkeypatch)
     assert [row[1:] for row in rows] == [[row["written"], row["truth"]] for row in said[: tracking.SAMPLES]]
 
 
-def test_a_build_is_logged_offline_without_a_key(workspace):
+def test_logs_offline_without_a_key(workspace):
     assert tracking.log(NAME, workspace) == tracking.run_id(NAME, workspace)
     runs = list((workspace / ".bitbloom/wandb").glob("offline-run-*"))
     assert [run.name.rsplit("-", 1)[1] for run in runs] == [tracking.run_id(NAME, workspace)]
@@ -114,14 +114,14 @@ def started(monkeypatch):
     return commands
 
 
-def test_it_runs_in_a_process_of_its_own_that_nobody_waits_for(workspace, started):
+def test_starts_in_a_detached_process(workspace, started):
     tracking.start(NAME, workspace)
     command, options = started[0]
     assert command == [sys.executable, "-m", "bitbloom.pipeline.tracking", NAME, str(workspace)]
     assert options["start_new_session"] is True
 
 
-def test_a_build_that_only_repeats_what_was_logged_is_not_logged_again(workspace, monkeypatch):
+def test_logs_a_repeated_build_once(workspace, monkeypatch):
     tracking.log(NAME, workspace)
     started = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
@@ -133,14 +133,14 @@ def test_a_build_that_only_repeats_what_was_logged_is_not_logged_again(workspace
 
 
 @pytest.mark.parametrize("variable", [{"BITBLOOM_TRACK": "0"}, {"CI": "true"}])
-def test_it_can_be_switched_off_and_is_off_in_ci(workspace, started, monkeypatch, variable):
+def test_is_disabled_by_variable_and_in_ci(workspace, started, monkeypatch, variable):
     for name, value in variable.items():
         monkeypatch.setenv(name, value)
     tracking.start(NAME, workspace)
     assert started == []
 
 
-def test_there_is_nothing_to_log_before_an_evaluation(workspace, started):
+def test_logs_nothing_before_an_evaluation(workspace, started):
     (workspace / "reports" / NAME / "metrics.json").unlink()
     tracking.start(NAME, workspace)
     assert started == []

@@ -31,11 +31,11 @@ CODE = source()
 
 
 @pytest.mark.parametrize("message", messages())
-def test_each_message_is_one_of_the_code(message):
+def test_each_quoted_message_is_in_the_code(message):
     pieces = [piece.strip(" '") for piece in message.split("…")]
     lacking = [piece for piece in pieces if len(piece) >= SHORTEST and piece not in CODE]
     assert not lacking, "docs/troubleshooting.md quotes what no code says any more"
 
 
-def test_the_page_has_messages():
+def test_page_quotes_messages():
     assert len(messages()) > 25

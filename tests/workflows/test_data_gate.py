@@ -48,12 +48,12 @@ def test_other_files_concern_no_target(path):
     assert data.concerned([path]) == []
 
 
-def test_report_of_no_target_says_so_and_passes(tmp_path):
+def test_report_without_targets_passes(tmp_path):
     assert data.report(["README.md"], tmp_path)
     assert "No target has this data" in (tmp_path / "comment.md").read_text()
 
 
-def test_one_target_that_fails_fails_the_report_and_is_shown(tmp_path, photos, monkeypatch):
+def test_failing_target_fails_the_report(tmp_path, photos, monkeypatch):
     verdicts = {"petals": Verdict("petals", 3, (PASS,), ()), "petals-tiny": Verdict("petals", 3, (PASS, fault("b.png")), ())}
     monkeypatch.setattr(data, "concerned", lambda changed: sorted(verdicts))
     monkeypatch.setattr(data, "examine", lambda target: (verdicts[target], *photos))
@@ -72,18 +72,18 @@ def test_section_of_failure_names_rows_advice_and_what_was_not_checked():
     assert "not checked, because a column they read is missing or of a wrong type: widths" in text
 
 
-def test_photos_at_fault_are_shown_side_by_side(tmp_path, photos):
+def test_failing_photos_are_shown_side_by_side(tmp_path, photos):
     data.picture(fault("b.png", "broken.png"), *photos, tmp_path / "fault.png")
     picture = Image.open(tmp_path / "fault.png")
     middle = [picture.getpixel((8 + place * (data.SIDE + 8) + data.SIDE // 2, 8 + data.SIDE // 2)) for place in range(2)]
     assert middle == [(0, 0, 255), data.UNREADABLE]
 
 
-def test_fault_of_the_whole_table_has_no_picture(tmp_path, photos):
+def test_failure_of_the_whole_table_has_no_picture(tmp_path, photos):
     data.picture(fault(), *photos, tmp_path / "fault.png")
     assert not (tmp_path / "fault.png").exists()
 
 
-def test_texts_at_fault_have_no_picture(tmp_path):
+def test_failing_texts_have_no_picture(tmp_path):
     data.picture(fault("1"), pd.DataFrame({"id": ["1"], "text": ["x"]}), tmp_path, tmp_path / "fault.png")
     assert not (tmp_path / "fault.png").exists()

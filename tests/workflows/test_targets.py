@@ -86,22 +86,22 @@ def test_no_target_is_listed_when_no_lock_changed(checkout, tmp_path):
         "WWW.evil",
     ],
 )
-def test_nothing_in_a_report_stays_active(active):
+def test_disarms_active_text(active):
     text = comment.disarm(f"before {active} after")
     assert active not in text
     assert text.replace(comment.BREAK, "") == f"before {active} after"
 
 
-def test_table_of_a_report_stays_a_table():
+def test_keeps_tables():
     table = "| metric | HEAD |\n|--------|------|\n| loss   | 0.5  |\n"
     assert comment.disarm(table) == table
 
 
-def test_long_report_is_cut():
+def test_truncates_long_report():
     assert len(comment.disarm("@" * 100_000)) < 65_536
 
 
-def test_link_to_a_file_is_not_read(tmp_path):
+def test_ignores_symbolic_link(tmp_path):
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "report").mkdir()
     (tmp_path / "report/comment.md").symlink_to(tmp_path / "secret")
@@ -138,7 +138,7 @@ def test_reports_of_a_run_become_one_comment_for_its_pull_request(github, tmp_pa
     assert text.endswith("Of abc. Pictures and plots: [artifacts of the run](https://h/run).\n")
 
 
-def test_commit_that_is_no_longer_the_newest_gets_no_comment(github, tmp_path, monkeypatch):
+def test_outdated_commit_gets_no_comment(github, tmp_path, monkeypatch):
     monkeypatch.setenv("HEAD_SHA", "older")
     write({".bitbloom/ci/comment/report/comment.md": "text"})
     make("ci-comment")
@@ -180,7 +180,7 @@ def test_update_takes_locks_and_digests_only(checkout):
     assert "one==1.1" in Path(".bitbloom/ci/comment.md").read_text()
 
 
-def test_update_that_makes_a_link_of_a_lock_is_refused(checkout):
+def test_rejects_update_with_a_symbolic_link(checkout):
     patch_of({})
     Path("requirements.lock").unlink()
     Path("requirements.lock").symlink_to("/etc/passwd")
@@ -258,7 +258,7 @@ def test_comparison_of_two_builds_shows_parameters_metrics_outputs_and_plots(bui
 
 
 @pytest.mark.slow
-def test_target_that_the_base_lacks_is_shown_whole(built):
+def test_target_missing_in_the_base_is_shown_whole(built):
     git("rm", "--quiet", "-r", "conf", "dvc.yaml", "dvc.lock", "digests")
     git("commit", "--quiet", "--message", "without")
     base = git("rev-parse", "HEAD").strip()
