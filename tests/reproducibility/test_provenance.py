@@ -125,14 +125,14 @@ def test_a_trace_tells_what_was_asked_for_and_not_declared(tmp_path):
     for path in (cell / "declared.txt", checkout / "declared.txt", checkout / "hidden.txt"):
         canonical.write_text(path, "")
     canonical.write_text(tmp_path / "trace.12", TRACE.format(checkout=checkout))
-    assert list(hermetic.asked_for(tmp_path / "trace", cell, checkout)) == ["hidden.txt", "conf/petals.yaml"]
+    assert list(hermetic.undeclared_files(tmp_path / "trace", cell, checkout)) == ["hidden.txt", "conf/petals.yaml"]
 
 
 def test_a_cell_holds_the_declared_keys_and_files_alone(tmp_path):
     stages = {stage.stage: stage for stage in graph.stages("petals-folder", composition.compose("petals-folder"))}
     stage = stages["train"]
     inputs = tuple(path for path in stage.inputs if not path.startswith("data/"))
-    hermetic.furnish(tmp_path, graph.Stage(**{**vars(stage), "inputs": inputs}))
+    hermetic.copy_inputs(tmp_path, graph.Stage(**{**vars(stage), "inputs": inputs}))
     assert set(yaml.safe_load((tmp_path / "params/petals-folder.yaml").read_text())) == set(stage.sections)
     assert list(yaml.safe_load((tmp_path / "weights.lock").read_text())) == ["vit-s-dinov2"]
     assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "src").rglob("*.py")} <= set(inputs)

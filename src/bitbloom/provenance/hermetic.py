@@ -47,10 +47,10 @@ def check(target: str) -> None:
     for stage in graph.stages(target, composition.compose(target)):
         with tempfile.TemporaryDirectory(prefix="bitbloom-cell-") as temporary:
             cell = Path(temporary) / "cell"
-            furnish(cell, stage)
+            copy_inputs(cell, stage)
             trace = Path(temporary) / "trace"
             done = run(cell, stage, trace)
-            undeclared = sorted(set(asked_for(trace, cell, Path.cwd())))
+            undeclared = sorted(set(undeclared_files(trace, cell, Path.cwd())))
             if undeclared:
                 raise BitBloomError(f"{stage.stage} of {target} asked for what it does not declare: {', '.join(undeclared)}")
             if done.returncode:
@@ -61,7 +61,7 @@ def check(target: str) -> None:
         console.print(f"{stage.stage}: {len(stage.inputs)} declared inputs, nothing else asked for, the claimed bytes")
 
 
-def furnish(cell: Path, stage: graph.Stage) -> None:
+def copy_inputs(cell: Path, stage: graph.Stage) -> None:
     """Copy a stage's declared inputs: files, keys of the parameters, and entries of weights.lock with what is stored of them."""
     for name in stage.inputs:
         source, copy = Path(name), cell / name
@@ -107,7 +107,7 @@ def run(cell: Path, stage: graph.Stage, trace: Path) -> subprocess.CompletedProc
     return subprocess.run(command, cwd=cell, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def asked_for(trace: Path, cell: Path, checkout: Path) -> Iterator[str]:
+def undeclared_files(trace: Path, cell: Path, checkout: Path) -> Iterator[str]:
     """Files of the checkout that a traced stage asked for without having them declared, relative to it.
 
     Either below the cell, where they are missing, or in the checkout itself. The virtual environment is the toolchain and does
