@@ -168,7 +168,7 @@ def test_a_graph_that_is_not_the_network_is_an_error(tmp_path, monkeypatch, brok
     verdict = {"samples": 10, "labels_equal": 10, "within_tolerance": True, "tolerance": 1e-4} | broken
     found = Parity(verdict, {}, classification.describe_difference(verdict))
     monkeypatch.setattr(petals, "export", lambda *_: found)
-    with pytest.raises(BitBloomError, match=r"models/petals is not the network"):
+    with pytest.raises(BitBloomError, match=r"models/petals differs from the network"):
         export.run(TARGET)
     assert canonical.read_json(TARGET.models / "parity.json") == verdict
 

@@ -117,7 +117,7 @@ def test_optimise_runs_in_the_workspace_of_the_build_and_returns_its_exit_code(c
         (("config", "petal"), "did you mean 'petals'?"),
         (("config", "petals", "train.epoch=3"), "did you mean 'train.epochs'?"),
         (("build", "petals", "--until", "bake"), "no stage 'bake'"),
-        (("import", "petals-tiny", "nowhere"), "takes no data of yours"),
+        (("import", "petals-tiny", "nowhere"), "takes no own data"),
     ],
 )
 def test_user_error_is_one_line_on_stderr_and_exit_code_one(capsys, arguments, message):

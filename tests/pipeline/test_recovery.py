@@ -62,7 +62,7 @@ def test_restores_truncated_lock_without_a_mark(tmp_path, capsys, left):
     lay(tmp_path, left, WHOLE)
     recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) == WHOLE
-    assert f"{LOCK} is its last complete copy again" in capsys.readouterr().err
+    assert f"restored the last complete copy of {LOCK}" in capsys.readouterr().err
 
 
 def test_restores_lock_deleted_by_a_kill(tmp_path):
@@ -82,7 +82,7 @@ def test_keeps_shorter_lock_when_no_build_was_killed(tmp_path):
 def test_rejects_lock_with_merge_conflicts_and_keeps_it(tmp_path, copy, killed):
     merged = f"<<<<<<< HEAD\n{WHOLE}=======\n{LESS}>>>>>>> other\n"
     lay(tmp_path, merged, copy, killed=killed)
-    with pytest.raises(BitBloomError, match=r"dvc.lock has conflicts of a merge: resolve them"):
+    with pytest.raises(BitBloomError, match=r"dvc.lock has merge conflicts: resolve them"):
         recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) == merged
 

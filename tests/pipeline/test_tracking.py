@@ -75,7 +75,7 @@ def test_run_id_depends_on_inputs_of_training_only(workspace):
 
 
 def test_rejects_target_without_training(workspace):
-    with pytest.raises(BitBloomError, match="'petals' was never trained here: make train TARGET=petals"):
+    with pytest.raises(BitBloomError, match="'petals' is not trained: make train TARGET=petals"):
         tracking.run_id("petals", workspace)
 
 

@@ -34,7 +34,7 @@ def test_equal_records_agree(tmp_path):
 
 def test_warns_when_all_records_are_of_one_cpu(tmp_path):
     text, _ = records.compare(machines(tmp_path, ("a", "AMD", {"x": "1"}, ""), ("b", "AMD", {"x": "1"}, "")))
-    assert "same kind of CPU: this says nothing of others" in text
+    assert "same kind of CPU, so this proves nothing for others" in text
 
 
 def test_different_records_fail_with_the_first_different_step(tmp_path):

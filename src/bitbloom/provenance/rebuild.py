@@ -1,10 +1,10 @@
-"""Verify: build again in a fresh folder, with no cache, and hold every digest against the claim of the working tree.
+"""Verify: build again in a fresh folder without a cache, and compare every digest with the working tree's expected digests.
 
     bitbloom verify petals                  # what `make verify` calls
     bitbloom verify petals --until train
 
-The folder holds copies of the code and the configuration, and stays: what was built there can be attested, or its ledger
-compared (`bitbloom diff`).
+The folder has copies of the code and the configuration. It is kept, so its outputs can be attested and its ledger compared
+(`bitbloom diff`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHOWN_DIGITS = 16
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact: the stage that makes it, what is claimed of it, and what was built."""
+    """One artifact: its stage, its expected digest, and the digest of the rebuild."""
 
     artifact: str
     stage: str
@@ -38,15 +38,15 @@ class Row:
 
     @property
     def same(self) -> bool:
-        """Whether the rebuilt artifact is the claimed one."""
+        """Whether the rebuilt artifact has the expected digest."""
         return self.expected == self.got
 
 
 def verify(target: str, until: str = "all") -> list[Row]:
-    """Rebuild a target up to a stage; one row an artifact and one a stage's record in dvc.lock, in the order of the build.
+    """Rebuild a target up to a stage. Returns a row for each artifact and each stage's record in dvc.lock, in build order.
 
     Raises:
-        BitBloomError: nothing is claimed of the target, or a stage failed.
+        BitBloomError: the target has no expected digests, or a stage failed.
     """
     tree = composition.compose(target)
     last = graph.last_stages(until, target, tree)
@@ -57,12 +57,12 @@ def verify(target: str, until: str = "all") -> list[Row]:
 
 
 def workspace(target: str) -> Path:
-    """Where a target is built again."""
+    """The workspace of a target's rebuild."""
     return STATE / "verify" / target
 
 
 def fresh(target: str) -> Path:
-    """A new workspace with copies of the code and the configuration, and a DVC cache of its own that is empty."""
+    """A new workspace with copies of the code and the configuration, and a separate empty DVC cache."""
     place, tree = workspace(target), composition.compose(target)
     build.needs_external(tree, target)
     shutil.rmtree(place, ignore_errors=True)
@@ -77,7 +77,7 @@ def fresh(target: str) -> Path:
 
 
 def records(where: Path, target: str) -> dict[str, Any]:
-    """The stages in the dvc.lock of a target in a workspace, by name."""
+    """The records of stages in a target's dvc.lock in a workspace, by name."""
     lock = where / graph.lock(target)
     return dict(yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]) if lock.exists() else {}
 
@@ -98,14 +98,14 @@ def compare(target: str, until: str, claimed: dict[str, Any], recorded: dict[str
 
 
 def _short_record(record: dict[str, Any] | None) -> str:
-    """A stage's record in dvc.lock as one digest."""
+    """The digest of a stage's record in dvc.lock."""
     import hashlib
 
     return "nothing" if record is None else hashlib.sha256(yaml.safe_dump(record, sort_keys=True).encode()).hexdigest()
 
 
 def show(target: str, rows: Sequence[Row]) -> None:
-    """Print the table and the verdict. Raises BitBloomError when an artifact differs, naming the first stage that did."""
+    """Print the table and the verdict. Raises BitBloomError with the first different stage when an artifact differs."""
     table = Table("artifact", "expected", "got", "same", title=f"{target}, built again")
     for row in rows:
         table.add_row(row.artifact, row.expected[:SHOWN_DIGITS], row.got[:SHOWN_DIGITS], "yes" if row.same else "[red]NO[/red]")
