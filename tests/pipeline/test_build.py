@@ -1,4 +1,4 @@
-"""The front door: what it asks DVC for, what it refuses, and that a variant leaves the main workspace alone."""
+"""`bitbloom build`: its calls of DVC, its errors, and the separate workspace of a variant."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ stages:
       size: 1000
       nfiles: 10
 """
-"""A lock as DVC writes it."""
+"""A lock in DVC's format."""
 PORTABLE = OmegaConf.create({"numerics": {"profile": "portable"}})
 
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A DVC repository with this project's code, configuration and generated files, and nothing built."""
+    """A DVC repository with this project's code, configuration and generated files, without outputs."""
     for name in build.SHARED:
         (tmp_path / name).symlink_to(REPOSITORY / name)
     shutil.copytree(REPOSITORY / "params", tmp_path / "params")
@@ -128,8 +128,8 @@ def test_variant_links_to_own_data(repository):
 
 
 def test_build_with_overrides_runs_in_its_variant_and_is_cached(repository, capfd):
-    asked = ("petals-tiny", "ingest", ["source.images=24", "source.size=32"])
-    place = build.build(*asked)
+    arguments = ("petals-tiny", "ingest", ["source.images=24", "source.size=32"])
+    place = build.build(*arguments)
     assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
     assert not (repository / "data").exists()
     lock = graph.lock("petals-tiny")
@@ -137,7 +137,7 @@ def test_build_with_overrides_runs_in_its_variant_and_is_cached(repository, capf
     assert (place / recovery.COMPLETE / "petals-tiny.lock").read_bytes() == (place / lock).read_bytes()
     capfd.readouterr()
     shutil.rmtree(place / "data/raw/petals-tiny")
-    assert build.build(*asked) == place
+    assert build.build(*arguments) == place
     assert "24 samples" not in capfd.readouterr().out
     assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
 
@@ -156,25 +156,25 @@ def test_imports_photos_and_adds_them_to_dvc_once(repository, monkeypatch):
     tracked = repository / "data/external/petals-folder.dvc"
     before = tracked.read_text()
     assert yaml.safe_load(before)["outs"][0]["nfiles"] == 2
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("dvc was asked although nothing is new"))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("DVC was called without new data"))
     external.take("petals-folder", str(repository / "mine"))
     assert tracked.read_text() == before
 
 
-def _hold(folder: str, holds, release) -> None:
-    with contextlib.chdir(folder), build.only_one():
-        holds.set()
+def _hold(folder: str, held, release) -> None:
+    with contextlib.chdir(folder), build.build_lock():
+        held.set()
         release.wait(20)
 
 
 def test_second_build_waits_for_the_first(repository, capsys):
     context = multiprocessing.get_context("spawn")
-    holds, release = context.Event(), context.Event()
-    first = context.Process(target=_hold, args=(str(repository), holds, release))
+    held, release = context.Event(), context.Event()
+    first = context.Process(target=_hold, args=(str(repository), held, release))
     first.start()
-    assert holds.wait(20)
+    assert held.wait(20)
     threading.Timer(0.3, release.set).start()
-    with build.only_one():
+    with build.build_lock():
         assert release.is_set()
     first.join()
     assert "another build is running in this checkout: waiting for it" in capsys.readouterr().err
@@ -216,7 +216,7 @@ def test_summary_names_the_model_as_the_service_does(tmp_path, int8, file):
 
 @pytest.fixture
 def several(tmp_path, monkeypatch):
-    """A checkout in which two targets can be built; gives a function that says what stands for DVC."""
+    """A checkout in which two targets can be built. Returns a function that replaces DVC."""
     for shared in build.SHARED:
         (tmp_path / shared).symlink_to(REPOSITORY / shared)
     monkeypatch.setenv("WORKERS", "2")
@@ -231,9 +231,9 @@ def test_several_targets_train_in_turn_and_run_other_stages_in_parallel(several)
     def dvc(_place, stages, _environment, label):
         rounds.append((label, stages))
         if label:
-            both.wait(60)  # breaks unless the other target's stages run at the same time
+            both.wait(60)  # fails unless the other target's stages run at the same time
         else:
-            assert training.acquire(blocking=False), "two trainings at a time"
+            assert training.acquire(blocking=False), "two trainings at the same time"
             time.sleep(0.05)
             training.release()
 
@@ -251,10 +251,10 @@ def test_several_targets_train_in_turn_and_run_other_stages_in_parallel(several)
 def test_stages_after_training_run_in_parallel_with_labelled_lines(tmp_path, monkeypatch):
     done = []
 
-    def dvc(_place, asked, _environment, label=""):
+    def dvc(_place, stages, _environment, label=""):
         if label:
-            both.wait(60)  # breaks unless the other runs at the same time
-        done.append((label, asked))
+            both.wait(60)  # fails unless the other branch runs at the same time
+        done.append((label, stages))
 
     both = threading.Barrier(2)
     monkeypatch.setenv("WORKERS", "2")
@@ -274,23 +274,23 @@ def test_one_worker_or_a_remote_needs_one_dvc_call(tmp_path, monkeypatch, worker
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(config)
     monkeypatch.setenv("WORKERS", workers)
-    monkeypatch.setattr(build, "dvc_repro", lambda _place, asked, _environment: done.append(asked))
+    monkeypatch.setattr(build, "dvc_repro", lambda _place, stages, _environment: done.append(stages))
     build.repro(tmp_path, "petals", ("evaluate", "package"), PORTABLE)
     assert done == [[graph.stage_name(stage, "petals") for stage in ("evaluate", "package")]]
 
 
 def test_failing_target_is_named_after_the_others_finish(several):
-    begun = []
+    started = []
 
     def dvc(_place, _stages, _environment, label):
-        begun.append(label)
+        started.append(label)
         if label == "tweets-tiny":
-            raise BitBloomError("the gate is closed")
+            raise BitBloomError("the gate failed")
 
     several(dvc)
     with pytest.raises(BitBloomError, match=r"^tweets-tiny stopped before the end of prepare"):
         build.build_all(["tweets-tiny", "petals-tiny"])
-    assert sorted(begun) == ["petals-tiny", "tweets-tiny"]
+    assert sorted(started) == ["petals-tiny", "tweets-tiny"]
     assert not recovery.BUILDING.exists()
 
 
@@ -321,7 +321,7 @@ def test_labels_lines_of_parallel_builds(tmp_path, capfd):
 
 def test_kernel_lock_lasts_as_long_as_child_processes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with build.only_one():
+    with build.build_lock():
         child = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
         with (tmp_path / recovery.STATE / "build.lock").open() as stream, pytest.raises(BlockingIOError):

@@ -1,4 +1,4 @@
-"""Canonical bytes: equal values give equal text, and a reader never sees half a file."""
+"""Canonical bytes: equal values give equal text, and writes are atomic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bitbloom`: what a person types, what is printed, and with which exit code it ends."""
+"""`bitbloom`: its arguments, output and exit codes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
             cli.main()
         except SystemExit as ended:
             code = ended.code or 0
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 @pytest.fixture
@@ -45,20 +45,20 @@ def workspace(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("workspace")
 def test_predict_prints_one_json_object_for_each_photo(capsys):
     code, out, err = run(capsys, "predict", "petals", "poppy.jpg", "poppy.jpg")
-    answers = [json.loads(line) for line in out.splitlines()]
-    assert (code, err, len(answers)) == (0, "", 2)
-    assert set(answers[0]) == KEYS
-    assert (answers[0]["path"], answers[0]["label"]) == ("poppy.jpg", "poppy")
-    assert len(answers[0]["top5"]) == 5
-    assert answers[0]["top5"][0] == {"label": "poppy", "probability": answers[0]["probability"]}
+    predictions = [json.loads(line) for line in out.splitlines()]
+    assert (code, err, len(predictions)) == (0, "", 2)
+    assert set(predictions[0]) == KEYS
+    assert (predictions[0]["path"], predictions[0]["label"]) == ("poppy.jpg", "poppy")
+    assert len(predictions[0]["top5"]) == 5
+    assert predictions[0]["top5"][0] == {"label": "poppy", "probability": predictions[0]["probability"]}
 
 
 @pytest.mark.usefixtures("workspace")
 def test_unreadable_file_gets_an_error_in_its_place_and_exit_code_one(capsys):
     code, out, _ = run(capsys, "predict", "petals", "broken.jpg", "nowhere.jpg", "poppy.jpg")
-    answers = [json.loads(line) for line in out.splitlines()]
+    predictions = [json.loads(line) for line in out.splitlines()]
     assert code == 1
-    assert [set(answer) for answer in answers] == [{"path", "error"}, {"path", "error"}, KEYS]
+    assert [set(prediction) for prediction in predictions] == [{"path", "error"}, {"path", "error"}, KEYS]
 
 
 @pytest.mark.usefixtures("workspace")
@@ -83,30 +83,32 @@ def test_predict_uses_the_named_model(workspace, capsys):
 
 
 def test_optimise_rejects_task_without_variants_before_the_build(capsys, monkeypatch):
-    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it builds"))
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("a build starts"))
     code, _, err = run(capsys, "optimise", "captions-tiny")
     assert (code, "works for models that are one classifier" in err) == (1, True)
 
 
 def test_containerize_builds_the_image_of_the_bento_and_takes_empty_options_as_defaults(capsys, monkeypatch):
-    asked = []
-    monkeypatch.setattr(container, "containerize", lambda *told: asked.append(told) or ("bitbloom/petals-tiny:1", "a" * 64))
+    calls = []
+    monkeypatch.setattr(
+        container, "containerize", lambda *arguments: calls.append(arguments) or ("bitbloom/petals-tiny:1", "a" * 64)
+    )
     empty = ["--image", "", "--base-image", "", "--index", ""]
     assert run(capsys, "containerize", "petals-tiny", "--backend", "docker", *empty) == (
         0,
         f"bitbloom/petals-tiny:1 sha256:{'a' * 64}\n",
         "",
     )
-    assert asked == [(Path("dist/petals-tiny.bento"), container.Options("docker", "bitbloom/petals-tiny"))]
+    assert calls == [(Path("dist/petals-tiny.bento"), container.Options("docker", "bitbloom/petals-tiny"))]
 
 
 def test_optimise_runs_in_the_workspace_of_the_build_and_returns_its_exit_code(capsys, monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr(build, "build", lambda *arguments: asked.append(arguments) or tmp_path)
-    monkeypatch.setattr(optimise, "run", lambda *arguments: asked.append(arguments) or 3)
+    calls = []
+    monkeypatch.setattr(build, "build", lambda *arguments: calls.append(arguments) or tmp_path)
+    monkeypatch.setattr(optimise, "run", lambda *arguments: calls.append(arguments) or 3)
     code, _, _ = run(capsys, "optimise", "petals-tiny", "train.epochs=2", "--turns", "1")
     assert code == 3
-    assert asked == [("petals-tiny", "export", ["train.epochs=2"]), ("petals-tiny", tmp_path, 1, 1)]
+    assert calls == [("petals-tiny", "export", ["train.epochs=2"]), ("petals-tiny", tmp_path, 1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_weights_lists_the_locked_weights_with_their_terms(capsys, monkeypatch):
 
 @pytest.fixture
 def followed(monkeypatch):
-    """What happens after a build, in order, instead of building."""
+    """The recorded steps of a build and after it, which do nothing."""
     seen = []
     monkeypatch.setattr(
         build, "build", lambda target, until, overrides: seen.append(("build", until, *overrides)) or Path("place")
@@ -221,5 +223,5 @@ def test_help_lists_every_stage(capsys):
 def test_command_starts_without_heavy_libraries():
     heavy = ("torch", "transformers", "matplotlib", "bentoml", "wandb")
     script = f"import sys, bitbloom.cli; print([name for name in {heavy} if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert said.stdout == "[]\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""Configuration: what `conf/` composes to, and how a mistake in a key or a value is told."""
+"""Configuration: the composition of `conf/`, and errors of wrong keys and values."""
 
 from __future__ import annotations
 
@@ -210,5 +210,5 @@ def test_rejects_workers_that_are_not_a_positive_integer(monkeypatch, value):
 
 def test_module_prints_the_composed_tree():
     command = [sys.executable, "-m", "bitbloom.pipeline.composition", "petals-tiny", "train.epochs=5"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert yaml.safe_load(said.stdout)["train"]["epochs"] == 5
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert yaml.safe_load(done.stdout)["train"]["epochs"] == 5

@@ -1,4 +1,4 @@
-"""Cores that a process may use: no more than the quota of its container pays for."""
+"""The cores of a process: at most the quota of its container."""
 
 from __future__ import annotations
 

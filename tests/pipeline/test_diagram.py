@@ -1,4 +1,4 @@
-"""The diagram of the architecture is drawn from the code: every stage and room, arrows that no other path implies."""
+"""The architecture diagram follows the code: every stage and room, and no implied arrows."""
 
 from __future__ import annotations
 

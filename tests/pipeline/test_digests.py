@@ -1,4 +1,4 @@
-"""Digests: of a file its SHA-256, of a folder that of its listing, and of nothing else."""
+"""Digests: the SHA-256 of a file, or of a folder's listing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor tells each difference, what to do about it, and whether it stops a build; without a venv and any package."""
+"""The doctor reports each difference, its remedy, and whether it stops a build, without a venv or packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAPPHIRE_RAPIDS = "flags\t\t: fpu avx2 fma avx512f avx512_bf16 amx_tile amx_bf16
 
 
 class Machine:
-    """A machine made up for a test: programs that print a version, a CPU, memory, and a repository."""
+    """A simulated machine: programs that print a version, a CPU, memory, and a repository."""
 
     def __init__(self, doctor: ModuleType, folder: Path) -> None:
         self.doctor, self.folder, self.root = doctor, folder, folder / "repository"
@@ -28,7 +28,7 @@ class Machine:
         self.program("python3.11", "Python 3.11.9")
         self.program("make", "GNU Make 4.3")
         self.program("git", "git version 2.39.5")
-        self.told(HASWELL, "MemAvailable:   16000000 kB\n")
+        self.kernel(HASWELL, "MemAvailable:   16000000 kB\n")
 
     def program(self, name: str, prints: str, code: int = 0) -> None:
         """Put a program on PATH that prints a line."""
@@ -36,14 +36,14 @@ class Machine:
         path.write_text(f"#!/bin/sh\necho '{prints}'\nexit {code}\n", encoding="utf-8")
         path.chmod(0o755)
 
-    def told(self, cpuinfo: str | None = None, meminfo: str | None = None) -> None:
-        """What the kernel says."""
+    def kernel(self, cpuinfo: str | None = None, meminfo: str | None = None) -> None:
+        """Set the files of the kernel."""
         for path, text in ((self.doctor.cpu.CPUINFO, cpuinfo), (self.doctor.MEMINFO, meminfo)):
             if text is not None:
                 path.write_text(text, encoding="utf-8")
 
     def findings(self) -> dict:
-        """What the doctor finds, by name."""
+        """The results of the doctor, by name."""
         return {one.name: one for one in self.doctor.findings(self.root)}
 
 
@@ -52,7 +52,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     spec = importlib.util.spec_from_file_location("doctor", SCRIPT)
     assert spec and spec.loader
     doctor = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "doctor", doctor)  # where its dataclass looks for its annotations
+    monkeypatch.setitem(sys.modules, "doctor", doctor)  # its dataclass reads annotations from there
     spec.loader.exec_module(doctor)
     monkeypatch.setattr(doctor.cpu, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(doctor, "MEMINFO", tmp_path / "meminfo")
@@ -65,7 +65,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
 
 
 def outcome(machine: Machine) -> tuple[int, str]:
-    """The exit code, and what is printed."""
+    """The exit code and the printed text."""
     lines: list[str] = []
     return machine.doctor.show(list(machine.doctor.findings(machine.root)), lines.append), "\n".join(lines)
 
@@ -86,7 +86,7 @@ def test_passes_machine_that_can_build(machine):
         (lambda machine: machine.program("python3.11", "Python 3.11.9", code=1), "Python's venv", "python3.11-venv"),
         (lambda machine: machine.program("make", "GNU Make 3.81"), "make", "install make"),
         (lambda machine: (machine.folder / "bin/git").unlink(), "git", "install git"),
-        (lambda machine: machine.told(cpuinfo="flags : sse4_2 avx\n"), "instruction sets", "AVX2"),
+        (lambda machine: machine.kernel(cpuinfo="flags : sse4_2 avx\n"), "instruction sets", "AVX2"),
         (lambda machine: machine.doctor.cpu.CPUINFO.unlink(), "instruction sets", "AVX2"),
     ],
 )
@@ -134,12 +134,12 @@ def test_compares_uv_of_the_venv_with_the_lock(machine):
 def test_profiles_follow_the_cpu(machine):
     found = machine.findings()
     assert (found["profile portable"].here, found["profile fast"].state) == ("yes", "note")
-    machine.told(cpuinfo=SAPPHIRE_RAPIDS)
+    machine.kernel(cpuinfo=SAPPHIRE_RAPIDS)
     assert machine.findings()["profile fast"].here == "yes (AVX-512, bf16, AMX)"
 
 
 def test_reports_low_memory_without_stopping(machine):
-    machine.told(meminfo="MemAvailable:    2000000 kB\n")
+    machine.kernel(meminfo="MemAvailable:    2000000 kB\n")
     assert "WORKERS=1" in machine.findings()["free memory"].advice
     assert outcome(machine)[0] == 0
 

@@ -1,4 +1,4 @@
-"""README and guides: short, linked, fenced, at one width, and in the field's terms."""
+"""README and guides: length, links, fences, width and terms."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ AVOIDED = re.compile(
 )
 """Words for which the field has a term: compare, at most, reject, drain, recover, fraction, synthetic, …"""
 DEFINED = {"docs/glossary.md": {"claim"}, "deploy/kubernetes/README.md": {"claim"}}
-"""Where such a word is defined, or is a term of another field: a persistent volume claim."""
+"""Pages that define such a word, or use it as a term of another field: a persistent volume claim."""
 
 
 def prose(path: str) -> str:
-    """A guide without code, comments and addresses; each keeps its lines."""
+    """A guide without code, comments and addresses. Line numbers stay equal."""
     text = (REPOSITORY / path).read_text(encoding="utf-8")
     for pattern in (r"```.*?```", r"<!--.*?-->", r"`[^`\n]*`", r"\]\([^)\s]*\)"):
         text = re.sub(pattern, lambda found: re.sub(r"[^\n]", " ", found[0]), text, flags=re.DOTALL)
@@ -34,7 +34,7 @@ def prose(path: str) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors that GitHub gives the headings of a page."""
+    """GitHub's anchors of the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""The features stage: what frozen parts say of every sample, the same for any number of workers, and who depends on it."""
+"""The features stage: outputs of frozen encoders, equal for any number of workers, and the stages that depend on it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bitbloom.pipeline import build, composition, graph
 from bitbloom.stages import features
 from support import tiny_captions
 
-HELD = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
+FROZEN = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
 SECTIONS = {"task": "captions", "augment": Augment(), "numerics": Numerics(), "train.seed": Train().seed} | {
-    key: getattr(HELD, key.removeprefix("model.")) for key in features.READS if key.startswith("model.")
+    key: getattr(FROZEN, key.removeprefix("model.")) for key in features.READS if key.startswith("model.")
 }
 
 
@@ -53,10 +53,12 @@ def test_features_are_equal_for_any_number_of_workers(target, monkeypatch):
 def test_features_equal_those_of_the_trained_encoders(target):
     features.run(target)
     data = Dataset.open(target.processed, target.features)
-    network = tiny_captions.start(HELD, data).network.eval()  # its writer and its common space are not of the default sizes
+    network = tiny_captions.start(
+        FROZEN, data
+    ).network.eval()  # its decoder and its common space have other sizes than the defaults
     raw, some = Dataset.open(target.processed), np.arange(32)
     with torch.no_grad():
-        found = tasks.model("captions").features(network, raw.take(some), raw.sample_seeds()[some], Augment(), HELD)
+        found = tasks.model("captions").features(network, raw.take(some), raw.sample_seeds()[some], Augment(), FROZEN)
     assert np.array_equal(found["places"][:, 0], data.arrays["places"][some, 0])
     assert np.array_equal(found["meanings"], data.arrays["meanings"][some])
 
@@ -78,7 +80,7 @@ def test_accepts_more_workers_than_batches(target, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("override", "asks_again"),
+    ("override", "reruns"),
     [
         ("train.epochs=3", False),
         ("model.writer.layers=1", False),
@@ -88,13 +90,13 @@ def test_accepts_more_workers_than_batches(target, monkeypatch):
         ("model.text.weights=none", True),
     ],
 )
-def test_stage_reruns_only_when_features_would_change(override, asks_again):
+def test_stage_reruns_only_when_features_would_change(override, reruns):
     seen = [graph_params(composition.compose("captions-folder", overrides)) for overrides in ([], [override])]
-    assert (seen[0] != seen[1]) == asks_again
+    assert (seen[0] != seen[1]) == reruns
 
 
 def graph_params(tree) -> dict:
-    """What DVC compares of a configuration for the features stage."""
+    """The part of a configuration that DVC compares for the features stage."""
     [stage] = [stage for stage in graph.stages("captions-folder", tree) if stage.stage == "features"]
     return {"weights": stage.weights, **part(OmegaConf.to_container(tree), stage.sections)}
 

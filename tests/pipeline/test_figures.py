@@ -1,4 +1,4 @@
-"""Figures in README and docs are those of the build: a stale one is named, and the command renews it."""
+"""Figures in README and docs equal those of the build: the check names stale ones, and the command updates them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = "05e54b41d60cd943" + "0" * 48
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with one built target and one page, whose figures are not yet written."""
+    """A checkout with one built target and one page without figures."""
     build(tmp_path, METRICS)
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text(
@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def build(root: Path, metrics: dict[str, object]) -> None:
-    """What a build of the target `mine` leaves."""
+    """Write the outputs of a build of the target `mine`."""
     report = root / "reports/mine/metrics.json"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(metrics))

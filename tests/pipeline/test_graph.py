@@ -1,4 +1,4 @@
-"""The build graph: every stage depends on what can change its output, and on nothing else."""
+"""The build graph: every stage depends on exactly the inputs that can change its output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bitbloom.stages import STAGES
 
 DVC = str(Path(sys.executable).with_name("dvc"))
 BYSTANDERS = ("cli.py", "pipeline/", "provenance/", "optimise/", "ci/")
-"""Code that no output depends on: a change in it retrains nothing."""
+"""Code that no output depends on: a change does not trigger training."""
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,14 @@ def stages():
 
 @pytest.fixture(scope="module")
 def every_stage(stages):
-    """Those, and the one that only targets with a frozen tower have, of such a target."""
+    """The same, and the stage `features` of a target with frozen encoders."""
     frozen = {stage.stage: stage for stage in graph.stages("captions-folder", composition.compose("captions-folder"))}
     return frozen | stages
 
 
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
-    """A copy of the package and the configuration, from which a graph is derived."""
+    """A copy of the package and the configuration, for a graph of its own."""
     for name in ("src", "conf", "bentos", "params", "pipelines"):
         shutil.copytree(name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "dvc.lock"))
     monkeypatch.chdir(tmp_path)
@@ -47,7 +47,7 @@ def copied(tmp_path, monkeypatch):
 
 
 def inputs(target: str = "petals-tiny") -> dict[str, set[str]]:
-    """What each stage of a target depends on."""
+    """The dependencies of each stage of a target."""
     return {each.stage: set(each.inputs) for each in graph.stages(target, composition.compose(target))}
 
 
@@ -88,8 +88,8 @@ def test_dependencies_have_all_modules_that_python_loads(every_stage, name):
         f"import sys, bitbloom.stages.{name}\n"
         "print(*(module.__file__ for key, module in sys.modules.items() if key.split('.')[0] == 'bitbloom'))"
     )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    loaded = {f"src/{Path(file).relative_to(imports.ROOT).as_posix()}" for file in said.stdout.split()}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {f"src/{Path(file).relative_to(imports.ROOT).as_posix()}" for file in done.stdout.split()}
     assert loaded <= set(every_stage[name].inputs)
 
 
@@ -104,9 +104,9 @@ def test_stage_declares_the_sections_it_reads(stages):
 
 
 def test_ingest_depends_on_the_source_of_its_target():
-    drawn, given = inputs()["ingest"], inputs("petals-folder")["ingest"]
-    assert "src/bitbloom/data/sources/garden/scene.py" in drawn - given
-    assert {"src/bitbloom/data/sources/folder.py", "data/external/petals-folder"} <= given - drawn
+    synthetic, own = inputs()["ingest"], inputs("petals-folder")["ingest"]
+    assert "src/bitbloom/data/sources/garden/scene.py" in synthetic - own
+    assert {"src/bitbloom/data/sources/folder.py", "data/external/petals-folder"} <= own - synthetic
 
 
 def test_only_training_depends_on_locked_weights():
@@ -135,7 +135,7 @@ def test_import_of_a_service_becomes_a_dependency_of_packaging(copied):
 
 @pytest.fixture
 def few(copied):
-    """The copy with the targets of one task alone, and every generated file current: composing all targets takes seconds."""
+    """The copy with the targets of one task and current generated files: composing all targets takes seconds."""
     for path in [*Path("conf").glob("*.yaml"), *Path("params").glob("*.yaml")]:
         if not path.stem.startswith("petals"):
             path.unlink()
@@ -197,7 +197,7 @@ def test_edited_generated_file_is_not_current(few, path, old, new):
 
 
 def everything() -> dict[str, dict[str, str]]:
-    """What each stage of each target is to DVC, as text."""
+    """The definition of each stage of each target, as text."""
     trees = {target: composition.compose(target) for target in composition.targets()}
     return {name: {each.stage: repr(each) for each in graph.stages(name, tree)} for name, tree in trees.items()}
 
@@ -274,8 +274,8 @@ def test_one_stage_makes_each_output_and_each_input_exists(stages):
 
 def test_git_ignores_outputs_of_stages(every_stage):
     made = [path for stage in every_stage.values() for path in (*stage.outputs, *stage.metrics)]
-    left_out = subprocess.run(["git", "check-ignore", "--no-index", *made], capture_output=True, text=True).stdout.split()
-    assert left_out == made
+    ignored = subprocess.run(["git", "check-ignore", "--no-index", *made], capture_output=True, text=True).stdout.split()
+    assert ignored == made
 
 
 def test_dvc_orders_the_stages(stages):
@@ -307,10 +307,10 @@ def test_rules_for_make_have_inputs_and_outputs_of_dvc(stages):
         graph_of_it = graph.stages(target, composition.compose(target))
         lines = dict(line.split(" := ") for line in graph.make_text(target, graph_of_it).splitlines() if " := " in line)
         for last in (*(stage.stage for stage in graph_of_it), "all"):
-            given, made = (lines[f"{kind}.{last}"].split() for kind in ("INPUTS", "OUTPUTS"))
-            assert not set(given) & set(made)
-            assert f"params/{target}.yaml" in given
-            assert all(Path(path).exists() for path in given if not path.startswith("data/external/"))
+            read, made = (lines[f"{kind}.{last}"].split() for kind in ("INPUTS", "OUTPUTS"))
+            assert not set(read) & set(made)
+            assert f"params/{target}.yaml" in read
+            assert all(Path(path).exists() for path in read if not path.startswith("data/external/"))
         everything = {path for stage in graph_of_it for path in (*stage.outputs, *stage.metrics)}
         assert set(lines["OUTPUTS.all"].split()) == everything
         assert lines["OUTPUTS.ingest"] == f"data/raw/{target}"
@@ -340,4 +340,4 @@ def test_data_stages_do_not_depend_on_the_model():
     for name in ("ingest", "prepare"):
         below = tuple(f"src/bitbloom/{folder}/" for folder in ("models", "training", "config/models"))
         found = {path for path in stages[name].inputs if path.startswith(below)}
-        assert found <= {"src/bitbloom/config/models/__init__.py"}  # what every kind has
+        assert found <= {"src/bitbloom/config/models/__init__.py"}  # the common part of all kinds

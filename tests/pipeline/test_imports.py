@@ -1,4 +1,4 @@
-"""The import closure: what a stage depends on and what a Bento carries."""
+"""The import closure: the modules that a stage depends on and that a Bento contains."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from bitbloom.core.imports import ROOT, closure, direct
 
 
 def package(root: Path, **modules: str) -> Path:
-    """A package `bitbloom` of the given modules; `__` in a name stands for a dot."""
+    """A package `bitbloom` of these modules; `__` in a name represents a dot."""
     for name, text in {"bitbloom": "", **modules}.items():
         dotted = name.replace("__", "/")
         folder = root / dotted if dotted == "bitbloom" else root / "bitbloom" / dotted

@@ -1,4 +1,4 @@
-"""The front door's Makefile: when it asks for a build, and when it starts nothing at all."""
+"""The Makefile: the changes that trigger a build, and the help."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ COPIED = (
     ".github",
 )
 OLD = 1_500_000_000
-"""A time, in seconds, before anything that a test makes."""
+"""A time in seconds that is older than all files of a test."""
 
 
 class Project:
-    """A copy of the project whose commands write down that they were called, and do nothing else."""
+    """A copy of the project whose commands only record their calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder / "called.log"
 
     def make(self, *arguments: str, **variables: str) -> str:
-        """Run make; what it printed."""
+        """Run make. Returns its output."""
         kept = {
             key: value
             for key, value in os.environ.items()
@@ -53,14 +53,14 @@ class Project:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def asked(self, *arguments: str) -> list[str]:
-        """The commands that make calls for these arguments."""
+    def calls(self, *arguments: str) -> list[str]:
+        """The commands that make calls with these arguments."""
         self.log.unlink(missing_ok=True)
         self.make(*arguments)
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def build(self, target: str, last: str, workspace: str = ".") -> None:
-        """Put every output of a build where it belongs."""
+        """Create every output of a build."""
         for path in self.listed("OUTPUTS", target, last):
             (self.folder / workspace / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / workspace / path).touch()
@@ -70,18 +70,18 @@ class Project:
         return re.search(rf"^{kind}\.{last} := (.*)$", self.graph(target).read_text(), re.MULTILINE)[1].split()
 
     def graph(self, target: str) -> Path:
-        """What the last build of a target left for make to read."""
+        """The rules for make of a target."""
         return self.folder / graph.MAKE / f"{target}.mk"
 
     def touch(self, path: str) -> None:
-        """Change a file's time to just now, which is later than any stamp."""
+        """Set a file's time to one after all stamps."""
         newest = max(file.stat().st_mtime_ns for file in self.folder.rglob("*") if file.is_file())
         os.utime(self.folder / path, ns=(newest + 10_000_000, newest + 10_000_000))
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
-    """The copy, with a venv that is up to date and the graphs of some targets."""
+    """The copy, with a current venv and the rules of some targets."""
     folder = tmp_path_factory.mktemp("pristine")
     for name in COPIED:
         copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copyfile
@@ -113,9 +113,9 @@ def project(pristine, tmp_path):
 
 @pytest.fixture
 def built(project):
-    """The project with `petals-tiny` built to its end."""
+    """The project with a complete build of `petals-tiny`."""
     project.build("petals-tiny", "all")
-    assert project.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert project.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
     return project
 
 
@@ -140,9 +140,9 @@ def test_help_fits_a_screen_and_names_help_all(project):
 
 
 def test_help_has_every_selected_target(project):
-    asked = re.search(r"only='([^']*)'", project.make("-n", "help"))[1].split()
+    selected = re.search(r"only='([^']*)'", project.make("-n", "help"))[1].split()
     shown = [found[1] for line in project.make("help").splitlines() if (found := ENTRY.match(line))]
-    assert shown == asked
+    assert shown == selected
 
 
 def test_help_all_lists_every_target_once_in_sections(project):
@@ -185,15 +185,15 @@ def test_every_target_has_a_dry_run(project, name):
 
 def test_does_nothing_without_a_change(built):
     assert "Nothing to be done" in built.make("all", "TARGET=petals-tiny")
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 @pytest.mark.parametrize("name", ["data", "validate", "prepare", "train", "evaluate", "export", "package"])
 def test_each_stage_has_a_target_and_a_stamp(project, name):
     last = "ingest" if name == "data" else name
     project.build("petals-tiny", last)
-    assert project.asked(name, "TARGET=petals-tiny") == [f"bitbloom build petals-tiny --until {last}"]
-    assert project.asked(name, "TARGET=petals-tiny") == []
+    assert project.calls(name, "TARGET=petals-tiny") == [f"bitbloom build petals-tiny --until {last}"]
+    assert project.calls(name, "TARGET=petals-tiny") == []
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_each_stage_has_a_target_and_a_stamp(project, name):
 )
 def test_deleted_output_triggers_a_build(built, output):
     (built.folder / output).unlink()
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_deleted_output_triggers_a_build(built, output):
 )
 def test_touched_input_triggers_a_build(built, path):
     built.touch(path)
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
 @pytest.mark.parametrize(
@@ -236,29 +236,29 @@ def test_touched_input_triggers_a_build(built, path):
 )
 def test_touched_unrelated_file_triggers_no_build(built, path):
     built.touch(path)
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 def test_builds_until_rules_of_the_target_exist(built):
     place = built.graph("petals-tiny")
     kept = place.rename(built.folder / "kept.mk")
     for _ in range(2):
-        assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+        assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
     script = built.folder / ".venv/bin/bitbloom"
     script.write_text(f"{script.read_text()}cp '{kept}' '{place}'\n")
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 def test_new_target_is_built_and_triggers_no_other(built):
     shutil.copyfile(built.folder / "conf/petals-tiny.yaml", built.folder / "conf/petals-mine.yaml")
-    assert built.asked("all", "TARGET=petals-mine") == ["bitbloom build petals-mine --until all"]
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-mine") == ["bitbloom build petals-mine --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 def test_deleted_module_triggers_a_build(built):
     (built.folder / "src/bitbloom/training/sampler.py").unlink()
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
 @pytest.mark.parametrize(
@@ -268,38 +268,38 @@ def test_deleted_module_triggers_a_build(built):
 def test_added_service_file_triggers_a_build(built, path):
     (built.folder / path).parent.mkdir(parents=True, exist_ok=True)
     (built.folder / path).touch()
-    assert len(built.asked("all", "TARGET=petals-tiny")) == 1
+    assert len(built.calls("all", "TARGET=petals-tiny")) == 1
 
 
 def test_missing_output_of_later_stage_triggers_no_earlier_stage(built):
-    built.asked("train", "TARGET=petals-tiny")
+    built.calls("train", "TARGET=petals-tiny")
     (built.folder / "models/petals-tiny/model.onnx").unlink()
-    assert built.asked("train", "TARGET=petals-tiny") == []
+    assert built.calls("train", "TARGET=petals-tiny") == []
 
 
 def test_each_target_has_its_own_stamps(built):
     built.build("petals", "all")
-    assert built.asked("all", "TARGET=petals") == ["bitbloom build petals --until all"]
-    assert built.asked("all") == []
+    assert built.calls("all", "TARGET=petals") == ["bitbloom build petals --until all"]
+    assert built.calls("all") == []
 
 
 def test_overrides_have_their_own_stamp_and_workspace(built):
     arguments = ("all", "TARGET=petals-tiny", "SET=train.epochs=3 train.seed=7")
-    [call] = built.asked(*arguments)
+    [call] = built.calls(*arguments)
     command, _, note = call.partition(" --where ")
     assert command == "bitbloom build petals-tiny --until all train.epochs=3 train.seed=7"
     built.build("petals-tiny", "all", "somewhere")
     (built.folder / note).write_text("somewhere")
-    assert built.asked(*arguments) == []
+    assert built.calls(*arguments) == []
     (built.folder / "somewhere/models/petals-tiny/model.onnx").unlink()
-    assert len(built.asked(*arguments)) == 1
+    assert len(built.calls(*arguments)) == 1
 
 
 def test_each_accelerator_has_its_own_stamp(built):
-    calls = built.asked("all", "TARGET=petals-tiny", "ACCEL=cuda")
+    calls = built.calls("all", "TARGET=petals-tiny", "ACCEL=cuda")
     assert len(calls) == 1
     assert calls[0].startswith("bitbloom build petals-tiny --until all")
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 def test_edit_during_a_build_triggers_another(project):
@@ -307,17 +307,17 @@ def test_edit_during_a_build_triggers_another(project):
     edited = project.listed("INPUTS", "petals-tiny", "all")[-1]
     script = project.folder / ".venv/bin/bitbloom"
     script.write_text(script.read_text() + f"sleep 0.05; touch {edited}\n")
-    assert len(project.asked("all", "TARGET=petals-tiny")) == 1
-    assert len(project.asked("all", "TARGET=petals-tiny")) == 1
+    assert len(project.calls("all", "TARGET=petals-tiny")) == 1
+    assert len(project.calls("all", "TARGET=petals-tiny")) == 1
 
 
 def test_added_own_photo_triggers_a_build(project):
     project.build("petals-folder", "all")
     (project.folder / "data/external/petals-folder/rose").mkdir(parents=True)
-    project.asked("all", "TARGET=petals-folder")
-    assert project.asked("all", "TARGET=petals-folder") == []
+    project.calls("all", "TARGET=petals-folder")
+    assert project.calls("all", "TARGET=petals-folder") == []
     project.touch("data/external/petals-folder/rose")
-    assert len(project.asked("all", "TARGET=petals-folder")) == 1
+    assert len(project.calls("all", "TARGET=petals-folder")) == 1
 
 
 def test_failed_build_leaves_no_stamp(project):
@@ -338,30 +338,30 @@ def test_killed_build_leaves_no_earlier_stamp(built):
 
 
 def test_killed_build_triggers_recovery_for_any_goal(built):
-    built.asked("train", "TARGET=petals-tiny")
-    assert built.asked("train", "TARGET=petals-tiny") == []
+    built.calls("train", "TARGET=petals-tiny")
+    assert built.calls("train", "TARGET=petals-tiny") == []
     (built.folder / recovery.BUILDING).touch()
-    assert built.asked("train", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until train"]
+    assert built.calls("train", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until train"]
 
 
 def test_killed_variant_triggers_only_its_own_recovery(built):
     arguments = ("all", "TARGET=petals-tiny", "SET=train.epochs=3")
-    note = built.asked(*arguments)[0].partition(" --where ")[2]
+    note = built.calls(*arguments)[0].partition(" --where ")[2]
     built.build("petals-tiny", "all", "somewhere")
     (built.folder / note).write_text("somewhere")
-    assert built.asked(*arguments) == []
+    assert built.calls(*arguments) == []
     (built.folder / "somewhere" / recovery.BUILDING).parent.mkdir()
     (built.folder / "somewhere" / recovery.BUILDING).touch()
-    assert len(built.asked(*arguments)) == 1
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert len(built.calls(*arguments)) == 1
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="needs flock, of util-linux")
 def test_does_not_wait_for_a_running_build_without_work(built, monkeypatch):
     monkeypatch.chdir(built.folder)
-    with build.only_one():
+    with build.build_lock():
         recovery.BUILDING.touch()
-        assert built.asked("all", "TARGET=petals-tiny") == []
+        assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 def test_second_build_keeps_the_stamp_of_the_first(project):
@@ -370,20 +370,20 @@ def test_second_build_keeps_the_stamp_of_the_first(project):
     script = project.folder / ".venv/bin/bitbloom"
     second = "mkdir second || exit 1; make all TARGET=petals-tiny; exit 0"
     script.write_text(script.read_text() + f"sleep 0.05; touch {edited}; sleep 0.05; {second}\n")
-    assert len(project.asked("all", "TARGET=petals-tiny")) == 2
+    assert len(project.calls("all", "TARGET=petals-tiny")) == 2
     assert len(list((project.folder / ".bitbloom").glob("stamps/*"))) == 1
     script.write_text(RECORDER.format(log=project.log))
-    assert len(project.asked("all", "TARGET=petals-tiny")) == 1  # the edit came after the first began
-    assert project.asked("all", "TARGET=petals-tiny") == []
+    assert len(project.calls("all", "TARGET=petals-tiny")) == 1  # the edit is later than the start of the first build
+    assert project.calls("all", "TARGET=petals-tiny") == []
 
 
 def test_imports_photos_before_the_build(project):
     project.build("petals-folder", "all")
-    calls = project.asked("all", "TARGET=petals-folder", "PHOTOS=my photos.zip")
+    calls = project.calls("all", "TARGET=petals-folder", "PHOTOS=my photos.zip")
     assert calls == ["bitbloom import petals-folder my photos.zip", "bitbloom build petals-folder --until all"]
     (project.folder / "data/external/petals-folder").mkdir(parents=True)
-    project.asked("all", "TARGET=petals-folder")
-    assert project.asked("all", "TARGET=petals-folder") == []
+    project.calls("all", "TARGET=petals-folder")
+    assert project.calls("all", "TARGET=petals-folder") == []
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_imports_photos_before_the_build(project):
 def test_each_kind_of_own_data_has_a_variable(project, target, given):
     source = given.partition("=")[2]
     calls = [f"bitbloom import {target} {source}", f"bitbloom build {target} --until ingest"]
-    assert project.asked("data", f"TARGET={target}", given) == calls
+    assert project.calls("data", f"TARGET={target}", given) == calls
     assert given.partition("=")[0] in project.make("help")
 
 
@@ -402,7 +402,7 @@ def test_changed_lock_updates_the_venv_with_its_development_tools(built, develop
     if not development:
         (built.folder / ".bitbloom/venv-dev").unlink()
     built.touch("requirements.lock")
-    assert built.asked("all", "TARGET=petals-tiny") == [f"venv {lock}", "bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == [f"venv {lock}", "bitbloom build petals-tiny --until all"]
 
 
 def test_clean_keeps_own_data_and_committed_files(built):

@@ -1,4 +1,4 @@
-"""From photos in folders to arrays and splits: what ingest and prepare write, and what they leave out."""
+"""Ingest, validate and prepare: from photos in folders to arrays and splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PHOTOS = {"rose": 30, "tulip": 30}
 
 
 def photo(number: int) -> bytes:
-    """A noisy photo, 40×30, unlike all others."""
+    """A unique photo of noise, 40×30."""
     pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).resize((40, 30), Image.Resampling.NEAREST).save(stream, "PNG")
@@ -40,7 +40,7 @@ def target(**sections) -> Target:
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """Photos of two classes, one of them cut off."""
+    """Photos of two classes, one of them truncated."""
     monkeypatch.setenv("WORKERS", "1")
     (tmp_path / "expectations").symlink_to(REPOSITORY / "expectations")
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Work that is spread over processes: in order, and without anybody left behind."""
+"""Work spread over processes: results in order, and no process left behind."""
 
 from __future__ import annotations
 
@@ -54,4 +54,4 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         if not any(psutil.pid_exists(worker) for worker in workers):
             return
         time.sleep(0.05)
-    pytest.fail("workers live on")
+    pytest.fail("workers still run")

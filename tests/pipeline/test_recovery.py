@@ -1,4 +1,4 @@
-"""What is left of a build that was killed, or whose code changed meanwhile, and what the next one makes of it."""
+"""Recovery from a killed build, and from a change of code during a build."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from support.tiny import REPOSITORY
 NAME, OTHER = "petals-tiny", "tweets-tiny"
 LOCK = graph.lock(NAME)
 WHOLE = (REPOSITORY / LOCK).read_text(encoding="utf-8")
-"""A lock as DVC writes it, with every stage of the target."""
+"""A lock in DVC's format with every stage of the target."""
 HEAD, *ENTRIES = re.split(r"^(?=  \S)", WHOLE, flags=re.MULTILINE)
 LESS = HEAD + "".join(ENTRIES[:2])
 PORTABLE = OmegaConf.create({"numerics": {"profile": "portable"}})
 
 
 def lay(folder: Path, lock: str | None, copy: str | None = None, target: str = NAME, killed: bool = False) -> Path:
-    """A workspace with a lock and its copy, where they are given, after a killed build of the target or after none."""
+    """A workspace with this lock and copy, if given, after a killed build of the target or after none."""
     for path, text in ((graph.lock(target), lock), (recovery.COMPLETE / f"{target}.lock", copy)):
         if text is not None:
             canonical.write_text(folder / path, text)
@@ -62,7 +62,7 @@ def test_restores_truncated_lock_without_a_mark(tmp_path, capsys, left):
     lay(tmp_path, left, WHOLE)
     recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) == WHOLE
-    assert f"restored the last complete copy of {LOCK}" in capsys.readouterr().err
+    assert f"restored the last complete copy of {tmp_path / LOCK}\n" in capsys.readouterr().err
 
 
 def test_restores_lock_deleted_by_a_kill(tmp_path):
@@ -98,10 +98,10 @@ def test_restores_committed_lock_when_no_copy_exists(tmp_path, monkeypatch):
 def test_any_build_recovers_a_killed_variant(checkout):
     variant = recovery.STATE / "variants/petals-tiny-0"
     canonical.write_json(variant / recovery.BUILDING, {"code": recovery.code(["src"]), "targets": [NAME]})
-    remember(Path(), "of the variant")
+    cache_run(Path(), "of the variant")
     Path("src/a.py").write_text("changed meanwhile")
     recovery.recover(Path(), [OTHER])
-    assert remembered(Path()) == ["earlier"]
+    assert cached_runs(Path()) == ["earlier"]
 
 
 def test_deletes_broken_lock_without_copy_or_commit(tmp_path):
@@ -128,7 +128,7 @@ def test_clears_dvc_locks_of_dead_processes(tmp_path):
 
 
 def commit(folder: Path) -> None:
-    """Make a folder a repository with everything in it committed."""
+    """Make a git repository with all files committed."""
     for command in (["init", "-q"], ["add", "pipelines"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
 
@@ -151,28 +151,28 @@ def test_recovers_only_the_killed_target(tmp_path):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A checkout with a file of code, a lock of the target and one of another, and a run that DVC remembers."""
+    """A checkout with a source file, locks of two targets, and an entry in DVC's run-cache."""
     canonical.write_text(tmp_path / "src/a.py", "a")
     for target in (NAME, OTHER):
         lay(tmp_path, LESS, target=target)
-    remember(tmp_path, "earlier")
+    cache_run(tmp_path, "earlier")
     os.utime(tmp_path / ".dvc/cache/runs/earlier/earlier", (1, 1))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def remember(folder: Path, run: str) -> None:
-    """Put a run into DVC's run-cache."""
+def cache_run(folder: Path, run: str) -> None:
+    """Add a run to DVC's run-cache."""
     canonical.write_text(folder / ".dvc/cache/runs" / run / run, "")
 
 
-def remembered(folder: Path) -> list[str]:
+def cached_runs(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / ".dvc/cache/runs").rglob("*") if path.is_file())
 
 
 def record(lock: str = WHOLE, run: str = "new") -> None:
-    """What DVC does: note the run, then write the lock in place."""
-    remember(Path(), run)
+    """Act like DVC: cache the run, then write the lock in place."""
+    cache_run(Path(), run)
     LOCK.write_text(lock)
 
 
@@ -185,7 +185,7 @@ def test_code_change_during_a_build_fails_and_records_nothing(checkout, monkeypa
     with pytest.raises(BitBloomError, match=r"src/a\.py changed while the build ran"):
         build.repro(Path(), NAME, ["ingest"], PORTABLE, ["src"])
     assert [lock_in(checkout, name) for name in (NAME, OTHER)] == [LESS, LESS]
-    assert remembered(checkout) == ["earlier"]
+    assert cached_runs(checkout) == ["earlier"]
     assert not recovery.BUILDING.exists()
 
 
@@ -198,7 +198,7 @@ def test_code_change_during_a_failing_build_records_nothing(checkout):
 
 
 class Dead(BaseException):
-    """Stands for a kill: nothing that follows is done."""
+    """Simulates a kill: no later statement runs."""
 
 
 @pytest.mark.parametrize("edited", [False, True])
@@ -209,7 +209,7 @@ def test_forgets_cached_runs_when_code_changed_after_a_kill(checkout, edited):
     if edited:
         Path("src/a.py").write_text("b")
     recovery.recover(Path(), [NAME])
-    assert remembered(checkout) == (["earlier"] if edited else ["earlier", "new"])
+    assert cached_runs(checkout) == (["earlier"] if edited else ["earlier", "new"])
 
 
 def test_recovers_from_a_kill_at_any_write(checkout, monkeypatch):

@@ -1,4 +1,4 @@
-"""The rooms of src/bitbloom: who may import whom, and that nothing outside a task's folder names the task."""
+"""The rooms of src/bitbloom: allowed imports, and no name of a task outside of its folder."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ FIELDS = {
     "data/sources/garden_captions.py": {"captions"},
     "serving/caption_predictor.py": {"captions"},
 }
-"""Words that are not a task here: `captions` is also the name of a photo's sentences, in a manifest and in a response."""
+"""Words that do not name a task: `captions` is also a key for a photo's sentences, in a manifest and in a response."""
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """The modules of a package by their dotted names, those of folders without `__init__.py` included."""
+    """The modules of a package by their dotted names, also those of folders without `__init__.py`."""
     files = {file.relative_to(package.parent).with_suffix("").parts: file for file in sorted(package.rglob("*.py"))}
     return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): file for parts, file in files.items()}
 
 
 def imported(package: Path) -> dict[str, set[str]]:
-    """What each module of a package imports of it when it runs, by dotted names: other modules."""
+    """Module of a package → the other modules of the package that it imports at run time, by dotted names."""
     found = modules(package)
     names = {file: name for name, file in found.items()}
     return {name: {names[other] for other in imports.direct(name, package.parent)} - {name} for name in found}
@@ -48,7 +48,7 @@ def room(module: str) -> str:
 
 
 def upward(needed: dict[str, set[str]], layers: list[str]) -> list[str]:
-    """Imports of a room from one that may import it."""
+    """Imports of a room from a higher layer."""
     place = {name: number for number, name in enumerate(layers)}
     return sorted(
         f"{module} imports {other}"
@@ -73,7 +73,7 @@ def test_tasks_import_no_other_task():
 
 def test_imports_have_no_cycle():
     needed = imported(SOURCE / "bitbloom")
-    order = list(graphlib.TopologicalSorter(needed).static_order())  # raises CycleError, which names the circle
+    order = list(graphlib.TopologicalSorter(needed).static_order())  # raises CycleError, which names the cycle
     assert set(order) == needed.keys()
 
 
@@ -110,7 +110,7 @@ def test_finds_upward_import_and_cycle(tmp_path):
 
 
 def words(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """String literals of code with their lines: no docstrings, and no default of a parameter that is called `target`."""
+    """String literals of code with their lines, without docstrings and defaults of parameters named `target`."""
     skipped: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -140,7 +140,7 @@ def test_finds_task_name_in_code_but_not_in_docstring():
 
 
 COMPARED = re.compile(rf"\btask\b[\"'}})]*\s*(?:==|!=|=|:|\bin\b)\s*[\[(\"']*(?:{'|'.join(tasks.names())})\b", re.IGNORECASE)
-"""A task compared with a name or set to one; `petals` as the default TARGET is a target."""
+"""A comparison or assignment of a task. `petals` as the default TARGET is a target."""
 ELSEWHERE = ("Makefile", "make", ".ci", ".github", "scripts", "deploy")
 
 

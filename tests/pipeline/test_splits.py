@@ -1,4 +1,4 @@
-"""Splits: a sample's place follows from its own key, and near-duplicates never straddle."""
+"""Splits: a sample's key decides its split, and near-duplicates share a split."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ percents = (
 
 @st.composite
 def alike(draw):
-    """Keys, and pairs of them that look alike."""
+    """Keys, and pairs of near-duplicates."""
     drawn = draw(keys)
     places = st.integers(0, len(drawn) - 1)
     pairs = (

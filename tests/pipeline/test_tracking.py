@@ -1,4 +1,4 @@
-"""Tracking looks on: it can be switched off, it is offline without a key, and a repeated build continues its run."""
+"""Tracking: it can be disabled, is offline without a key, and a repeated build continues its run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support import tiny
 
 NAME = "petals-tiny"
 CAPTIONS = composition.yaml_text(composition.compose("captions-tiny"))
-"""Parameters of a target whose model writes sentences."""
+"""Parameters of a target with a caption model."""
 EPOCHS = [
     {"epoch": 1, "step": 3, "train_loss": 1.0, "val_accuracy": 0.5},
     {"epoch": 2, "step": 6, "train_loss": 0.5, "val_accuracy": 0.75},
@@ -27,7 +27,7 @@ EPOCHS = [
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A finished build, as far as the tracker looks."""
+    """The outputs of a finished build that tracking reads."""
     tree = composition.compose(NAME)
     canonical.write_text(tmp_path / params_path(NAME), composition.yaml_text(tree))
     data = tiny.dataset(36)
@@ -51,7 +51,7 @@ def workspace(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path / ".bitbloom"))
     monkeypatch.setenv("WANDB_SILENT", "true")
     yield tmp_path
-    wandb.teardown()  # or the next test's runs go where this one's went
+    wandb.teardown()  # else the next test's runs go to this folder
 
 
 def write_lock(folder, md5="0" * 32, outs="1" * 32):
@@ -82,21 +82,21 @@ def test_rejects_target_without_training(workspace):
 def test_logs_sentences_of_a_caption_model(workspace, monkeypatch):
     canonical.write_text(workspace / params_path(NAME), CAPTIONS)
     tables = workspace / "reports" / NAME / "tables"
-    answers = canonical.read_json(tables / "confusion.json")
+    predictions = canonical.read_json(tables / "confusion.json")
     (tables / "confusion.json").unlink()
-    said = [{"id": str(number), "written": f"one daisy {number}", "truth": "a rose"} for number in range(len(answers))]
-    canonical.write_json(tables / "sentences.json", said)
+    sentences = [{"id": str(number), "written": f"one daisy {number}", "truth": "a rose"} for number in range(len(predictions))]
+    canonical.write_json(tables / "sentences.json", sentences)
     made, start = [], wandb.Table.__init__
 
-    def noted(table, columns, rows):
+    def recorded(table, columns, rows):
         made.append((columns, rows))
         start(table, columns, rows)
 
-    monkeypatch.setattr(wandb.Table, "__init__", noted)
+    monkeypatch.setattr(wandb.Table, "__init__", recorded)
     tracking.log(NAME, workspace)
     [(columns, rows)] = made
     assert columns == ["sample", "written", "truth"]
-    assert [row[1:] for row in rows] == [[row["written"], row["truth"]] for row in said[: tracking.SAMPLES]]
+    assert [row[1:] for row in rows] == [[row["written"], row["truth"]] for row in sentences[: tracking.SAMPLES]]
 
 
 def test_logs_offline_without_a_key(workspace):
@@ -108,7 +108,7 @@ def test_logs_offline_without_a_key(workspace):
 
 @pytest.fixture
 def started(monkeypatch):
-    """The commands that would have been started."""
+    """The commands of started processes, which do not run."""
     commands = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **options: commands.append((command, options)))
     return commands

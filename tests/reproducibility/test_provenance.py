@@ -100,7 +100,7 @@ def repository(folder: Path) -> Path:
         (folder / name).symlink_to(Path(name).resolve())
     tree = composition.compose(TARGET)
     stage = {stage.stage: stage for stage in graph.stages(TARGET, tree)}["train"]
-    build.lay_out(folder / "place", TARGET, tree, cache=None)
+    build.create_workspace(folder / "place", TARGET, tree, cache=None)
     return folder / "place", stage
 
 

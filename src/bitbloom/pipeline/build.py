@@ -56,11 +56,11 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
     """
     tree = composition.compose(target, overrides)
     stages = graph.last_stages(until, target, tree)
-    with only_one():
+    with build_lock():
         for path in graph.write_for({target: composition.compose(target) if overrides else tree}):
             print(f"{path} brought up to date")
         place = variant(target, overrides) if overrides else Path()
-        needs_external(tree, target)
+        require_external(tree, target)
         recover(place, [target])
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
         repro(place, target, stages, tree, _code_read_by(needed))
@@ -74,12 +74,12 @@ def build_all(targets: Sequence[str]) -> None:
         BitBloomError: a target is unknown or failed. The others are built to the end of that round.
     """
     trees = {target: composition.compose(target) for target in targets}
-    with only_one():
+    with build_lock():
         for path in graph.write_for(trees):
             print(f"{path} brought up to date")
         recover(Path(), targets)
         for target, tree in trees.items():
-            needs_external(tree, target)
+            require_external(tree, target)
         stages = [stage for target, tree in trees.items() for stage in graph.stages(target, tree)]
         with guarded(Path(), _code_read_by(stages), targets):
             for until, in_turn in ROUNDS:
@@ -109,7 +109,7 @@ def _side_by_side(runs: Mapping[str, Callable[[], None]], until: str, at_a_time:
 
 
 @contextlib.contextmanager
-def only_one() -> Iterator[None]:
+def build_lock() -> Iterator[None]:
     """Hold the build lock. The kernel releases it at the end of this process, also after a kill."""
     STATE.mkdir(exist_ok=True)
     with (STATE / "build.lock").open("w") as stream:
@@ -122,7 +122,7 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def needs_external(tree: DictConfig, target: str) -> None:
+def require_external(tree: DictConfig, target: str) -> None:
     """Raise BitBloomError with the command when the user's own data is not imported."""
     for path in graph.external(tree):
         if not Path(path).exists() and not Path(f"{path}.dvc").exists():
@@ -223,12 +223,12 @@ def variant(target: str, overrides: Sequence[str]) -> Path:
         _link(place / shared, Path(shared))
     tree = composition.compose(target, overrides)
     tree.overrides = list(overrides)
-    lay_out(place, target, tree, cache=Path(".dvc/cache"))
+    create_workspace(place, target, tree, cache=Path(".dvc/cache"))
     canonical.write_text(place / "overrides.txt", "\n".join(overrides) + "\n")
     return place
 
 
-def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> None:
+def create_workspace(place: Path, target: str, tree: DictConfig, cache: Path | None) -> None:
     """Make a workspace of one target in a folder with the code: graph, parameters, and DVC with this cache or a separate one.
 
     Inputs that DVC compares by content are linked: the user's own data, downloads and pretrained weights.

@@ -23,7 +23,7 @@ def take(target: str, source: str, overrides: Sequence[str] = ()) -> None:
     folders = graph.external(tree)
     if not folders:
         raise BitBloomError(f"target '{target}' takes no own data (its source is '{tree.source.kind}'){_instead()}")
-    with build.only_one(), kaggle.opened(source) as given:
+    with build.build_lock(), kaggle.opened(source) as given:
         found = import_data(given, Path(folders[0]), sources.own_data(str(tree.source.kind)))
         print(f"{folders[0]}: {found['files']:,} files" + ("" if found["changed"] else ", nothing new"))
         if found["changed"] or not Path(f"{folders[0]}.dvc").exists():

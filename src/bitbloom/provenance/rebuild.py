@@ -64,7 +64,7 @@ def workspace(target: str) -> Path:
 def fresh(target: str) -> Path:
     """A new workspace with copies of the code and the configuration, and a separate empty DVC cache."""
     place, tree = workspace(target), composition.compose(target)
-    build.needs_external(tree, target)
+    build.require_external(tree, target)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     for shared in map(Path, build.SHARED):
@@ -72,7 +72,7 @@ def fresh(target: str) -> Path:
             shutil.copytree(shared, place / shared, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copyfile(shared, place / shared)
-    build.lay_out(place, target, tree, cache=None)
+    build.create_workspace(place, target, tree, cache=None)
     return place
 
 
