@@ -1,4 +1,4 @@
-"""The Cloud Function answers as the service does; with a small model."""
+"""The Cloud Function responds as the service does; with a small model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCRIPT = "cloud-functions/deploy.sh"
 
 
 def laid_out(desk, workspace: Path) -> Path:
-    """The function's source, by source.sh, of the Bento in a workspace."""
+    """The function's source that source.sh makes from the Bento in a workspace."""
     (desk.folder / "dist").mkdir()
     shutil.copy(workspace / "dist/petals.bento", desk.folder / "dist")
     done = desk.run("cloud-functions/source.sh", "dist/petals.bento")
@@ -36,7 +36,7 @@ def laid_out(desk, workspace: Path) -> Path:
 
 @pytest.fixture
 def function(desk, workspace, monkeypatch) -> Iterator[Client]:
-    """The handler behind a client of werkzeug, which is what Flask hands on."""
+    """A werkzeug client of the handler, which gets werkzeug's requests from Flask, too."""
     source = laid_out(desk, workspace)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("BITBLOOM_TOKEN", raising=False)
@@ -60,11 +60,11 @@ def test_handler_returns_the_prediction_of_the_predictor(function, workspace):
 
 
 def test_handler_rejects_as_the_service_does(function):
-    refused = function.post("/predict", data=b"no photo")
-    assert refused.status_code in (415, 422)
-    assert "error" in refused.json
+    rejected = function.post("/predict", data=b"no photo")
+    assert rejected.status_code in (415, 422)
+    assert "error" in rejected.json
     assert function.post("/predict", data=b"\xff\xd8\xff" + b"0" * 400_000).status_code == 413
-    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+    assert rejected.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_handler_returns_provenance(function, workspace):
@@ -77,12 +77,12 @@ def test_handler_returns_provenance(function, workspace):
 def test_predicts_several_photos_of_a_form(function, workspace):
     names = ["fern", "orchid"]
     form = {"image": [(io.BytesIO(photo(COLOURS[name])), f"{name}.jpg") for name in names]}
-    assert [answer["label"] for answer in function.post("/predict_batch", data=form).json] == names
+    assert [prediction["label"] for prediction in function.post("/predict_batch", data=form).json] == names
 
 
 @contextlib.contextmanager
 def started(source: Path, venv: Path, log: Path, **variables: str) -> Iterator[str]:
-    """The function behind Google's functions framework, in a venv that holds its lock and nothing else."""
+    """The function in Google's functions framework, in a venv with only the packages of its lock."""
     port = free_port()
     command = [venv / "bin/functions-framework", "--source", "main.py", "--target", "answer", "--host", "127.0.0.1"]
     kept = {name: os.environ[name] for name in ("HOME", "PATH")}
@@ -116,9 +116,9 @@ def test_functions_framework_serves_it_with_locked_packages_only(desk, workspace
     expected = Predictor.open(workspace / "models/petals").answer(sent)
     with started(source, venv, log, BITBLOOM_TOKEN="a-token") as url:
         assert httpx.post(f"{url}/predict", content=sent).status_code == 401, log.read_text()
-        answer = httpx.post(f"{url}/predict", content=sent, headers={"Authorization": "Bearer a-token"})
+        response = httpx.post(f"{url}/predict", content=sent, headers={"Authorization": "Bearer a-token"})
         page = httpx.get(url)
-    assert answer.json() == expected
+    assert response.json() == expected
     assert "text/html" in page.headers["content-type"]
 
 

@@ -1,4 +1,4 @@
-"""The script that deploys to Cloud Run: what it would call, what it calls, and the manifest that it sends."""
+"""The script that deploys to Cloud Run: its dry run, its commands and its manifest."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_manifest_matches_the_image(desk):
     assert found["ports"] == [{"name": "http1", "containerPort": 3000}]
     assert (found["startupProbe"]["httpGet"]["path"], found["livenessProbe"]["httpGet"]["path"]) == ("/readyz", "/livez")
     for probe in (found["startupProbe"], found["livenessProbe"]):
-        assert probe["timeoutSeconds"] <= probe["periodSeconds"]  # else Cloud Run refuses it
+        assert probe["timeoutSeconds"] <= probe["periodSeconds"]  # else Cloud Run rejects it
     assert {"name": "BITBLOOM_COMMIT", "value": COMMIT} in found["env"]
     annotations = yaml.safe_load(desk.rendered("cloud-run.yaml"))["spec"]["template"]["metadata"]["annotations"]
     assert annotations["autoscaling.knative.dev/minScale"] == "1"

@@ -1,4 +1,4 @@
-"""Artifact Registry, Cloud Build, Kubernetes and Azure: what the scripts would call and call, and what the manifests promise."""
+"""Artifact Registry, Cloud Build, Kubernetes and Azure: dry runs, commands and manifests."""
 
 from __future__ import annotations
 

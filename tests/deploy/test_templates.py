@@ -1,4 +1,4 @@
-"""How the templates of deploy/ are filled, and how its scripts ask for what is missing."""
+"""The templates of deploy/: rendering, and errors of missing variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The custom jobs of Vertex AI, and the VM that rebuilds."""
+"""The custom jobs of Vertex AI, and the VM that verifies a build."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ esac
 )
 
 
-CLAIM = '{"claimed": "digests"}'
+EXPECTED = '{"expected": "digests"}'
 LOCK = "pipelines/petals/dvc.lock"
 BUILT = {
     LOCK: "stages: {}\n",
@@ -85,7 +85,7 @@ BUILT = {
 CLONES = f"""
 if sys.argv[1] == "clone":
     os.makedirs(sys.argv[-1] + "/digests")
-    open(sys.argv[-1] + "/digests/petals.json", "w").write({CLAIM!r})
+    open(sys.argv[-1] + "/digests/petals.json", "w").write({EXPECTED!r})
 sys.exit(int(os.environ.get("GIT_EXIT", "0")))
 """
 BUILDS = f"""
@@ -103,7 +103,7 @@ shutil.copy(sys.argv[-2], os.path.join(os.environ["BUCKET_FOLDER"], os.path.base
 
 
 def machine(desk, tmp_path):
-    """A VM: what the startup script calls is there, as stand-ins. One clones, one builds, one keeps what is uploaded."""
+    """A VM with stand-ins for the commands of the startup script: one clones, one builds, one keeps the uploads."""
     for tool in ("nix", "apt-get", "shutdown", "git", "gcloud"):
         desk.stand_in(tool)
     records = (desk.tools / "nix").read_text().rpartition("sys.exit")[0]
@@ -130,7 +130,7 @@ def test_vm_verifies_uploads_and_shuts_down(desk, tmp_path):
 def test_uploads_built_and_expected_digests(desk, tmp_path):
     desk.run(STARTUP, names=machine(desk, tmp_path))
     bucket = tmp_path / "bucket"
-    assert (bucket / "claimed.json").read_text() == CLAIM
+    assert (bucket / "claimed.json").read_text() == EXPECTED
     assert (bucket / "built-dvc.lock").read_text() == BUILT[LOCK]
     models = sorted(name for name in BUILT if name.startswith("models/"))
     lines = [f"{hashlib.sha256(BUILT[name].encode()).hexdigest()}  .bitbloom/verify/petals/{name}" for name in models]

@@ -1,4 +1,4 @@
-"""deploy/train.py: how a machine finds the others, and that several give the bytes of one."""
+"""deploy/train.py: the ranks of machines, and equal bytes from several machines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTPUTS = ("model.safetensors", "ledger.jsonl", "config.json", "training.json")
 
 
 def vertex(kind: str, index: int, first: str = "first-0:2222") -> dict[str, str]:
-    """What Vertex AI says to one of four machines."""
+    """The variables of Vertex AI for one of four machines."""
     spec = {
         "cluster": {"workerpool0": [first], "workerpool1": ["more-0:2222", "more-1:2222", "more-2:2222"]},
         "environment": "cloud",
@@ -54,7 +54,7 @@ def test_reads_ranks_of_vertex_ai():
 
 def test_reads_ranks_of_kubeflow_and_azure():
     assert train.place(kubeflow(1)) == train.Place(2, 1, "job-master-0", "23456")
-    elastic = kubeflow(4, 8, PET_NNODES="2", PET_NODE_RANK="1")  # with several processes a machine, RANK counts these
+    elastic = kubeflow(4, 8, PET_NNODES="2", PET_NODE_RANK="1")  # with several processes on a machine, RANK counts processes
     assert train.place(elastic) == train.Place(2, 1, "job-master-0", "23456")
 
 
@@ -66,22 +66,22 @@ def test_workers_are_a_power_of_two_within_cores_and_micro_batches(machines, cor
 
 
 def test_workers_default_to_the_cores(tmp_path, monkeypatch):
-    asked = []
+    calls = []
     monkeypatch.setattr(cpu, "cores", lambda: 3)
-    monkeypatch.setattr(train, "processes", lambda *told: asked.append(told) or sys.exit())
+    monkeypatch.setattr(train, "processes", lambda *arguments: calls.append(arguments) or sys.exit())
     monkeypatch.chdir(tmp_path)
     for more in ({}, {"WORKERS": "5"}):
         with pytest.raises(SystemExit):
             train.main({"TARGET": "petals-tiny", "WORKSPACE": str(tmp_path)} | more)
-    assert [most for _, _, most in asked] == [3, 5]
+    assert [most for _, _, most in calls] == [3, 5]
 
 
 @pytest.mark.parametrize(
-    ("machines", "numerics", "said"),
+    ("machines", "numerics", "message"),
     [(3, Numerics(), "3 machines: use a power of two"), (16, Numerics(), "8 at most"), (2, Numerics("cuda"), "one GPU")],
 )
-def test_rejects_machines_that_cannot_train_together(machines, numerics, said):
-    with pytest.raises(BitBloomError, match=said):
+def test_rejects_machines_that_cannot_train_together(machines, numerics, message):
+    with pytest.raises(BitBloomError, match=message):
         train.processes(machines, numerics, 4)
 
 
@@ -90,7 +90,7 @@ def test_gpu_has_one_process():
 
 
 def start(folder, processed, **more: str) -> subprocess.Popen[str]:
-    """One machine of a job, with data made before and its output in a folder."""
+    """Start one machine of a job with prepared data and its output in a folder."""
     names = {"TARGET": "petals-tiny", "SET": " ".join((*OVERRIDES, *SHORT)), "PROCESSED": str(processed), "WORKERS": "1"}
     places = {"WORKSPACE": str(folder / "work"), "OUTPUT": str(folder / "output")}
     kept = {name: os.environ[name] for name in ("HOME", "PATH")}
@@ -101,7 +101,7 @@ def start(folder, processed, **more: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """A workspace in which one worker has trained."""
+    """A workspace after a training with one worker."""
     workspace = write_workspace(tmp_path_factory.mktemp("once") / "workspace", SHORT)
     stage = [sys.executable, "-m", "bitbloom.stages.train", "petals-tiny"]
     environment = os.environ | pins.environment("portable") | {"WORKERS": "1"}
@@ -114,15 +114,15 @@ def once(tmp_path_factory):
 def test_two_machines_give_the_bytes_of_one(once, tmp_path, platform):
     processed, port = once / "data/processed/petals-tiny", free_port()
     if platform == "kubeflow":
-        told = [kubeflow(rank) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} for rank in (0, 1)]
+        variables = [kubeflow(rank) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} for rank in (0, 1)]
     else:
         cluster = {"workerpool0": [f"127.0.0.1:{port}"], "workerpool1": ["127.0.0.1:2222"]}
         tasks = [{"type": f"workerpool{rank}", "index": 0} for rank in (0, 1)]
-        told = [{"CLUSTER_SPEC": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
-    machines = [start(tmp_path / str(rank), processed, **names) for rank, names in enumerate(told)]
-    said = [machine.communicate(timeout=240)[0] for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(said)
-    assert "machine 1 of 2, 1 workers each" in said[0]
+        variables = [{"CLUSTER_SPEC": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
+    machines = [start(tmp_path / str(rank), processed, **names) for rank, names in enumerate(variables)]
+    outputs = [machine.communicate(timeout=240)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(outputs)
+    assert "machine 1 of 2, 1 workers each" in outputs[0]
     for name in OUTPUTS:
         assert (tmp_path / "0/output" / name).read_bytes() == (once / "models/petals-tiny" / name).read_bytes(), name
     assert not (tmp_path / "1/output").exists()
@@ -143,9 +143,9 @@ def test_finds_outputs_that_differ_from_the_expected_digests(tmp_path, monkeypat
 
 @pytest.mark.slow
 def test_job_trains_weights_with_the_expected_digests(tmp_path):
-    """The whole of `petals-tiny` up to its weights, as a job of one machine runs it."""
+    """`petals-tiny` up to its weights, as a job on one machine."""
     machine = start(tmp_path, "", SET="", PROCESSED="", WORKERS="2")
-    said, _ = machine.communicate(timeout=300)
-    assert machine.returncode == 0, said
-    assert said.count("as claimed") == 4
+    output, _ = machine.communicate(timeout=300)
+    assert machine.returncode == 0, output
+    assert output.count("as claimed") == 4
     assert sorted(path.name for path in (tmp_path / "output").iterdir()) == sorted(OUTPUTS)

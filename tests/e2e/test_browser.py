@@ -1,4 +1,4 @@
-"""The browser of the page tests itself."""
+"""The browser that the tests of pages use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of the service for photos and sentences in a real browser: what a person sees and does."""
+"""The page of the service for photos and sentences in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a newcomer types in a checkout of their own: `petals-tiny` from nothing to a Bento, again, from a remote, changed."""
+"""The commands of a new user in a fresh checkout: a build of `petals-tiny`, builds after changes, and predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_clean_build_gives_the_expected_digests(built: Path) -> None:
 
 
 def test_does_nothing_without_a_change(built: Path) -> None:
-    run(built, "make", "all", TARGET)  # other tests of this checkout may have put files back, which are newer now
+    run(built, "make", "all", TARGET)  # other tests of this checkout may have restored files, which are now newer
     assert "Nothing to be done" in run(built, "make", "all", TARGET)
 
 
@@ -31,9 +31,9 @@ def test_restores_deleted_output_without_training(built: Path) -> None:
 
 def test_predicts_a_photo(built: Path) -> None:
     photo = sorted((built / "data/raw/petals-tiny").glob("*/*.jpg"))[0]
-    answer = json.loads(run(built, "bitbloom", "predict", "petals-tiny", str(photo)))
-    assert list(answer) == ["path", "label", "probability", "top5", "model_digest"]
-    assert answer["top5"][0] == {"label": answer["label"], "probability": answer["probability"]}
+    prediction = json.loads(run(built, "bitbloom", "predict", "petals-tiny", str(photo)))
+    assert list(prediction) == ["path", "label", "probability", "top5", "model_digest"]
+    assert prediction["top5"][0] == {"label": prediction["label"], "probability": prediction["probability"]}
 
 
 def test_overrides_build_a_separate_variant(built: Path) -> None:

@@ -1,4 +1,4 @@
-"""The pages of the services for photos and for texts in a real browser: what a person sees and does."""
+"""The pages of the services for photos and for texts in a real browser."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_attention_map_fits_an_upright_photo(page, tmp_path):
     assert page.script("document.querySelector('#heat').clientWidth") == pytest.approx(min(shown), abs=1.5)
     assert (
         page.script("getComputedStyle(document.querySelector('#preview')).objectFit") == "cover"
-    )  # so the square is the photo's
+    )  # so that the square is the photo's
 
 
 def test_asks_for_the_token_once(browser, served, tmp_path):

@@ -1,6 +1,6 @@
 """Kaggle's disaster tweets through import, gate and splits. Their F1 is measured by `make bench-tweets`.
 
-The file is looked for in BITBLOOM_REAL_DATA, by default `shared/data` beside the repository.
+The file is in BITBLOOM_REAL_DATA, by default `shared/data` beside the repository.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """tweets-kaggle on the real file, ingested, in a workspace of its own."""
+    """tweets-kaggle on the real file, ingested, in a separate workspace."""
     place = tmp_path_factory.mktemp("tweets")
     composed = composition.compose("tweets-kaggle")
     before = Path.cwd()

@@ -24,7 +24,7 @@ def code(path: Path) -> str:
 
 
 def names(text: str) -> set[str]:
-    """What an expression takes from nixpkgs."""
+    """The names that an expression uses from nixpkgs."""
     functions = {f"lib.{name}" for name in re.findall(r"\blib\.([A-Za-z][\w.]*)", text)}
     rest = set(re.findall(r"\bpkgs\.([A-Za-z][\w-]*(?:\.[A-Za-z][\w-]*)*)", text))
     return functions | {
@@ -120,9 +120,9 @@ def test_hashes_match_the_committed_locks():
 
 
 def test_image_takes_only_the_expected_bento(flake):
-    nobodys = hashlib.sha256(b"").hexdigest()  # the claimed one may be in this store
-    claimed = {"dist/petals.bento": {"sha256": nobodys}}
-    (flake.folder / "digests/petals.json").write_text(json.dumps(claimed), encoding="utf-8")
+    other = hashlib.sha256(b"").hexdigest()  # the committed one may be in this store
+    expected = {"dist/petals.bento": {"sha256": other}}
+    (flake.folder / "digests/petals.json").write_text(json.dumps(expected), encoding="utf-8")
     done = flake.build("image")
     assert done.returncode != 0
     assert "nix-store --add-fixed sha256 dist/petals.bento" in done.stderr

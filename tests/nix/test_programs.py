@@ -1,4 +1,4 @@
-"""Every program that the Makefile, the scripts and the docs call is in a shell of the flake, or a list here says why not."""
+"""The shells of the flake have every program that the Makefile, the scripts and the docs call, or a list has the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUILTINS = {
 }
 # fmt: on
 OF_THE_VENV = {"bitbloom", "bentoml", "dvc", "pytest", "ruff", "mypy", "lint-imports", "python", "uv", "torchrun", "pre-commit"}
-"""Installed from a lock into .venv, which make puts first on PATH."""
+"""Installed from a lock into .venv, which is first on PATH in make."""
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
     "gh": "the workflows' comments and updates, on a runner of GitHub",
@@ -66,7 +66,7 @@ def test_every_called_program_is_in_a_shell():
     known = in_the_shells() | BUILTINS | OF_THE_VENV | OF_THE_HOST.keys()
     lacking = {path: sorted(word for word in words - known if "/" not in word) for path, words in sources().items()}
     lacking = {path: words for path, words in lacking.items() if words}
-    assert not lacking, f"add these to nix/tools.nix and tests/nix/stub/names.json, or say above why not: {lacking}"
+    assert not lacking, f"add these to nix/tools.nix and tests/nix/stub/names.json, or give the reason above: {lacking}"
 
 
 def test_every_exception_is_needed():

@@ -1,4 +1,4 @@
-"""What surrounds the flake: `make nix-hashes`, and the development containers."""
+"""`make nix-hashes` and the development containers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ mkdir "$4" && printf '%s' "$1:$3" > "$4/what"
 
 
 def hashes(folder: Path, system: str) -> subprocess.CompletedProcess[str]:
-    """Run nix/hashes.sh on a made-up system, with stand-ins for Nix and the download."""
+    """Run nix/hashes.sh on a simulated system, with stand-ins for Nix and the download."""
     (folder / "bin").mkdir()
     (folder / "nix").mkdir()
     (folder / "bin/nix").write_text(NIX, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Records of builds on different machines: equal ones agree, and a difference is shown with the first step that differs."""
+"""Records of builds on different machines: equal ones agree, and a difference is shown with the first different step."""
 
 from __future__ import annotations
 

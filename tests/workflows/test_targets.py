@@ -1,4 +1,4 @@
-"""The Make targets of the workflows, run in small repositories, with a stand-in for GitHub's command line where it is called."""
+"""The Make targets of the workflows in small repositories, with a stand-in for GitHub's command line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "checkout"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for name in [name for name in os.environ if name.startswith(("MAKE", "MFLAGS", "GITHUB_"))]:  # `make test` runs this
+    for name in [name for name in os.environ if name.startswith(("MAKE", "MFLAGS", "GITHUB_"))]:  # set when `make test` runs this
         monkeypatch.delenv(name)
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     git("init", "--quiet", "--initial-branch", "main")
@@ -160,7 +160,7 @@ LOCKED = {
 
 
 def patch_of(change: dict[str, str]) -> None:
-    """Commit LOCKED, and leave the patch of a change where the workflow downloads it."""
+    """Commit LOCKED, and write the patch of a change to the download folder of the workflow."""
     commit(LOCKED)
     write(change)
     git("add", "--all")
@@ -219,7 +219,7 @@ stages:
 
 @pytest.fixture
 def built(tmp_path, monkeypatch) -> Path:
-    """A repository whose target `tiny` DVC builds in no time, with one commit; `make` builds it."""
+    """A repository with one commit and a target `tiny` that `make` builds fast with DVC."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -242,7 +242,7 @@ def test_comparison_of_two_builds_shows_parameters_metrics_outputs_and_plots(bui
     write({"params.json": '{"steps": 5}'})
     subprocess.run(["make", "evaluate"], check=True, capture_output=True)
     commit({})
-    shutil.rmtree(".dvc/cache/files")  # what BASE made is in no cache, as on a fresh runner
+    shutil.rmtree(".dvc/cache/files")  # as on a fresh runner, no cache has the outputs of BASE
     subprocess.run(["dvc", "commit", "--force", "--quiet"], check=True)
     script = REPOSITORY / "scripts/ci_model.sh"
     done = subprocess.run(["sh", script, base, "tiny", "report"], capture_output=True, text=True)

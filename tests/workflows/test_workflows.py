@@ -1,4 +1,4 @@
-"""The workflows of .github/: valid, pinned, with no more rights than they need, and made of Make targets that exist."""
+"""The workflows of .github/: valid, pinned, with least permissions, and steps of existing Make targets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ WORKFLOWS = sorted((REPOSITORY / ".github/workflows").glob("*.yaml"))
 ACTIONS = sorted((REPOSITORY / ".github/actions").glob("*/action.yaml"))
 PINNED = re.compile(r"uses: (\./\.github/actions/[a-z]+|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+( #.*)?)$")
 LONGEST = 360
-"""Minutes after which GitHub ends a job by itself."""
+"""GitHub's own limit of a job in minutes."""
 WHOLE_LOCK = "whole-dvc-lock"
-"""The hook that needs no tool."""
+"""The hook without a tool."""
 
 
 def parsed(path: Path) -> dict[Any, Any]:
@@ -55,7 +55,7 @@ def test_documented_checks_run_before_a_merge(target):
 
 
 def wrong_run(command: str) -> bool:
-    """Whether a command is more than one existing Make target."""
+    """Whether a command is anything else than one existing Make target."""
     target = re.fullmatch(r"make ([a-z-]+)", command.strip())
     return not (target and target[1] in makefiles.targets())
 
@@ -152,7 +152,7 @@ def test_comment_workflow_follows_those_with_a_report(name):
 
 
 def tools() -> Path:
-    """The venv of .github/requirements.lock, made when it is not there."""
+    """The venv of .github/requirements.lock, made if missing."""
     venv = REPOSITORY / ".bitbloom/workflows-venv"
     done = subprocess.run(
         ["sh", "deploy/venv.sh", ".github/requirements.lock", str(venv)], cwd=REPOSITORY, capture_output=True, text=True

@@ -127,8 +127,8 @@ def builder_id(builder: str) -> str:
 
 def _require_expected(target: str, workspace: Path) -> None:
     """Raise BitBloomError unless the outputs have the expected digests and were built from the current files."""
-    claimed, built = claim.read(target), claim.current(target, workspace)
-    wrong = sorted(path for path in claimed.keys() | built.keys() if claimed.get(path) != built.get(path))
+    expected, built = claim.read(target), claim.current(target, workspace)
+    wrong = sorted(path for path in expected.keys() | built.keys() if expected.get(path) != built.get(path))
     if wrong:
         raise BitBloomError(f"{', '.join(wrong[:5])} in {workspace.absolute()} differs from {claim.path(target)}: build again")
     if workspace == Path():

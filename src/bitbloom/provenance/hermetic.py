@@ -43,7 +43,7 @@ def check(target: str) -> None:
     lacking = [tool for tool in TOOLS if not shutil.which(tool)]
     if lacking:
         raise BitBloomError(f"hermetic needs {' and '.join(lacking)}: apt-get install strace util-linux")
-    console, claimed = Console(highlight=False, soft_wrap=True), claim.read(target)
+    console, expected = Console(highlight=False, soft_wrap=True), claim.read(target)
     for stage in graph.stages(target, composition.compose(target)):
         with tempfile.TemporaryDirectory(prefix="bitbloom-cell-") as temporary:
             cell = Path(temporary) / "cell"
@@ -55,7 +55,7 @@ def check(target: str) -> None:
                 raise BitBloomError(f"{stage.stage} of {target} opens undeclared files: {', '.join(undeclared)}")
             if done.returncode:
                 raise BitBloomError(f"{stage.stage} of {target} failed in its cell:\n{_tail(done.stdout)}")
-            different = [path for path in (*stage.outputs, *stage.metrics) if digest(cell / path) != claimed[path]["sha256"]]
+            different = [path for path in (*stage.outputs, *stage.metrics) if digest(cell / path) != expected[path]["sha256"]]
             if different:
                 raise BitBloomError(f"{stage.stage} of {target} made other bytes in its cell: {', '.join(different)}")
         console.print(f"{stage.stage}: {len(stage.inputs)} declared inputs, no other files opened, expected digests")

@@ -50,10 +50,10 @@ def verify(target: str, until: str = "all") -> list[Row]:
     """
     tree = composition.compose(target)
     last = graph.last_stages(until, target, tree)
-    claimed, recorded = claim.read(target), records(Path(), target)
+    expected, recorded = claim.read(target), records(Path(), target)
     place = fresh(target)
     build.repro(place, target, last, tree, PYTHONPATH=str((place / "src").resolve()))
-    return compare(target, until, claimed, recorded, place)
+    return compare(target, until, expected, recorded, place)
 
 
 def workspace(target: str) -> Path:
@@ -82,16 +82,16 @@ def records(where: Path, target: str) -> dict[str, Any]:
     return dict(yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]) if lock.exists() else {}
 
 
-def compare(target: str, until: str, claimed: dict[str, Any], recorded: dict[str, Any], place: Path) -> list[Row]:
+def compare(target: str, until: str, expected: dict[str, Any], recorded: dict[str, Any], place: Path) -> list[Row]:
     """The rows of a rebuilt workspace."""
     built, rebuilt = claim.current(target, place, until), records(place, target)
     made_by = claim.artifacts(target, until)
     rows = [
-        Row(path, stage, str(claimed.get(path, {}).get("sha256", "nothing")), str(built[path]["sha256"]))
+        Row(path, stage, str(expected.get(path, {}).get("sha256", "nothing")), str(built[path]["sha256"]))
         for path, stage in made_by.items()
     ]
     if until == "all":
-        rows += [Row(path, STAGES[-1], str(entry["sha256"]), "nothing") for path, entry in claimed.items() if path not in made_by]
+        rows += [Row(path, STAGES[-1], str(entry["sha256"]), "nothing") for path, entry in expected.items() if path not in made_by]
     for stage in sorted(set(made_by.values()), key=STAGES.index):
         rows.append(Row(f"dvc.lock: {stage}", stage, _short_record(recorded.get(stage)), _short_record(rebuilt.get(stage))))
     return sorted(rows, key=lambda row: STAGES.index(row.stage))
