@@ -75,8 +75,16 @@ def digests(target: str, workspace: Path) -> Iterator[tuple[str, str]]:
         yield "data", digest(data)
     if weights.exists():
         yield "weights", digest(weights)
-    with contextlib.suppress(BitBloomError), contextlib.chdir(workspace):  # before the export stage there is no model
-        yield "model", model_files.digest(package.served(Target.load(target, ["service"])))
+    model = model_digest(target, workspace)
+    if model:
+        yield "model", model
     bento = workspace / "reports" / target / "bento.json"
     if bento.exists():
         yield "Bento", canonical.read_json(bento)["digest"]
+
+
+def model_digest(target: str, workspace: Path) -> str:
+    """The digest of the exported model that the service of a target runs; empty before the export stage."""
+    with contextlib.suppress(BitBloomError, FileNotFoundError), contextlib.chdir(workspace):
+        return model_files.digest(package.served(Target.load(target, ["service"])))
+    return ""

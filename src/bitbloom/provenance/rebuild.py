@@ -91,7 +91,8 @@ def compare(target: str, until: str, expected: dict[str, Any], recorded: dict[st
         for path, stage in made_by.items()
     ]
     if until == "all":
-        rows += [Row(path, STAGES[-1], str(entry["sha256"]), "nothing") for path, entry in expected.items() if path not in made_by]
+        gone = {path: entry for path, entry in expected.items() if path not in made_by}
+        rows += [Row(path, STAGES[-1], str(entry["sha256"]), "nothing") for path, entry in gone.items()]
     for stage in sorted(set(made_by.values()), key=STAGES.index):
         rows.append(Row(f"dvc.lock: {stage}", stage, _short_record(recorded.get(stage)), _short_record(rebuilt.get(stage))))
     return sorted(rows, key=lambda row: STAGES.index(row.stage))
