@@ -54,9 +54,9 @@ def build(
 ) -> None:
     """Build a target with DVC, then install its Bento, record its digests, track it, and print a summary."""
     from bitbloom.core import canonical
-    from bitbloom.pipeline import build as front_door
+    from bitbloom.pipeline import build as builder
 
-    workspace = front_door.build(target, until, overrides or ())
+    workspace = builder.build(target, until, overrides or ())
     _finish(target, workspace, until, recorded=not overrides)
     if where:
         canonical.write_text(where, workspace.as_posix())
@@ -69,11 +69,11 @@ def build_all(
     ] = None,
 ) -> None:
     """Build several targets, trainings in turn and other stages in parallel, and finish each as `build` does."""
-    from bitbloom.pipeline import build as front_door
+    from bitbloom.pipeline import build as builder
     from bitbloom.pipeline import composition as configuration
 
     targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
-    front_door.build_all(targets)
+    builder.build_all(targets)
     for target in targets:
         _finish(target, Path(), "all", recorded=True)
 
@@ -161,12 +161,12 @@ def optimise(
     turns: Annotated[int, typer.Option(help="Number of times that each variant is timed.", min=1)] = 12,
 ) -> None:
     """Build a classifier up to `export`, make int8, bf16, compiled and pruned variants of it, and measure them."""
-    from bitbloom import optimise as faster
-    from bitbloom.pipeline import build as front_door
+    from bitbloom import optimise as optimisation
+    from bitbloom.pipeline import build as builder
     from bitbloom.pipeline import composition as configuration
 
-    faster.variants.require_classifier(target, configuration.compose(target, overrides or ()).model.kind)
-    code = faster.run(target, front_door.build(target, "export", overrides or ()), epochs, turns)
+    optimisation.variants.require_classifier(target, configuration.compose(target, overrides or ()).model.kind)
+    code = optimisation.run(target, builder.build(target, "export", overrides or ()), epochs, turns)
     if code:
         sys.exit(code)
 
@@ -239,10 +239,10 @@ def data_docs(target: TargetName) -> None:
 @app.command()
 def install(target: TargetName, overrides: Overrides = None) -> None:
     """Install the Bento of a target, or of a variant, in this project's BentoML store."""
-    from bitbloom.pipeline import build as front_door
+    from bitbloom.pipeline import build as builder
     from bitbloom.serving import store
 
-    print(store.install(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento"))
+    print(store.install(builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento"))
 
 
 @app.command()
@@ -256,11 +256,11 @@ def containerize(
     index: Index = "",
 ) -> None:
     """Build the container image of a target's Bento, and print its name and its id."""
-    from bitbloom.pipeline import build as front_door
+    from bitbloom.pipeline import build as builder
     from bitbloom.serving import container
 
     options = container.Options(backend, image or f"bitbloom/{target}", base_image, ca, index)
-    name, digest = container.containerize(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento", options)
+    name, digest = container.containerize(builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento", options)
     print(f"{name} sha256:{digest}")
 
 

@@ -1,6 +1,6 @@
 """Make an untrusted report safe to post: disarm all links, pictures, mentions, references and HTML in it.
 
-    python3 src/bitbloom/ci/comment.py FOLDER comment.md      # every comment.md below the folder; what `make ci-comment` calls
+    python3 src/bitbloom/ci/comment.py FOLDER comment.md      # every comment.md below the folder; called by `make ci-comment`
 
 The job that runs this may write comments, so this module imports only the standard library.
 """

@@ -1,6 +1,6 @@
 """The gate's report on a change of data or expectations, with pictures of the failing samples.
 
-bitbloom ci data .bitbloom/ci/data $(git diff --name-only main...)     # what `make ci-data` calls
+bitbloom ci data .bitbloom/ci/data $(git diff --name-only main...)     # called by `make ci-data`
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def confusion(labels: Integers, predicted: Integers, classes: int) -> Integers:
 
 
 def per_class(counts: Integers, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support of each class; 0 where there is nothing to divide by."""
+    """Precision, recall, F1 and support of each class; 0 for a division by 0."""
     columns = [column.tolist() for column in _scores(counts)]
     return [
         {"class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(support)}

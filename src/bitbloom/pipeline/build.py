@@ -1,8 +1,8 @@
 """Build a target with DVC, in the main workspace or, with overrides, in a separate one.
 
-    bitbloom build petals                       # what `make all` calls
+    bitbloom build petals                       # called by `make all`
     bitbloom build petals --until train train.epochs=3
-    bitbloom build-all petals tweets            # what `make everything` calls
+    bitbloom build-all petals tweets            # called by `make everything`
 
 A build holds a kernel lock, so only one runs at a time. It may therefore remove what a killed build left: DVC's own locks and a
 truncated `dvc.lock`.

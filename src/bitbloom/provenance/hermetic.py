@@ -1,6 +1,6 @@
 """Hermetic runs: each stage in a folder with its declared inputs only, with an empty environment and without network.
 
-    bitbloom hermetic petals-tiny            # what `make hermetic` calls; the target must be built
+    bitbloom hermetic petals-tiny            # called by `make hermetic`; the target must be built
 
 `strace` records every file that a stage opens, and `unshare` removes the network. A stage fails when it opens an undeclared file
 of the repository or a file of the checkout, or when an output has other bytes.

@@ -1,6 +1,6 @@
 """Verify: build again in a fresh folder without a cache, and compare every digest with the working tree's expected digests.
 
-    bitbloom verify petals                  # what `make verify` calls
+    bitbloom verify petals                  # called by `make verify`
     bitbloom verify petals --until train
 
 The folder has copies of the code and the configuration. It is kept, so its outputs can be attested and its ledger compared
