@@ -99,7 +99,7 @@ def command(at: Place, workers: int, target: str) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", *counts, *where, *stage]
 
 
-def lay_out(workspace: Path, target: str, overrides: list[str]) -> None:
+def create_workspace(workspace: Path, target: str, overrides: list[str]) -> None:
     """A folder to build in: the repository's own may not be written."""
     workspace.mkdir(parents=True, exist_ok=True)
     os.chdir(workspace)
@@ -144,7 +144,7 @@ def main(environment: Mapping[str, str]) -> None:
     """Train; on the first machine compare and copy. Raises BitBloomError where the weights are not the claimed ones."""
     target, overrides = environment.get("TARGET", "petals"), environment.get("SET", "").split()
     at = place(environment)
-    lay_out(Path(environment.get("WORKSPACE", "/tmp/bitbloom")), target, overrides)  # noqa: S108 -- the one place an image may write
+    create_workspace(Path(environment.get("WORKSPACE", "/tmp/bitbloom")), target, overrides)  # noqa: S108 -- the one place an image may write
     numerics = Target.load(target, ["numerics"]).numerics
     workers = processes(at.machines, numerics, int(environment.get("WORKERS") or cpu.cores()))
     prepare(target, environment.get("PROCESSED", ""))

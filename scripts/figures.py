@@ -34,8 +34,7 @@ ROW = re.compile(r"^(?P<name>  \w[\w ]*?)(?P<gap> {2,}| (?=sha))(?P<shown>\d+\.\
 DIGESTS = {
     "data": "data/processed/{}",
     "weights": "models/{}/model.safetensors",
-    "model": "models/{}/model.safetensors",
-    "Bento": "dist/{}.bento",
+    "model": "models/{}/model.onnx",
 }
 """What the names in a summary stand for."""
 LEFT_OUT = ("per_class",)

@@ -1,4 +1,4 @@
-"""`python -m bitbloom`: the command `bitbloom`, where it is not on the path."""
+"""`python -m bitbloom`: the command `bitbloom`, also when it is not on PATH."""
 
 from bitbloom.cli import main
 

@@ -1,7 +1,7 @@
-"""`bitbloom`: build, predict, and everything else a person does by hand.
+"""`bitbloom`: the command line.
 
 bitbloom --help
-bitbloom train petals train.epochs=3       # a stage, with overrides: a variant of its own
+bitbloom train petals train.epochs=3       # a stage with overrides, in the workspace of a variant
 bitbloom predict petals photo.jpg
 """
 
@@ -28,15 +28,15 @@ app.add_typer(ci_commands.app, name="ci")
 TargetName = Annotated[str, typer.Argument(help="A target: the name of a file in conf/.")]
 Until = Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")]
 Backend = Annotated[str, typer.Option(help="podman or docker.")]
-ImageName = Annotated[str, typer.Option(help="Name of the image; by default bitbloom/ and what it is.")]
-BaseImage = Annotated[str, typer.Option(help="What to start from: an image with Python 3.11 and pip.")]
-Certificates = Annotated[Path | None, typer.Option(help="Certificates to trust while packages are installed, PEM.")]
+ImageName = Annotated[str, typer.Option(help="Name of the image; by default bitbloom/TARGET, or bitbloom/training.")]
+BaseImage = Annotated[str, typer.Option(help="Base image: an image with Python 3.11 and pip.")]
+Certificates = Annotated[Path | None, typer.Option(help="Certificates to trust during the installation of packages, PEM.")]
 Index = Annotated[str, typer.Option(help="Address of the package index.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value: any key of the configuration.")]
 
 
 def main() -> None:
-    """Entry point: a clear error becomes one line on stderr and exit code 1."""
+    """Entry point: a BitBloomError becomes one line on stderr and exit code 1."""
     try:
         checkout.require()
         app()
@@ -50,14 +50,14 @@ def build(
     target: TargetName,
     overrides: Overrides = None,
     until: Until = "all",
-    where: Annotated[Path | None, typer.Option(help="A file to write the workspace's path to, when all is done.")] = None,
+    where: Annotated[Path | None, typer.Option(help="A file for the path of the workspace, written at the end.")] = None,
 ) -> None:
-    """Build a target with DVC, then install its Bento, record its digests, track it, and sum up."""
+    """Build a target with DVC, then install its Bento, record its digests, track it, and print a summary."""
     from bitbloom.core import canonical
-    from bitbloom.pipeline import build as front_door
+    from bitbloom.pipeline import build as builder
 
-    workspace = front_door.build(target, until, overrides or ())
-    _finish(target, workspace, until, claimed=not overrides)
+    workspace = builder.build(target, until, overrides or ())
+    _finish(target, workspace, until, recorded=not overrides)
     if where:
         canonical.write_text(where, workspace.as_posix())
 
@@ -65,26 +65,26 @@ def build(
 @app.command("build-all")
 def build_all(
     targets: Annotated[
-        list[str] | None, typer.Argument(help="Names of targets; all embedded ones, but not the tiny ones of the tests.")
+        list[str] | None, typer.Argument(help="Names of targets; by default all embedded ones except the tiny ones.")
     ] = None,
 ) -> None:
-    """Build several targets, what is not training side by side, and finish each as `build` does."""
-    from bitbloom.pipeline import build as front_door
+    """Build several targets, trainings in turn and other stages in parallel, and finish each as `build` does."""
+    from bitbloom.pipeline import build as builder
     from bitbloom.pipeline import composition as configuration
 
     targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
-    front_door.build_all(targets)
+    builder.build_all(targets)
     for target in targets:
-        _finish(target, Path(), "all", claimed=True)
+        _finish(target, Path(), "all", recorded=True)
 
 
-def _finish(target: str, workspace: Path, until: str, claimed: bool) -> None:
+def _finish(target: str, workspace: Path, until: str, recorded: bool) -> None:
     from bitbloom.pipeline import claim, summary, tracking
     from bitbloom.serving import store
 
     if until in ("all", "package"):
         store.install(workspace / "dist" / f"{target}.bento", git.clean_commit())
-    if until == "all" and claimed:
+    if until == "all" and recorded:
         claim.write(target)
     if until in ("all", "evaluate"):
         tracking.start(target, workspace)
@@ -106,19 +106,17 @@ for _stage in stages.STAGES:
 @app.command()
 def predict(
     target: TargetName,
-    files: Annotated[list[Path], typer.Argument(help="Photos; or of texts CSV files, files of lines, or - for standard input.")],
-    workspace: Annotated[Path, typer.Option(help="Where it was built: the workspace that a variant's summary names.")] = Path(),
-    model: Annotated[Path | None, typer.Option(help="Another graph of it.")] = None,
-    variant: Annotated[
-        str | None, typer.Option(help="Another form of it, as `optimise` makes them: torch-bf16, pruned-25, …")
-    ] = None,
+    files: Annotated[list[Path], typer.Argument(help="Photos; for texts CSV files, files of lines, or - for standard input.")],
+    workspace: Annotated[Path, typer.Option(help="The workspace of the build, from the summary of a variant.")] = Path(),
+    model: Annotated[Path | None, typer.Option(help="Another exported graph.")] = None,
+    variant: Annotated[str | None, typer.Option(help="A variant that `optimise` made: torch-bf16, pruned-25, …")] = None,
 ) -> None:
-    """Print one JSON object a photo or a row of text, in order; exit code 1 when one of them has no answer."""
+    """Print one JSON object for each photo or row of text, in order; exit code 1 when one of them has no prediction."""
     from bitbloom.pipeline import composition as configuration
     from bitbloom.serving.files import predict_files, predictions_of, print_predictions
 
     if variant and (model or workspace != Path()):
-        raise BitBloomError("--variant names the file itself, in this folder: leave --model and --workspace out")
+        raise BitBloomError("--variant selects the model in this folder: omit --model and --workspace")
     if variant:
         from bitbloom.core.digests import file_digest
         from bitbloom.optimise import variants
@@ -127,16 +125,16 @@ def predict(
         sys.exit(print_predictions(predictions_of(session, file_digest(file), file, files), sys.stdout))
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
-        configuration.compose(target)  # says which there are
+        configuration.compose(target)  # raises an error with the known targets
     sys.exit(print_predictions(predict_files(model or workspace / "models" / target, files), sys.stdout))
 
 
 @app.command()
 def ask(
-    url: Annotated[str, typer.Argument(help="A running service: http://127.0.0.1:3000")],
+    url: Annotated[str, typer.Argument(help="Address of a running service: http://127.0.0.1:3000")],
     files: Annotated[list[Path], typer.Argument(help="As for `predict`.")],
 ) -> None:
-    """Ask a running service what `predict` asks a model here; its token, if it wants one, in BITBLOOM_TOKEN."""
+    """Predict like `predict`, but with a running service. BITBLOOM_TOKEN is its token, if it requires one."""
     from bitbloom.serving.client import Client
     from bitbloom.serving.files import print_predictions
 
@@ -147,9 +145,9 @@ def ask(
 @app.command()
 def submission(
     target: TargetName,
-    file: Annotated[Path | None, typer.Argument(help="Rows without labels, CSV; else the test.csv that was imported.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Rows without labels, CSV; by default the imported test.csv.")] = None,
 ) -> None:
-    """Write a competition's submission CSV: id and target of every row, by the exported model."""
+    """Write a competition's submission CSV with the exported model: id and target of every row."""
     from bitbloom.pipeline import submission as competition
 
     print(competition.write(target, file))
@@ -159,16 +157,16 @@ def submission(
 def optimise(
     target: TargetName,
     overrides: Overrides = None,
-    epochs: Annotated[float, typer.Option(help="How long a pruned network is fine-tuned.", min=0)] = 1,
-    turns: Annotated[int, typer.Option(help="How often each variant is timed.", min=1)] = 12,
+    epochs: Annotated[float, typer.Option(help="Duration of the fine-tuning of pruned variants.", min=0)] = 1,
+    turns: Annotated[int, typer.Option(help="Number of times that each variant is timed.", min=1)] = 12,
 ) -> None:
-    """Build a classifier up to `export`, make int8, bf16, compiled and pruned forms of it, and measure what each is worth."""
-    from bitbloom import optimise as faster
-    from bitbloom.pipeline import build as front_door
+    """Build a classifier up to `export`, make int8, bf16, compiled and pruned variants of it, and measure them."""
+    from bitbloom import optimise as optimisation
+    from bitbloom.pipeline import build as builder
     from bitbloom.pipeline import composition as configuration
 
-    faster.variants.require_classifier(target, configuration.compose(target, overrides or ()).model.kind)
-    code = faster.run(target, front_door.build(target, "export", overrides or ()), epochs, turns)
+    optimisation.variants.require_classifier(target, configuration.compose(target, overrides or ()).model.kind)
+    code = optimisation.run(target, builder.build(target, "export", overrides or ()), epochs, turns)
     if code:
         sys.exit(code)
 
@@ -177,9 +175,9 @@ def optimise(
 def pack(
     target: TargetName,
     variant: Annotated[str, typer.Argument(help="A name in the table of `optimise`: pruned-25-int8.")],
-    workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path(),
+    workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path(),
 ) -> None:
-    """Pack the Bento of a variant that ONNX Runtime runs and install it: what `bentoml serve TARGET:latest` then answers with."""
+    """Pack the Bento of a variant of ONNX Runtime and install it, so that `bentoml serve TARGET:latest` serves it."""
     from bitbloom.optimise import packing
     from bitbloom.serving import store
 
@@ -192,14 +190,14 @@ def pack(
 def import_(
     target: TargetName, source: Annotated[str, typer.Argument(help="A folder, file, tar or zip, or kaggle:COMPETITION.")]
 ) -> None:
-    """Take your own data, once and by content, to data/external/<target>, and put it under DVC."""
+    """Import your own data by content to data/external/<target>, and add it to DVC."""
     from bitbloom.pipeline import external
 
     external.take(target, source)
 
 
 @app.command()
-def graph(check: Annotated[bool, typer.Option("--check", help="Only say what is not current.")] = False) -> None:
+def graph(check: Annotated[bool, typer.Option("--check", help="Only list the files that are not current.")] = False) -> None:
     """Write pipelines/, params/ and dvc.yaml from conf/ and the imports of the stages."""
     from bitbloom.pipeline import graph as build_graph
 
@@ -222,7 +220,7 @@ def config(target: TargetName, overrides: Overrides = None) -> None:
 
 @app.command()
 def weights() -> None:
-    """Get every locked pretrained weight and check it."""
+    """Fetch all locked pretrained weights and check them."""
     from bitbloom.models import weights as pretrained
 
     for name in pretrained.names():
@@ -240,11 +238,11 @@ def data_docs(target: TargetName) -> None:
 
 @app.command()
 def install(target: TargetName, overrides: Overrides = None) -> None:
-    """Put the Bento of a target, or of a variant, into BentoML's store of this project."""
-    from bitbloom.pipeline import build as front_door
+    """Install the Bento of a target, or of a variant, in this project's BentoML store."""
+    from bitbloom.pipeline import build as builder
     from bitbloom.serving import store
 
-    file = front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento"
+    file = builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento"
     print(store.install(file, git.clean_commit()))
 
 
@@ -258,12 +256,12 @@ def containerize(
     ca: Certificates = None,
     index: Index = "",
 ) -> None:
-    """Build the container image of a target's Bento; print its name and its id."""
-    from bitbloom.pipeline import build as front_door
+    """Build the container image of a target's Bento, and print its name and its id."""
+    from bitbloom.pipeline import build as builder
     from bitbloom.serving import container
 
     options = container.Options(backend, image or f"bitbloom/{target}", base_image, ca, index)
-    name, digest = container.containerize(front_door.workspace(target, overrides or ()) / "dist" / f"{target}.bento", options)
+    name, digest = container.containerize(builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento", options)
     print(f"{name} sha256:{digest}")
 
 
@@ -276,7 +274,7 @@ def training_image(
     index: Index = "",
     wheels: Annotated[Path | None, typer.Option(help="A folder with the locked CPU build of torch.")] = None,
 ) -> None:
-    """Build an image that holds this commit and its packages, to train in; print its name and its id."""
+    """Build a training image with this commit and its packages, and print its name and its id."""
     from bitbloom.serving import container
 
     options = container.Options(backend, image or "bitbloom/training", base_image, ca, index)
@@ -285,7 +283,7 @@ def training_image(
 
 
 @app.command()
-def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path()) -> None:
+def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path()) -> None:
     """Log a finished build to Weights & Biases (offline unless WANDB_API_KEY is set)."""
     from bitbloom.pipeline import tracking
 
@@ -296,7 +294,7 @@ def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="Wher
 def verify(
     target: TargetName, until: Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")] = "all"
 ) -> None:
-    """Build again in a fresh folder without a cache, and compare every digest with what is claimed."""
+    """Build again in a fresh folder without a cache, and compare every digest with the expected one."""
     from bitbloom.provenance import rebuild
 
     rebuild.show(target, rebuild.verify(target, until))
@@ -304,7 +302,7 @@ def verify(
 
 @app.command()
 def why(stage: Annotated[str, typer.Argument(help="ingest … package")], target: TargetName = "petals") -> None:
-    """Say why a stage would run again: which input changed, from which digest to which."""
+    """Show why a stage would run again: its changed inputs, with the old and the new digest."""
     from bitbloom.pipeline import why as reasons
 
     found = reasons.why(stage, target)
@@ -315,10 +313,12 @@ def why(stage: Annotated[str, typer.Argument(help="ingest … package")], target
 def diff(
     here: Annotated[Path, typer.Argument(help="This machine's run: models/TARGET, or its ledger.")],
     there: Annotated[Path, typer.Argument(help="Another run.")],
-    ops: Annotated[bool, typer.Option("--ops", help="Run the step here again, hashing every op.")] = False,
-    record: Annotated[Path | None, typer.Option(help="The other machine's record of ops, if it is not beside its run.")] = None,
+    ops: Annotated[bool, typer.Option("--ops", help="Run the step again here, and hash every operation.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="The other machine's record of operations, if it is not beside its run.")
+    ] = None,
 ) -> None:
-    """Find the first training step in which two runs differ, and with --ops the first op; exit code 1 when they do."""
+    """Find the first different training step of two runs, and with --ops the first operation; exit code 1 if they differ."""
     run = here if here.is_dir() else here.parent
     if ops:
         _with_pins(run.name)
@@ -340,7 +340,7 @@ def diff(
         if theirs.exists():
             print(compare.explain_ops(trace.read(mine), trace.read(theirs)))
         else:
-            print(f"the other machine's are not at {theirs}: run this there, with the runs swapped, and bring its record")
+            print(f"{theirs} is missing: run this command on the other machine with the runs swapped, and copy its record")
     sys.exit(1)
 
 
@@ -348,10 +348,10 @@ def diff(
 def attest(
     target: TargetName,
     key: Annotated[Path, typer.Option(help="Your private key, PEM, elliptic curve.")],
-    builder: Annotated[str, typer.Option(help="Who built: a name or a URI.")] = "local",
-    workspace: Annotated[Path, typer.Option(help="Where it was built.")] = Path(),
+    builder: Annotated[str, typer.Option(help="The builder: a name or a URI.")] = "local",
+    workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path(),
 ) -> None:
-    """State what the Bento was built from, by SLSA provenance, and sign statement and Bento."""
+    """Write the SLSA provenance of the Bento, and sign both."""
     from bitbloom.provenance import attestation
 
     print(attestation.attest(target, key, builder, workspace))
@@ -361,17 +361,17 @@ def attest(
 def check_attestation(
     target: TargetName,
     key: Annotated[Path, typer.Option(help="The builder's public key, PEM.")],
-    builder: Annotated[str, typer.Option(help="Whose statement.")] = "local",
+    builder: Annotated[str, typer.Option(help="The builder of the statement.")] = "local",
 ) -> None:
-    """Refuse a statement unless signature, Bento and every material of the working tree are as it says."""
+    """Check a statement's signature, its Bento and every material of the working tree."""
     from bitbloom.provenance import attestation
 
     print(attestation.check(target, key, builder))
 
 
 @app.command()
-def hermetic(target: Annotated[str, typer.Argument(help="A target that is built.")] = "petals-tiny") -> None:
-    """Run each stage with its declared inputs alone, no network and an empty environment; name what it lacks."""
+def hermetic(target: Annotated[str, typer.Argument(help="A built target.")] = "petals-tiny") -> None:
+    """Run each stage with its declared inputs only, without network and environment; name undeclared files."""
     from bitbloom.provenance import hermetic as cell
 
     cell.check(target)
@@ -388,7 +388,7 @@ def targets() -> None:
 
 
 def _with_pins(target: str) -> None:
-    """Start again with the pins of a target's profile, unless they are there."""
+    """Restart the process with the pins of a target's profile, unless they are set."""
     from bitbloom.numerics import pins
     from bitbloom.pipeline import composition as configuration
 

@@ -12,7 +12,7 @@ from support.commands import REPOSITORY, Desk, tool_venv
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """A place to run the scripts in."""
+    """A folder to run the scripts in."""
     return Desk(tmp_path)
 
 
@@ -22,4 +22,4 @@ def validators() -> Path:
     return tool_venv("deploy/requirements.lock", "deploy-venv")
 
 
-sys.path.insert(0, str(REPOSITORY / "deploy"))  # for `render`, which the scripts start by its path
+sys.path.insert(0, str(REPOSITORY / "deploy"))  # for `render`, which the scripts run by its path

@@ -1,4 +1,4 @@
-"""The Cloud Function answers as the service does; with a small model."""
+"""The Cloud Function responds as the service does; with a small model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCRIPT = "cloud-functions/deploy.sh"
 
 
 def laid_out(desk, workspace: Path) -> Path:
-    """The function's source, by source.sh, of the Bento in a workspace."""
+    """The function's source that source.sh makes from the Bento in a workspace."""
     (desk.folder / "dist").mkdir()
     shutil.copy(workspace / "dist/petals.bento", desk.folder / "dist")
     done = desk.run("cloud-functions/source.sh", "dist/petals.bento")
@@ -36,7 +36,7 @@ def laid_out(desk, workspace: Path) -> Path:
 
 @pytest.fixture
 def function(desk, workspace, monkeypatch) -> Iterator[Client]:
-    """The handler behind a client of werkzeug, which is what Flask hands on."""
+    """A werkzeug client of the handler, which gets werkzeug's requests from Flask, too."""
     source = laid_out(desk, workspace)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("BITBLOOM_TOKEN", raising=False)
@@ -51,7 +51,7 @@ def function(desk, workspace, monkeypatch) -> Iterator[Client]:
     return Client(lambda environ, start: module.answer(Request(environ))(environ, start))
 
 
-def test_the_handler_gives_the_answer_of_the_predictor(function, workspace):
+def test_handler_returns_the_prediction_of_the_predictor(function, workspace):
     sent = photo(COLOURS["poppy"])
     expected = Predictor.open(workspace / "models/petals").predict(sent)
     assert expected["label"] == "poppy"
@@ -59,30 +59,30 @@ def test_the_handler_gives_the_answer_of_the_predictor(function, workspace):
     assert function.post("/v1/predict", data=sent).json == expected
 
 
-def test_the_handler_refuses_as_the_service_does(function):
-    refused = function.post("/predict", data=b"no photo")
-    assert refused.status_code in (415, 422)
-    assert "error" in refused.json
+def test_handler_rejects_as_the_service_does(function):
+    rejected = function.post("/predict", data=b"no photo")
+    assert rejected.status_code in (415, 422)
+    assert "error" in rejected.json
     assert function.post("/predict", data=b"\xff\xd8\xff" + b"0" * 400_000).status_code == 413
-    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+    assert rejected.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_handler_says_where_its_answers_come_from(function, workspace):
+def test_handler_returns_provenance(function, workspace):
     found = function.get("/provenance").json
     report = json.loads((workspace / "reports/petals/bento.json").read_text())
     assert found["digests"]["bento"] == report["digest"]
     assert found["commit"] == COMMIT
 
 
-def test_several_photos_in_a_form(function, workspace):
+def test_predicts_several_photos_of_a_form(function, workspace):
     names = ["fern", "orchid"]
     form = {"image": [(io.BytesIO(photo(COLOURS[name])), f"{name}.jpg") for name in names]}
-    assert [answer["label"] for answer in function.post("/predict_batch", data=form).json] == names
+    assert [prediction["label"] for prediction in function.post("/predict_batch", data=form).json] == names
 
 
 @contextlib.contextmanager
 def started(source: Path, venv: Path, log: Path, **variables: str) -> Iterator[str]:
-    """The function behind Google's functions framework, in a venv that holds its lock and nothing else."""
+    """The function in Google's functions framework, in a venv with only the packages of its lock."""
     port = free_port()
     command = [venv / "bin/functions-framework", "--source", "main.py", "--target", "answer", "--host", "127.0.0.1"]
     kept = {name: os.environ[name] for name in ("HOME", "PATH")}
@@ -109,20 +109,20 @@ def started(source: Path, venv: Path, log: Path, **variables: str) -> Iterator[s
 
 
 @pytest.mark.slow
-def test_the_functions_framework_serves_it_from_its_lock_alone(desk, workspace, tmp_path):
+def test_functions_framework_serves_it_with_locked_packages_only(desk, workspace, tmp_path):
     venv = tool_venv("deploy/cloud-functions/requirements.lock", "function-venv")
     source, log = laid_out(desk, workspace), tmp_path / "log"
     sent = photo(COLOURS["daisy"])
     expected = Predictor.open(workspace / "models/petals").predict(sent)
     with started(source, venv, log, BITBLOOM_TOKEN="a-token") as url:
         assert httpx.post(f"{url}/predict", content=sent).status_code == 401, log.read_text()
-        answer = httpx.post(f"{url}/predict", content=sent, headers={"Authorization": "Bearer a-token"})
+        response = httpx.post(f"{url}/predict", content=sent, headers={"Authorization": "Bearer a-token"})
         page = httpx.get(url)
-    assert answer.json() == expected
+    assert response.json() == expected
     assert "text/html" in page.headers["content-type"]
 
 
-def test_a_dry_run_prints_the_commands_and_calls_nobody(desk):
+def test_dry_run_prints_the_commands_and_calls_nothing(desk):
     done = desk.run(SCRIPT, "--dry-run", names={"TOKEN_SECRET": "the-token"})
     assert (done.code, done.err, done.calls) == (0, "", [])
     first, second = done.commands
@@ -135,7 +135,7 @@ def test_a_dry_run_prints_the_commands_and_calls_nobody(desk):
     assert f"--set-env-vars=BITBLOOM_COMMIT={COMMIT}" in second
 
 
-def test_it_deploys_the_source_that_it_laid_out(desk, workspace):
+def test_deploys_the_prepared_source(desk, workspace):
     laid_out(desk, workspace)
     done = desk.run(SCRIPT, names={"PUBLIC": "1"})
     assert done.code == 0, done.err
@@ -145,7 +145,7 @@ def test_it_deploys_the_source_that_it_laid_out(desk, workspace):
     assert (desk.folder / ".bitbloom/deploy/cloud-functions/requirements.txt").read_bytes() == lock
 
 
-def test_nothing_is_deployed_without_a_bento(desk):
+def test_rejects_deployment_without_a_bento(desk):
     done = desk.run(SCRIPT)
     assert (done.code, done.calls) == (1, [])
     assert "dist/petals.bento is missing: 'make package' makes it" in done.err

@@ -1,4 +1,4 @@
-"""The commands that the scripts would run, held against the argument lists of `gcloud` itself. It calls nobody for that."""
+"""The commands of the scripts, checked against the argument lists of `gcloud` itself, without a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 GCLOUD = shutil.which("gcloud")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(GCLOUD is None, reason="gcloud is not here: its own argument lists cannot be asked"),
+    pytest.mark.skipif(GCLOUD is None, reason="gcloud is not here: its argument lists cannot be read"),
 ]
 EVERYTHING = {"PUBLIC": "1", "TOKEN_SECRET": "a-token"}
 SCRIPTS = {
@@ -28,7 +28,7 @@ SCRIPTS = {
 
 
 def names(structure: object) -> set[str]:
-    """All arguments of a command, in groups or not."""
+    """All arguments of a command, also those in groups."""
     if isinstance(structure, list):
         return set().union(*map(names, structure))
     if not isinstance(structure, dict):
@@ -38,7 +38,7 @@ def names(structure: object) -> set[str]:
 
 
 def problems(command: list[str], config: str) -> list[str]:
-    """What `gcloud` does not know of a command."""
+    """The parts of a command that `gcloud` does not know."""
     environment = os.environ | {"CLOUDSDK_CONFIG": config, "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true"}
     lint = [str(GCLOUD), "meta", "lint-gcloud-commands", f"--command-string={shlex.join(command)}"]
     done = subprocess.run(lint, env=environment, capture_output=True, text=True)
@@ -61,6 +61,6 @@ def test_gcloud_knows_every_command_and_flag(desk, tmp_path, script):
     assert [problem for command in commands for problem in problems(command, str(tmp_path))] == []
 
 
-def test_a_flag_that_gcloud_does_not_have_is_found(tmp_path):
+def test_finds_unknown_flag(tmp_path):
     assert problems(["gcloud", "run", "services", "replace", "x.yaml", "--regions=r"], str(tmp_path))
     assert problems(["gcloud", "run", "service", "replace", "x.yaml"], str(tmp_path))

@@ -1,4 +1,4 @@
-"""Artifact Registry, Cloud Build, Kubernetes and Azure: what the scripts would call and call, and what the manifests promise."""
+"""Artifact Registry, Cloud Build, Kubernetes and Azure: dry runs, commands and manifests."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("script", EXPECTED)
-def test_a_dry_run_prints_what_a_run_calls(desk, script):
+def test_dry_run_prints_the_commands_of_a_run(desk, script):
     printed = desk.run(script, "--dry-run")
     assert (printed.code, printed.err, printed.calls) == (0, "", [])
     assert printed.commands == EXPECTED[script]
@@ -104,13 +104,13 @@ def test_a_dry_run_prints_what_a_run_calls(desk, script):
         ("azure/train.sh", "WORKSPACE_NAME"),
     ],
 )
-def test_a_script_says_what_is_missing(desk, script, name):
+def test_script_names_missing_variable(desk, script, name):
     done = desk.run(script, names={name: None})
     assert (done.code, done.calls, done.out) == (2, [], "")
     assert done.err.startswith(f"error: {name} is not set: ")
 
 
-def test_an_image_is_pushed_by_docker_where_podman_is_not(desk, tmp_path):
+def test_pushes_with_docker_when_podman_is_missing(desk, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
     for tool in ("sh", "dirname"):
@@ -125,7 +125,7 @@ def test_an_image_is_pushed_by_docker_where_podman_is_not(desk, tmp_path):
     ]
 
 
-def test_every_script_has_its_expected_commands_somewhere():
+def test_every_script_has_a_test():
     elsewhere = {"cloud-run/deploy.sh", "cloud-functions/deploy.sh", "cloud-functions/source.sh", "vertex-ai/train.sh"}
     elsewhere |= {
         "compute-engine/verify.sh",
@@ -142,7 +142,7 @@ def objects(desk) -> dict[str, dict]:
     return {tree["kind"]: tree for tree in yaml.safe_load_all(desk.rendered("kubernetes-service.yaml"))}
 
 
-def test_pods_fit_the_restricted_pod_security_standard(desk):
+def test_pods_fit_the_restricted_security_standard(desk):
     pod = objects(desk)["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 1034)
@@ -153,7 +153,7 @@ def test_pods_fit_the_restricted_pod_security_standard(desk):
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_everything_selects_the_same_pods(desk):
+def test_all_objects_select_the_same_pods(desk):
     found = objects(desk)
     labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert labels == {"app.kubernetes.io/name": "bitbloom", "app.kubernetes.io/instance": "petals"}
@@ -164,7 +164,7 @@ def test_everything_selects_the_same_pods(desk):
     assert found["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]
 
 
-def test_a_training_has_one_pod_or_several_of_which_the_first_alone_has_the_claim(desk):
+def test_only_the_first_pod_of_a_training_mounts_the_volume_claim(desk):
     desk.run("kubernetes/train.sh", "--dry-run")
     assert set(yaml.safe_load(desk.rendered("kubernetes-training.yaml"))["spec"]["pytorchReplicaSpecs"]) == {"Master"}
     desk.run("kubernetes/train.sh", "--dry-run", names={"MORE_MACHINES": "3", "MODEL_CLAIM": "models"})
@@ -177,7 +177,7 @@ def test_a_training_has_one_pod_or_several_of_which_the_first_alone_has_the_clai
     assert first == other
 
 
-def test_the_job_of_azure_keeps_what_azure_fills_in(desk):
+def test_azure_job_keeps_expressions_of_azure(desk):
     desk.run("azure/train.sh", "--dry-run", names={"MACHINES": "2"})
     job = yaml.safe_load(desk.rendered("azure-job.yaml"))
     assert "${{outputs.model}}" in job["command"]

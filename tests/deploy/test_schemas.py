@@ -1,4 +1,4 @@
-"""Every manifest is valid for its reader's own schema, and the checks refuse one that is not."""
+"""Every manifest is valid by the schema of its platform, and the checks reject invalid ones."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def validate(validators: Path, *arguments: str) -> subprocess.CompletedProcess[s
 def test_every_manifest_is_valid(validators):
     done = validate(validators)
     assert done.returncode == 0, done.stderr
-    said = set(re.findall(r"^deploy/(\S+): valid", done.stdout, re.MULTILINE))
-    assert said == {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.glob("*/*.yaml")}
+    valid = set(re.findall(r"^deploy/(\S+): valid", done.stdout, re.MULTILINE))
+    assert valid == {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.glob("*/*.yaml")}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_every_manifest_is_valid(validators):
         ("pytorch-job", "kubernetes/training.yaml", "  name: bitbloom-", "  names: bitbloom-", "names"),
     ],
 )
-def test_what_is_wrong_is_refused_by_its_name(validators, tmp_path, kind, template, right, wrong, named):
+def test_rejects_and_names_each_error(validators, tmp_path, kind, template, right, wrong, named):
     text = (DEPLOY / template).read_text()
     assert right in text
     file = tmp_path / "wrong.yaml"
@@ -82,10 +82,10 @@ def test_shellcheck_finds_nothing(validators):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_example_has_a_value_for_every_name_and_no_other():
-    asked = set()
+def test_example_has_exactly_the_names_of_the_templates():
+    used = set()
     for template in DEPLOY.glob("*/*.yaml"):
         if template.parent.name != "cloud-build":
-            asked |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", template.read_text()))
-            asked |= set(re.findall(r"# if ([A-Z_]+)$", template.read_text(), re.MULTILINE))
-    assert set(example()) == asked
+            used |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", template.read_text()))
+            used |= set(re.findall(r"# if ([A-Z_]+)$", template.read_text(), re.MULTILINE))
+    assert set(example()) == used

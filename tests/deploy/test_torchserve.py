@@ -30,15 +30,17 @@ def test_dry_run_prints_the_command_and_calls_nothing(desk, action, program):
     assert not (desk.folder / ".bitbloom").exists()
 
 
-def test_an_archive_that_is_missing_is_named(desk):
+def test_names_missing_archive(desk):
     done = desk.run("torchserve/torchserve.sh", "serve")
     assert done.code == 1
     assert done.err.endswith("dist/petals.mar is missing: make deploy-torchserve-archive TARGET=petals\n")
 
 
-def test_a_dry_run_exports_nothing(tmp_path):
+def test_dry_run_exports_nothing(tmp_path):
     command = ["make", "--no-print-directory", "--dry-run", f"STATE={tmp_path}", "deploy-torchserve-archive", "DRY_RUN=1"]
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}  # `make test` runs this
+    ours = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
+    }  # set when `make test` runs this
     done = subprocess.run(command, cwd=REPOSITORY, env=ours, capture_output=True, text=True, check=True)
     assert done.stdout == "TARGET=petals sh deploy/torchserve/torchserve.sh archive\n"
 
@@ -79,8 +81,8 @@ def torchserve(environment: dict[str, str], url: str, log: Path) -> Iterator[Non
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("java") is None, reason="TorchServe needs Java 11 or later, which is not here")
-def test_responses_are_those_of_bitbloom(tmp_path):
+@pytest.mark.skipif(shutil.which("java") is None, reason="TorchServe needs Java 11 or later, which is missing")
+def test_responses_equal_those_of_bitbloom(tmp_path):
     model = write_model(tmp_path / "model.onnx")
     config, url = configuration(tmp_path)
     kept = {name: os.environ[name] for name in ("HOME", "PATH")}

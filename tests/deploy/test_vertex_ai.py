@@ -1,4 +1,4 @@
-"""The custom jobs of Vertex AI, and the VM that rebuilds."""
+"""The custom jobs of Vertex AI, and the VM that verifies a build."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def pools(desk) -> list[dict[str, object]]:
     return yaml.safe_load(desk.rendered("vertex-ai.yaml"))["workerPoolSpecs"]
 
 
-def test_a_job_is_created_as_the_dry_run_prints(desk):
+def test_creates_the_job_of_the_dry_run(desk):
     printed = desk.run(TRAIN, "--dry-run")
     assert (printed.code, printed.err, printed.calls) == (0, "", [])
     assert printed.commands == [CREATE]
     assert desk.run(TRAIN).calls == [CREATE]
 
 
-def test_one_machine_or_several(desk):
+def test_supports_one_or_several_machines(desk):
     desk.run(TRAIN, "--dry-run")
     assert [pool["replicaCount"] for pool in pools(desk)] == [1]
     desk.run(TRAIN, "--dry-run", names={"MORE_MACHINES": "3"})
@@ -35,7 +35,7 @@ def test_one_machine_or_several(desk):
     assert first["machineSpec"] == others["machineSpec"]
 
 
-def test_a_gpu_trains_with_one_process_in_the_profile_for_it(desk):
+def test_gpu_trains_with_the_cuda_profile(desk):
     desk.run(TRAIN, "--dry-run", names={"ACCELERATOR": "NVIDIA_L4"})
     (pool,) = pools(desk)
     assert pool["machineSpec"] == {"machineType": "g2-standard-8", "acceleratorType": "NVIDIA_L4", "acceleratorCount": 1}
@@ -43,13 +43,13 @@ def test_a_gpu_trains_with_one_process_in_the_profile_for_it(desk):
 
 
 @pytest.mark.parametrize("script", [TRAIN, VERIFY])
-def test_they_say_what_is_missing(desk, script):
+def test_names_missing_variables(desk, script):
     done = desk.run(script, names={"BUCKET": None, "SERVICE_ACCOUNT": None})
     assert (done.code, done.calls) == (2, [])
     assert [line.split()[1] for line in done.err.splitlines()] == ["BUCKET", "SERVICE_ACCOUNT"]
 
 
-def test_the_vm_is_created_as_the_dry_run_prints(desk):
+def test_creates_the_vm_of_the_dry_run(desk):
     printed = desk.run(VERIFY, "--dry-run")
     assert (printed.code, printed.err, printed.calls) == (0, "", [])
     (command,) = printed.commands
@@ -74,7 +74,7 @@ esac
 )
 
 
-CLAIM = '{"claimed": "digests"}'
+EXPECTED = '{"expected": "digests"}'
 LOCK = "pipelines/petals/dvc.lock"
 BUILT = {
     LOCK: "stages: {}\n",
@@ -85,7 +85,7 @@ BUILT = {
 CLONES = f"""
 if sys.argv[1] == "clone":
     os.makedirs(sys.argv[-1] + "/digests")
-    open(sys.argv[-1] + "/digests/petals.json", "w").write({CLAIM!r})
+    open(sys.argv[-1] + "/digests/petals.json", "w").write({EXPECTED!r})
 sys.exit(int(os.environ.get("GIT_EXIT", "0")))
 """
 BUILDS = f"""
@@ -103,7 +103,7 @@ shutil.copy(sys.argv[-2], os.path.join(os.environ["BUCKET_FOLDER"], os.path.base
 
 
 def machine(desk, tmp_path):
-    """A VM: what the startup script calls is there, as stand-ins. One clones, one builds, one keeps what is uploaded."""
+    """A VM with stand-ins for the commands of the startup script: one clones, one builds, one keeps the uploads."""
     for tool in ("nix", "apt-get", "shutdown", "git", "gcloud"):
         desk.stand_in(tool)
     records = (desk.tools / "nix").read_text().rpartition("sys.exit")[0]
@@ -113,7 +113,7 @@ def machine(desk, tmp_path):
     return {"BITBLOOM_WORK": str(tmp_path / "work"), "BUCKET_FOLDER": str(tmp_path / "bucket")}
 
 
-def test_the_vm_verifies_uploads_and_ends(desk, tmp_path):
+def test_vm_verifies_uploads_and_shuts_down(desk, tmp_path):
     done = desk.run(STARTUP, names=machine(desk, tmp_path))
     assert done.code == 0, done.out + done.err
     tools = [call[0] for call in done.calls]
@@ -127,10 +127,10 @@ def test_the_vm_verifies_uploads_and_ends(desk, tmp_path):
     assert (tmp_path / "work/log").read_text().splitlines()[-1] == "exit 0"
 
 
-def test_what_was_built_and_what_was_claimed_are_uploaded_as_they_are(desk, tmp_path):
+def test_uploads_built_and_expected_digests(desk, tmp_path):
     desk.run(STARTUP, names=machine(desk, tmp_path))
     bucket = tmp_path / "bucket"
-    assert (bucket / "claimed.json").read_text() == CLAIM
+    assert (bucket / "claimed.json").read_text() == EXPECTED
     assert (bucket / "built-dvc.lock").read_text() == BUILT[LOCK]
     models = sorted(name for name in BUILT if name.startswith("models/"))
     lines = [f"{hashlib.sha256(BUILT[name].encode()).hexdigest()}  .bitbloom/verify/petals/{name}" for name in models]
@@ -138,7 +138,7 @@ def test_what_was_built_and_what_was_claimed_are_uploaded_as_they_are(desk, tmp_
     assert (bucket / "cpu.txt").read_text().startswith("model name")
 
 
-def test_a_rebuild_that_differs_is_uploaded_and_the_vm_ends(desk, tmp_path):
+def test_uploads_different_rebuild_and_shuts_down(desk, tmp_path):
     done = desk.run(STARTUP, names=machine(desk, tmp_path) | {"NIX_EXIT": "2"})
     assert done.code == 2
     assert (tmp_path / "bucket/built.sha256").read_text() != ""
@@ -147,7 +147,7 @@ def test_a_rebuild_that_differs_is_uploaded_and_the_vm_ends(desk, tmp_path):
     assert (tmp_path / "work/log").read_text().splitlines()[-1] == "exit 2"
 
 
-def test_a_clone_that_fails_ends_the_vm_too(desk, tmp_path):
+def test_failed_clone_shuts_down(desk, tmp_path):
     done = desk.run(STARTUP, names=machine(desk, tmp_path) | {"GIT_EXIT": "128"})
     assert done.code == 128
     assert [call[0] for call in done.calls] == ["apt-get", "apt-get", "git", "gcloud", "shutdown"]

@@ -1,4 +1,4 @@
-"""deploy/train.py: how a machine finds the others, and that several give the bytes of one."""
+"""deploy/train.py: the ranks of machines, and equal bytes from several machines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTPUTS = ("model.safetensors", "ledger.jsonl", "config.json", "training.json")
 
 
 def vertex(kind: str, index: int, first: str = "first-0:2222") -> dict[str, str]:
-    """What Vertex AI says to one of four machines."""
+    """The variables of Vertex AI for one of four machines."""
     spec = {
         "cluster": {"workerpool0": [first], "workerpool1": ["more-0:2222", "more-1:2222", "more-2:2222"]},
         "environment": "cloud",
@@ -36,7 +36,7 @@ def kubeflow(rank: int, machines: int = 2, **more: str) -> dict[str, str]:
     return {"MASTER_ADDR": "job-master-0", "MASTER_PORT": "23456", "WORLD_SIZE": str(machines), "RANK": str(rank)} | more
 
 
-def test_a_machine_alone():
+def test_trains_on_one_machine():
     assert train.place({}) == train.Place()
     assert train.command(train.Place(), 1, "petals") == [sys.executable, "-m", "bitbloom.stages.train", "petals"]
     assert train.command(train.Place(), 4, "petals")[1:] == [
@@ -45,16 +45,16 @@ def test_a_machine_alone():
     ]
 
 
-def test_the_places_that_vertex_ai_gives():
+def test_reads_ranks_of_vertex_ai():
     assert train.place(vertex("workerpool0", 0)) == train.Place(4, 0, "first-0", "2222")
     assert [train.place(vertex("workerpool1", index)).rank for index in range(3)] == [1, 2, 3]
     alone = {"CLUSTER_SPEC": json.dumps({"cluster": {"workerpool0": ["a:2222"]}, "task": {"type": "workerpool0", "index": 0}})}
     assert train.place(alone) == train.Place(1, 0, "a", "2222")
 
 
-def test_the_places_that_kubeflow_and_azure_give():
+def test_reads_ranks_of_kubeflow_and_azure():
     assert train.place(kubeflow(1)) == train.Place(2, 1, "job-master-0", "23456")
-    elastic = kubeflow(4, 8, PET_NNODES="2", PET_NODE_RANK="1")  # with several processes a machine, RANK counts these
+    elastic = kubeflow(4, 8, PET_NNODES="2", PET_NODE_RANK="1")  # with several processes on a machine, RANK counts processes
     assert train.place(elastic) == train.Place(2, 1, "job-master-0", "23456")
 
 
@@ -65,32 +65,32 @@ def test_workers_are_a_power_of_two_within_cores_and_micro_batches(machines, cor
     assert train.processes(machines, Numerics(), cores) == workers
 
 
-def test_a_machine_that_is_told_nothing_takes_its_cores(tmp_path, monkeypatch):
-    asked = []
+def test_workers_default_to_the_cores(tmp_path, monkeypatch):
+    calls = []
     monkeypatch.setattr(cpu, "cores", lambda: 3)
-    monkeypatch.setattr(train, "processes", lambda *told: asked.append(told) or sys.exit())
+    monkeypatch.setattr(train, "processes", lambda *arguments: calls.append(arguments) or sys.exit())
     monkeypatch.chdir(tmp_path)
     for more in ({}, {"WORKERS": "5"}):
         with pytest.raises(SystemExit):
             train.main({"TARGET": "petals-tiny", "WORKSPACE": str(tmp_path)} | more)
-    assert [most for _, _, most in asked] == [3, 5]
+    assert [most for _, _, most in calls] == [3, 5]
 
 
 @pytest.mark.parametrize(
-    ("machines", "numerics", "said"),
+    ("machines", "numerics", "message"),
     [(3, Numerics(), "3 machines: use a power of two"), (16, Numerics(), "8 at most"), (2, Numerics("cuda"), "one GPU")],
 )
-def test_machines_that_cannot_train_together_are_refused(machines, numerics, said):
-    with pytest.raises(BitBloomError, match=said):
+def test_rejects_machines_that_cannot_train_together(machines, numerics, message):
+    with pytest.raises(BitBloomError, match=message):
         train.processes(machines, numerics, 4)
 
 
-def test_a_gpu_has_one_process():
+def test_gpu_has_one_process():
     assert train.processes(1, Numerics("cuda"), 16) == 1
 
 
 def start(folder, processed, **more: str) -> subprocess.Popen[str]:
-    """One machine of a job, with data made before and its output in a folder."""
+    """Start one machine of a job with prepared data and its output in a folder."""
     names = {"TARGET": "petals-tiny", "SET": " ".join((*OVERRIDES, *SHORT)), "PROCESSED": str(processed), "WORKERS": "1"}
     places = {"WORKSPACE": str(folder / "work"), "OUTPUT": str(folder / "output")}
     kept = {name: os.environ[name] for name in ("HOME", "PATH")}
@@ -101,7 +101,7 @@ def start(folder, processed, **more: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """A workspace in which one worker has trained."""
+    """A workspace after a training with one worker."""
     workspace = write_workspace(tmp_path_factory.mktemp("once") / "workspace", SHORT)
     stage = [sys.executable, "-m", "bitbloom.stages.train", "petals-tiny"]
     environment = os.environ | pins.environment("portable") | {"WORKERS": "1"}
@@ -111,24 +111,24 @@ def once(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", ["vertex-ai", "kubeflow"])
-def test_two_machines_give_the_bytes_of_one_worker(once, tmp_path, platform):
+def test_two_machines_give_the_bytes_of_one(once, tmp_path, platform):
     processed, port = once / "data/processed/petals-tiny", free_port()
     if platform == "kubeflow":
-        told = [kubeflow(rank) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} for rank in (0, 1)]
+        variables = [kubeflow(rank) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} for rank in (0, 1)]
     else:
         cluster = {"workerpool0": [f"127.0.0.1:{port}"], "workerpool1": ["127.0.0.1:2222"]}
         tasks = [{"type": f"workerpool{rank}", "index": 0} for rank in (0, 1)]
-        told = [{"CLUSTER_SPEC": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
-    machines = [start(tmp_path / str(rank), processed, **names) for rank, names in enumerate(told)]
-    said = [machine.communicate(timeout=240)[0] for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(said)
-    assert "machine 1 of 2, 1 workers each" in said[0]
+        variables = [{"CLUSTER_SPEC": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
+    machines = [start(tmp_path / str(rank), processed, **names) for rank, names in enumerate(variables)]
+    outputs = [machine.communicate(timeout=240)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(outputs)
+    assert "machine 1 of 2, 1 workers each" in outputs[0]
     for name in OUTPUTS:
         assert (tmp_path / "0/output" / name).read_bytes() == (once / "models/petals-tiny" / name).read_bytes(), name
     assert not (tmp_path / "1/output").exists()
 
 
-def test_what_differs_from_the_claim_is_found(tmp_path, monkeypatch, capsys):
+def test_finds_outputs_that_differ_from_the_expected_digests(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, text in (("a", "one"), ("b", "two"), ("c", "three")):
         path = tmp_path / "models/petals" / name
@@ -142,10 +142,10 @@ def test_what_differs_from_the_claim_is_found(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_a_job_makes_its_data_and_its_weights_are_the_claimed_ones(tmp_path):
-    """The whole of `petals-tiny` up to its weights, as a job of one machine runs it."""
+def test_job_trains_weights_with_the_expected_digests(tmp_path):
+    """`petals-tiny` up to its weights, as a job on one machine."""
     machine = start(tmp_path, "", SET="", PROCESSED="", WORKERS="2")
-    said, _ = machine.communicate(timeout=300)
-    assert machine.returncode == 0, said
-    assert said.count("as claimed") == 4
+    output, _ = machine.communicate(timeout=300)
+    assert machine.returncode == 0, output
+    assert output.count("as claimed") == 4
     assert sorted(path.name for path in (tmp_path / "output").iterdir()) == sorted(OUTPUTS)

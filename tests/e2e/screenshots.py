@@ -1,4 +1,4 @@
-"""Pictures of the services' pages for the docs, taken of the targets that are built.
+"""Screenshots of the services' pages for the docs, of all built targets.
 
 make screenshots                                  # → docs/images/page*.png
 """
@@ -23,7 +23,7 @@ SEVERAL = ("tulip", "iris", "lupin", "pansy")
 
 
 def petals(window: Browser, url: str, workspace: Path) -> None:
-    """Several photos, where the model looked; one photo on a phone; two there, of one of which the model is not sure."""
+    """Several photos with an attention map; one photo on a phone; two photos on a phone, one of them with low confidence."""
     raw = workspace / "data/raw/petals"
     photos = [sorted((raw / species).glob("*.jpg"))[0] for species in SEVERAL]
     window.open(url, WIDE, 1060)
@@ -45,7 +45,7 @@ def petals(window: Browser, url: str, workspace: Path) -> None:
 
 
 def captions(window: Browser, url: str, workspace: Path) -> None:
-    """A photo with its sentences, and the photos that are found for a sentence."""
+    """A photo with its sentences, and the photos found for a sentence."""
     window.open(url, WIDE, 1460)
     window.choose(sorted((workspace / "data/raw/captions").rglob("*.jpg"))[0])
     window.wait_for(lambda: window.visible("#answer"))
@@ -57,7 +57,7 @@ def captions(window: Browser, url: str, workspace: Path) -> None:
 
 
 def tweets(window: Browser, url: str, workspace: Path) -> None:
-    """A message, its label and the words that mattered."""
+    """A message, its label and the relevant words."""
     window.open(url, WIDE, 860)
     window.type("#text", "A flood tore through the market last night, and nobody was dancing any more")
     window.click("#send")
@@ -66,7 +66,7 @@ def tweets(window: Browser, url: str, workspace: Path) -> None:
 
 
 def take(window: Browser, name: str) -> None:
-    """Write a picture of the window when nothing moves in it any more."""
+    """Write a screenshot of the window after all animations."""
     window.wait_for(lambda: window.script("document.getAnimations().every(each => each.playState === 'finished')"))
     window.screenshot(IMAGES / name)
 
@@ -74,21 +74,21 @@ def take(window: Browser, name: str) -> None:
 SHOTS: dict[str, Callable[[Browser, str, Path], None]] = {"petals": petals, "captions": captions, "tweets": tweets}
 
 
-def main(workspace: Path, place: Path) -> None:
-    """Serve each target that is built in a workspace, and take its pictures."""
-    os.environ["BENTOML_HOME"] = str(place / "home")
+def main(workspace: Path, scratch: Path) -> None:
+    """Serve each built target of a workspace, and take its screenshots."""
+    os.environ["BENTOML_HOME"] = str(scratch / "home")
     for target, shoot in SHOTS.items():
         bento = workspace / "dist" / f"{target}.bento"
         if not bento.exists():
-            print(f"{target}: not built, left out")
+            print(f"{target}: not built, skipped")
             continue
         commit = os.environ.get("BITBLOOM_COMMIT", "")
         with (
-            serving(install(bento), place / "home", place, BITBLOOM_COMMIT=commit) as url,
-            chromium(place / f"window of {target}") as window,
+            serving(install(bento), scratch / "home", scratch, BITBLOOM_COMMIT=commit) as url,
+            chromium(scratch / f"window of {target}") as window,
         ):
             shoot(window, url, workspace)
-        print(f"{target}: photographed")
+        print(f"{target}: done")
 
 
 if __name__ == "__main__":

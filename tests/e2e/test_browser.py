@@ -1,4 +1,4 @@
-"""The browser of the page tests itself."""
+"""The browser that the tests of pages use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.browser import Browser, chromium
 pytestmark = pytest.mark.browser
 
 
-def test_no_driver_is_looked_for_or_downloaded(browser: Browser, tmp_path, monkeypatch):
+def test_downloads_no_driver(browser: Browser, tmp_path, monkeypatch):
     finder = tmp_path / "selenium-manager"
     finder.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexit 1\n")
     finder.chmod(0o755)
@@ -20,7 +20,7 @@ def test_no_driver_is_looked_for_or_downloaded(browser: Browser, tmp_path, monke
     assert not (tmp_path / "asked").exists()
 
 
-def test_a_wait_in_vain_fails_with_what_the_page_says(browser: Browser):
+def test_timeout_shows_the_text_of_the_page(browser: Browser):
     browser.open("data:text/html,<p>still busy</p>")
     with pytest.raises(pytest.fail.Exception, match="still busy"):
         browser.wait_for(lambda: False, seconds=0.1)

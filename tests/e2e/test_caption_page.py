@@ -1,4 +1,4 @@
-"""The page of the service for photos and sentences in a real browser: what a person sees and does."""
+"""The page of the service for photos and sentences in a real browser."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def captions(page: Browser) -> list[str]:
     return list(page.script("[...document.querySelectorAll('#photos .name')].map(each => each.textContent)"))
 
 
-def test_a_chosen_photo_gets_its_sentences_and_the_digest_of_the_model(page, served_captions, tmp_path):
+def test_shows_sentences_and_model_digest(page, served_captions, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo("red")))
     page.wait_for(lambda: page.visible("#answer"))
     assert page.text("#label").lower() == "a red flower"
@@ -47,7 +47,7 @@ def test_a_chosen_photo_gets_its_sentences_and_the_digest_of_the_model(page, ser
     assert page.text("#digest") == httpx.get(f"{served_captions.url}/provenance").json()["digests"]["model"]
 
 
-def test_a_typed_sentence_gets_photos_with_their_captions_the_best_first(page):
+def test_search_shows_photos_with_captions_best_first(page):
     find(page, "a blue flower")
     page.wait_for(lambda: page.visible("#found-answer"))
     assert page.text("#summary") == "5 photos for “a blue flower”, the best first"
@@ -55,13 +55,13 @@ def test_a_typed_sentence_gets_photos_with_their_captions_the_best_first(page):
     page.wait_for(lambda: page.script("[...document.querySelectorAll('#photos img')].every(each => each.naturalWidth === 32)"))
 
 
-def test_the_enter_key_sends_a_sentence(page):
+def test_enter_sends_a_sentence(page):
     page.type("#sentence", "green\ue007")
     page.wait_for(lambda: page.visible("#found-answer"))
     assert captions(page)[0] == "A green flower."
 
 
-def test_photos_like_the_one_described_are_one_click_away(page, tmp_path):
+def test_click_searches_for_similar_photos(page, tmp_path):
     page.choose(write(tmp_path / "green.jpg", photo("green")))
     page.wait_for(lambda: page.visible("#answer"))
     page.click("#alike")
@@ -70,7 +70,7 @@ def test_photos_like_the_one_described_are_one_click_away(page, tmp_path):
     assert captions(page)[0] == "A green flower."
 
 
-def test_a_found_photo_is_described_when_it_is_chosen(page):
+def test_click_on_a_found_photo_describes_it(page):
     find(page, "blue")
     page.wait_for(lambda: page.visible("#found-answer"))
     page.click("#photos .tile")
@@ -79,7 +79,7 @@ def test_a_found_photo_is_described_when_it_is_chosen(page):
     assert page.visible("#preview")
 
 
-def test_one_question_leaves_the_answer_to_the_other(page, tmp_path):
+def test_failed_search_keeps_the_shown_sentences(page, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo("red")))
     page.wait_for(lambda: page.visible("#answer"))
     find(page, "?")
@@ -88,13 +88,13 @@ def test_one_question_leaves_the_answer_to_the_other(page, tmp_path):
     assert page.visible("#answer")
 
 
-def test_a_file_that_is_no_photo_is_answered_with_what_to_do(page, tmp_path):
+def test_shows_remedy_for_a_file_that_is_not_an_image(page, tmp_path):
     page.choose(write(tmp_path / "notes.txt", b"these are words"))
     page.wait_for(lambda: page.visible("#problem"))
     assert page.text("#problem").startswith("Not an image")
 
 
-def test_everything_has_a_name_and_a_visible_focus(page):
+def test_controls_have_a_name_and_a_visible_focus(page):
     assert page.script("document.querySelector('#photo').labels.length") == 1
     assert page.script("document.querySelector('#sentence').labels.length") == 1
     page.script("document.querySelector('#photo').focus()")
@@ -107,7 +107,7 @@ def test_everything_has_a_name_and_a_visible_focus(page):
 
 
 @pytest.mark.parametrize("width", [320, 390, 1200])
-def test_nothing_is_cut_off_at_any_width(browser, served_captions, tmp_path, width):
+def test_page_fits_every_width(browser, served_captions, tmp_path, width):
     browser.open(served_captions.url, width, 800)
     browser.choose(write(tmp_path / "red.jpg", photo("red")))
     browser.wait_for(lambda: browser.visible("#answer"))
@@ -116,7 +116,7 @@ def test_nothing_is_cut_off_at_any_width(browser, served_captions, tmp_path, wid
     assert browser.script("document.documentElement.scrollWidth") <= width
 
 
-def test_the_page_asks_nobody_but_the_service_and_logs_no_error(page, served_captions, tmp_path):
+def test_page_loads_only_from_the_service_and_logs_no_error(page, served_captions, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo("red")))
     page.wait_for(lambda: page.visible("#answer"))
     find(page, "red")

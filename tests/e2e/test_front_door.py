@@ -1,4 +1,4 @@
-"""What a newcomer types in a checkout of their own: `petals-tiny` from nothing to a Bento, again, from a remote, changed."""
+"""The commands of a new user in a fresh checkout: a build of `petals-tiny`, builds after changes, and predictions."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from support.checkouts import TARGET, changes, checkout, run
 pytestmark = pytest.mark.slow
 
 
-def test_a_build_from_nothing_leaves_the_claim_unchanged(built: Path) -> None:
+def test_clean_build_gives_the_expected_digests(built: Path) -> None:
     assert changes(built) == ""
 
 
-def test_nothing_changed_means_nothing_done(built: Path) -> None:
-    run(built, "make", "all", TARGET)  # other tests of this checkout may have put files back, which are newer now
+def test_does_nothing_without_a_change(built: Path) -> None:
+    run(built, "make", "all", TARGET)  # other tests of this checkout may have restored files, which are now newer
     assert "Nothing to be done" in run(built, "make", "all", TARGET)
 
 
-def test_a_deleted_output_comes_back_without_training(built: Path) -> None:
+def test_restores_deleted_output_without_training(built: Path) -> None:
     before = (built / "reports/petals-tiny/metrics.json").read_bytes()
     (built / "reports/petals-tiny/metrics.json").unlink()
     output = run(built, "make", "all", TARGET)
@@ -29,14 +29,14 @@ def test_a_deleted_output_comes_back_without_training(built: Path) -> None:
     assert (built / "reports/petals-tiny/metrics.json").read_bytes() == before
 
 
-def test_the_exported_model_answers_for_a_photo(built: Path) -> None:
+def test_predicts_a_photo(built: Path) -> None:
     photo = sorted((built / "data/raw/petals-tiny").glob("*/*.jpg"))[0]
-    answer = json.loads(run(built, "bitbloom", "predict", "petals-tiny", str(photo)))
-    assert list(answer) == ["path", "label", "probability", "top5", "model_digest"]
-    assert answer["top5"][0] == {"label": answer["label"], "probability": answer["probability"]}
+    prediction = json.loads(run(built, "bitbloom", "predict", "petals-tiny", str(photo)))
+    assert list(prediction) == ["path", "label", "probability", "top5", "model_digest"]
+    assert prediction["top5"][0] == {"label": prediction["label"], "probability": prediction["probability"]}
 
 
-def test_overrides_build_a_variant_and_leave_the_rest_alone(built: Path) -> None:
+def test_overrides_build_a_separate_variant(built: Path) -> None:
     output = run(built, "make", "train", TARGET, "SET=train.max_steps=2")
     workspace = built / next(line.split()[-1] for line in output.splitlines() if line.strip().startswith("workspace"))
     assert len((workspace / "models/petals-tiny/ledger.jsonl").read_text().splitlines()) == 2
@@ -44,7 +44,7 @@ def test_overrides_build_a_variant_and_leave_the_rest_alone(built: Path) -> None
     assert changes(built) == ""
 
 
-def test_clean_leaves_the_users_own_data_alone(tmp_path: Path) -> None:
+def test_clean_keeps_own_data(tmp_path: Path) -> None:
     copy = checkout(tmp_path / "cleaned")
     own = copy / "data/external/petals-folder/rose/one.jpg"
     own.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A newcomer adds a task and a source: how many files that takes, what it builds, and what it leaves alone."""
+"""A new user adds a task and a source: the number of files, the build, and the unchanged stages of other targets."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ found = why.reasons(recorded).items()
 print(json.dumps({target: {stage: sorted(map(str, each)) for stage, each in stages.items()} for target, stages in found}))
 """
 Reasons = dict[str, dict[str, list[str]]]
-"""Target → stage → why it would run again."""
+"""Target → stage → the reasons why it would run again."""
 
 
 def add_source(folder: Path) -> None:
-    """One module that draws a few dozen pictures."""
+    """Add one module that generates a few dozen pictures."""
     shutil.copyfile(FIXTURES / "drawn_leaves.py", folder / SOURCE)
 
 
 def add_task(folder: Path) -> list[PurePosixPath]:
-    """The files of task `leaves`: those of `petals`, which label photos too, and a target. Their paths."""
+    """Add the files of task `leaves`, copies of those of `petals`, and a target. Returns their paths."""
     made = {f"src/bitbloom/tasks/leaves/{part}.py": f"src/bitbloom/tasks/petals/{part}.py" for part in PARTS}
     made["expectations/leaves.json"] = "expectations/petals.json"
     for name, like in made.items():
@@ -51,12 +51,12 @@ def add_task(folder: Path) -> list[PurePosixPath]:
 
 
 def reasons(folder: Path) -> Reasons:
-    """Of every target with a `dvc.lock`."""
+    """The reasons of every target with a `dvc.lock`."""
     return json.loads(run(folder, "python", "-c", REASONS).splitlines()[-1])
 
 
-def run_again(before: Reasons, after: Reasons) -> dict[str, set[str]]:
-    """The stages, by target, that have a reason to run which they had not."""
+def invalidated(before: Reasons, after: Reasons) -> dict[str, set[str]]:
+    """The stages, by target, that have a new reason to run."""
     return {
         target: {stage for stage, found in stages.items() if set(after[target][stage]) - set(found)}
         for target, stages in before.items()
@@ -64,7 +64,7 @@ def run_again(before: Reasons, after: Reasons) -> dict[str, set[str]]:
 
 
 def depend_on(folder: Path, file: str) -> dict[str, list[str]]:
-    """The stages, by target, that a file is a dependency of."""
+    """The stages, by target, that depend on a file."""
     found = {}
     for path in sorted((folder / "pipelines").glob("*/dvc.yaml")):
         stages = yaml.safe_load(path.read_text())["stages"]
@@ -73,13 +73,13 @@ def depend_on(folder: Path, file: str) -> dict[str, list[str]]:
 
 
 def changed(folder: Path) -> dict[str, str]:
-    """What git says of each file that is not as it was committed."""
+    """The status of each file that differs from the commit."""
     return {line[3:]: line[:2] for line in run(folder, "git", "status", "--porcelain", "-uall").splitlines()}
 
 
 @pytest.fixture(scope="module")
 def before(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reasons]:
-    """A checkout in which petals-tiny is built and committed, and what would run again there: nothing of petals-tiny."""
+    """A checkout with petals-tiny built and committed, and the reasons to run stages there: none of petals-tiny."""
     copy = tmp_path_factory.mktemp("newcomer") / "checkout"
     shutil.copytree(built, copy, symlinks=True)
     run(copy, "make", "graph")
@@ -92,7 +92,7 @@ def before(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 @pytest.fixture(scope="module")
 def added(before: tuple[Path, Reasons]) -> tuple[Path, list[PurePosixPath]]:
-    """The same checkout with a source and a task more, and their paths."""
+    """The same checkout with a new source and a new task, and the paths of the task."""
     folder, _ = before
     add_source(folder)
     return folder, add_task(folder)
@@ -100,7 +100,7 @@ def added(before: tuple[Path, Reasons]) -> tuple[Path, list[PurePosixPath]]:
 
 @pytest.fixture(scope="module")
 def leaves(added: tuple[Path, list[PurePosixPath]]) -> Path:
-    """The same checkout with the new target built to a Bento."""
+    """The same checkout with a complete build of the new target."""
     folder, _ = added
     run(folder, "make", "all", "TARGET=leaves-tiny")
     return folder
@@ -108,7 +108,7 @@ def leaves(added: tuple[Path, list[PurePosixPath]]) -> Path:
 
 @contextlib.contextmanager
 def edited(folder: Path, file: str, more: str) -> Iterator[None]:
-    """A file with some lines more at its end, and the graph as it follows from them, while the block lasts."""
+    """Append lines to a file and update the graph, while the block runs."""
     text = (folder / file).read_text()
     try:
         (folder / file).write_text(text + more)
@@ -119,7 +119,7 @@ def edited(folder: Path, file: str, more: str) -> Iterator[None]:
         run(folder, "make", "graph")
 
 
-def test_a_task_is_six_files_in_three_folders_and_a_source_is_one(added: tuple[Path, list[PurePosixPath]]) -> None:
+def test_task_needs_six_files_and_a_source_one(added: tuple[Path, list[PurePosixPath]]) -> None:
     folder, task = added
     new = {name for name, state in changed(folder).items() if state == "??"}
     assert new == {*map(str, task), SOURCE}
@@ -127,7 +127,7 @@ def test_a_task_is_six_files_in_three_folders_and_a_source_is_one(added: tuple[P
     assert len({path.parent for path in task}) <= 4
 
 
-def test_adding_them_touches_no_file_that_was_there_but_the_list_of_models(added: tuple[Path, list[PurePosixPath]]) -> None:
+def test_adding_them_changes_only_the_list_of_models(added: tuple[Path, list[PurePosixPath]]) -> None:
     folder, task = added
     run(folder, "make", "graph")
     generated = {"params/leaves-tiny.yaml", "pipelines/leaves-tiny/dvc.yaml"}
@@ -135,51 +135,49 @@ def test_adding_them_touches_no_file_that_was_there_but_the_list_of_models(added
     assert changed(folder) == new | {"dvc.yaml": " M"}
 
 
-def test_no_stage_of_another_target_runs_again(before: tuple[Path, Reasons], leaves: Path) -> None:
+def test_stages_of_other_targets_stay_current(before: tuple[Path, Reasons], leaves: Path) -> None:
     _, earlier = before
     now = reasons(leaves)
-    assert run_again(earlier, now) == {target: set() for target in earlier}
+    assert invalidated(earlier, now) == {target: set() for target in earlier}
     assert {stage for stage, found in now["leaves-tiny"].items() if found} == set()
     for stage in ("train", "package"):
         assert "nothing changed" in run(leaves, "bitbloom", "why", stage, "petals-tiny")
 
 
-def test_the_new_task_answers_by_its_model(leaves: Path) -> None:
+def test_new_task_predicts(leaves: Path) -> None:
     photo = sorted((leaves / "data/raw/leaves-tiny").glob("*/*.png"))[0]
-    answer = json.loads(run(leaves, "bitbloom", "predict", "leaves-tiny", str(photo)))
-    assert answer["label"] in TREES
-    assert {each["label"] for each in answer["top5"]} == TREES
+    prediction = json.loads(run(leaves, "bitbloom", "predict", "leaves-tiny", str(photo)))
+    assert prediction["label"] in TREES
+    assert {each["label"] for each in prediction["top5"]} == TREES
 
 
-def test_the_new_task_is_served_by_the_service_and_page_of_its_kind(
-    leaves: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_new_task_has_the_service_and_page_of_its_kind(leaves: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     photo = sorted((leaves / "data/raw/leaves-tiny").glob("*/*.png"))[0]
-    answer = json.loads(run(leaves, "bitbloom", "predict", "leaves-tiny", str(photo)))
+    prediction = json.loads(run(leaves, "bitbloom", "predict", "leaves-tiny", str(photo)))
     page = archive.read(leaves / "dist/leaves-tiny.bento", "src/page/index.html").decode()
     assert "<h1>Which tree is this leaf of?</h1>" in page
     with installed(leaves, "leaves-tiny", tmp_path_factory) as served:
         assert httpx.get(served.url).text == page
         assert httpx.get(f"{served.url}/service.json").json()["task"] == "leaves"
-        assert httpx.post(f"{served.url}/predict", content=photo.read_bytes()).json()["label"] == answer["label"]
+        assert httpx.post(f"{served.url}/predict", content=photo.read_bytes()).json()["label"] == prediction["label"]
 
 
-def test_a_new_key_of_the_service_makes_packaging_run_and_nothing_else(before: tuple[Path, Reasons]) -> None:
+def test_new_service_key_invalidates_only_packaging(before: tuple[Path, Reasons]) -> None:
     folder, _ = before
     earlier = reasons(folder)
     file = "src/bitbloom/config/sections/service.py"
     with edited(folder, file, '    greeting: str = ""\n    """What the page says first."""\n'):
         assert "greeting" in (folder / "params/petals-tiny.yaml").read_text()
-        assert run_again(earlier, reasons(folder)) == {target: {"package"} for target in earlier}
+        assert invalidated(earlier, reasons(folder)) == {target: {"package"} for target in earlier}
         found = depend_on(folder, file)
     assert found == {target: ["package"] for target in found}
 
 
-def test_a_new_figure_makes_one_stage_of_each_target_run(before: tuple[Path, Reasons]) -> None:
+def test_new_figure_invalidates_only_evaluation(before: tuple[Path, Reasons]) -> None:
     folder, _ = before
     earlier = reasons(folder)
     file = "src/bitbloom/evaluation/report/plots.py"
     with edited(folder, file, '\n\ndef blank() -> Figure:\n    """Nothing."""\n    return style.figure(1, 1)\n'):
-        assert run_again(earlier, reasons(folder)) == {target: {"evaluate"} for target in earlier}
+        assert invalidated(earlier, reasons(folder)) == {target: {"evaluate"} for target in earlier}
         found = depend_on(folder, file)
     assert found == {target: ["evaluate"] for target in found}

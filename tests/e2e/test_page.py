@@ -1,4 +1,4 @@
-"""The pages of the services for photos and for texts in a real browser: what a person sees and does."""
+"""The pages of the services for photos and for texts in a real browser."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_a_chosen_photo_gets_its_label_five_bars_and_the_digest_of_the_model(page, served, tmp_path):
+def test_shows_label_five_bars_and_model_digest(page, served, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo(RED)))
     page.wait_for(lambda: page.visible("#answer"))
     assert page.text("#label") == "poppy"
@@ -44,13 +44,13 @@ def test_a_chosen_photo_gets_its_label_five_bars_and_the_digest_of_the_model(pag
     assert page.text("#digest") == digest
 
 
-def test_below_the_threshold_the_page_says_that_it_is_not_sure(page, tmp_path):
+def test_shows_doubt_below_the_threshold(page, tmp_path):
     page.choose(write(tmp_path / "grey.png", photo(GREY, kind="PNG")))
     page.wait_for(lambda: page.visible("#answer"))
     assert "not sure" in page.text("#doubt")
 
 
-def test_a_file_that_is_no_photo_is_answered_with_what_to_do(page, tmp_path):
+def test_shows_remedy_for_a_file_that_is_not_an_image(page, tmp_path):
     page.choose(write(tmp_path / "notes.txt", b"these are words"))
     page.wait_for(lambda: page.visible("#problem"))
     assert page.text("#problem").startswith("Not an image")
@@ -58,13 +58,13 @@ def test_a_file_that_is_no_photo_is_answered_with_what_to_do(page, tmp_path):
     assert not page.visible("#model")
 
 
-def test_a_photo_over_the_limit_is_refused_before_it_is_sent(page, tmp_path):
+def test_rejects_photo_over_the_limit_before_sending(page, tmp_path):
     page.choose(write(tmp_path / "big.jpg", photo(RED) + bytes(400_000)))
     page.wait_for(lambda: page.visible("#problem"))
     assert "limit is 0.3 MB" in page.text("#problem")
 
 
-def test_a_second_photo_takes_the_place_of_the_first(page, tmp_path):
+def test_second_photo_replaces_the_first(page, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo(RED)))
     page.wait_for(lambda: page.visible("#answer"))
     page.choose(write(tmp_path / "blue.jpg", photo((40, 60, 220))))
@@ -72,7 +72,7 @@ def test_a_second_photo_takes_the_place_of_the_first(page, tmp_path):
     assert page.text("#label") == "cornflower"
 
 
-def test_several_photos_are_answered_one_after_another_and_any_can_be_looked_at(page, tmp_path):
+def test_predicts_several_photos_and_shows_the_selected_one(page, tmp_path):
     colours = {"red": RED, "blue": (40, 60, 220), "green": (40, 170, 50)}
     files = [write(tmp_path / f"{name}.jpg", photo(colour)) for name, colour in colours.items()]
     page.choose(*files, write(tmp_path / "notes.txt", b"these are words"))
@@ -89,7 +89,7 @@ def test_several_photos_are_answered_one_after_another_and_any_can_be_looked_at(
     assert names[1] == "blue.jpg: cornflower"
 
 
-def test_a_doubtful_answer_is_doubtful_among_several_photos_too(page, served, tmp_path):
+def test_marks_doubt_among_several_photos(page, served, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo(RED)), write(tmp_path / "grey.jpg", photo(GREY)))
     page.wait_for(lambda: page.visible("#strip") and "…" not in page.text("#strip"))
     label = httpx.post(f"{served.url}/predict", files={"image": photo(GREY)}).json()["label"]
@@ -98,7 +98,7 @@ def test_a_doubtful_answer_is_doubtful_among_several_photos_too(page, served, tm
     assert name == f"grey.jpg: not sure, perhaps {label}"
 
 
-def test_where_the_model_looked_is_drawn_over_the_square_it_saw_and_said_in_words(page, tmp_path):
+def test_shows_attention_map_over_the_cropped_square_and_describes_it(page, tmp_path):
     picture = Image.new("RGB", (120, 80), (30, 0, 0))
     picture.paste((255, 255, 255), (85, 60, 100, 80))
     picture.save(tmp_path / "corner.png")
@@ -122,7 +122,7 @@ def test_where_the_model_looked_is_drawn_over_the_square_it_saw_and_said_in_word
     assert not page.visible("#looked")
 
 
-def test_the_overlay_fits_a_photo_taken_upright(page, tmp_path):
+def test_attention_map_fits_an_upright_photo(page, tmp_path):
     Image.new("RGB", (90, 160), (90, 90, 90)).save(tmp_path / "upright.png")
     page.choose(tmp_path / "upright.png")
     page.wait_for(lambda: page.visible("#answer"))
@@ -131,10 +131,10 @@ def test_the_overlay_fits_a_photo_taken_upright(page, tmp_path):
     assert page.script("document.querySelector('#heat').clientWidth") == pytest.approx(min(shown), abs=1.5)
     assert (
         page.script("getComputedStyle(document.querySelector('#preview')).objectFit") == "cover"
-    )  # so the square is the photo's
+    )  # so that the square is the photo's
 
 
-def test_a_service_with_a_token_asks_for_it_once(browser, served, tmp_path):
+def test_asks_for_the_token_once(browser, served, tmp_path):
     write(tmp_path / "red.jpg", photo(RED))
     with serving("petals:latest", served.home, tmp_path, BITBLOOM_TOKEN="sesame") as url:
         browser.open(url)
@@ -152,7 +152,7 @@ def test_a_service_with_a_token_asks_for_it_once(browser, served, tmp_path):
         assert not browser.visible("#token-dialog")
 
 
-def test_who_has_no_token_is_told_so_and_may_look_around(browser, served, tmp_path):
+def test_cancelled_token_shows_a_message_and_keeps_the_page(browser, served, tmp_path):
     write(tmp_path / "red.jpg", photo(RED))
     with serving("petals:latest", served.home, tmp_path, BITBLOOM_TOKEN="sesame") as url:
         browser.open(url)
@@ -163,7 +163,7 @@ def test_who_has_no_token_is_told_so_and_may_look_around(browser, served, tmp_pa
         assert "token" in browser.text("#problem")
 
 
-def test_the_page_shows_where_the_answers_come_from(page, served):
+def test_shows_provenance(page, served):
     page.click("summary")
     page.wait_for(lambda: page.text("#provenance").strip())
     assert str(served.report["digest"]) in page.text("#provenance")
@@ -171,7 +171,7 @@ def test_the_page_shows_where_the_answers_come_from(page, served):
 
 
 @pytest.mark.parametrize("width", [320, 390, 1200])
-def test_nothing_is_cut_off_at_any_width(browser, served, tmp_path, width):
+def test_page_fits_every_width(browser, served, tmp_path, width):
     browser.open(served.url, width, 800)
     browser.choose(*(write(tmp_path / f"{number}.jpg", photo(colour)) for number, colour in enumerate((RED, GREY, RED, GREY))))
     browser.wait_for(lambda: browser.visible("#answer") and "…" not in browser.text("#strip"))
@@ -181,7 +181,7 @@ def test_nothing_is_cut_off_at_any_width(browser, served, tmp_path, width):
     assert browser.script("document.documentElement.scrollWidth") <= width
 
 
-def test_the_page_asks_nobody_but_the_service_and_logs_no_error(page, served, tmp_path):
+def test_page_loads_only_from_the_service_and_logs_no_error(page, served, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo(RED)))
     page.wait_for(lambda: page.visible("#answer"))
     loaded = page.script("performance.getEntriesByType('resource').map(each => each.name)")
@@ -197,7 +197,7 @@ def text_page(browser: Browser, served_texts: Served) -> Browser:
     return browser
 
 
-def test_a_typed_message_gets_its_label_and_the_words_that_mattered(text_page, served_texts):
+def test_shows_label_and_relevant_words_of_a_message(text_page, served_texts):
     text_page.type("#text", "The flood destroyed a party")
     text_page.click("#send")
     text_page.wait_for(lambda: text_page.visible("#answer"))
@@ -211,7 +211,7 @@ def test_a_typed_message_gets_its_label_and_the_words_that_mattered(text_page, s
     assert text_page.log() == []
 
 
-def test_keyword_and_place_are_asked_along(text_page):
+def test_sends_keyword_and_location(text_page):
     text_page.type("#text", "it is here")
     text_page.type("#keyword", "fire")
     text_page.click("#send")
@@ -219,13 +219,13 @@ def test_keyword_and_place_are_asked_along(text_page):
     assert text_page.text("#label").lower() == "disaster"
 
 
-def test_an_example_is_one_click_away(text_page):
+def test_click_on_an_example_sends_it(text_page):
     text_page.click(".example")
     text_page.wait_for(lambda: text_page.visible("#answer"))
     assert "flood" in text_page.script("document.querySelector('#text').value")
 
 
-def test_a_message_of_spaces_is_answered_with_what_to_do(text_page):
+def test_shows_remedy_for_an_empty_message(text_page):
     text_page.type("#text", "   ")
     text_page.click("#send")
     text_page.wait_for(lambda: text_page.visible("#problem"))

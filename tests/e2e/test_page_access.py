@@ -1,4 +1,4 @@
-"""The pages for those who use a keyboard or a screen reader, and for those who need text to stand out."""
+"""Accessibility of the pages: keyboard, screen reader and contrast."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FOCUSED = """(each => each === document.body ? 'the page itself'
     : each.id || each.getAttribute('aria-label') || each.textContent.trim())(document.activeElement)"""
 OUTLINE = "getComputedStyle(document.activeElement.closest('#drop') || document.activeElement).outlineStyle"
 
-# Paints each ground on the one below it and the text on top, so that the browser itself mixes what is half transparent.
+# Paints each background on the one below it and the text on top, so that the browser itself blends transparent colours.
 CONTRASTS = """(() => {
   const paper = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
   const paint = (colour) => { paper.fillStyle = colour; paper.fillRect(0, 0, 1, 1); };
-  const linear = (share) => (share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4);
+  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
   const luminance = () => {
     const [red, green, blue] = [...paper.getImageData(0, 0, 1, 1).data].map((level) => linear(level / 255));
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
@@ -65,32 +65,32 @@ def tab_to(page: Browser, wanted: str) -> None:
 
 
 def walk(page: Browser, steps: int, shift: bool = False) -> list[str]:
-    """What has the focus after each press of Tab."""
+    """The focused element after each press of Tab."""
     seen = []
     for _ in range(steps):
         page.press("Tab", shift=shift)
         seen.append(focused(page))
-        assert page.script(OUTLINE) == "solid", f"the focus on {seen[-1]} is not seen"
+        assert page.script(OUTLINE) == "solid", f"the focus on {seen[-1]} is not visible"
     return seen
 
 
-def answer_photos(page: Browser, folder: Path) -> None:
-    """Three photos: a sure answer, a doubtful one, and none."""
+def send_photos(page: Browser, folder: Path) -> None:
+    """Send three files: a confident prediction, one with low confidence, and none."""
     files = {"red.jpg": photo(RED), "grey.jpg": photo(GREY), "notes.txt": b"these are words"}
     page.choose(*(write(folder / name, data) for name, data in files.items()))
     page.wait_for(lambda: page.visible("#answer") and "…" not in page.text("#strip"))
 
 
-def answer_sentence(page: Browser, folder: Path) -> None:
-    """A photo with its sentences, and the photos that are found for one of them."""
+def send_sentence(page: Browser, folder: Path) -> None:
+    """Send a photo, and search for photos with one of its sentences."""
     page.choose(write(folder / "red.jpg", photo(RED)))
     page.wait_for(lambda: page.visible("#answer"))
     page.click("#alike")
     page.wait_for(lambda: page.visible("#found-answer"))
 
 
-def answer_message(page: Browser, folder: Path, words: str = "The flood destroyed a party") -> None:
-    """A message with words for and against its label."""
+def send_message(page: Browser, folder: Path, words: str = "The flood destroyed a party") -> None:
+    """Send a message with words for and against its label."""
     page.script("document.querySelector('#form').reset()")
     page.type("#text", words)
     page.click("#send")
@@ -98,15 +98,15 @@ def answer_message(page: Browser, folder: Path, words: str = "The flood destroye
 
 
 PAGES: dict[str, tuple[str, Callable[[Browser, Path], None]]] = {
-    "petals": ("served", answer_photos),
-    "captions": ("served_captions", answer_sentence),
-    "tweets": ("served_texts", answer_message),
+    "petals": ("served", send_photos),
+    "captions": ("served_captions", send_sentence),
+    "tweets": ("served_texts", send_message),
 }
 
 
 @pytest.fixture(params=PAGES)
-def answered(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Browser:
-    """The page of each task, with an answer on it and the panel of where it comes from open."""
+def predicted(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Browser:
+    """The page of each task with a prediction and the open provenance."""
     service, fill = PAGES[request.param]
     browser.open(request.getfixturevalue(service).url)
     fill(browser, tmp_path)
@@ -118,20 +118,20 @@ def answered(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -
 @pytest.fixture
 def photos(browser: Browser, served: Served, tmp_path: Path) -> Browser:
     browser.open(served.url)
-    answer_photos(browser, tmp_path)
+    send_photos(browser, tmp_path)
     return browser
 
 
 @pytest.fixture(scope="module")
 def guarded(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a service that answers those who have its token."""
+    """The address of a service with a token."""
     with serving("petals:latest", served.home, tmp_path_factory.mktemp("guarded"), BITBLOOM_TOKEN="sesame") as url:
         yield url
 
 
 @pytest.fixture
-def asked(browser: Browser, guarded: str, tmp_path: Path) -> Browser:
-    """A page that asks for the token; the photos were chosen by keyboard."""
+def token_dialog(browser: Browser, guarded: str, tmp_path: Path) -> Browser:
+    """A page with the open token dialog, after a photo was selected with the keyboard."""
     browser.open(guarded)
     tab_to(browser, "photo")
     browser.choose(write(tmp_path / "red.jpg", photo(RED)))
@@ -139,7 +139,7 @@ def asked(browser: Browser, guarded: str, tmp_path: Path) -> Browser:
     return browser
 
 
-def test_tab_goes_through_photos_answer_and_origin_in_the_order_of_the_page_and_back(photos):
+def test_tab_follows_the_order_of_the_page(photos):
     stops = ["photo", "red.jpg: poppy", "grey.jpg: not sure, perhaps orchid", "notes.txt: no answer", "look"]
     stops += ["Where do the answers come from?", "Interface for programs"]
     assert walk(photos, len(stops)) == stops
@@ -147,7 +147,7 @@ def test_tab_goes_through_photos_answer_and_origin_in_the_order_of_the_page_and_
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
-def test_a_key_opens_the_choice_of_photos(photos, key):
+def test_key_opens_the_file_dialog(photos, key):
     photos.script("document.querySelector('#photo').addEventListener('click', each => { each.preventDefault(); chosen = true; })")
     tab_to(photos, "photo")
     photos.press(key)
@@ -155,14 +155,14 @@ def test_a_key_opens_the_choice_of_photos(photos, key):
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
-def test_a_key_shows_another_photo_of_the_strip(photos, key):
+def test_key_selects_another_photo(photos, key):
     tab_to(photos, "grey.jpg: not sure, perhaps orchid")
     photos.press(key)
     assert photos.visible("#doubt")
     assert photos.script("document.activeElement.getAttribute('aria-pressed')") == "true"
 
 
-def test_a_key_lays_the_overlay_on_and_takes_it_off(photos):
+def test_key_toggles_the_attention_map(photos):
     tab_to(photos, "look")
     photos.press("Enter")
     assert photos.visible("#heat")
@@ -170,7 +170,7 @@ def test_a_key_lays_the_overlay_on_and_takes_it_off(photos):
     assert not photos.visible("#heat")
 
 
-def test_a_key_opens_and_closes_the_panel_of_where_answers_come_from(photos):
+def test_key_toggles_the_provenance(photos):
     tab_to(photos, "Where do the answers come from?")
     photos.press("Enter")
     assert photos.visible("#provenance")
@@ -178,18 +178,18 @@ def test_a_key_opens_and_closes_the_panel_of_where_answers_come_from(photos):
     assert not photos.visible("#provenance")
 
 
-def test_the_token_is_typed_and_sent_without_a_mouse(asked):
-    assert focused(asked) == "token"
-    asked.press(*"sesame", "Enter")
-    asked.wait_for(lambda: asked.visible("#answer"))
-    assert focused(asked) == "photo"
+def test_token_dialog_works_without_a_mouse(token_dialog):
+    assert focused(token_dialog) == "token"
+    token_dialog.press(*"sesame", "Enter")
+    token_dialog.wait_for(lambda: token_dialog.visible("#answer"))
+    assert focused(token_dialog) == "photo"
 
 
-def test_tab_stays_in_the_question_for_the_token_until_escape_ends_it(asked):
-    assert set(walk_in(asked, 8)) - {NOTHING} == {"token", "Go on", "Cancel"}
-    asked.press("Escape")
-    asked.wait_for(lambda: asked.visible("#problem"))
-    assert focused(asked) == "photo"
+def test_tab_stays_in_the_token_dialog_until_escape(token_dialog):
+    assert set(walk_in(token_dialog, 8)) - {NOTHING} == {"token", "Go on", "Cancel"}
+    token_dialog.press("Escape")
+    token_dialog.wait_for(lambda: token_dialog.visible("#problem"))
+    assert focused(token_dialog) == "photo"
 
 
 def walk_in(page: Browser, steps: int) -> Iterator[str]:
@@ -198,7 +198,7 @@ def walk_in(page: Browser, steps: int) -> Iterator[str]:
         yield focused(page)
 
 
-def test_a_message_is_written_and_sent_without_a_mouse(browser, served_texts):
+def test_message_form_works_without_a_mouse(browser, served_texts):
     browser.open(served_texts.url)
     tab_to(browser, "text")
     browser.press(*"a flood")
@@ -209,14 +209,14 @@ def test_a_message_is_written_and_sent_without_a_mouse(browser, served_texts):
     assert walk(browser, 4) == [*examples, "Where do the answers come from?", "Interface for programs"]
 
 
-def test_an_example_is_asked_by_key(browser, served_texts):
+def test_key_sends_an_example(browser, served_texts):
     browser.open(served_texts.url)
     tab_to(browser, browser.text(".example"))
     browser.press("Space")
     browser.wait_for(lambda: browser.visible("#answer"))
 
 
-def test_photos_are_found_and_described_without_a_mouse(browser, served_captions):
+def test_search_works_without_a_mouse(browser, served_captions):
     browser.open(served_captions.url)
     assert walk(browser, 2) == ["photo", "sentence"]
     browser.press(*"blue", "Enter")
@@ -228,7 +228,7 @@ def test_photos_are_found_and_described_without_a_mouse(browser, served_captions
     browser.wait_for(lambda: browser.visible("#answer"))
 
 
-def test_photos_like_the_one_described_are_asked_for_by_key(browser, served_captions, tmp_path):
+def test_key_searches_for_similar_photos(browser, served_captions, tmp_path):
     browser.open(served_captions.url)
     browser.choose(write(tmp_path / "red.jpg", photo(RED)))
     browser.wait_for(lambda: browser.visible("#answer"))
@@ -254,7 +254,7 @@ def heard(page: Browser) -> list[dict[str, Any]]:
 
 
 def live(tree: list[dict[str, Any]], kind: str, words: str) -> str:
-    """How a node that begins with these words is read out when it appears: as the nearest node around it says."""
+    """The `live` property of a node that begins with these words, or of its nearest ancestor with one."""
     nodes = {node["nodeId"]: node for node in tree}
     node = next(each for each in tree if role(each) == kind and name(each).lower().startswith(words.lower()))
     while "live" not in properties(node) and "parentId" in node:
@@ -263,60 +263,60 @@ def live(tree: list[dict[str, Any]], kind: str, words: str) -> str:
 
 
 def texts(nodes: dict[str, dict[str, Any]], node: dict[str, Any]) -> list[str]:
-    """The texts in a node, in the order in which they are read."""
+    """The texts in a node, in reading order."""
     if role(node) == "StaticText":
         return [name(node)]
     return [text for child in node["childIds"] if child in nodes for text in texts(nodes, nodes[child])]
 
 
-def test_all_that_takes_the_focus_has_a_name(answered):
-    takes = [node for node in heard(answered) if properties(node).get("focusable") and role(node) != "RootWebArea"]
+def test_every_focusable_element_has_a_name(predicted):
+    takes = [node for node in heard(predicted) if properties(node).get("focusable") and role(node) != "RootWebArea"]
     assert len(takes) > 4
     assert [role(node) for node in takes if not name(node).strip()] == []
 
 
-def test_a_page_says_in_which_language_it_is_read(answered):
-    assert answered.script("document.documentElement.lang") == "en"
+def test_page_declares_its_language(predicted):
+    assert predicted.script("document.documentElement.lang") == "en"
 
 
-def test_the_answer_is_read_out_and_the_digest_below_it_is_not(answered):
-    tree = answered.accessibility_tree()
-    assert live(tree, "heading", answered.script("document.querySelector('#label').textContent")) == "polite"
-    assert live(tree, "StaticText", answered.text("#digest")) == "off"
+def test_prediction_is_announced_and_digest_is_not(predicted):
+    tree = predicted.accessibility_tree()
+    assert live(tree, "heading", predicted.script("document.querySelector('#label').textContent")) == "polite"
+    assert live(tree, "StaticText", predicted.text("#digest")) == "off"
 
 
-def test_how_many_photos_were_found_is_read_out_and_each_of_them_is_not(browser, served_captions, tmp_path):
+def test_number_of_found_photos_is_announced_and_photos_are_not(browser, served_captions, tmp_path):
     browser.open(served_captions.url)
-    answer_sentence(browser, tmp_path)
+    send_sentence(browser, tmp_path)
     tree = browser.accessibility_tree()
     assert live(tree, "StaticText", "5 photos for") == "polite"
     assert live(tree, "button", browser.text("#photos .name")) == "off"
 
 
-def test_the_bars_are_read_as_a_list_of_names_and_percentages(answered):
-    nodes = {node["nodeId"]: node for node in answered.accessibility_tree()}
+def test_bars_are_a_list_of_names_and_percentages(predicted):
+    nodes = {node["nodeId"]: node for node in predicted.accessibility_tree()}
     read = [[text.lower() for text in texts(nodes, node)] for node in nodes.values() if role(node) == "listitem"]
-    bars = answered.script(
+    bars = predicted.script(
         "[...document.querySelectorAll('#bars li')].map(each => [...each.children].map(part => part.textContent))"
     )
     assert bars
     assert [[label, percent] for label, percent, _ in bars if [label.lower(), percent] not in read] == []
 
 
-def test_no_picture_is_without_words(answered):
-    assert answered.script("document.querySelectorAll('img:not([alt])').length") == 0
-    pictures = [node for node in heard(answered) if role(node) in ("image", "img", "Canvas")]
+def test_every_picture_has_a_description(predicted):
+    assert predicted.script("document.querySelectorAll('img:not([alt])').length") == 0
+    pictures = [node for node in heard(predicted) if role(node) in ("image", "img", "Canvas")]
     assert [role(node) for node in pictures if not name(node).strip()] == []
 
 
-def test_a_chosen_photo_is_a_picture_with_the_name_of_its_file(photos):
+def test_selected_photo_is_described_by_its_file_name(photos):
     assert "Your photo red.jpg" in [name(node) for node in heard(photos) if role(node) == "image"]
 
 
 def states_of_petals(page: Browser, folder: Path) -> Iterator[None]:
     page.script("document.querySelector('#drop').classList.add('over')")
     yield
-    answer_photos(page, folder)
+    send_photos(page, folder)
     page.click("#look")
     yield
     for number in (2, 3):
@@ -328,7 +328,7 @@ def states_of_petals(page: Browser, folder: Path) -> Iterator[None]:
 
 
 def states_of_captions(page: Browser, folder: Path) -> Iterator[None]:
-    answer_sentence(page, folder)
+    send_sentence(page, folder)
     yield
     page.choose(write(folder / "notes.txt", b"these are words"))
     page.wait_for(lambda: page.visible("#problem"))
@@ -340,7 +340,7 @@ def states_of_captions(page: Browser, folder: Path) -> Iterator[None]:
 
 def states_of_tweets(page: Browser, folder: Path) -> Iterator[None]:
     for words in ("The flood destroyed a party", "nobody knows", "   "):
-        answer_message(page, folder, words)
+        send_message(page, folder, words)
         yield
 
 
@@ -349,14 +349,14 @@ STATES = {"petals": states_of_petals, "captions": states_of_captions, "tweets": 
 
 @pytest.fixture(params=["light", "dark"])
 def scheme(request: pytest.FixtureRequest, browser: Browser) -> Iterator[str]:
-    """The browser of a reader who wants light or dark pages."""
+    """The browser with a preference for light or dark pages."""
     browser.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": request.param}])
     yield request.param
     browser.devtools("Emulation.setEmulatedMedia", features=[])
 
 
 @pytest.mark.parametrize("task", STATES)
-def test_all_text_stands_out_from_its_ground(request, browser, scheme, tmp_path, task):
+def test_text_has_enough_contrast(request, browser, scheme, tmp_path, task):
     browser.open(request.getfixturevalue(PAGES[task][0]).url)
     assert browser.script("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
     browser.click("summary")

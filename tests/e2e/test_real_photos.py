@@ -1,4 +1,4 @@
-"""Real photos through the stages before training: what the garden cannot show."""
+"""Real photos through the stages before training, which synthetic photos cannot test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """petals-folder on flowers.tar, ingested, in a workspace of its own."""
+    """petals-folder on flowers.tar, ingested, in a separate workspace."""
     folder = tmp_path_factory.mktemp("real")
     composed = OmegaConf.to_container(composition.compose("petals-folder"))
     before = Path.cwd()
@@ -57,15 +57,15 @@ def test_every_photo_has_a_row(target: Target) -> None:
     assert manifest["decodable"].all()
 
 
-def test_the_photos_pass_the_gate(target: Target) -> None:
+def test_photos_pass_the_gate(target: Target) -> None:
     validate.run(target)
     assert canonical.read_json(target.reports / "validation.json")["success"]
 
 
-def test_recoloured_copies_never_straddle_splits(target: Target) -> None:
+def test_recoloured_copies_share_a_split(target: Target) -> None:
     prepare.run(target)
     dataset = Dataset.open(target.processed)
     assert len(dataset.samples) == 3117
     assert dataset.arrays["images"].shape == (3117, 3, 144, 144)
-    shares = dataset.samples["split"].value_counts(normalize=True)
-    assert shares["train"] == pytest.approx(0.7, abs=0.03)
+    fractions = dataset.samples["split"].value_counts(normalize=True)
+    assert fractions["train"] == pytest.approx(0.7, abs=0.03)

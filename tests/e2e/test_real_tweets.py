@@ -1,6 +1,6 @@
 """Kaggle's disaster tweets through import, gate and splits. Their F1 is measured by `make bench-tweets`.
 
-The file is looked for in BITBLOOM_REAL_DATA, by default `shared/data` beside the repository.
+The file is in BITBLOOM_REAL_DATA, by default `shared/data` beside the repository.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """tweets-kaggle on the real file, ingested, in a workspace of its own."""
+    """tweets-kaggle on the real file, ingested, in a separate workspace."""
     place = tmp_path_factory.mktemp("tweets")
     composed = composition.compose("tweets-kaggle")
     before = Path.cwd()
@@ -60,7 +60,7 @@ def test_every_tweet_has_a_row_and_its_label(target: Target) -> None:
     assert not manifest["keyword"].str.contains("%20").any()
 
 
-def test_the_tweets_pass_the_gate_and_their_repeats_are_reported(target: Target) -> None:
+def test_tweets_pass_the_gate_and_repeats_are_reported(target: Target) -> None:
     validate.run(target)
     verdict = canonical.read_json(target.reports / "validation.json")
     assert verdict["success"]
@@ -68,7 +68,7 @@ def test_the_tweets_pass_the_gate_and_their_repeats_are_reported(target: Target)
     assert rows["conflicting-texts"]["rows_at_fault"]["count"] == 215
 
 
-def test_repeats_never_straddle_the_splits(target: Target) -> None:
+def test_repeated_tweets_share_a_split(target: Target) -> None:
     prepare.run(target)
     samples = Dataset.open(target.processed).samples
     assert samples.groupby("key")["split"].nunique().max() == 1

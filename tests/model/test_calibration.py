@@ -33,16 +33,16 @@ def test_logits_that_are_too_sharp_or_too_flat_are_put_right(factor):
 def test_no_other_temperature_of_the_grid_surprises_less(seed, samples, factor):
     logits, labels = honest(seed, samples)
     found = calibration.best(logits * factor, labels)
-    least = math.fsum(metrics.judge(logits * factor / found, labels).loss)
+    least = math.fsum(metrics.compare(logits * factor / found, labels).loss)
     for other in calibration.TEMPERATURES:
-        assert least <= math.fsum(metrics.judge(logits * factor / other, labels).loss) * (1 + 1e-5)
+        assert least <= math.fsum(metrics.compare(logits * factor / other, labels).loss) * (1 + 1e-5)
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_no_label_changes(seed):
     logits, labels = honest(seed, 50)
     found = calibration.best(logits, labels)
-    assert (metrics.judge(logits / found, labels).predicted == metrics.judge(logits, labels).predicted).all()
+    assert (metrics.compare(logits / found, labels).predicted == metrics.compare(logits, labels).predicted).all()
 
 
 def test_where_all_temperatures_are_as_good_none_is_applied():

@@ -100,7 +100,7 @@ def test_another_networks_graphs_are_an_error(tmp_path, exported, monkeypatch):
     said = captions.greedy_sentences(trained, trained.dataset.arrays["images"][:2])
     assert len(said) == 2
     monkeypatch.setattr(captions, "greedy_sentences", lambda trained, images: ["something else"] * len(images))
-    with tiny_captions.workspace(tmp_path, trained.network), pytest.raises(BitBloomError, match="is not the network"):
+    with tiny_captions.workspace(tmp_path, trained.network), pytest.raises(BitBloomError, match="differs from the network"):
         export.run(tiny_captions.TARGET)
 
 

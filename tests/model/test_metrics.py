@@ -33,7 +33,7 @@ def answers(draw, most=40):
 
 def report(logits, labels, bootstrap=20, bins=10):
     names = [f"class {i}" for i in range(logits.shape[1])]
-    return metrics.classification(metrics.judge(logits, labels), names, bootstrap, bins)
+    return metrics.classification(metrics.compare(logits, labels), names, bootstrap, bins)
 
 
 @LAW
@@ -130,13 +130,13 @@ def test_top5_of_at_most_five_classes_is_always_right(classes):
 
 
 def test_equal_logits_go_to_the_first_class():
-    judged = metrics.judge(torch.zeros(3, 7), np.array([0, 4, 6]))
+    judged = metrics.compare(torch.zeros(3, 7), np.array([0, 4, 6]))
     assert judged.predicted.tolist() == [0, 0, 0]
     assert judged.rank.tolist() == [0, 4, 6]
 
 
 def test_huge_logits_do_not_overflow():
-    judged = metrics.judge(torch.tensor([[3e38, -3e38]]), np.array([0]))
+    judged = metrics.compare(torch.tensor([[3e38, -3e38]]), np.array([0]))
     assert judged.loss.tolist() == [0.0]
     assert judged.confidence.tolist() == [1.0]
 
@@ -145,7 +145,7 @@ def test_interval_surrounds_the_accuracy_and_narrows_with_more_samples():
     def width(n):
         labels = np.zeros(n, dtype=np.int64)
         predicted = (np.arange(n) % 4 == 0).astype(np.int64)  # three of four are right
-        judged = metrics.Judged(2, labels, predicted, predicted, np.ones(n), np.zeros(n))
+        judged = metrics.Predictions(2, labels, predicted, predicted, np.ones(n), np.zeros(n))
         low, high = metrics.intervals(judged, 400)["accuracy"]
         assert low < 0.75 < high
         return high - low
@@ -155,7 +155,7 @@ def test_interval_surrounds_the_accuracy_and_narrows_with_more_samples():
 
 def test_bootstrap_does_not_depend_on_how_many_draws_fit_in_memory(monkeypatch):
     labels = np.arange(30) % 3
-    judged = metrics.Judged(3, labels, (labels * 2) % 3, labels, np.ones(30), np.ones(30))
+    judged = metrics.Predictions(3, labels, (labels * 2) % 3, labels, np.ones(30), np.ones(30))
     whole = metrics.intervals(judged, 50)
     monkeypatch.setattr(metrics, "CHUNK", 70)
     assert metrics.intervals(judged, 50) == whole
@@ -200,12 +200,12 @@ def test_rounding_hides_the_last_bit_and_is_stable(value):
 )
 def test_unusable_outputs_are_explained(logits, labels, words):
     with pytest.raises(BitBloomError, match=words):
-        metrics.judge(logits, np.array(labels, dtype=np.int64))
+        metrics.compare(logits, np.array(labels, dtype=np.int64))
 
 
 def test_names_that_do_not_fit_the_outputs_are_explained():
     with pytest.raises(BitBloomError, match="3 outputs"):
-        metrics.classification(metrics.judge(torch.zeros(1, 3), np.array([0])), ["a", "b"], 10, 10)
+        metrics.classification(metrics.compare(torch.zeros(1, 3), np.array([0])), ["a", "b"], 10, 10)
 
 
 @LAW

@@ -99,7 +99,7 @@ def test_units_that_nothing_reads_can_go_and_no_answer_changes(named_network, sh
     with torch.no_grad():
         for units, score in zip(found, scores, strict=True):
             unread = score.argsort()[: pruning.removed(len(units), share)]
-            units.reader.weight.view(-1, len(units), units.size)[:, unread] = 0
+            units.consumer.weight.view(-1, len(units), units.size)[:, unread] = 0
         before = network(asked(name))
         pruning.prune(found, scores, share)
         assert torch.allclose(network(asked(name)), before, atol=1e-5)
@@ -112,15 +112,15 @@ def test_every_matrix_shrinks_by_the_share_that_was_asked_for(named_network, sha
     found, before = pruning.find(network), pruning.parameters(network)
     gone = 0
     for units in found:
-        inputs, outputs = units.writers[0].in_features, units.reader.out_features
-        gone += pruning.removed(len(units), share) * units.size * (len(units.writers) * (inputs + 1) + outputs)
+        inputs, outputs = units.producers[0].in_features, units.consumer.out_features
+        gone += pruning.removed(len(units), share) * units.size * (len(units.producers) * (inputs + 1) + outputs)
     counts = [len(units) for units in found]
     pruning.prune(found, random_scores(found), share)
     assert pruning.parameters(network) == before - gone
     for units, count in zip(found, counts, strict=True):
         width = (count - pruning.removed(count, share)) * units.size
-        assert units.reader.weight.shape[1] == units.reader.in_features == width
-        assert all(len(writer.weight) == len(writer.bias) == writer.out_features == width for writer in units.writers)
+        assert units.consumer.weight.shape[1] == units.consumer.in_features == width
+        assert all(len(writer.weight) == len(writer.bias) == writer.out_features == width for writer in units.producers)
 
 
 @given(units=st.integers(1, 4096), share=shares)
@@ -132,9 +132,9 @@ def test_the_least_important_units_are_those_that_go(network):
     units = pruning.find(network)[0]
     kept = torch.tensor([number for number in range(len(units)) if number % 2])
     rows = (kept[:, None] * units.size + torch.arange(units.size)).flatten()
-    expected = units.writers[0].weight[rows].clone()
+    expected = units.producers[0].weight[rows].clone()
     pruning.prune([units], [torch.arange(len(units)) % 2], 0.5)
-    assert torch.equal(units.writers[0].weight, expected)
+    assert torch.equal(units.producers[0].weight, expected)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
@@ -158,7 +158,7 @@ def test_importance_is_what_leaving_a_unit_out_costs_to_first_order(named_networ
         (score,) = pruning.importance([units], (loss() for _ in range(1)))
         step, unit, before = 1e-4, len(units) // 2, float(loss().detach())
         with torch.no_grad():
-            units.reader.weight.view(-1, len(units), units.size)[:, unit] *= 1 - step
+            units.consumer.weight.view(-1, len(units), units.size)[:, unit] *= 1 - step
         assert abs(before - float(loss().detach())) / step == pytest.approx(float(score[unit]), rel=0.02, abs=1e-6)
 
 
@@ -166,7 +166,7 @@ def test_a_unit_that_nothing_reads_has_no_importance(network, named_network):
     found = pruning.find(network)
     with torch.no_grad():
         for units in found:
-            units.reader.weight.view(-1, len(units), units.size)[:, 0] = 0
+            units.consumer.weight.view(-1, len(units), units.size)[:, 0] = 0
     inputs = asked(named_network[0])
     scores = pruning.importance(found, (network(inputs).logsumexp(1).mean() for _ in range(2)))
     for score in scores:
@@ -247,7 +247,7 @@ def built(request, tmp_path_factory):
     {"petals-tiny": photos, "tweets-tiny": messages}[request.param](folder)
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKERS", "1")
-        patch.setattr(make, "SHARES", (SHARE,))
+        patch.setattr(make, "PERCENTAGES", (SHARE,))
         target = Target.load(request.param)
         trained(target)
         export.run(target)
@@ -294,7 +294,7 @@ def test_accuracy_and_its_difference_are_those_of_the_answers(built, by_name):
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, positions)
     labels = found.dataset.take(positions)["labels"]
     for name in ("onnx-fp32", "pruned-50"):
-        answers = variants.opened(built.name, name)(samples.some(np.arange(len(positions)))).argmax(1)
+        answers = variants.load(built.name, name)(samples.some(np.arange(len(positions)))).argmax(1)
         assert by_name[name]["accuracy"] == pytest.approx((answers == labels).mean())
         assert by_name[name]["difference"] == pytest.approx(by_name[name]["accuracy"] - by_name["torch-fp32"]["accuracy"])
     assert by_name["torch-fp32"]["agreement"] == by_name["onnx-fp32"]["agreement"] == 1
@@ -307,8 +307,8 @@ def test_accuracy_and_its_difference_are_those_of_the_answers(built, by_name):
 def test_a_variant_answers_about_as_the_network_does(built, name, bound):
     found = inference.load(built, tasks.model(built.task))
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, found.dataset.split("test"))
-    expected = variants.opened(built.name, "torch-fp32")(samples.batch())
-    answers = variants.opened(built.name, name)(samples.batch())
+    expected = variants.load(built.name, "torch-fp32")(samples.batch())
+    answers = variants.load(built.name, name)(samples.batch())
     assert answers.dtype == np.float32
     assert np.allclose(answers.sum(1), 1, atol=0.02)
     assert np.abs(answers - expected).max() < bound
@@ -356,8 +356,8 @@ def test_a_pruned_graph_is_the_pruned_network(built):
     graph = variants.graph(built.task, found)
     samples = measure.Samples(found.dataset, graph.inputs, found.dataset.split("test"))
     with torch.no_grad():
-        expected = variants.answering(graph)(*(torch.from_numpy(array) for array in samples.batch().values()))
-    assert np.abs(variants.opened(built.name, "pruned-50")(samples.batch()) - expected.numpy()).max() < 1e-4
+        expected = variants.without_attention(graph)(*(torch.from_numpy(array) for array in samples.batch().values()))
+    assert np.abs(variants.load(built.name, "pruned-50")(samples.batch()) - expected.numpy()).max() < 1e-4
 
 
 def test_every_graph_has_the_metadata_that_predictions_need(built):
@@ -429,7 +429,7 @@ def test_what_could_not_be_made_is_noted_and_told(built, monkeypatch, tmp_path):
         raise RuntimeError("no memory\nfor this")
 
     monkeypatch.setattr(make, "dynamic_int8", break_down)
-    monkeypatch.setattr(make, "SHARES", ())
+    monkeypatch.setattr(make, "PERCENTAGES", ())
     monkeypatch.setattr(make, "OPTIMISED", str(tmp_path))
     make.run(built, epochs=1)
     assert failures.read(tmp_path / built.name) == {"dynamic-int8": "RuntimeError: no memory"}
@@ -467,9 +467,9 @@ def test_measuring_is_free_of_the_pins_that_hold_code_to_avx2(monkeypatch):
 def test_compiled_variants_answer_as_the_network_does(built):
     found = inference.load(built, tasks.model(built.task))
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, found.dataset.split("test"))
-    expected = variants.opened(built.name, "torch-fp32")(samples.batch())
+    expected = variants.load(built.name, "torch-fp32")(samples.batch())
     for name, bound in (("torch-compile", 1e-4), ("torch-compile-bf16", 0.1)):
-        assert np.abs(variants.opened(built.name, name)(samples.batch()) - expected).max() < bound
+        assert np.abs(variants.load(built.name, name)(samples.batch()) - expected).max() < bound
 
 
 @pytest.mark.slow
@@ -481,4 +481,4 @@ def test_without_a_compiler_a_compiled_variant_is_a_row_that_says_so(built, monk
     torch._dynamo.reset()
     with inductor.patch({"cpp.cxx": (str(tmp_path / "no-compiler"),)}):
         (row,) = measure.rows(built, inference.load(built, tasks.model(built.task)), turns=1)
-    assert row.failure == "torch.compile needs a C++ compiler, and there is none: install g++"
+    assert row.failure == "torch.compile needs a C++ compiler: install g++"

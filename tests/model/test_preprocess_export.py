@@ -166,9 +166,9 @@ def test_another_label_counts_as_another_where_the_network_is_sure():
 def test_a_graph_that_is_not_the_network_is_an_error(tmp_path, monkeypatch, broken):
     monkeypatch.chdir(tiny.write_trained(tmp_path))
     verdict = {"samples": 10, "labels_equal": 10, "within_tolerance": True, "tolerance": 1e-4} | broken
-    found = Parity(verdict, {}, classification.wrong(verdict))
+    found = Parity(verdict, {}, classification.describe_difference(verdict))
     monkeypatch.setattr(petals, "export", lambda *_: found)
-    with pytest.raises(BitBloomError, match=r"models/petals is not the network"):
+    with pytest.raises(BitBloomError, match=r"models/petals differs from the network"):
         export.run(TARGET)
     assert canonical.read_json(TARGET.models / "parity.json") == verdict
 

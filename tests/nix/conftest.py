@@ -1,4 +1,4 @@
-"""Nix for the tests: one user, no daemon, no network but that of a fixed-output build, and a stand-in for nixpkgs."""
+"""Nix for the tests: one user, no daemon, network for fixed-output builds only, and a stand-in for nixpkgs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ flake-registry =
 
 @dataclass(frozen=True)
 class Flake:
-    """A copy of the flake and of what it reads, without data and caches, which Nix would copy to its store."""
+    """A copy of the flake and its inputs, without data and caches, which Nix would copy to its store."""
 
     folder: Path
 
     def run(self, *words: str, stub: bool = True, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """`nix` with these words, in the copy."""
+        """Run `nix` with these arguments in the copy."""
         options = ["--override-input", "nixpkgs", f"path:{STUB}", "--no-write-lock-file"] if stub else []
         command, *rest = words
         variables = os.environ | {"NIX_CONFIG": CONFIGURATION} | (environment or {})
@@ -45,25 +45,25 @@ class Flake:
         )
 
     def evaluate(self, attribute: str, *words: str) -> Any:
-        """The value of an attribute; fails the test with Nix's own words."""
+        """The value of an attribute. On an error, the test fails with Nix's message."""
         done = self.run("eval", "--json", f"path:.#{attribute}", *words)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def build(self, attribute: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Build an attribute, without a link to it."""
+        """Build an attribute without a result link."""
         return self.run("build", f"path:.#{attribute}", "--no-link", *words)
 
 
 def _with_options(words: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Options go before the command that `nix develop -c` runs."""
+    """Insert options before the command of `nix develop --command`."""
     at = words.index("--command") if "--command" in words else len(words)
     return [*words[:at], *options, *words[at:]]
 
 
 @pytest.fixture
 def flake(tmp_path) -> Flake:
-    """The flake, where Nix can be asked about it."""
+    """The flake. Skips the test without Nix."""
     if not shutil.which("nix"):
         pytest.skip("Nix is not here (Debian: apt-get install nix-bin)")
     if os.geteuid() != 0 and not os.access("/nix/var/nix/db", os.W_OK):

@@ -1,4 +1,4 @@
-"""The wheelhouse and the venv are the same bytes when they are built again, and what a wheel needs is found."""
+"""Builds of the flake: wheelhouse and venv are reproducible, and the command of the image serves."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def built(flake, attribute: str, *words: str) -> Path:
-    """Build an attribute. Returns its place in the store."""
+    """Build an attribute. Returns its store path."""
     done = flake.build(attribute, *words)
     assert done.returncode == 0, done.stderr[-4000:]
     return Path(flake.evaluate(f"{attribute}.outPath"))
 
 
-def test_the_wheelhouse_is_the_lock(flake):
+def test_wheelhouse_has_the_files_of_the_lock(flake):
     files = list(built(flake, "wheelhouse").iterdir())
     lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     assert len(files) == lock.count("==")
@@ -36,14 +36,14 @@ def test_the_wheelhouse_is_the_lock(flake):
         assert f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" in lock
 
 
-def test_the_wheelhouse_is_equal_when_downloaded_again(flake):
+def test_wheelhouse_is_reproducible(flake):
     built(flake, "wheelhouse")
-    again = flake.build("wheelhouse", "--rebuild")  # fails where an output differs
+    again = flake.build("wheelhouse", "--rebuild")  # fails when an output differs
     assert again.returncode == 0, again.stderr[-4000:]
 
 
-def test_the_venv_is_equal_when_built_again(flake):
-    """Taken from the store in between: `--rebuild` without a sandbox builds elsewhere, and a venv's RECORDs hash its own path."""
+def test_venv_is_reproducible(flake):
+    """Deleted from the store in between: `--rebuild` without a sandbox uses another path, which a venv's RECORDs hash."""
     hashes = []
     for _ in range(2):
         place = built(flake, "venv")
@@ -52,37 +52,37 @@ def test_the_venv_is_equal_when_built_again(flake):
     assert hashes[0] == hashes[1] != ""
 
 
-def test_the_venv_has_no_pip_and_no_bytecode(flake):
+def test_venv_has_no_pip_and_no_bytecode(flake):
     venv = built(flake, "venv")
     assert not list(venv.glob("lib/python3.11/site-packages/pip"))
     assert not next(venv.rglob("*.pyc"), None)
     assert (venv / "bin/dvc").exists()
 
 
-def test_the_command_of_the_image_answers_with_what_is_in_the_store(flake, workspace, tmp_path):
-    """The command of the image by itself: the stand-in for nixpkgs describes an image, and makes none."""
+def test_command_of_the_image_serves_from_the_store(flake, workspace, tmp_path):
+    """Only the command of the image: the stand-in for nixpkgs describes an image but makes none."""
     bento = workspace / "dist/petals.bento"
     subprocess.run(["nix-store", "--add-fixed", "sha256", str(bento)], check=True, capture_output=True)
-    claim = {"dist/petals.bento": {"sha256": file_digest(bento)}}
-    (flake.folder / "digests/petals.json").write_text(json.dumps(claim), encoding="utf-8")
+    expected = {"dist/petals.bento": {"sha256": file_digest(bento)}}
+    (flake.folder / "digests/petals.json").write_text(json.dumps(expected), encoding="utf-8")
     image = json.loads(built(flake, "image").read_text(encoding="utf-8"))
     settings = dict(line.split("=", 1) for line in image["config"]["Env"])
     own = {key: str(tmp_path / value.lstrip("/")) for key, value in settings.items() if value.startswith("/tmp")}
     with listening(image["config"]["Cmd"], settings | own, tmp_path) as url:
-        answer = httpx.post(f"{url}/predict", files={"image": photo(COLOURS["poppy"])}).json()
-    assert answer == Predictor.open(workspace / "models/petals").predict(photo(COLOURS["poppy"]))
+        response = httpx.post(f"{url}/predict", files={"image": photo(COLOURS["poppy"])}).json()
+    assert response == Predictor.open(workspace / "models/petals").predict(photo(COLOURS["poppy"]))
     assert image["tag"] == f"nix-{file_digest(bento)[:12]}"
 
 
-def test_the_checks_pass(flake):
+def test_checks_pass(flake):
     programs = {"lock": "python3.11", "imports": "python3.11", "scripts": "shellcheck", "format": "nixfmt"}
     for check, program in programs.items():
-        if shutil.which(program):  # the stand-in for nixpkgs has no programs but the host's
+        if shutil.which(program):  # the stand-in for nixpkgs has only the host's programs
             built(flake, f"checks.x86_64-linux.{check}")
 
 
-def test_a_small_venv_is_equal_when_made_again(tmp_path):
-    """The two scripts by themselves, without Nix: a wheel, compiled code, and a source archive that has to be built."""
+def test_small_venv_is_reproducible(tmp_path):
+    """The two scripts without Nix: a wheel, compiled code, and a source archive that needs a build."""
     text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     wanted = ("setuptools", "antlr4-python3-runtime", "pyyaml")
     packages = [re.search(rf"^{name}==.*?[^\\]$", text, re.MULTILINE | re.DOTALL) for name in wanted]

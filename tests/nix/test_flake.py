@@ -24,7 +24,7 @@ def code(path: Path) -> str:
 
 
 def names(text: str) -> set[str]:
-    """What an expression takes from nixpkgs."""
+    """The names that an expression uses from nixpkgs."""
     functions = {f"lib.{name}" for name in re.findall(r"\blib\.([A-Za-z][\w.]*)", text)}
     rest = set(re.findall(r"\bpkgs\.([A-Za-z][\w-]*(?:\.[A-Za-z][\w-]*)*)", text))
     return functions | {
@@ -38,7 +38,7 @@ def test_every_expression_parses(flake):
         assert done.returncode == 0, done.stderr
 
 
-def test_the_lock_is_one_input_at_one_revision():
+def test_lock_has_one_input_at_one_revision():
     lock = json.loads((REPOSITORY / "flake.lock").read_text(encoding="utf-8"))
     assert lock["nodes"].keys() == {"root", "nixpkgs"}
     nixpkgs = lock["nodes"]["nixpkgs"]
@@ -48,13 +48,13 @@ def test_the_lock_is_one_input_at_one_revision():
     assert re.findall(r"(\w+)\.url", code(REPOSITORY / "flake.nix")) == ["nixpkgs"]
 
 
-def test_nix_reads_the_lock_as_it_is(flake):
+def test_nix_accepts_the_lock(flake):
     done = flake.run("flake", "metadata", "path:.", "--json", "--no-update-lock-file", stub=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["locks"] == json.loads((REPOSITORY / "flake.lock").read_text(encoding="utf-8"))
 
 
-def test_the_names_taken_from_nixpkgs_are_those_listed():
+def test_names_from_nixpkgs_are_listed():
     used = set().union(*(names(code(path)) for path in EXPRESSIONS))
     assert used == set(NAMES["functions"]) | NAMES["packages"].keys()
 
@@ -80,7 +80,7 @@ def test_containers_are_for_linux_only(flake):
     assert "LD_LIBRARY_PATH" not in darwin
 
 
-def test_the_shell_has_nothing_of_the_host(flake):
+def test_shell_has_nothing_of_the_host(flake):
     script = 'echo "$PATH"; for name in PYTHONPATH VIRTUAL_ENV SOURCE_DATE_EPOCH; do echo "$name=${!name-unset}"; done; '
     script += "command -v python3.11 make git"
     done = flake.run(
@@ -94,7 +94,7 @@ def test_the_shell_has_nothing_of_the_host(flake):
     assert all(found.startswith("/nix/store/") for found in (python, make, git))
 
 
-def test_another_platform_says_what_it_lacks(flake):
+def test_platform_without_hashes_is_named(flake):
     hashes = flake.folder / "nix/hashes.json"
     hashes.write_text("{}", encoding="utf-8")
     done = flake.build("venv")
@@ -103,7 +103,7 @@ def test_another_platform_says_what_it_lacks(flake):
     assert "make nix-hashes" in done.stderr
 
 
-def test_a_changed_lock_is_refused_before_anything_is_downloaded(flake):
+def test_rejects_changed_lock_before_a_download(flake):
     with (flake.folder / "requirements.lock").open("a", encoding="utf-8") as lock:
         lock.write("\n")
     done = flake.build("wheelhouse")
@@ -111,7 +111,7 @@ def test_a_changed_lock_is_refused_before_anything_is_downloaded(flake):
     assert "is not the one that nix/hashes.json was written for" in done.stderr
 
 
-def test_the_hashes_are_of_the_committed_locks():
+def test_hashes_match_the_committed_locks():
     entry = json.loads((REPOSITORY / "nix/hashes.json").read_text(encoding="utf-8"))["x86_64-linux"]
     for what, lock in {"wheelhouse": "requirements.lock", "serve-wheelhouse": "requirements-serve.lock"}.items():
         found = hashlib.sha256((REPOSITORY / lock).read_bytes()).hexdigest()
@@ -119,10 +119,10 @@ def test_the_hashes_are_of_the_committed_locks():
         assert re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", entry[what]["hash"])
 
 
-def test_the_image_takes_the_claimed_bento_and_no_other(flake):
-    nobodys = hashlib.sha256(b"").hexdigest()  # the claimed one may be in this store
-    claimed = {"dist/petals.bento": {"sha256": nobodys}}
-    (flake.folder / "digests/petals.json").write_text(json.dumps(claimed), encoding="utf-8")
+def test_image_takes_only_the_expected_bento(flake):
+    other = hashlib.sha256(b"").hexdigest()  # the committed one may be in this store
+    expected = {"dist/petals.bento": {"sha256": other}}
+    (flake.folder / "digests/petals.json").write_text(json.dumps(expected), encoding="utf-8")
     done = flake.build("image")
     assert done.returncode != 0
     assert "nix-store --add-fixed sha256 dist/petals.bento" in done.stderr
@@ -142,7 +142,7 @@ def test_the_image_takes_the_claimed_bento_and_no_other(flake):
         ("", "empty"),
     ],
 )
-def test_a_lock_holds_versions_and_hashes_alone(tmp_path, text, fault):
+def test_accepts_only_versions_and_hashes_in_a_lock(tmp_path, text, fault):
     lock = tmp_path / "requirements.lock"
     lock.write_text(text, encoding="utf-8")
     checker = [sys.executable, str(REPOSITORY / "nix/check_locks.py"), str(lock)]
@@ -151,7 +151,7 @@ def test_a_lock_holds_versions_and_hashes_alone(tmp_path, text, fault):
     assert (fault or "versions and SHA-256 only") in done.stdout
 
 
-def test_the_committed_locks_hold_versions_and_hashes_alone():
+def test_committed_locks_have_only_versions_and_hashes():
     locks = sorted(map(str, REPOSITORY.glob("requirements*.lock")))
     done = subprocess.run([sys.executable, str(REPOSITORY / "nix/check_locks.py"), *locks], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""Every program that the Makefile, the scripts and the docs call is in a shell of the flake, or a list here says why not."""
+"""The shells of the flake have every program that the Makefile, the scripts and the docs call, or a list has the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUILTINS = {
 }
 # fmt: on
 OF_THE_VENV = {"bitbloom", "bentoml", "dvc", "pytest", "ruff", "mypy", "lint-imports", "python", "uv", "torchrun", "pre-commit"}
-"""Installed from a lock into .venv, which make puts first on PATH."""
+"""Installed from a lock into .venv, which is first on PATH in make."""
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
     "gh": "the workflows' comments and updates, on a runner of GitHub",
@@ -62,14 +62,14 @@ def in_the_shells() -> set[str]:
     return {program for name in named for program in NAMES["packages"].get(name, ())}
 
 
-def test_every_program_is_in_a_shell():
+def test_every_called_program_is_in_a_shell():
     known = in_the_shells() | BUILTINS | OF_THE_VENV | OF_THE_HOST.keys()
     lacking = {path: sorted(word for word in words - known if "/" not in word) for path, words in sources().items()}
     lacking = {path: words for path, words in lacking.items() if words}
-    assert not lacking, f"add these to nix/tools.nix and tests/nix/stub/names.json, or say above why not: {lacking}"
+    assert not lacking, f"add these to nix/tools.nix and tests/nix/stub/names.json, or give the reason above: {lacking}"
 
 
-def test_no_exception_is_idle():
+def test_every_exception_is_needed():
     called = set.union(*sources().values())
     assert set(OF_THE_HOST) <= called
 
@@ -86,17 +86,17 @@ def test_no_exception_is_idle():
         ("for x in a b; do head \\\n  tail; done; (cd x; make) || 2>/dev/null id", {"for", "head", "cd", "make", "id", "done"}),
     ],
 )
-def test_words_in_the_place_of_commands_are_found(script, words):
+def test_finds_command_words(script, words):
     assert command_words.of_script(script) == words
 
 
-def test_a_makefile_is_read_with_its_expansions():
+def test_reads_expansions_of_a_makefile():
     makefile = "A = $(shell printf '%s' '$(B)' | sha256sum)\nall: x\n"
     makefile += "\t@mkdir -p $(@D) && $(if $(C),$(D)) tool\n\t@for f in $$(ls); do wc $$f; done\n"
     assert command_words.of_makefile(makefile) == {"printf", "sha256sum", "mkdir", "for", "ls", "wc", "done"}
 
 
-def test_blocks_of_other_languages_are_left_out():
+def test_ignores_blocks_of_other_languages():
     assert command_words.of_markdown(
         "text\n\n    make all    # 'x\n\n```yaml\nmodel: cnn\n```\n\n    from a import b\n    b()\n"
     ) == {"make"}

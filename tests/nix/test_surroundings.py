@@ -1,4 +1,4 @@
-"""What surrounds the flake: `make nix-hashes`, and the development containers."""
+"""`make nix-hashes` and the development containers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ mkdir "$4" && printf '%s' "$1:$3" > "$4/what"
 
 
 def hashes(folder: Path, system: str) -> subprocess.CompletedProcess[str]:
-    """Run nix/hashes.sh on a made-up system, with stand-ins for Nix and the download."""
+    """Run nix/hashes.sh on a simulated system, with stand-ins for Nix and the download."""
     (folder / "bin").mkdir()
     (folder / "nix").mkdir()
     (folder / "bin/nix").write_text(NIX, encoding="utf-8")
@@ -43,7 +43,7 @@ def hashes(folder: Path, system: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(not shutil.which("jq"), reason="jq is not here")
-def test_hashes_of_a_platform_are_written_beside_the_others(tmp_path):
+def test_writes_hashes_of_a_platform_beside_the_others(tmp_path):
     done = hashes(tmp_path, "x86_64-linux")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "nix/hashes.json").read_text(encoding="utf-8")) == {
@@ -56,7 +56,7 @@ def test_hashes_of_a_platform_are_written_beside_the_others(tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("jq"), reason="jq is not here")
-def test_a_platform_without_a_lock_is_told_so(tmp_path):
+def test_rejects_platform_without_a_lock(tmp_path):
     done = hashes(tmp_path, "aarch64-linux")
     assert done.returncode == 1
     assert "requirements-aarch64-linux.lock is missing" in done.stderr
@@ -64,7 +64,7 @@ def test_a_platform_without_a_lock_is_told_so(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob(".devcontainer/**/devcontainer.json")), ids=lambda path: path.parent.name)
-def test_a_development_container_names_what_is_there(path):
+def test_development_container_names_existing_files_and_targets(path):
     container = json.loads(path.read_text(encoding="utf-8"))
     recipe = (path.parent / container["build"]["dockerfile"]).read_text(encoding="utf-8")
     assert f"USER {container['remoteUser']}" in recipe

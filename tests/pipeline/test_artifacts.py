@@ -1,4 +1,4 @@
-"""The model as DVC's artifact: a tag of git gives it a version, and `dvc artifacts get` its file."""
+"""The weights as DVC's artifact: a git tag is a version, and `dvc artifacts get` fetches the file."""
 
 from __future__ import annotations
 

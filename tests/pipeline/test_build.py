@@ -1,9 +1,10 @@
-"""The front door: what it asks DVC for, what it refuses, and that a variant leaves the main workspace alone."""
+"""`bitbloom build`: its calls of DVC, its errors, and the separate workspace of a variant."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import multiprocessing
 import os
 import shutil
@@ -42,13 +43,13 @@ stages:
       size: 1000
       nfiles: 10
 """
-"""A lock as DVC writes it."""
+"""A lock in DVC's format."""
 PORTABLE = OmegaConf.create({"numerics": {"profile": "portable"}})
 
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A DVC repository with this project's code, configuration and generated files, and nothing built."""
+    """A DVC repository with this project's code, configuration and generated files, without outputs."""
     for name in build.SHARED:
         (tmp_path / name).symlink_to(REPOSITORY / name)
     shutil.copytree(REPOSITORY / "params", tmp_path / "params")
@@ -72,35 +73,35 @@ def repository(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("name", ["config", "config.local"])
-def test_a_default_remote_is_seen_in_either_configuration(tmp_path, name, text, there):
+def test_finds_default_remote_in_either_configuration(tmp_path, name, text, there):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / name).write_text(text)
     assert build.has_remote(tmp_path) is there
 
 
-def test_a_target_of_your_own_data_says_how_to_give_it(repository):
+def test_missing_own_data_error_names_the_command(repository):
     with pytest.raises(BitBloomError, match="make all TARGET=petals-folder PHOTOS=path/to/photos"):
         build.build("petals-folder", "ingest")
 
 
-def test_a_target_that_takes_no_data_of_yours_says_which_one_does(repository):
-    with pytest.raises(BitBloomError, match=r"takes no data of yours .*petals-folder or tweets-kaggle"):
+def test_import_error_names_targets_that_take_own_data(repository):
+    with pytest.raises(BitBloomError, match=r"takes no own data .*petals-folder or tweets-kaggle"):
         external.take("petals-tiny", str(repository))
 
 
-def test_an_unknown_stage_is_an_error_that_lists_them():
+def test_unknown_stage_error_lists_the_stages():
     with pytest.raises(BitBloomError, match=r"'petals-tiny' has no stage 'bake'; it has: ingest, validate, .*, all"):
         build.build("petals-tiny", "bake")
 
 
-def test_the_environment_of_a_build_has_the_pins_and_this_interpreters_commands_first(monkeypatch):
+def test_build_environment_has_pins_and_puts_the_venv_first(monkeypatch):
     monkeypatch.setenv("PATH", "/elsewhere")
     found = build.environ("portable")
     assert found["ATEN_CPU_CAPABILITY"] == "avx2"
     assert found["PATH"].split(":") == [str(Path(sys.executable).parent), "/elsewhere"]
 
 
-def test_a_variant_has_parameters_of_its_own_and_leaves_those_of_the_main_workspace_alone(repository):
+def test_variant_has_its_own_parameters(repository):
     tiny = graph.pipeline("petals-tiny")
     (repository / tiny / "dvc.lock").write_text(WHOLE)
     read = (tiny / "dvc.lock", tiny / "dvc.yaml", params_path("petals-tiny"))
@@ -114,21 +115,21 @@ def test_a_variant_has_parameters_of_its_own_and_leaves_those_of_the_main_worksp
         assert (one / shared).resolve() == (REPOSITORY / shared).resolve()
 
 
-def test_the_same_configuration_written_in_another_way_is_the_same_variant(repository):
+def test_equal_configurations_are_the_same_variant(repository):
     one = build.variant("petals-tiny", ["train.epochs=3", "train.seed=7"])
     assert build.variant("petals-tiny", ["train.seed=7", "train.epochs=3"]) == one
 
 
-def test_a_variant_of_your_own_data_reads_it_where_it_is(repository):
+def test_variant_links_to_own_data(repository):
     (repository / "data/external/petals-folder").mkdir(parents=True)
     (repository / "data/external/petals-folder/photo").write_text("petals")
     place = build.variant("petals-folder", ["train.epochs=3"])
     assert (place / "data/external/petals-folder/photo").read_text() == "petals"
 
 
-def test_a_build_with_overrides_runs_in_its_variant_and_comes_from_the_cache_again(repository, capfd):
-    asked = ("petals-tiny", "ingest", ["source.images=24", "source.size=32"])
-    place = build.build(*asked)
+def test_build_with_overrides_runs_in_its_variant_and_is_cached(repository, capfd):
+    arguments = ("petals-tiny", "ingest", ["source.images=24", "source.size=32"])
+    place = build.build(*arguments)
     assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
     assert not (repository / "data").exists()
     lock = graph.lock("petals-tiny")
@@ -136,18 +137,18 @@ def test_a_build_with_overrides_runs_in_its_variant_and_comes_from_the_cache_aga
     assert (place / recovery.COMPLETE / "petals-tiny.lock").read_bytes() == (place / lock).read_bytes()
     capfd.readouterr()
     shutil.rmtree(place / "data/raw/petals-tiny")
-    assert build.build(*asked) == place
+    assert build.build(*arguments) == place
     assert "24 samples" not in capfd.readouterr().out
     assert len(list((place / "data/raw/petals-tiny").rglob("*.jpg"))) == 24
 
 
-def test_a_stage_that_fails_stops_the_build_with_its_own_message(repository, capfd):
+def test_failing_stage_stops_the_build_with_its_message(repository, capfd):
     with pytest.raises(BitBloomError, match=r"the build stopped \(dvc repro: exit code \d+\)"):
         build.build("petals-tiny", "validate", ["source.images=24", "source.size=32"])
     assert "does not pass the gate" in capfd.readouterr().err
 
 
-def test_your_photos_are_imported_and_put_under_dvc_once(repository, monkeypatch):
+def test_imports_photos_and_adds_them_to_dvc_once(repository, monkeypatch):
     for label in ("rose", "tulip"):
         (repository / "mine" / label).mkdir(parents=True)
         Image.new("RGB", (40, 40), "red").save(repository / "mine" / label / "one.png")
@@ -155,31 +156,31 @@ def test_your_photos_are_imported_and_put_under_dvc_once(repository, monkeypatch
     tracked = repository / "data/external/petals-folder.dvc"
     before = tracked.read_text()
     assert yaml.safe_load(before)["outs"][0]["nfiles"] == 2
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("dvc was asked although nothing is new"))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("DVC was called without new data"))
     external.take("petals-folder", str(repository / "mine"))
     assert tracked.read_text() == before
 
 
-def _hold(folder: str, holds, release) -> None:
-    with contextlib.chdir(folder), build.only_one():
-        holds.set()
+def _hold(folder: str, held, release) -> None:
+    with contextlib.chdir(folder), build.build_lock():
+        held.set()
         release.wait(20)
 
 
-def test_a_second_build_waits_for_the_first(repository, capsys):
+def test_second_build_waits_for_the_first(repository, capsys):
     context = multiprocessing.get_context("spawn")
-    holds, release = context.Event(), context.Event()
-    first = context.Process(target=_hold, args=(str(repository), holds, release))
+    held, release = context.Event(), context.Event()
+    first = context.Process(target=_hold, args=(str(repository), held, release))
     first.start()
-    assert holds.wait(20)
+    assert held.wait(20)
     threading.Timer(0.3, release.set).start()
-    with build.only_one():
+    with build.build_lock():
         assert release.is_set()
     first.join()
     assert "another build is running in this checkout: waiting for it" in capsys.readouterr().err
 
 
-def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypatch, capsys):
+def test_summary_shows_outputs_and_next_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
     (tmp_path / "reports/petals-tiny").mkdir(parents=True)
@@ -187,12 +188,14 @@ def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypat
     (tmp_path / "reports/petals-tiny/index.html").write_text("")
     (tmp_path / "models/petals-tiny").mkdir(parents=True)
     (tmp_path / "models/petals-tiny/model.safetensors").write_bytes(b"")
+    (tmp_path / "reports/petals-tiny/bento.json").write_text('{"digest": "0123"}')
     summary.show("petals-tiny", Path(), "all")
     shown = capsys.readouterr().out
     for part in (
         "accuracy  0.9500",
         "macro f1  0.9000",
-        "sha256:e3b0c442",
+        "weights   sha256:e3b0c442",
+        "Bento     sha256:0123",
         "reports/petals-tiny/index.html",
         "make serve TARGET=petals-tiny",
     ):
@@ -202,9 +205,18 @@ def test_the_summary_shows_what_is_there_and_what_to_do_next(tmp_path, monkeypat
     assert "make evaluate TARGET=petals\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("int8", "file"), [(False, "model.onnx"), (True, "model.int8.onnx")])
+def test_summary_names_the_model_as_the_service_does(tmp_path, int8, file):
+    tree = composition.compose("petals-tiny", [f"service.int8={str(int8).lower()}"])
+    canonical.write_text(tmp_path / params_path("petals-tiny"), composition.yaml_text(tree))
+    for name in ("model.onnx", "model.int8.onnx"):
+        canonical.write_text(tmp_path / "models/petals-tiny" / name, name)
+    assert list(summary.digests("petals-tiny", tmp_path)) == [("model", hashlib.sha256(file.encode()).hexdigest())]
+
+
 @pytest.fixture
 def several(tmp_path, monkeypatch):
-    """A checkout in which two targets can be built; gives a function that says what stands for DVC."""
+    """A checkout in which two targets can be built. Returns a function that replaces DVC."""
     for shared in build.SHARED:
         (tmp_path / shared).symlink_to(REPOSITORY / shared)
     monkeypatch.setenv("WORKERS", "2")
@@ -213,15 +225,15 @@ def several(tmp_path, monkeypatch):
     return lambda dvc: monkeypatch.setattr(build, "dvc_repro", dvc)
 
 
-def test_several_targets_train_in_turn_and_do_all_else_side_by_side(several):
+def test_several_targets_train_in_turn_and_run_other_stages_in_parallel(several):
     both, training, rounds = threading.Barrier(2), threading.Lock(), []
 
     def dvc(_place, stages, _environment, label):
         rounds.append((label, stages))
         if label:
-            both.wait(60)  # breaks unless the other target's stages run at the same time
+            both.wait(60)  # fails unless the other target's stages run at the same time
         else:
-            assert training.acquire(blocking=False), "two trainings at a time"
+            assert training.acquire(blocking=False), "two trainings at the same time"
             time.sleep(0.05)
             training.release()
 
@@ -236,13 +248,13 @@ def test_several_targets_train_in_turn_and_do_all_else_side_by_side(several):
     assert not recovery.BUILDING.exists()
 
 
-def test_what_follows_a_training_is_done_side_by_side_and_its_lines_bear_names(tmp_path, monkeypatch):
+def test_stages_after_training_run_in_parallel_with_labelled_lines(tmp_path, monkeypatch):
     done = []
 
-    def dvc(_place, asked, _environment, label=""):
+    def dvc(_place, stages, _environment, label=""):
         if label:
-            both.wait(60)  # breaks unless the other runs at the same time
-        done.append((label, asked))
+            both.wait(60)  # fails unless the other branch runs at the same time
+        done.append((label, stages))
 
     both = threading.Barrier(2)
     monkeypatch.setenv("WORKERS", "2")
@@ -257,32 +269,32 @@ def test_what_follows_a_training_is_done_side_by_side_and_its_lines_bear_names(t
 @pytest.mark.parametrize(
     ("workers", "config"), [("1", ""), ("2", "[core]\n    remote = store\n")], ids=["one worker", "a remote"]
 )
-def test_one_worker_or_a_remote_makes_one_call_of_all(tmp_path, monkeypatch, workers, config):
+def test_one_worker_or_a_remote_needs_one_dvc_call(tmp_path, monkeypatch, workers, config):
     done = []
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(config)
     monkeypatch.setenv("WORKERS", workers)
-    monkeypatch.setattr(build, "dvc_repro", lambda _place, asked, _environment: done.append(asked))
+    monkeypatch.setattr(build, "dvc_repro", lambda _place, stages, _environment: done.append(stages))
     build.repro(tmp_path, "petals", ("evaluate", "package"), PORTABLE)
     assert done == [[graph.stage_name(stage, "petals") for stage in ("evaluate", "package")]]
 
 
-def test_a_target_that_fails_is_named_after_the_others_came_as_far(several):
-    begun = []
+def test_failing_target_is_named_after_the_others_finish(several):
+    started = []
 
     def dvc(_place, _stages, _environment, label):
-        begun.append(label)
+        started.append(label)
         if label == "tweets-tiny":
-            raise BitBloomError("the gate is closed")
+            raise BitBloomError("the gate failed")
 
     several(dvc)
     with pytest.raises(BitBloomError, match=r"^tweets-tiny stopped before the end of prepare"):
         build.build_all(["tweets-tiny", "petals-tiny"])
-    assert sorted(begun) == ["petals-tiny", "tweets-tiny"]
+    assert sorted(started) == ["petals-tiny", "tweets-tiny"]
     assert not recovery.BUILDING.exists()
 
 
-def test_a_dvc_that_was_killed_among_several_leaves_the_copies_to_recover_from(several):
+def test_recovers_locks_after_one_of_several_dvc_processes_was_killed(several):
     locks = {target: graph.lock(target) for target in ("tweets-tiny", "petals-tiny")}
     for lock in locks.values():
         canonical.write_text(lock, WHOLE)
@@ -299,7 +311,7 @@ def test_a_dvc_that_was_killed_among_several_leaves_the_copies_to_recover_from(s
     assert [lock.read_text() for lock in locks.values()] == [WHOLE, WHOLE]
 
 
-def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
+def test_labels_lines_of_parallel_builds(tmp_path, capfd):
     (tmp_path / "dvc").write_text("#!/bin/sh\necho one; echo two >&2\nexit 3\n")
     (tmp_path / "dvc").chmod(0o755)
     with pytest.raises(BitBloomError, match="exit code 3"):
@@ -307,9 +319,9 @@ def test_lines_of_targets_built_side_by_side_bear_their_names(tmp_path, capfd):
     assert capfd.readouterr().out == "petals | one\npetals | two\n"
 
 
-def test_the_kernel_lock_lasts_as_long_as_what_a_build_started(tmp_path, monkeypatch):
+def test_kernel_lock_lasts_as_long_as_child_processes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with build.only_one():
+    with build.build_lock():
         child = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
         with (tmp_path / recovery.STATE / "build.lock").open() as stream, pytest.raises(BlockingIOError):

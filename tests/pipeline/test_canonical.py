@@ -1,4 +1,4 @@
-"""Canonical bytes: equal values give equal text, and a reader never sees half a file."""
+"""Canonical bytes: equal values give equal text, and writes are atomic."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ trees = st.recursive(
 
 
 @given(st.dictionaries(st.text(), trees, min_size=2), st.randoms(use_true_random=False))
-def test_the_order_in_which_keys_were_set_leaves_no_trace(tree, dice):
+def test_json_does_not_depend_on_key_order(tree, dice):
     keys = list(tree)
     dice.shuffle(keys)
     assert canonical.json_text({key: tree[key] for key in keys}) == canonical.json_text(tree)
 
 
 @given(trees)
-def test_what_was_read_is_written_back_as_the_same_text(tree):
+def test_json_round_trip_keeps_the_text(tree):
     for write in (canonical.json_text, canonical.json_line):
         text = write(tree)
         assert write(json.loads(text)) == text
@@ -35,32 +35,32 @@ def test_what_was_read_is_written_back_as_the_same_text(tree):
 
 
 @given(trees)
-def test_a_line_is_one_line(tree):
+def test_json_line_has_no_line_break(tree):
     assert canonical.json_line(tree).count("\n") == 1
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_nine_digits_keep_every_float32_apart(value):
+def test_nine_digits_keep_every_float32(value):
     written = json.loads(canonical.json_text(value))
     assert struct.pack("f", written) == struct.pack("f", value)
 
 
-def test_the_last_bits_of_a_double_are_rounded_away():
+def test_rounds_last_bits_of_a_double():
     assert canonical.json_text(0.1 + 0.2) == canonical.json_text(0.3) == "0.3\n"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [-float("inf")], {"a": np.float32("nan")}])
-def test_what_json_cannot_hold_is_refused(value):
+def test_rejects_non_finite_numbers(value):
     with pytest.raises(ValueError, match="JSON"):
         canonical.json_text(value)
 
 
-def test_numpy_values_tuples_and_other_keys_become_plain():
+def test_converts_numpy_values_tuples_and_keys():
     value = {1: np.float32(0.5), "b": (np.int64(2), np.array([[1.0, 2.0]]))}
     assert canonical.json_line(value) == '{"1": 0.5, "b": [2, [[1.0, 2.0]]]}\n'
 
 
-def test_text_stays_readable():
+def test_writes_text_unescaped():
     text = canonical.json_text({"name": "Löwenzahn 🌼"})
     assert text == textwrap.dedent("""\
         {
@@ -69,7 +69,7 @@ def test_text_stays_readable():
         """)
 
 
-def test_a_file_is_written_whole_with_its_folders_and_for_everybody_to_read(tmp_path):
+def test_writes_whole_file_with_its_folders_and_mode(tmp_path):
     path = tmp_path / "a" / "b" / "file.json"
     canonical.write_json(path, {"x": 1})
     assert canonical.read_json(path) == {"x": 1}
@@ -77,7 +77,7 @@ def test_a_file_is_written_whole_with_its_folders_and_for_everybody_to_read(tmp_
     assert [item.name for item in path.parent.iterdir()] == ["file.json"]
 
 
-def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_failed_write_keeps_the_old_file(tmp_path):
     canonical.write_text(tmp_path / "file", "old")
     with pytest.raises(RuntimeError), canonical.replacing(tmp_path / "file") as temporary:
         temporary.write_text("half of the n")
@@ -86,7 +86,7 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_folder_is_replaced_whole_so_that_nothing_of_the_old_one_stays(tmp_path):
+def test_replaces_whole_folder(tmp_path):
     for name in ("old", "new"):
         with canonical.replacing_folder(tmp_path / "folder") as temporary:
             (temporary / name).write_text(name)
@@ -95,7 +95,7 @@ def test_a_folder_is_replaced_whole_so_that_nothing_of_the_old_one_stays(tmp_pat
     assert [item.name for item in tmp_path.iterdir()] == ["folder"]
 
 
-def test_an_error_while_filling_a_folder_leaves_the_old_one_and_nothing_else(tmp_path):
+def test_failed_folder_write_keeps_the_old_folder(tmp_path):
     with canonical.replacing_folder(tmp_path / "folder") as temporary:
         (temporary / "old").write_text("old")
     with pytest.raises(RuntimeError), canonical.replacing_folder(tmp_path / "folder") as temporary:

@@ -1,4 +1,4 @@
-"""The code that runs is the checkout's own, whichever checkout the package is installed from."""
+"""Each checkout runs its own code, for any checkout that the package is installed from."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CALL = "import bitbloom.cli as c; c.main()"
 
 
 def small_checkout(folder: Path, name: str) -> Path:
-    """A checkout whose package is the check and one command, `bitbloom.cli`, which says which checkout it is of."""
+    """A checkout whose package has the check and one command, `bitbloom.cli`, which prints the name of its checkout."""
     core = folder / "src/bitbloom/core"
     core.mkdir(parents=True)
     (core.parent / "__init__.py").touch()
@@ -78,7 +78,7 @@ def second(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *command: str | Path, text: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder, without what the tests themselves say of Python's path."""
+    """Run a command in a folder, without the tests' own variables of Python's path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))}
     return subprocess.run(command, cwd=folder, env=kept | variables, input=text, capture_output=True, text=True, timeout=60)
 
@@ -107,7 +107,7 @@ def test_folder_without_code_uses_the_installed_package(commands, tmp_path):
     assert run(tmp_path, commands / "bitbloom").stdout == "first\n"
 
 
-def test_folder_that_is_no_package_is_no_code(commands, tmp_path):
+def test_ignores_source_folder_without_package(commands, tmp_path):
     (tmp_path / "src/bitbloom/__pycache__").mkdir(parents=True)
     assert run(tmp_path, commands / "bitbloom").stdout == "first\n"
 
@@ -153,7 +153,7 @@ def test_child_in_a_third_checkout_runs_the_code_of_that(commands, second, tmp_p
 
 
 @pytest.mark.parametrize("start", [("-E", "-m", "bitbloom.cli"), ("-I", "-c", CALL)], ids=["E", "I"])
-def test_refuses_when_python_ignores_pythonpath(commands, second, start):
+def test_stops_when_python_ignores_pythonpath(commands, second, start):
     done = run(second, commands / "python", *start)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"error: the code of {commands.parents[1]}/src/bitbloom is running" in done.stderr
@@ -165,14 +165,14 @@ def test_safe_path_does_not_hide_the_checkout(commands, second):
     assert run(second, commands / "python", "-P", "-m", "bitbloom.cli", PYTHONSAFEPATH="1").stdout == "second\n"
 
 
-def test_refuses_when_a_folder_beside_the_program_hides_the_checkout(commands, second):
+def test_stops_when_a_folder_beside_the_program_hides_the_checkout(commands, second):
     shutil.copytree(commands.parents[1] / "src/bitbloom", second / "bitbloom")
     done = run(second, commands / "python", "-m", "bitbloom.cli")
     assert (done.returncode, done.stdout) == (1, "")
     assert "without a folder 'bitbloom' beside the program" in done.stderr
 
 
-def test_refuses_a_path_that_pythonpath_cannot_name(commands, tmp_path):
+def test_rejects_path_that_pythonpath_cannot_name(commands, tmp_path):
     odd = small_checkout(tmp_path / "a:b", "odd")
     done = run(odd, commands / "bitbloom")
     assert (done.returncode, done.stdout) == (1, "")
@@ -180,14 +180,14 @@ def test_refuses_a_path_that_pythonpath_cannot_name(commands, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [(), ("-",)])
-def test_refuses_a_program_that_came_by_standard_input(commands, second, arguments):
+def test_rejects_program_from_standard_input(commands, second, arguments):
     done = run(second, commands / "python", *arguments, text=CALL)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"set PYTHONPATH={second}/src" in done.stderr
 
 
 def entry_points() -> list[str]:
-    """Every module below `src` that is a program and imports the package: another one is its own code wherever it runs."""
+    """Every program below `src` that imports the package. Other programs need no check."""
     source = REPOSITORY / "src"
     texts = {file: file.read_text() for file in sorted(source.rglob("*.py"))}
     files = [file for file, text in texts.items() if '\nif __name__ == "__main__":' in text and "\nfrom bitbloom" in text]
@@ -197,7 +197,7 @@ def entry_points() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("module", entry_points())
 def test_every_program_of_the_package_runs_the_code_of_its_checkout(tmp_path_factory, tmp_path, module):
-    """The second checkout's program of this name does nothing but say so, and the first one's is the real one."""
+    """The first checkout has the real program, the second one a program of this name that only prints a word."""
     first = tmp_path_factory.getbasetemp() / "real"
     if not first.exists():
         (first / "src").mkdir(parents=True)
@@ -243,7 +243,7 @@ def succeed(folder: Path, workspace: Path, *command: str) -> str:
 
 
 def change(folder: Path, mark: str) -> None:
-    """Let the stage `validate` of a checkout write a mark of its own into its report."""
+    """Change the stage `validate` of a checkout, so that it writes a mark into its report."""
     text, written = (folder / STAGE).read_text(), "write_json(report, verdict.as_json()"
     assert text.count(f"{written})") == 1
     (folder / STAGE).write_text(text.replace(f"{written})", f'{written} | {{"mark": "{mark}"}})'))
@@ -254,7 +254,7 @@ def md5(data: bytes) -> str:
 
 
 def recorded(lock: str) -> tuple[str, str]:
-    """MD5 of the stage's code and of its output, as a dvc.lock has them."""
+    """MD5 of the stage's code and of its output in a dvc.lock."""
     stage = yaml.safe_load(lock)["stages"]["validate"]
     (code,) = (entry["md5"] for entry in stage["deps"] if entry["path"] == STAGE.as_posix())
     (output,) = (entry["md5"] for entry in stage["outs"] if entry["path"] == OUTPUT.as_posix())
@@ -266,7 +266,7 @@ def mark_of(report: bytes) -> str | None:
 
 
 def built_with(folder: Path, workspace: Path, *command: str) -> str | None:
-    """Build, check that dvc.lock has the code and the output that are there; the output's mark."""
+    """Build, and check that dvc.lock has the current code and output. Returns the output's mark."""
     succeed(folder, workspace, *command)
     output = (folder / OUTPUT).read_bytes()
     assert recorded((folder / LOCK).read_text()) == (md5((folder / STAGE).read_bytes()), md5(output))
@@ -274,7 +274,7 @@ def built_with(folder: Path, workspace: Path, *command: str) -> str | None:
 
 
 def clone(workspace: Path, folder: Path) -> Path:
-    """A second clone, which shares DVC's cache with the first."""
+    """A second clone with the DVC cache of the first."""
     succeed(workspace, workspace, "git", "clone", "-q", str(workspace), str(folder))
     for key in ("user.name", "user.email"):
         succeed(folder, workspace, "git", "config", key, "t@t")
@@ -283,14 +283,14 @@ def clone(workspace: Path, folder: Path) -> Path:
 
 
 def worktree(workspace: Path, folder: Path) -> Path:
-    """A git worktree, which shares DVC's cache with the first."""
+    """A git worktree with the DVC cache of the first."""
     succeed(workspace, workspace, "git", "worktree", "add", "-q", "--detach", str(folder))
     (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {workspace / '.dvc/cache'}\n")
     return folder
 
 
 def assert_experiment(folder: Path, workspace: Path, name: str) -> None:
-    """An experiment's commit has the changed code, its MD5, and an output that this code made."""
+    """Check that an experiment's commit has the changed code, its MD5, and an output of this code."""
     refs = succeed(folder, workspace, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
     (ref,) = (ref for ref in refs if ref.endswith(f"/{name}"))
     code, output = recorded(succeed(folder, workspace, "git", "show", f"{ref}:{LOCK.as_posix()}"))
@@ -342,7 +342,7 @@ def test_other_checkout_builds_with_its_own_code_in_the_venv_of_the_first(worksp
     change(other, make.__name__)
     assert built_with(other, workspace, *BUILD) == make.__name__
     assert built_with(workspace, workspace, *BUILD) is None
-    change(workspace, make.__name__)  # now from the run-cache that the other checkout filled
+    change(workspace, make.__name__)  # now from the run-cache of the other checkout
     assert built_with(workspace, workspace, *BUILD) == make.__name__
     succeed(workspace, workspace, "git", "checkout", "-q", ".")
 

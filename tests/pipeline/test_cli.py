@@ -1,4 +1,4 @@
-"""`bitbloom`: what a person types, what is printed, and with which exit code it ends."""
+"""`bitbloom`: its arguments, output and exit codes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
             cli.main()
         except SystemExit as ended:
             code = ended.code or 0
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 @pytest.fixture
@@ -43,26 +43,26 @@ def workspace(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("workspace")
-def test_a_prediction_is_one_json_object_a_photo_with_its_keys(capsys):
+def test_predict_prints_one_json_object_for_each_photo(capsys):
     code, out, err = run(capsys, "predict", "petals", "poppy.jpg", "poppy.jpg")
-    answers = [json.loads(line) for line in out.splitlines()]
-    assert (code, err, len(answers)) == (0, "", 2)
-    assert set(answers[0]) == KEYS
-    assert (answers[0]["path"], answers[0]["label"]) == ("poppy.jpg", "poppy")
-    assert len(answers[0]["top5"]) == 5
-    assert answers[0]["top5"][0] == {"label": "poppy", "probability": answers[0]["probability"]}
+    predictions = [json.loads(line) for line in out.splitlines()]
+    assert (code, err, len(predictions)) == (0, "", 2)
+    assert set(predictions[0]) == KEYS
+    assert (predictions[0]["path"], predictions[0]["label"]) == ("poppy.jpg", "poppy")
+    assert len(predictions[0]["top5"]) == 5
+    assert predictions[0]["top5"][0] == {"label": "poppy", "probability": predictions[0]["probability"]}
 
 
 @pytest.mark.usefixtures("workspace")
-def test_a_file_that_cannot_be_read_is_told_in_its_place_and_ends_with_one(capsys):
+def test_unreadable_file_gets_an_error_in_its_place_and_exit_code_one(capsys):
     code, out, _ = run(capsys, "predict", "petals", "broken.jpg", "nowhere.jpg", "poppy.jpg")
-    answers = [json.loads(line) for line in out.splitlines()]
+    predictions = [json.loads(line) for line in out.splitlines()]
     assert code == 1
-    assert [set(answer) for answer in answers] == [{"path", "error"}, {"path", "error"}, KEYS]
+    assert [set(prediction) for prediction in predictions] == [{"path", "error"}, {"path", "error"}, KEYS]
 
 
 @pytest.mark.usefixtures("workspace")
-def test_a_name_that_is_not_utf8_is_answered_like_any_other(capsys):
+def test_predicts_file_whose_name_is_not_utf8(capsys):
     name = os.fsdecode(b"caf\xe9.jpg")
     Path(name).write_bytes(Path("poppy.jpg").read_bytes())
     code, out, _ = run(capsys, "predict", "petals", name, "poppy.jpg")
@@ -70,43 +70,45 @@ def test_a_name_that_is_not_utf8_is_answered_like_any_other(capsys):
     assert [json.loads(line)["path"] for line in out.splitlines()] == ["caf\ufffd.jpg", "poppy.jpg"]
 
 
-def test_a_variant_is_asked_in_its_workspace(workspace, capsys, tmp_path, monkeypatch):
+def test_predict_reads_the_model_of_a_workspace(workspace, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path.parent)
     code, out, _ = run(capsys, "predict", "--workspace", str(workspace), "petals", str(workspace / "poppy.jpg"))
     assert (code, json.loads(out)["label"]) == (0, "poppy")
 
 
-def test_another_graph_answers_when_it_is_named(workspace, capsys):
+def test_predict_uses_the_named_model(workspace, capsys):
     faster = (workspace / "models/petals/model.onnx").rename(workspace / "faster.onnx")
     code, out, _ = run(capsys, "predict", "petals", "--model", str(faster), "poppy.jpg")
     assert (code, json.loads(out)["label"]) == (0, "poppy")
 
 
-def test_a_task_without_variants_is_told_which_have_them_before_anything_is_built(capsys, monkeypatch):
-    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it builds"))
+def test_optimise_rejects_task_without_variants_before_the_build(capsys, monkeypatch):
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("a build starts"))
     code, _, err = run(capsys, "optimise", "captions-tiny")
     assert (code, "works for models that are one classifier" in err) == (1, True)
 
 
-def test_an_image_is_built_of_the_targets_bento_and_empty_words_are_defaults(capsys, monkeypatch):
-    asked = []
-    monkeypatch.setattr(container, "containerize", lambda *told: asked.append(told) or ("bitbloom/petals-tiny:1", "a" * 64))
+def test_containerize_builds_the_image_of_the_bento_and_takes_empty_options_as_defaults(capsys, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        container, "containerize", lambda *arguments: calls.append(arguments) or ("bitbloom/petals-tiny:1", "a" * 64)
+    )
     empty = ["--image", "", "--base-image", "", "--index", ""]
     assert run(capsys, "containerize", "petals-tiny", "--backend", "docker", *empty) == (
         0,
         f"bitbloom/petals-tiny:1 sha256:{'a' * 64}\n",
         "",
     )
-    assert asked == [(Path("dist/petals-tiny.bento"), container.Options("docker", "bitbloom/petals-tiny"))]
+    assert calls == [(Path("dist/petals-tiny.bento"), container.Options("docker", "bitbloom/petals-tiny"))]
 
 
-def test_variants_are_made_where_the_target_is_built_and_a_failure_is_the_exit_code(capsys, monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr(build, "build", lambda *arguments: asked.append(arguments) or tmp_path)
-    monkeypatch.setattr(optimise, "run", lambda *arguments: asked.append(arguments) or 3)
+def test_optimise_runs_in_the_workspace_of_the_build_and_returns_its_exit_code(capsys, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(build, "build", lambda *arguments: calls.append(arguments) or tmp_path)
+    monkeypatch.setattr(optimise, "run", lambda *arguments: calls.append(arguments) or 3)
     code, _, _ = run(capsys, "optimise", "petals-tiny", "train.epochs=2", "--turns", "1")
     assert code == 3
-    assert asked == [("petals-tiny", "export", ["train.epochs=2"]), ("petals-tiny", tmp_path, 1, 1)]
+    assert calls == [("petals-tiny", "export", ["train.epochs=2"]), ("petals-tiny", tmp_path, 1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -117,10 +119,10 @@ def test_variants_are_made_where_the_target_is_built_and_a_failure_is_the_exit_c
         (("config", "petal"), "did you mean 'petals'?"),
         (("config", "petals", "train.epoch=3"), "did you mean 'train.epochs'?"),
         (("build", "petals", "--until", "bake"), "no stage 'bake'"),
-        (("import", "petals-tiny", "nowhere"), "takes no data of yours"),
+        (("import", "petals-tiny", "nowhere"), "takes no own data"),
     ],
 )
-def test_a_mistake_is_one_line_on_stderr_and_exit_code_one(capsys, arguments, message):
+def test_user_error_is_one_line_on_stderr_and_exit_code_one(capsys, arguments, message):
     if "petals-photos" in arguments and Path("models/petals-photos/model.onnx").exists():
         pytest.skip("petals-photos was built in this checkout")
     code, out, err = run(capsys, *arguments)
@@ -130,7 +132,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_one(capsys, arguments, me
     assert message in err
 
 
-def test_the_targets_are_listed_with_their_task_and_title(capsys):
+def test_targets_lists_task_and_title(capsys):
     code, out, _ = run(capsys, "targets")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == composition.targets()
@@ -138,13 +140,13 @@ def test_the_targets_are_listed_with_their_task_and_title(capsys):
     assert all(len(line.split()) > 2 for line in out.splitlines())
 
 
-def test_the_configuration_is_printed_as_yaml_with_overrides(capsys):
+def test_config_prints_yaml_with_overrides(capsys):
     code, out, _ = run(capsys, "config", "petals-tiny", "train.epochs=3")
     assert code == 0
     assert yaml.safe_load(out)["train"]["epochs"] == 3
 
 
-def test_the_graph_check_passes_and_names_what_is_not_current(capsys, monkeypatch):
+def test_graph_check_names_stale_files(capsys, monkeypatch):
     monkeypatch.setattr(graph, "every_stale", list)
     assert run(capsys, "graph", "--check")[0] == 0
     monkeypatch.setattr(graph, "every_stale", lambda: [Path("dvc.yaml"), Path("params/petals.yaml")])
@@ -152,12 +154,12 @@ def test_the_graph_check_passes_and_names_what_is_not_current(capsys, monkeypatc
     assert (code, err) == (1, "error: not current: dvc.yaml, params/petals.yaml: run `make graph`\n")
 
 
-def test_writing_the_graph_says_what_changed(capsys, monkeypatch):
+def test_graph_prints_the_files_it_changed(capsys, monkeypatch):
     monkeypatch.setattr(graph, "write", lambda: [Path("dvc.yaml")])
     assert run(capsys, "graph")[:2] == (0, "dvc.yaml\n")
 
 
-def test_the_locked_weights_are_listed_with_their_terms(capsys, monkeypatch):
+def test_weights_lists_the_locked_weights_with_their_terms(capsys, monkeypatch):
     from bitbloom.models import weights
 
     monkeypatch.setattr(weights, "ensure", lambda name: Path("store") / name)
@@ -169,7 +171,7 @@ def test_the_locked_weights_are_listed_with_their_terms(capsys, monkeypatch):
 
 @pytest.fixture
 def followed(monkeypatch):
-    """What happens after a build, in order, instead of building."""
+    """The recorded steps of a build and after it, which do nothing."""
     seen = []
     monkeypatch.setattr(
         build, "build", lambda target, until, overrides: seen.append(("build", until, *overrides)) or Path("place")
@@ -181,7 +183,7 @@ def followed(monkeypatch):
     return seen
 
 
-def test_a_whole_build_installs_claims_tracks_and_sums_up(capsys, followed):
+def test_whole_build_installs_records_digests_tracks_and_prints_the_summary(capsys, followed):
     assert run(capsys, "build", "petals")[0] == 0
     assert followed == [
         ("build", "all"),
@@ -192,20 +194,20 @@ def test_a_whole_build_installs_claims_tracks_and_sums_up(capsys, followed):
     ]
 
 
-def test_a_build_with_overrides_claims_nothing(capsys, followed):
+def test_build_with_overrides_records_no_expected_digests(capsys, followed):
     assert run(capsys, "build", "petals", "train.epochs=3")[0] == 0
     assert ("build", "all", "train.epochs=3") in followed
     assert not [step for step in followed if step[0] == "claim"]
 
 
 @pytest.mark.parametrize("stage", ["ingest", "train", "package"])
-def test_a_stage_is_a_command_that_builds_so_far(capsys, followed, stage):
+def test_each_stage_is_a_command_that_builds_up_to_it(capsys, followed, stage):
     assert run(capsys, stage, "petals", "train.seed=1")[0] == 0
     assert followed[0] == ("build", stage, "train.seed=1")
     assert [step[0] for step in followed].count("install") == (stage == "package")
 
 
-def test_a_bento_that_is_not_built_cannot_be_installed(capsys, workspace):
+def test_install_rejects_missing_bento(capsys, workspace):
     (workspace / "conf").symlink_to(REPOSITORY / "conf")
     code, _, err = run(capsys, "install", "petals")
     assert (code, err) == (1, "error: dist/petals.bento is missing: build it with `make package`\n")
@@ -218,8 +220,8 @@ def test_help_lists_every_stage(capsys):
         assert stage in out
 
 
-def test_starting_the_command_loads_no_heavy_library():
+def test_command_starts_without_heavy_libraries():
     heavy = ("torch", "transformers", "matplotlib", "bentoml", "wandb")
     script = f"import sys, bitbloom.cli; print([name for name in {heavy} if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert said.stdout == "[]\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""Cores that a process may use: no more than the quota of its container pays for."""
+"""The cores of a process: at most the quota of its container."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from bitbloom.core import cpu
         ("nonsense", 8),
     ],
 )
-def test_a_quota_of_a_container_bounds_the_cores(monkeypatch, tmp_path, quota, cores):
+def test_container_quota_limits_the_cores(monkeypatch, tmp_path, quota, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     (tmp_path / "cpu.max").write_text(f"{quota}\n")
     assert cpu.cores(tmp_path / "cpu.max") == cores
 
 
-def test_without_cgroups_the_cores_are_those_of_the_process(tmp_path):
+def test_cores_are_those_of_the_process_without_cgroups(tmp_path):
     assert cpu.cores(tmp_path / "missing") == len(os.sched_getaffinity(0))

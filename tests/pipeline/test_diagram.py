@@ -1,4 +1,4 @@
-"""The diagram of the architecture is drawn from the code: every stage and room, arrows that no other path implies."""
+"""The architecture diagram follows the code: every stage and room, and no implied arrows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _in_the_repository(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
 
 
-def test_it_names_every_stage_and_every_room():
+def test_names_every_stage_and_every_room():
     drawn = ElementTree.fromstring(diagram.drawing())
     names = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text") if text.get("class") == "name"]
     folders = [path.parent.name for path in (REPOSITORY / "src/bitbloom").glob("*/__init__.py")]
@@ -34,10 +34,10 @@ def test_equal_code_gives_equal_bytes():
     assert diagram.drawing() == diagram.drawing()
 
 
-def test_an_arrow_that_follows_from_two_others_is_left_out():
+def test_omits_implied_arrows():
     assert diagram.reduced({"a": set(), "b": {"a"}, "c": {"a", "b"}}) == {"a": set(), "b": {"a"}, "c": {"b"}}
 
 
-def test_arrows_that_run_side_by_side_have_lanes_of_their_own():
+def test_parallel_arrows_have_separate_lanes():
     lanes: list[list[tuple[int, int]]] = []
     assert [diagram.free(lanes, *span) for span in ((0, 2), (2, 4), (1, 3))] == [0, 0, 1]

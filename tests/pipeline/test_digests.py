@@ -1,4 +1,4 @@
-"""Digests: of a file its SHA-256, of a folder that of its listing, and of nothing else."""
+"""Digests: the SHA-256 of a file, or of a folder's listing."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def folder(tmp_path):
     return tmp_path / "folder"
 
 
-def test_a_files_digest_is_its_sha256(folder):
+def test_digest_of_a_file_is_its_sha256(folder):
     assert digests.digest(folder / "b") == digests.file_digest(folder / "b") == hashlib.sha256(b"two").hexdigest()
 
 
-def test_a_folders_digest_is_what_sha256sum_says_of_its_listing(folder):
+def test_digest_of_a_folder_is_the_sha256_of_its_listing(folder):
     command = "find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum"
     said = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=True)
     assert digests.digest(folder) == said.stdout.split()[0]
 
 
-def test_names_and_bytes_change_a_folders_digest_and_times_and_modes_do_not(folder):
+def test_digest_of_a_folder_depends_on_names_and_bytes_only(folder):
     before = digests.digest(folder)
     os.utime(folder / "b", (1, 1))
     (folder / "b").chmod(0o755)
@@ -45,23 +45,23 @@ def test_names_and_bytes_change_a_folders_digest_and_times_and_modes_do_not(fold
     assert len({before, renamed, digests.digest(folder)}) == 3
 
 
-def test_the_size_of_a_folder_is_that_of_its_files(folder):
+def test_size_of_a_folder_is_the_sum_of_its_files(folder):
     assert digests.size(folder / "b") == 3
     assert digests.size(folder) == 6
 
 
-def test_what_is_not_there_has_no_digest(tmp_path):
+def test_missing_path_has_no_digest(tmp_path):
     with pytest.raises(FileNotFoundError):
         digests.digest(tmp_path / "nothing")
 
 
-def test_only_targets_that_everybody_can_build_have_a_committed_claim():
+def test_only_embedded_targets_have_committed_digests():
     assert claim.path("petals-tiny").as_posix() == "digests/petals-tiny.json"
     assert claim.path("petals-folder").as_posix() == ".bitbloom/digests/petals-folder.json"
 
 
 @pytest.mark.parametrize("target", composition.embedded())
-def test_the_committed_record_of_dvc_is_of_the_code_and_the_parameters_that_are_here(target):
+def test_committed_dvc_lock_matches_code_and_parameters(target):
     made = ("data/", "models/", "reports/")
     names = [stage.name for stage in graph.stages(target, composition.compose(target))]
     stages = known_to_dvc()
@@ -70,7 +70,7 @@ def test_the_committed_record_of_dvc_is_of_the_code_and_the_parameters_that_are_
     assert names and not changed, "build these targets again and commit their dvc.lock and digests/"
 
 
-def test_a_claim_names_every_output_with_its_digest_and_size(tmp_path, monkeypatch, folder):
+def test_claim_has_digest_and_size_of_every_output(tmp_path, monkeypatch, folder):
     outputs = [
         path
         for stage in graph.stages("petals-tiny", composition.compose("petals-tiny"))

@@ -1,4 +1,4 @@
-"""The doctor tells each difference, what to do about it, and whether it stops a build; without a venv and any package."""
+"""The doctor reports each difference, its remedy, and whether it stops a build, without a venv or packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAPPHIRE_RAPIDS = "flags\t\t: fpu avx2 fma avx512f avx512_bf16 amx_tile amx_bf16
 
 
 class Machine:
-    """A machine made up for a test: programs that print a version, a CPU, memory, and a repository."""
+    """A simulated machine: programs that print a version, a CPU, memory, and a repository."""
 
     def __init__(self, doctor: ModuleType, folder: Path) -> None:
         self.doctor, self.folder, self.root = doctor, folder, folder / "repository"
@@ -28,7 +28,7 @@ class Machine:
         self.program("python3.11", "Python 3.11.9")
         self.program("make", "GNU Make 4.3")
         self.program("git", "git version 2.39.5")
-        self.told(HASWELL, "MemAvailable:   16000000 kB\n")
+        self.kernel(HASWELL, "MemAvailable:   16000000 kB\n")
 
     def program(self, name: str, prints: str, code: int = 0) -> None:
         """Put a program on PATH that prints a line."""
@@ -36,14 +36,14 @@ class Machine:
         path.write_text(f"#!/bin/sh\necho '{prints}'\nexit {code}\n", encoding="utf-8")
         path.chmod(0o755)
 
-    def told(self, cpuinfo: str | None = None, meminfo: str | None = None) -> None:
-        """What the kernel says."""
+    def kernel(self, cpuinfo: str | None = None, meminfo: str | None = None) -> None:
+        """Set the files of the kernel."""
         for path, text in ((self.doctor.cpu.CPUINFO, cpuinfo), (self.doctor.MEMINFO, meminfo)):
             if text is not None:
                 path.write_text(text, encoding="utf-8")
 
     def findings(self) -> dict:
-        """What the doctor finds, by name."""
+        """The results of the doctor, by name."""
         return {one.name: one for one in self.doctor.findings(self.root)}
 
 
@@ -52,7 +52,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     spec = importlib.util.spec_from_file_location("doctor", SCRIPT)
     assert spec and spec.loader
     doctor = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "doctor", doctor)  # where its dataclass looks for its annotations
+    monkeypatch.setitem(sys.modules, "doctor", doctor)  # its dataclass reads annotations from there
     spec.loader.exec_module(doctor)
     monkeypatch.setattr(doctor.cpu, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(doctor, "MEMINFO", tmp_path / "meminfo")
@@ -65,12 +65,12 @@ def machine(tmp_path, monkeypatch) -> Machine:
 
 
 def outcome(machine: Machine) -> tuple[int, str]:
-    """The exit code, and what is printed."""
+    """The exit code and the printed text."""
     lines: list[str] = []
     return machine.doctor.show(list(machine.doctor.findings(machine.root)), lines.append), "\n".join(lines)
 
 
-def test_a_machine_with_what_a_build_needs_passes(machine):
+def test_passes_machine_that_can_build(machine):
     code, text = outcome(machine)
     assert code == 0
     assert text.endswith("nothing here stops a build")
@@ -86,11 +86,11 @@ def test_a_machine_with_what_a_build_needs_passes(machine):
         (lambda machine: machine.program("python3.11", "Python 3.11.9", code=1), "Python's venv", "python3.11-venv"),
         (lambda machine: machine.program("make", "GNU Make 3.81"), "make", "install make"),
         (lambda machine: (machine.folder / "bin/git").unlink(), "git", "install git"),
-        (lambda machine: machine.told(cpuinfo="flags : sse4_2 avx\n"), "instruction sets", "AVX2"),
+        (lambda machine: machine.kernel(cpuinfo="flags : sse4_2 avx\n"), "instruction sets", "AVX2"),
         (lambda machine: machine.doctor.cpu.CPUINFO.unlink(), "instruction sets", "AVX2"),
     ],
 )
-def test_what_stops_a_build_is_named_with_what_to_do(machine, change, name, advice):
+def test_names_each_obstacle_with_its_remedy(machine, change, name, advice):
     change(machine)
     code, text = outcome(machine)
     assert code == 1
@@ -99,7 +99,7 @@ def test_what_stops_a_build_is_named_with_what_to_do(machine, change, name, advi
     assert name in text.splitlines()[-1]
 
 
-def test_another_system_and_a_full_disk_stop_a_build(machine, monkeypatch):
+def test_rejects_other_system_and_full_disk(machine, monkeypatch):
     monkeypatch.setattr(machine.doctor.platform, "machine", lambda: "arm64")
     monkeypatch.setattr(machine.doctor.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(
@@ -110,13 +110,13 @@ def test_another_system_and_a_full_disk_stop_a_build(machine, monkeypatch):
     assert text.splitlines()[-1] == "a build stops here because of: system, free disk"
 
 
-def test_python_is_the_one_that_is_named(machine, monkeypatch):
+def test_checks_the_named_python(machine, monkeypatch):
     monkeypatch.setenv("PYTHON", "another")
     machine.program("another", "Python 3.11.1")
     assert machine.findings()["Python"].here == "3.11.1"
 
 
-def test_the_venvs_uv_is_held_against_the_lock(machine):
+def test_compares_uv_of_the_venv_with_the_lock(machine):
     found = machine.findings()
     assert (found["uv (.venv)"].here, found["uv (.venv)"].wanted, found[".venv"].here) == ("none", "0.13.8", "none")
     (machine.root / ".venv/bin").mkdir(parents=True)
@@ -134,17 +134,17 @@ def test_the_venvs_uv_is_held_against_the_lock(machine):
 def test_profiles_follow_the_cpu(machine):
     found = machine.findings()
     assert (found["profile portable"].here, found["profile fast"].state) == ("yes", "note")
-    machine.told(cpuinfo=SAPPHIRE_RAPIDS)
+    machine.kernel(cpuinfo=SAPPHIRE_RAPIDS)
     assert machine.findings()["profile fast"].here == "yes (AVX-512, bf16, AMX)"
 
 
-def test_little_memory_is_told_and_stops_nothing(machine):
-    machine.told(meminfo="MemAvailable:    2000000 kB\n")
+def test_reports_low_memory_without_stopping(machine):
+    machine.kernel(meminfo="MemAvailable:    2000000 kB\n")
     assert "WORKERS=1" in machine.findings()["free memory"].advice
     assert outcome(machine)[0] == 0
 
 
-def test_a_gpu_is_named_and_a_driver_that_fails_is_too(machine):
+def test_reports_gpu_and_failing_driver(machine):
     assert machine.findings()["GPU"].here == "none"
     machine.program("nvidia-smi", "NVIDIA H200, 570.1")
     assert machine.findings()["GPU"].here == "NVIDIA H200, 570.1"
@@ -152,7 +152,7 @@ def test_a_gpu_is_named_and_a_driver_that_fails_is_too(machine):
     assert machine.findings()["GPU"].state == "note"
 
 
-def test_it_runs_alone(tmp_path):
+def test_runs_without_packages(tmp_path):
     done = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
     assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""README and guides: short, linked, fenced, at one width, and in the field's terms."""
+"""README and guides: length, links, fences, width and terms."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ AVOIDED = re.compile(
 )
 """Words for which the field has a term: compare, at most, reject, drain, recover, fraction, synthetic, …"""
 DEFINED = {"docs/glossary.md": {"claim"}, "deploy/kubernetes/README.md": {"claim"}}
-"""Where such a word is defined, or is a term of another field: a persistent volume claim."""
+"""Pages that define such a word, or use it as a term of another field: a persistent volume claim."""
 
 
 def prose(path: str) -> str:
-    """A guide without code, comments and addresses; each keeps its lines."""
+    """A guide without code, comments and addresses. Line numbers stay equal."""
     text = (REPOSITORY / path).read_text(encoding="utf-8")
     for pattern in (r"```.*?```", r"<!--.*?-->", r"`[^`\n]*`", r"\]\([^)\s]*\)"):
         text = re.sub(pattern, lambda found: re.sub(r"[^\n]", " ", found[0]), text, flags=re.DOTALL)
@@ -34,17 +34,17 @@ def prose(path: str) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors that GitHub gives the headings of a page."""
+    """GitHub's anchors of the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_readme_has_at_most_900_words():
+def test_readme_has_at_most_900_words():
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").split()) <= 900
 
 
 @pytest.mark.parametrize("path", GUIDES)
-def test_every_link_leads_somewhere(path):
+def test_every_link_has_a_target(path):
     text = re.sub(r"```.*?```", "", (REPOSITORY / path).read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
         name, _, anchor = link.partition("#")
@@ -72,7 +72,7 @@ def test_terms_are_those_of_the_field(path):
     assert found <= DEFINED.get(path, set())
 
 
-def test_an_avoided_term_is_found_in_prose_and_not_in_code():
+def test_finds_avoided_term_in_prose_but_not_in_code():
     assert AVOIDED.search("The rest is thrown away.")
     assert not AVOIDED.search("The rest is drained.")
     assert "claimed" not in prose("deploy/compute-engine/README.md")

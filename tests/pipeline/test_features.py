@@ -1,4 +1,4 @@
-"""The features stage: what frozen parts say of every sample, the same for any number of workers, and who depends on it."""
+"""The features stage: outputs of frozen encoders, equal for any number of workers, and the stages that depend on it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bitbloom.pipeline import build, composition, graph
 from bitbloom.stages import features
 from support import tiny_captions
 
-HELD = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
+FROZEN = replace(tiny_captions.MODEL, image_layers=0, text_layers=0, views=2)
 SECTIONS = {"task": "captions", "augment": Augment(), "numerics": Numerics(), "train.seed": Train().seed} | {
-    key: getattr(HELD, key.removeprefix("model.")) for key in features.READS if key.startswith("model.")
+    key: getattr(FROZEN, key.removeprefix("model.")) for key in features.READS if key.startswith("model.")
 }
 
 
@@ -36,7 +36,7 @@ def target(tmp_path, monkeypatch):
     return made
 
 
-def test_every_sample_has_its_features_whoever_asked(target, monkeypatch):
+def test_features_are_equal_for_any_number_of_workers(target, monkeypatch):
     monkeypatch.setenv("WORKERS", "1")
     features.run(target)
     alone = digest(target.features)
@@ -50,25 +50,27 @@ def test_every_sample_has_its_features_whoever_asked(target, monkeypatch):
     assert np.isfinite(data.arrays["meanings"]).all() and (data.arrays["places"].std(axis=(1, 2, 3)) > 0).all()
 
 
-def test_they_are_of_the_very_towers_that_training_holds_and_export_writes(target):
+def test_features_equal_those_of_the_trained_encoders(target):
     features.run(target)
     data = Dataset.open(target.processed, target.features)
-    network = tiny_captions.start(HELD, data).network.eval()  # its writer and its common space are not of the default sizes
+    network = tiny_captions.start(
+        FROZEN, data
+    ).network.eval()  # its decoder and its common space have other sizes than the defaults
     raw, some = Dataset.open(target.processed), np.arange(32)
     with torch.no_grad():
-        found = tasks.model("captions").features(network, raw.take(some), raw.sample_seeds()[some], Augment(), HELD)
+        found = tasks.model("captions").features(network, raw.take(some), raw.sample_seeds()[some], Augment(), FROZEN)
     assert np.array_equal(found["places"][:, 0], data.arrays["places"][some, 0])
     assert np.array_equal(found["meanings"], data.arrays["meanings"][some])
 
 
-def test_torchrun_is_told_that_this_is_no_training(target, monkeypatch):
+def test_rejects_torchrun(target, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     with pytest.raises(BitBloomError, match="without torchrun"):
         features.run(target)
 
 
 @pytest.mark.slow
-def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
+def test_accepts_more_workers_than_batches(target, monkeypatch):
     tiny = tiny_captions.dataset()
     few = replace(tiny, arrays={name: array[:20] for name, array in tiny.arrays.items()}, samples=tiny.samples[:20])
     few.save(target.processed)
@@ -78,7 +80,7 @@ def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("override", "asks_again"),
+    ("override", "reruns"),
     [
         ("train.epochs=3", False),
         ("model.writer.layers=1", False),
@@ -88,18 +90,18 @@ def test_more_workers_than_batches_do_no_harm(target, monkeypatch):
         ("model.text.weights=none", True),
     ],
 )
-def test_the_towers_are_asked_again_only_for_what_changes_their_answers(override, asks_again):
+def test_stage_reruns_only_when_features_would_change(override, reruns):
     seen = [graph_params(composition.compose("captions-folder", overrides)) for overrides in ([], [override])]
-    assert (seen[0] != seen[1]) == asks_again
+    assert (seen[0] != seen[1]) == reruns
 
 
 def graph_params(tree) -> dict:
-    """What DVC compares of a configuration for the features stage."""
+    """The part of a configuration that DVC compares for the features stage."""
     [stage] = [stage for stage in graph.stages("captions-folder", tree) if stage.stage == "features"]
     return {"weights": stage.weights, **part(OmegaConf.to_container(tree), stage.sections)}
 
 
-def test_only_a_model_with_frozen_parts_has_the_stage():
+def test_only_model_with_frozen_encoders_has_the_stage():
     for name in composition.targets():
         tree = composition.compose(name)
         stages = {stage.stage: stage for stage in graph.stages(name, tree)}
@@ -109,7 +111,7 @@ def test_only_a_model_with_frozen_parts_has_the_stage():
         assert readers == ({"train", "evaluate", "export"} if "features" in stages else set())
 
 
-def test_a_tower_that_learns_needs_no_features_and_says_so():
+def test_model_without_frozen_encoders_rejects_the_stage():
     learning = composition.compose("captions-folder", ["model.image_layers=-1", "model.text_layers=2"])
     assert "features" not in [stage.stage for stage in graph.stages("captions-folder", learning)]
     with pytest.raises(BitBloomError, match="'petals' has no stage 'features'; it has: ingest, validate, prepare, train"):

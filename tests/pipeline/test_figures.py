@@ -1,4 +1,4 @@
-"""Figures in README and docs are those of the build: a stale one is named, and the command renews it."""
+"""Figures in README and docs equal those of the build: the check names stale ones, and the command updates them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = "05e54b41d60cd943" + "0" * 48
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with one built target and one page, whose figures are not yet written."""
+    """A checkout with one built target and one page without figures."""
     build(tmp_path, METRICS)
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text(
@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def build(root: Path, metrics: dict[str, object]) -> None:
-    """What a build of the target `mine` leaves."""
+    """Write the outputs of a build of the target `mine`."""
     report = root / "reports/mine/metrics.json"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(metrics))
@@ -47,7 +47,7 @@ def build(root: Path, metrics: dict[str, object]) -> None:
     (root / "digests/mine.json").write_text(json.dumps(claim))
 
 
-def test_figures_are_written_with_the_places_that_the_page_shows_and_rounded_once(checkout):
+def test_figures_are_rounded_once_to_the_shown_places(checkout):
     figures.write(checkout, checkout / "reports")
     text = (checkout / "README.md").read_text()
     assert "Accuracy 0.969<!-- mine accuracy -->, F1 0.969<!-- mine macro_f1 -->" in text
@@ -56,7 +56,7 @@ def test_figures_are_written_with_the_places_that_the_page_shows_and_rounded_onc
     assert list(figures.differences(checkout)) == []
 
 
-def test_each_figure_that_differs_is_named_with_its_line(checkout):
+def test_names_each_stale_figure_with_its_line(checkout):
     figures.write(checkout, checkout / "reports")
     page = checkout / "README.md"
     page.write_text(page.read_text().replace("F1 0.969", "F1 0.970").replace("05e54b41", "05e54b42").replace("0.9694", "0.9695"))
@@ -67,7 +67,7 @@ def test_each_figure_that_differs_is_named_with_its_line(checkout):
     ]
 
 
-def test_figures_of_an_earlier_build_are_stale_until_they_are_written_again(checkout):
+def test_figures_of_an_earlier_build_are_stale(checkout):
     figures.write(checkout, checkout / "reports")
     build(checkout, METRICS | {"accuracy": 0.5})
     assert list(figures.differences(checkout)) == ["docs/figures.json: the figures of mine are not those of digests/mine.json"]
@@ -75,14 +75,14 @@ def test_figures_of_an_earlier_build_are_stale_until_they_are_written_again(chec
     assert "Accuracy 0.500<!--" in (checkout / "README.md").read_text()
 
 
-def test_a_build_that_is_not_as_expected_is_left_out(checkout, capsys):
+def test_omits_build_with_unexpected_digests(checkout, capsys):
     (checkout / "reports/mine/metrics.json").write_text(json.dumps(METRICS | {"accuracy": 1.0}))
     figures.write(checkout, checkout / "reports")
     assert figures.read(checkout) == {}
     assert "is not what digests/mine.json expects" in capsys.readouterr().err
 
 
-def test_an_unknown_metric_or_target_is_named(checkout):
+def test_names_unknown_metric_and_target(checkout):
     figures.write(checkout, checkout / "reports")
     (checkout / "docs/a.md").write_text("1<!-- mine recall --> 2<!-- yours accuracy -->\n")
     first, second = figures.differences(checkout)

@@ -1,4 +1,4 @@
-"""The build graph: every stage depends on what can change its output, and on nothing else."""
+"""The build graph: every stage depends on exactly the inputs that can change its output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bitbloom.stages import STAGES
 
 DVC = str(Path(sys.executable).with_name("dvc"))
 BYSTANDERS = ("cli.py", "pipeline/", "provenance/", "optimise/", "ci/")
-"""Code that no output depends on: a change in it retrains nothing."""
+"""Code that no output depends on: a change does not trigger training."""
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,14 @@ def stages():
 
 @pytest.fixture(scope="module")
 def every_stage(stages):
-    """Those, and the one that only targets with a frozen tower have, of such a target."""
+    """The same, and the stage `features` of a target with frozen encoders."""
     frozen = {stage.stage: stage for stage in graph.stages("captions-folder", composition.compose("captions-folder"))}
     return frozen | stages
 
 
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
-    """A copy of the package and the configuration, from which a graph is derived."""
+    """A copy of the package and the configuration, for a graph of its own."""
     for name in ("src", "conf", "bentos", "params", "pipelines"):
         shutil.copytree(name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "dvc.lock"))
     monkeypatch.chdir(tmp_path)
@@ -47,12 +47,12 @@ def copied(tmp_path, monkeypatch):
 
 
 def inputs(target: str = "petals-tiny") -> dict[str, set[str]]:
-    """What each stage of a target depends on."""
+    """The dependencies of each stage of a target."""
     return {each.stage: set(each.inputs) for each in graph.stages(target, composition.compose(target))}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_every_stage_depends_on_itself_the_lock_the_configuration_and_the_pins(every_stage, name):
+def test_every_stage_depends_on_itself_lock_configuration_and_pins(every_stage, name):
     wanted = {
         "requirements.lock",
         f"src/bitbloom/stages/{name}.py",
@@ -64,36 +64,36 @@ def test_every_stage_depends_on_itself_the_lock_the_configuration_and_the_pins(e
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_no_stage_depends_on_what_only_looks_on(every_stage, name):
+def test_no_stage_depends_on_observing_code(every_stage, name):
     bystanders = tuple(f"src/bitbloom/{module}" for module in BYSTANDERS)
     assert not [path for path in every_stage[name].inputs if path.startswith(bystanders)]
     assert not [path for path in every_stage[name].inputs if path.startswith(("tests/", "benchmarks/")) or "dev" in path]
 
 
 @pytest.mark.parametrize("folder", ["evaluation", "export", "serving", "validation", "data/sources"])
-def test_training_depends_on_no_report_service_gate_or_drawing(stages, folder):
+def test_training_depends_on_no_report_service_gate_or_source(stages, folder):
     assert not [path for path in stages["train"].inputs if path.startswith(f"src/bitbloom/{folder}/")]
 
 
 @pytest.mark.parametrize("target", composition.targets())
-def test_nothing_that_trains_evaluates_or_exports_depends_on_a_service(target):
+def test_only_packaging_depends_on_the_service(target):
     for stage in graph.stages(target, composition.compose(target)):
         served = [path for path in stage.inputs if path.startswith(("src/bitbloom/serving/", "bentos/"))]
         assert bool(served) == (stage.stage == "package"), stage.name
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_what_python_loads_for_a_stage_is_among_its_dependencies(every_stage, name):
+def test_dependencies_have_all_modules_that_python_loads(every_stage, name):
     script = (
         f"import sys, bitbloom.stages.{name}\n"
         "print(*(module.__file__ for key, module in sys.modules.items() if key.split('.')[0] == 'bitbloom'))"
     )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    loaded = {f"src/{Path(file).relative_to(imports.ROOT).as_posix()}" for file in said.stdout.split()}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {f"src/{Path(file).relative_to(imports.ROOT).as_posix()}" for file in done.stdout.split()}
     assert loaded <= set(every_stage[name].inputs)
 
 
-def test_a_stage_names_the_sections_it_reads_and_reads_them(stages):
+def test_stage_declares_the_sections_it_reads(stages):
     import importlib
 
     known = set(composition.config_type().__dataclass_fields__)
@@ -103,19 +103,19 @@ def test_a_stage_names_the_sections_it_reads_and_reads_them(stages):
         assert {key.partition(".")[0] for key in stage.sections} <= known
 
 
-def test_the_source_a_target_has_is_the_one_that_counts():
-    drawn, given = inputs()["ingest"], inputs("petals-folder")["ingest"]
-    assert "src/bitbloom/data/sources/garden/scene.py" in drawn - given
-    assert {"src/bitbloom/data/sources/folder.py", "data/external/petals-folder"} <= given - drawn
+def test_ingest_depends_on_the_source_of_its_target():
+    synthetic, own = inputs()["ingest"], inputs("petals-folder")["ingest"]
+    assert "src/bitbloom/data/sources/garden/scene.py" in synthetic - own
+    assert {"src/bitbloom/data/sources/folder.py", "data/external/petals-folder"} <= own - synthetic
 
 
-def test_locked_weights_are_a_parameter_of_training_alone():
+def test_only_training_depends_on_locked_weights():
     found = {stage.stage: stage for stage in graph.stages("petals-folder", composition.compose("petals-folder"))}
     assert {name for name, stage in found.items() if stage.weights} == {"train"}
     assert {"weights.lock": ["vit-s-dinov2"]} in found["train"].as_dvc()["params"]
 
 
-def test_a_new_import_in_a_module_becomes_a_dependency_of_the_stages_that_run_it(copied):
+def test_new_import_becomes_a_dependency_of_its_stages(copied):
     before = inputs()
     (copied / "src/bitbloom/petal_names.py").write_text("NAMES = ()\n")
     sampler = copied / "src/bitbloom/training/sampler.py"
@@ -125,7 +125,7 @@ def test_a_new_import_in_a_module_becomes_a_dependency_of_the_stages_that_run_it
     assert after["train"] - before["train"] == {"src/bitbloom/petal_names.py"}
 
 
-def test_what_a_service_imports_becomes_a_dependency_of_packaging(copied):
+def test_import_of_a_service_becomes_a_dependency_of_packaging(copied):
     before = inputs()["package"]
     (copied / "src/bitbloom/petal_names.py").write_text("NAMES = ()\n")
     service = copied / service_file("petals", "image")
@@ -135,7 +135,7 @@ def test_what_a_service_imports_becomes_a_dependency_of_packaging(copied):
 
 @pytest.fixture
 def few(copied):
-    """The copy with the targets of one task alone, and every generated file current: composing all targets takes seconds."""
+    """The copy with the targets of one task and current generated files: composing all targets takes seconds."""
     for path in [*Path("conf").glob("*.yaml"), *Path("params").glob("*.yaml")]:
         if not path.stem.startswith("petals"):
             path.unlink()
@@ -143,7 +143,7 @@ def few(copied):
     return copied
 
 
-def test_a_change_in_conf_makes_the_files_of_its_target_stale(few):
+def test_change_in_conf_makes_files_of_its_target_stale(few):
     assert graph.every_stale() == []
     tiny = Path("conf/petals-tiny.yaml")
     tiny.write_text(tiny.read_text().replace("epochs: 12", "epochs: 13"))
@@ -151,7 +151,7 @@ def test_a_change_in_conf_makes_the_files_of_its_target_stale(few):
     assert graph.every_stale() == []
 
 
-def test_a_new_target_gets_files_of_its_own_and_a_removed_one_loses_them(few):
+def test_new_target_gets_files_and_removed_target_loses_them(few):
     shutil.copyfile("conf/petals-tiny.yaml", "conf/petals-mine.yaml")
     own = {"params/petals-mine.yaml", "pipelines/petals-mine/dvc.yaml"}
     assert {path.as_posix() for path in graph.every_stale()} == {*own, "dvc.yaml"}
@@ -162,7 +162,7 @@ def test_a_new_target_gets_files_of_its_own_and_a_removed_one_loses_them(few):
     assert not any(Path(name).exists() for name in own)
 
 
-def test_of_a_target_that_is_built_its_own_files_alone_have_to_be_current(few, monkeypatch):
+def test_build_checks_only_files_of_its_target(few, monkeypatch):
     built = {"petals-tiny": composition.compose("petals-tiny")}
     other = Path("conf/petals-photos.yaml")
     other.write_text(other.read_text().replace("imbalance:", "side: [1, 9000]\n  imbalance:"))
@@ -173,7 +173,7 @@ def test_of_a_target_that_is_built_its_own_files_alone_have_to_be_current(few, m
     assert not graph.has_current("petals-photos", composition.compose("petals-photos"))
 
 
-def test_a_build_of_a_target_that_is_not_current_brings_all_up_to_date_and_writes_what_make_reads(few):
+def test_build_updates_stale_files_and_writes_rules_for_make(few):
     Path("params/petals-tiny.yaml").unlink()
     assert [path.as_posix() for path in graph.write_for({"petals-tiny": composition.compose("petals-tiny")})] == [
         "params/petals-tiny.yaml"
@@ -189,7 +189,7 @@ def test_a_build_of_a_target_that_is_not_current_brings_all_up_to_date_and_write
         ("pipelines/petals-tiny/dvc.yaml", "  train:", "  else:"),
     ],
 )
-def test_a_generated_file_that_says_something_else_of_a_target_is_not_current(few, path, old, new):
+def test_edited_generated_file_is_not_current(few, path, old, new):
     text = Path(path).read_text()
     assert old in text
     Path(path).write_text(text.replace(old, new, 1))
@@ -197,18 +197,18 @@ def test_a_generated_file_that_says_something_else_of_a_target_is_not_current(fe
 
 
 def everything() -> dict[str, dict[str, str]]:
-    """What each stage of each target is to DVC, as text."""
+    """The definition of each stage of each target, as text."""
     trees = {target: composition.compose(target) for target in composition.targets()}
     return {name: {each.stage: repr(each) for each in graph.stages(name, tree)} for name, tree in trees.items()}
 
 
-def test_a_new_source_makes_no_stage_of_any_target_run(copied):
+def test_new_source_invalidates_no_stage(copied):
     before = everything()
     shutil.copyfile("src/bitbloom/data/sources/folder.py", "src/bitbloom/data/sources/meadow.py")
     assert everything() == before
 
 
-def test_a_new_target_makes_no_stage_of_another_run(copied):
+def test_new_target_invalidates_no_stage_of_others(copied):
     before = everything()
     shutil.copyfile("conf/petals-tiny.yaml", "conf/petals-mine.yaml")
     after = everything()
@@ -216,14 +216,14 @@ def test_a_new_target_makes_no_stage_of_another_run(copied):
     assert after == before
 
 
-def test_a_new_task_makes_no_stage_of_another_run(copied):
+def test_new_task_invalidates_no_stage_of_others(copied):
     before = everything()
     shutil.copytree("src/bitbloom/tasks/petals", "src/bitbloom/tasks/leaves")
     assert everything() == before
 
 
 @pytest.mark.parametrize("section", ["augment", "evaluate", "export", "gate", "numerics", "prepare", "service", "train"])
-def test_a_new_key_of_a_section_concerns_the_stages_that_read_the_section_and_no_other(every_stage, section):
+def test_new_key_invalidates_only_stages_that_read_its_section(every_stage, section):
     module = f"src/bitbloom/config/sections/{section}.py"
     readers = {name for name, stage in every_stage.items() if {key.partition(".")[0] for key in stage.sections} >= {section}}
     assert readers
@@ -239,7 +239,7 @@ def test_a_new_key_of_a_section_concerns_the_stages_that_read_the_section_and_no
         ("caption", "captions", "tweets"),
     ],
 )
-def test_a_new_key_of_a_kind_of_model_concerns_no_target_of_another_kind(kind, task, others):
+def test_new_key_of_a_model_kind_invalidates_no_other_kind(kind, task, others):
     module = f"src/bitbloom/config/models/{kind}.py"
     for name in composition.targets():
         read = [stage for stage, found in inputs(name).items() if module in found]
@@ -250,7 +250,7 @@ def test_a_new_key_of_a_kind_of_model_concerns_no_target_of_another_kind(kind, t
             assert read == [], name
 
 
-def test_a_figure_concerns_the_evaluation_alone(every_stage):
+def test_only_evaluation_depends_on_figures(every_stage):
     figures = [path.as_posix() for path in Path("src/bitbloom/evaluation/report").rglob("*") if path.suffix in (".py", ".j2")]
     assert figures
     read = {
@@ -260,11 +260,11 @@ def test_a_figure_concerns_the_evaluation_alone(every_stage):
     assert [name for name, found in read.items() if found] == ["evaluate"]
 
 
-def test_generated_files_of_this_checkout_are_current():
+def test_generated_files_are_current():
     assert graph.every_stale() == []
 
 
-def test_every_output_has_one_maker_and_every_made_input_a_stage_that_makes_it(stages):
+def test_one_stage_makes_each_output_and_each_input_exists(stages):
     made = [path for stage in stages.values() for path in (*stage.outputs, *stage.metrics)]
     assert len(made) == len(set(made))
     for stage in stages.values():
@@ -272,13 +272,13 @@ def test_every_output_has_one_maker_and_every_made_input_a_stage_that_makes_it(s
             assert graph.is_made(path, made) or Path(path).exists(), path
 
 
-def test_git_leaves_out_what_the_stages_make(every_stage):
+def test_git_ignores_outputs_of_stages(every_stage):
     made = [path for stage in every_stage.values() for path in (*stage.outputs, *stage.metrics)]
-    left_out = subprocess.run(["git", "check-ignore", "--no-index", *made], capture_output=True, text=True).stdout.split()
-    assert left_out == made
+    ignored = subprocess.run(["git", "check-ignore", "--no-index", *made], capture_output=True, text=True).stdout.split()
+    assert ignored == made
 
 
-def test_dvc_takes_the_graph_and_sees_each_stage_after_those_it_needs(stages):
+def test_dvc_orders_the_stages(stages):
     listed = subprocess.run(
         [DVC, "stage", "list", "--name-only", "--recursive", "pipelines/petals-tiny"], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -290,7 +290,7 @@ def test_dvc_takes_the_graph_and_sees_each_stage_after_those_it_needs(stages):
         assert (earlier, later) in arrows
 
 
-def test_a_stage_in_dvc_yaml_is_plain_and_names_no_machine():
+def test_dvc_yaml_has_no_absolute_path():
     for target in composition.targets():
         text = (graph.pipeline(target) / "dvc.yaml").read_text(encoding="utf-8")
         parsed = yaml.safe_load(text)
@@ -302,21 +302,21 @@ def test_a_stage_in_dvc_yaml_is_plain_and_names_no_machine():
         assert json.dumps(parsed)
 
 
-def test_make_knows_of_every_target_and_last_stage_what_dvc_knows(stages):
+def test_rules_for_make_have_inputs_and_outputs_of_dvc(stages):
     for target in composition.targets():
         graph_of_it = graph.stages(target, composition.compose(target))
         lines = dict(line.split(" := ") for line in graph.make_text(target, graph_of_it).splitlines() if " := " in line)
         for last in (*(stage.stage for stage in graph_of_it), "all"):
-            given, made = (lines[f"{kind}.{last}"].split() for kind in ("INPUTS", "OUTPUTS"))
-            assert not set(given) & set(made)
-            assert f"params/{target}.yaml" in given
-            assert all(Path(path).exists() for path in given if not path.startswith("data/external/"))
+            read, made = (lines[f"{kind}.{last}"].split() for kind in ("INPUTS", "OUTPUTS"))
+            assert not set(read) & set(made)
+            assert f"params/{target}.yaml" in read
+            assert all(Path(path).exists() for path in read if not path.startswith("data/external/"))
         everything = {path for stage in graph_of_it for path in (*stage.outputs, *stage.metrics)}
         assert set(lines["OUTPUTS.all"].split()) == everything
         assert lines["OUTPUTS.ingest"] == f"data/raw/{target}"
 
 
-def test_dvc_finds_the_model_of_every_target_by_name():
+def test_dvc_lists_weights_of_every_target_as_artifact():
     artifacts = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["artifacts"]
     assert list(artifacts) == composition.targets()
     for target, entry in artifacts.items():
@@ -324,20 +324,20 @@ def test_dvc_finds_the_model_of_every_target_by_name():
         assert entry["path"] in train.outputs
 
 
-def test_without_int8_the_export_stage_promises_no_int8():
+def test_export_without_int8_has_no_int8_output():
     stages = {stage.stage: stage for stage in graph.stages("petals", composition.compose("petals", ["export.int8=false"]))}
     assert set(stages["export"].outputs) == {"models/petals/model.onnx", "models/petals/parity.json"}
 
 
-def test_own_weights_are_an_input_of_the_stages_that_build_the_network(tmp_path):
+def test_stages_that_build_the_network_depend_on_own_weights(tmp_path):
     tree = composition.compose("petals", ["model.architecture=auto", f"model.weights=path:{tmp_path}"])
     found = [stage.stage for stage in graph.stages("petals", tree) if str(tmp_path) in stage.inputs]
     assert found == ["train", "evaluate", "export"]
 
 
-def test_what_draws_the_data_does_not_depend_on_the_model():
+def test_data_stages_do_not_depend_on_the_model():
     stages = {stage.stage: stage for stage in graph.stages("petals", composition.compose("petals"))}
     for name in ("ingest", "prepare"):
         below = tuple(f"src/bitbloom/{folder}/" for folder in ("models", "training", "config/models"))
         found = {path for path in stages[name].inputs if path.startswith(below)}
-        assert found <= {"src/bitbloom/config/models/__init__.py"}  # what every kind has
+        assert found <= {"src/bitbloom/config/models/__init__.py"}  # the common part of all kinds

@@ -1,4 +1,4 @@
-"""The front door's Makefile: when it asks for a build, and when it starts nothing at all."""
+"""The Makefile: the changes that trigger a build, and the help."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ COPIED = (
     ".github",
 )
 OLD = 1_500_000_000
-"""A time, in seconds, before anything that a test makes."""
+"""A time in seconds that is older than all files of a test."""
 
 
 class Project:
-    """A copy of the project whose commands write down that they were called, and do nothing else."""
+    """A copy of the project whose commands only record their calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder / "called.log"
 
     def make(self, *arguments: str, **variables: str) -> str:
-        """Run make; what it printed."""
+        """Run make. Returns its output."""
         kept = {
             key: value
             for key, value in os.environ.items()
@@ -53,14 +53,14 @@ class Project:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def asked(self, *arguments: str) -> list[str]:
-        """The commands that make calls for these arguments."""
+    def calls(self, *arguments: str) -> list[str]:
+        """The commands that make calls with these arguments."""
         self.log.unlink(missing_ok=True)
         self.make(*arguments)
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def build(self, target: str, last: str, workspace: str = ".") -> None:
-        """Put every output of a build where it belongs."""
+        """Create every output of a build."""
         for path in self.listed("OUTPUTS", target, last):
             (self.folder / workspace / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / workspace / path).touch()
@@ -70,18 +70,18 @@ class Project:
         return re.search(rf"^{kind}\.{last} := (.*)$", self.graph(target).read_text(), re.MULTILINE)[1].split()
 
     def graph(self, target: str) -> Path:
-        """What the last build of a target left for make to read."""
+        """The rules for make of a target."""
         return self.folder / graph.MAKE / f"{target}.mk"
 
     def touch(self, path: str) -> None:
-        """Change a file's time to just now, which is later than any stamp."""
+        """Set a file's time to one after all stamps."""
         newest = max(file.stat().st_mtime_ns for file in self.folder.rglob("*") if file.is_file())
         os.utime(self.folder / path, ns=(newest + 10_000_000, newest + 10_000_000))
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
-    """The copy, with a venv that is up to date and the graphs of some targets."""
+    """The copy, with a current venv and the rules of some targets."""
     folder = tmp_path_factory.mktemp("pristine")
     for name in COPIED:
         copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copyfile
@@ -113,9 +113,9 @@ def project(pristine, tmp_path):
 
 @pytest.fixture
 def built(project):
-    """The project with `petals-tiny` built to its end."""
+    """The project with a complete build of `petals-tiny`."""
     project.build("petals-tiny", "all")
-    assert project.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert project.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
     return project
 
 
@@ -128,7 +128,7 @@ def sections(shown: str) -> list[str]:
     return [line.split()[0] for line in shown.splitlines() if line and line[0].isalpha()]
 
 
-def test_help_fits_a_screen_and_names_the_way_to_the_rest(project):
+def test_help_fits_a_screen_and_names_help_all(project):
     lines = project.make("help").splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
@@ -139,10 +139,10 @@ def test_help_fits_a_screen_and_names_the_way_to_the_rest(project):
     assert sections(project.make("help")) == ["Build", "Use", "Check", "Maintain"]
 
 
-def test_help_has_every_target_that_it_is_asked_for(project):
-    asked = re.search(r"only='([^']*)'", project.make("-n", "help"))[1].split()
+def test_help_has_every_selected_target(project):
+    selected = re.search(r"only='([^']*)'", project.make("-n", "help"))[1].split()
     shown = [found[1] for line in project.make("help").splitlines() if (found := ENTRY.match(line))]
-    assert shown == asked
+    assert shown == selected
 
 
 def test_help_all_lists_every_target_once_in_sections(project):
@@ -152,7 +152,7 @@ def test_help_all_lists_every_target_once_in_sections(project):
     assert sections(shown) == ["Build", "Use", "Check", "Maintain", "Measure", "Documentation", "Deploy", "Workflows"]
 
 
-def test_every_description_of_help_all_is_in_one_column_and_within_its_width(project):
+def test_help_all_aligns_descriptions(project):
     lines = project.make("help-all").splitlines()
     assert max(map(len, lines)) <= 100
     [column] = {found.end() for line in lines if (found := ENTRY.match(line))}
@@ -161,7 +161,7 @@ def test_every_description_of_help_all_is_in_one_column_and_within_its_width(pro
     assert {len(line) - len(line.lstrip()) for line in below} == {column}
 
 
-def test_a_name_longer_than_all_others_widens_the_column(project):
+def test_long_name_widens_the_column(project):
     name = "deploy-" + "very-" * 8 + "long"
     with (project.folder / "make/deploy.mk").open("a") as file:
         file.write(f"\n{name}: ## {'word ' * 40}\n")
@@ -170,38 +170,38 @@ def test_a_name_longer_than_all_others_widens_the_column(project):
     assert {found.end() for line in lines if (found := ENTRY.match(line))} == {len(f"  make {name}  ")}
 
 
-def test_the_front_page_is_short():
+def test_makefile_is_short():
     assert len((REPOSITORY / "Makefile").read_text(encoding="utf-8").splitlines()) <= 230
 
 
-def test_make_alone_shows_the_help(project):
+def test_make_without_target_shows_help(project):
     assert project.make() == project.make("help")
 
 
 @pytest.mark.parametrize("name", sorted(makefiles.targets() - {"help", "bench-real", "bench-tweets", "bench-captions"}))
-def test_every_target_can_be_planned(project, name):
+def test_every_target_has_a_dry_run(project, name):
     assert project.make("-n", name)
 
 
-def test_nothing_changed_means_nothing_started(built):
+def test_does_nothing_without_a_change(built):
     assert "Nothing to be done" in built.make("all", "TARGET=petals-tiny")
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 @pytest.mark.parametrize("name", ["data", "validate", "prepare", "train", "evaluate", "export", "package"])
-def test_each_stage_has_its_target_and_its_stamp(project, name):
+def test_each_stage_has_a_target_and_a_stamp(project, name):
     last = "ingest" if name == "data" else name
     project.build("petals-tiny", last)
-    assert project.asked(name, "TARGET=petals-tiny") == [f"bitbloom build petals-tiny --until {last}"]
-    assert project.asked(name, "TARGET=petals-tiny") == []
+    assert project.calls(name, "TARGET=petals-tiny") == [f"bitbloom build petals-tiny --until {last}"]
+    assert project.calls(name, "TARGET=petals-tiny") == []
 
 
 @pytest.mark.parametrize(
     "output", ["data/processed/petals-tiny", "models/petals-tiny/model.onnx", "reports/petals-tiny/metrics.json"]
 )
-def test_a_deleted_output_makes_it_ask_again(built, output):
+def test_deleted_output_triggers_a_build(built, output):
     (built.folder / output).unlink()
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ def test_a_deleted_output_makes_it_ask_again(built, output):
         "requirements-serve.lock",
     ],
 )
-def test_a_touched_input_makes_it_ask_again(built, path):
+def test_touched_input_triggers_a_build(built, path):
     built.touch(path)
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
 @pytest.mark.parametrize(
@@ -234,93 +234,93 @@ def test_a_touched_input_makes_it_ask_again(built, path):
         "pipelines/petals/dvc.yaml",
     ],
 )
-def test_a_touched_bystander_does_not(built, path):
+def test_touched_unrelated_file_triggers_no_build(built, path):
     built.touch(path)
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
-def test_without_a_graph_of_the_target_the_front_door_is_asked_until_it_leaves_one(built):
+def test_builds_until_rules_of_the_target_exist(built):
     place = built.graph("petals-tiny")
     kept = place.rename(built.folder / "kept.mk")
     for _ in range(2):
-        assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+        assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
     script = built.folder / ".venv/bin/bitbloom"
     script.write_text(f"{script.read_text()}cp '{kept}' '{place}'\n")
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
-def test_a_new_target_is_asked_for_and_is_no_reason_for_another_one(built):
+def test_new_target_is_built_and_triggers_no_other(built):
     shutil.copyfile(built.folder / "conf/petals-tiny.yaml", built.folder / "conf/petals-mine.yaml")
-    assert built.asked("all", "TARGET=petals-mine") == ["bitbloom build petals-mine --until all"]
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-mine") == ["bitbloom build petals-mine --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
-def test_a_module_that_is_gone_makes_it_ask_again(built):
+def test_deleted_module_triggers_a_build(built):
     (built.folder / "src/bitbloom/training/sampler.py").unlink()
-    assert built.asked("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
 
 
 @pytest.mark.parametrize(
     "path",
     ["bentos/petals/words.txt", "bentos/petals/page/more.svg", "bentos/common/image/page/words.css", "bentos/leaves/page/x.svg"],
 )
-def test_a_file_that_is_added_to_a_service_makes_it_ask_again(built, path):
+def test_added_service_file_triggers_a_build(built, path):
     (built.folder / path).parent.mkdir(parents=True, exist_ok=True)
     (built.folder / path).touch()
-    assert len(built.asked("all", "TARGET=petals-tiny")) == 1
+    assert len(built.calls("all", "TARGET=petals-tiny")) == 1
 
 
-def test_an_output_of_a_later_stage_is_not_missed_by_an_earlier_goal(built):
-    built.asked("train", "TARGET=petals-tiny")
+def test_missing_output_of_later_stage_triggers_no_earlier_stage(built):
+    built.calls("train", "TARGET=petals-tiny")
     (built.folder / "models/petals-tiny/model.onnx").unlink()
-    assert built.asked("train", "TARGET=petals-tiny") == []
+    assert built.calls("train", "TARGET=petals-tiny") == []
 
 
-def test_stamps_are_per_target(built):
+def test_each_target_has_its_own_stamps(built):
     built.build("petals", "all")
-    assert built.asked("all", "TARGET=petals") == ["bitbloom build petals --until all"]
-    assert built.asked("all") == []
+    assert built.calls("all", "TARGET=petals") == ["bitbloom build petals --until all"]
+    assert built.calls("all") == []
 
 
-def test_overrides_have_a_stamp_of_their_own_and_outputs_in_their_workspace(built):
+def test_overrides_have_their_own_stamp_and_workspace(built):
     arguments = ("all", "TARGET=petals-tiny", "SET=train.epochs=3 train.seed=7")
-    [call] = built.asked(*arguments)
+    [call] = built.calls(*arguments)
     command, _, note = call.partition(" --where ")
     assert command == "bitbloom build petals-tiny --until all train.epochs=3 train.seed=7"
     built.build("petals-tiny", "all", "somewhere")
     (built.folder / note).write_text("somewhere")
-    assert built.asked(*arguments) == []
+    assert built.calls(*arguments) == []
     (built.folder / "somewhere/models/petals-tiny/model.onnx").unlink()
-    assert len(built.asked(*arguments)) == 1
+    assert len(built.calls(*arguments)) == 1
 
 
-def test_another_accelerator_has_a_stamp_of_its_own(built):
-    calls = built.asked("all", "TARGET=petals-tiny", "ACCEL=cuda")
+def test_each_accelerator_has_its_own_stamp(built):
+    calls = built.calls("all", "TARGET=petals-tiny", "ACCEL=cuda")
     assert len(calls) == 1
     assert calls[0].startswith("bitbloom build petals-tiny --until all")
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
-def test_a_file_saved_while_a_build_runs_is_newer_than_its_stamp(project):
+def test_edit_during_a_build_triggers_another(project):
     project.build("petals-tiny", "all")
     edited = project.listed("INPUTS", "petals-tiny", "all")[-1]
     script = project.folder / ".venv/bin/bitbloom"
     script.write_text(script.read_text() + f"sleep 0.05; touch {edited}\n")
-    assert len(project.asked("all", "TARGET=petals-tiny")) == 1
-    assert len(project.asked("all", "TARGET=petals-tiny")) == 1
+    assert len(project.calls("all", "TARGET=petals-tiny")) == 1
+    assert len(project.calls("all", "TARGET=petals-tiny")) == 1
 
 
-def test_a_photo_that_is_put_into_the_own_data_makes_it_ask(project):
+def test_added_own_photo_triggers_a_build(project):
     project.build("petals-folder", "all")
     (project.folder / "data/external/petals-folder/rose").mkdir(parents=True)
-    project.asked("all", "TARGET=petals-folder")
-    assert project.asked("all", "TARGET=petals-folder") == []
+    project.calls("all", "TARGET=petals-folder")
+    assert project.calls("all", "TARGET=petals-folder") == []
     project.touch("data/external/petals-folder/rose")
-    assert len(project.asked("all", "TARGET=petals-folder")) == 1
+    assert len(project.calls("all", "TARGET=petals-folder")) == 1
 
 
-def test_a_build_that_fails_leaves_no_stamp(project):
+def test_failed_build_leaves_no_stamp(project):
     project.build("petals-tiny", "all")
     (project.folder / ".venv/bin/bitbloom").write_text("#!/bin/sh\nexit 1\n")
     failed = subprocess.run(["make", "all", "TARGET=petals-tiny"], cwd=project.folder, capture_output=True, text=True)
@@ -328,7 +328,7 @@ def test_a_build_that_fails_leaves_no_stamp(project):
     assert not any((project.folder / ".bitbloom").glob("stamps/*"))
 
 
-def test_a_killed_build_leaves_no_stamp_of_the_one_before_it(built):
+def test_killed_build_leaves_no_earlier_stamp(built):
     output = built.folder / "models/petals-tiny/model.onnx"
     output.unlink()
     (built.folder / ".venv/bin/bitbloom").write_text(f"#!/bin/sh\ntouch {output}\nkill -KILL $PPID\n")
@@ -337,75 +337,75 @@ def test_a_killed_build_leaves_no_stamp_of_the_one_before_it(built):
     assert not any((built.folder / ".bitbloom").glob("stamps/*-cpu"))
 
 
-def test_after_a_kill_any_goal_asks_so_that_the_lock_is_cleared_up(built):
-    built.asked("train", "TARGET=petals-tiny")
-    assert built.asked("train", "TARGET=petals-tiny") == []
+def test_killed_build_triggers_recovery_for_any_goal(built):
+    built.calls("train", "TARGET=petals-tiny")
+    assert built.calls("train", "TARGET=petals-tiny") == []
     (built.folder / recovery.BUILDING).touch()
-    assert built.asked("train", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until train"]
+    assert built.calls("train", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until train"]
 
 
-def test_a_kill_in_the_workspace_of_overrides_concerns_that_one(built):
+def test_killed_variant_triggers_only_its_own_recovery(built):
     arguments = ("all", "TARGET=petals-tiny", "SET=train.epochs=3")
-    note = built.asked(*arguments)[0].partition(" --where ")[2]
+    note = built.calls(*arguments)[0].partition(" --where ")[2]
     built.build("petals-tiny", "all", "somewhere")
     (built.folder / note).write_text("somewhere")
-    assert built.asked(*arguments) == []
+    assert built.calls(*arguments) == []
     (built.folder / "somewhere" / recovery.BUILDING).parent.mkdir()
     (built.folder / "somewhere" / recovery.BUILDING).touch()
-    assert len(built.asked(*arguments)) == 1
-    assert built.asked("all", "TARGET=petals-tiny") == []
+    assert len(built.calls(*arguments)) == 1
+    assert built.calls("all", "TARGET=petals-tiny") == []
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="needs flock, of util-linux")
-def test_a_build_that_runs_is_not_waited_for_where_nothing_is_to_be_done(built, monkeypatch):
+def test_does_not_wait_for_a_running_build_without_work(built, monkeypatch):
     monkeypatch.chdir(built.folder)
-    with build.only_one():
+    with build.build_lock():
         recovery.BUILDING.touch()
-        assert built.asked("all", "TARGET=petals-tiny") == []
+        assert built.calls("all", "TARGET=petals-tiny") == []
 
 
-def test_a_second_build_of_the_same_has_no_say_in_the_stamp_of_the_first(project):
+def test_second_build_keeps_the_stamp_of_the_first(project):
     project.build("petals-tiny", "all")
     edited = project.listed("INPUTS", "petals-tiny", "all")[-1]
     script = project.folder / ".venv/bin/bitbloom"
     second = "mkdir second || exit 1; make all TARGET=petals-tiny; exit 0"
     script.write_text(script.read_text() + f"sleep 0.05; touch {edited}; sleep 0.05; {second}\n")
-    assert len(project.asked("all", "TARGET=petals-tiny")) == 2
+    assert len(project.calls("all", "TARGET=petals-tiny")) == 2
     assert len(list((project.folder / ".bitbloom").glob("stamps/*"))) == 1
     script.write_text(RECORDER.format(log=project.log))
-    assert len(project.asked("all", "TARGET=petals-tiny")) == 1  # the edit came after the first began
-    assert project.asked("all", "TARGET=petals-tiny") == []
+    assert len(project.calls("all", "TARGET=petals-tiny")) == 1  # the edit is later than the start of the first build
+    assert project.calls("all", "TARGET=petals-tiny") == []
 
 
-def test_your_photos_are_imported_before_the_build(project):
+def test_imports_photos_before_the_build(project):
     project.build("petals-folder", "all")
-    calls = project.asked("all", "TARGET=petals-folder", "PHOTOS=my photos.zip")
+    calls = project.calls("all", "TARGET=petals-folder", "PHOTOS=my photos.zip")
     assert calls == ["bitbloom import petals-folder my photos.zip", "bitbloom build petals-folder --until all"]
     (project.folder / "data/external/petals-folder").mkdir(parents=True)
-    project.asked("all", "TARGET=petals-folder")
-    assert project.asked("all", "TARGET=petals-folder") == []
+    project.calls("all", "TARGET=petals-folder")
+    assert project.calls("all", "TARGET=petals-folder") == []
 
 
 @pytest.mark.parametrize(
     ("target", "given"),
     [("tweets-kaggle", "TWEETS=kaggle:nlp-getting-started"), ("captions-folder", "CAPTIONS=my photos/and captions.tar")],
 )
-def test_each_kind_of_own_data_has_a_variable_of_its_name(project, target, given):
+def test_each_kind_of_own_data_has_a_variable(project, target, given):
     source = given.partition("=")[2]
     calls = [f"bitbloom import {target} {source}", f"bitbloom build {target} --until ingest"]
-    assert project.asked("data", f"TARGET={target}", given) == calls
+    assert project.calls("data", f"TARGET={target}", given) == calls
     assert given.partition("=")[0] in project.make("help")
 
 
 @pytest.mark.parametrize(("development", "lock"), [(True, "requirements-dev.lock"), (False, "requirements.lock")])
-def test_a_changed_lock_renews_the_venv_first_and_keeps_the_tools_of_development(built, development, lock):
+def test_changed_lock_updates_the_venv_with_its_development_tools(built, development, lock):
     if not development:
         (built.folder / ".bitbloom/venv-dev").unlink()
     built.touch("requirements.lock")
-    assert built.asked("all", "TARGET=petals-tiny") == [f"venv {lock}", "bitbloom build petals-tiny --until all"]
+    assert built.calls("all", "TARGET=petals-tiny") == [f"venv {lock}", "bitbloom build petals-tiny --until all"]
 
 
-def test_cleaning_keeps_your_own_data_and_what_is_committed(built):
+def test_clean_keeps_own_data_and_committed_files(built):
     for path in ("data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"):
         (built.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (built.folder / path).touch()
@@ -418,7 +418,7 @@ def test_cleaning_keeps_your_own_data_and_what_is_committed(built):
     assert not any((built.folder / ".bitbloom").glob("stamps/*"))
 
 
-def test_there_is_nothing_to_clean_in_a_fresh_clone(project):
+def test_clean_works_in_a_fresh_clone(project):
     project.make("clean")
     project.make("distclean")
     assert (project.folder / "Makefile").exists()

@@ -1,4 +1,4 @@
-"""`bitbloom predict` on photos to be described: one object a photo, and what cannot be read."""
+"""`bitbloom predict` with a caption model: one object for each photo, and unreadable files."""
 
 from __future__ import annotations
 
@@ -23,39 +23,43 @@ def project(tmp_path, monkeypatch):
 
 
 def predict(capsys, monkeypatch, *files: str) -> tuple[int, list[dict[str, object]], str]:
-    """Exit code, the objects printed, and what was said on stderr."""
+    """Exit code, printed objects and stderr."""
     monkeypatch.setattr(sys, "argv", ["bitbloom", "predict", "captions-folder", *files])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    said = capsys.readouterr()
-    return ended.value.code or 0, [json.loads(line) for line in said.out.splitlines()], said.err
+    output = capsys.readouterr()
+    return ended.value.code or 0, [json.loads(line) for line in output.out.splitlines()], output.err
 
 
-def test_each_photo_gets_an_object_with_its_sentences_in_order(project, capsys, monkeypatch):
-    code, answers, _ = predict(capsys, monkeypatch, "red.jpg", "blue.jpg")
+def test_predicts_sentences_of_each_photo_in_order(project, capsys, monkeypatch):
+    code, predictions, _ = predict(capsys, monkeypatch, "red.jpg", "blue.jpg")
     assert code == 0
-    assert [list(answer) for answer in answers] == [["path", "sentences", "model_digest"]] * 2
-    assert [answer["path"] for answer in answers] == ["red.jpg", "blue.jpg"]
-    assert [answer["sentences"][0]["sentence"] for answer in answers] == ["a red flower", "a blue flower"]
-    assert {answer["model_digest"] for answer in answers} == {
+    assert [list(prediction) for prediction in predictions] == [["path", "sentences", "model_digest"]] * 2
+    assert [prediction["path"] for prediction in predictions] == ["red.jpg", "blue.jpg"]
+    assert [prediction["sentences"][0]["sentence"] for prediction in predictions] == ["a red flower", "a blue flower"]
+    assert {prediction["model_digest"] for prediction in predictions} == {
         model_files.digest(model_files.files(project / "models/captions-folder"))
     }
-    for answer in answers:
-        scores = [one["score"] for one in answer["sentences"]]
+    for prediction in predictions:
+        scores = [one["score"] for one in prediction["sentences"]]
         assert scores == sorted(scores, reverse=True)
 
 
-def test_what_cannot_be_read_has_an_error_and_the_rest_is_answered(project, capsys, monkeypatch):
+def test_unreadable_file_has_an_error_and_others_a_prediction(project, capsys, monkeypatch):
     (project / "notes.txt").write_text("words")
-    code, answers, _ = predict(capsys, monkeypatch, "notes.txt", "red.jpg", "gone.jpg")
+    code, predictions, _ = predict(capsys, monkeypatch, "notes.txt", "red.jpg", "gone.jpg")
     assert code == 1
-    assert [list(answer) for answer in answers] == [["path", "error"], ["path", "sentences", "model_digest"], ["path", "error"]]
-    assert "not an image" in str(answers[0]["error"])
-    assert "No such file" in str(answers[2]["error"])
+    assert [list(prediction) for prediction in predictions] == [
+        ["path", "error"],
+        ["path", "sentences", "model_digest"],
+        ["path", "error"],
+    ]
+    assert "not an image" in str(predictions[0]["error"])
+    assert "No such file" in str(predictions[2]["error"])
 
 
-def test_a_model_that_is_not_whole_is_named(project, capsys, monkeypatch):
+def test_names_missing_model_file(project, capsys, monkeypatch):
     (project / "models/captions-folder/decoder.onnx").unlink()
-    code, answers, said = predict(capsys, monkeypatch, "red.jpg")
-    assert (code, answers) == (1, [])
-    assert "decoder.onnx is missing" in said
+    code, predictions, errors = predict(capsys, monkeypatch, "red.jpg")
+    assert (code, predictions) == (1, [])
+    assert "decoder.onnx is missing" in errors

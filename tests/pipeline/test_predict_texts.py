@@ -1,4 +1,4 @@
-"""`bitbloom predict` and `bitbloom submission` on texts: CSV files, lines, and what cannot be read."""
+"""`bitbloom predict` and `bitbloom submission` on texts: CSV files, lines, and unreadable files."""
 
 from __future__ import annotations
 
@@ -30,70 +30,70 @@ def project(tmp_path, monkeypatch):
 
 
 def predict(capsys, monkeypatch, *files: str) -> tuple[int, list[dict[str, object]], str]:
-    """Exit code, the objects printed, and what was said on stderr."""
+    """Exit code, printed objects and stderr."""
     monkeypatch.setattr(sys, "argv", ["bitbloom", "predict", "tweets-kaggle", *files])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    said = capsys.readouterr()
-    return ended.value.code or 0, [json.loads(line) for line in said.out.splitlines()], said.err
+    output = capsys.readouterr()
+    return ended.value.code or 0, [json.loads(line) for line in output.out.splitlines()], output.err
 
 
-def test_each_row_of_a_csv_file_gets_an_object_in_order(project, capsys, monkeypatch) -> None:
-    code, answers, _ = predict(capsys, monkeypatch, "rows.csv")
-    assert code == 1  # one row has no answer
-    assert [answer["id"] for answer in answers] == ["7", "9", "12"]
-    assert list(answers[0]) == ["id", "label", "probability", "model_digest"]
-    assert [answer.get("label") for answer in answers] == ["disaster", "not disaster", None]
-    assert "nothing is left" in str(answers[2]["error"])
+def test_predicts_each_csv_row_in_order(project, capsys, monkeypatch) -> None:
+    code, predictions, _ = predict(capsys, monkeypatch, "rows.csv")
+    assert code == 1  # one row has no prediction
+    assert [prediction["id"] for prediction in predictions] == ["7", "9", "12"]
+    assert list(predictions[0]) == ["id", "label", "probability", "model_digest"]
+    assert [prediction.get("label") for prediction in predictions] == ["disaster", "not disaster", None]
+    assert "nothing is left" in str(predictions[2]["error"])
 
 
-def test_lines_are_numbered_from_one(project, capsys, monkeypatch) -> None:
+def test_numbers_lines_from_one(project, capsys, monkeypatch) -> None:
     (project / "lines.txt").write_text("a flood\nno party\n", encoding="utf-8")
-    code, answers, _ = predict(capsys, monkeypatch, "lines.txt")
+    code, predictions, _ = predict(capsys, monkeypatch, "lines.txt")
     assert code == 0
-    assert [(answer["id"], answer["label"]) for answer in answers] == [("1", "disaster"), ("2", "not disaster")]
+    assert [(prediction["id"], prediction["label"]) for prediction in predictions] == [("1", "disaster"), ("2", "not disaster")]
 
 
-def test_lines_come_from_standard_input(project, capsys, monkeypatch) -> None:
+def test_reads_lines_from_standard_input(project, capsys, monkeypatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("fire\n"))
-    code, answers, _ = predict(capsys, monkeypatch, "-")
-    assert (code, answers[0]["label"]) == (0, "disaster")
+    code, predictions, _ = predict(capsys, monkeypatch, "-")
+    assert (code, predictions[0]["label"]) == (0, "disaster")
 
 
-def test_a_byte_order_mark_is_no_part_of_a_column_name(project, capsys, monkeypatch) -> None:
+def test_ignores_byte_order_mark(project, capsys, monkeypatch) -> None:
     (project / "rows.csv").write_text("\ufefftext,id\nfire,3\n", encoding="utf-8")
-    _, answers, _ = predict(capsys, monkeypatch, "rows.csv")
-    assert (answers[0]["id"], answers[0]["label"]) == ("3", "disaster")
+    _, predictions, _ = predict(capsys, monkeypatch, "rows.csv")
+    assert (predictions[0]["id"], predictions[0]["label"]) == ("3", "disaster")
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [(b"id,words\n1,a\n", "has no column 'text'"), (b"text\n\xff\xfe\n", "cannot be read as text in UTF-8")],
 )
-def test_a_file_that_is_not_of_the_form_is_named(project, capsys, monkeypatch, content, says) -> None:
+def test_names_malformed_file(project, capsys, monkeypatch, content, message) -> None:
     (project / "rows.csv").write_bytes(content)
-    code, answers, said = predict(capsys, monkeypatch, "rows.csv")
-    assert (code, answers) == (1, [])
-    assert f"rows.csv {says}" in said
+    code, predictions, errors = predict(capsys, monkeypatch, "rows.csv")
+    assert (code, predictions) == (1, [])
+    assert f"rows.csv {message}" in errors
 
 
-def test_a_missing_file_is_named(project, capsys, monkeypatch) -> None:
-    code, _, said = predict(capsys, monkeypatch, "gone.csv")
+def test_names_missing_file(project, capsys, monkeypatch) -> None:
+    code, _, errors = predict(capsys, monkeypatch, "gone.csv")
     assert code == 1
-    assert "gone.csv cannot be read" in said
+    assert "gone.csv cannot be read" in errors
 
 
-def test_a_submission_has_every_id_and_nothing_else(project) -> None:
+def test_submission_has_exactly_the_ids(project) -> None:
     place = submission.write("tweets-kaggle", project / "rows.csv")
     assert place.read_text() == "id,target\n7,1\n9,0\n12,0\n"
 
 
-def test_a_submission_of_rows_that_were_never_imported_says_so(project) -> None:
+def test_submission_rejects_missing_import(project) -> None:
     with pytest.raises(BitBloomError, match=r"no test.csv was imported for tweets-kaggle"):
         submission.write("tweets-kaggle")
 
 
-def test_the_imported_rows_are_the_default_of_a_submission(project) -> None:
+def test_submission_defaults_to_the_imported_rows(project) -> None:
     (project / "data/external/tweets-kaggle").mkdir(parents=True)
     (project / "rows.csv").rename(project / "data/external/tweets-kaggle/test.csv")
     assert submission.write("tweets-kaggle").read_text().count("\n") == 4

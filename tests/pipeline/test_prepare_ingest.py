@@ -1,4 +1,4 @@
-"""From photos in folders to arrays and splits: what ingest and prepare write, and what they leave out."""
+"""Ingest, validate and prepare: from photos in folders to arrays and splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PHOTOS = {"rose": 30, "tulip": 30}
 
 
 def photo(number: int) -> bytes:
-    """A noisy photo, 40×30, unlike all others."""
+    """A unique photo of noise, 40×30."""
     pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels).resize((40, 30), Image.Resampling.NEAREST).save(stream, "PNG")
@@ -40,7 +40,7 @@ def target(**sections) -> Target:
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """Photos of two classes, one of them cut off."""
+    """Photos of two classes, one of them truncated."""
     monkeypatch.setenv("WORKERS", "1")
     (tmp_path / "expectations").symlink_to(REPOSITORY / "expectations")
     monkeypatch.chdir(tmp_path)
@@ -53,7 +53,7 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_manifest_has_a_row_a_photo_sorted_by_id_with_the_facts_of_its_file(workspace):
+def test_manifest_has_one_sorted_row_for_each_photo(workspace):
     ingest.run(target())
     manifest = pd.read_parquet("data/raw/mine/manifest.parquet")
     assert list(manifest["id"]) == sorted(manifest["id"])
@@ -66,7 +66,7 @@ def test_the_manifest_has_a_row_a_photo_sorted_by_id_with_the_facts_of_its_file(
     assert row["bytes"] == (workspace / "photos/tulip/03.png").stat().st_size
 
 
-def test_a_photo_that_cannot_be_decoded_is_a_row_that_says_why(workspace):
+def test_manifest_has_the_error_of_an_undecodable_photo(workspace):
     ingest.run(target())
     row = pd.read_parquet("data/raw/mine/manifest.parquet").set_index("id").loc["rose/cut-off.png"]
     assert not row["decodable"]
@@ -82,7 +82,7 @@ def test_several_workers_write_the_same_bytes(workspace, monkeypatch):
     assert digest(workspace / "data/raw/mine") == alone
 
 
-def test_an_ingest_that_fails_leaves_what_was_there(workspace):
+def test_failed_ingest_keeps_earlier_data(workspace):
     ingest.run(target())
     before = digest(workspace / "data/raw/mine")
     with pytest.raises(BitBloomError, match="there is no such folder"):
@@ -91,7 +91,7 @@ def test_an_ingest_that_fails_leaves_what_was_there(workspace):
     assert [path.name for path in (workspace / "data/raw").iterdir()] == ["mine"]
 
 
-def test_prepared_data_holds_every_decodable_photo_once_in_a_split(workspace):
+def test_prepared_data_has_each_decodable_photo_once(workspace):
     ingest.run(target())
     prepare.run(target())
     data = Dataset.open(workspace / "data/processed/mine")
@@ -103,7 +103,7 @@ def test_prepared_data_holds_every_decodable_photo_once_in_a_split(workspace):
     assert sum(len(data.split(name)) for name in ("train", "val", "test")) == 60 - data.samples["excluded"].sum()
 
 
-def test_preparing_again_gives_the_same_bytes(workspace):
+def test_prepare_gives_the_same_bytes_again(workspace):
     ingest.run(target())
     found = []
     for _ in range(2):
@@ -112,7 +112,7 @@ def test_preparing_again_gives_the_same_bytes(workspace):
     assert found[0] == found[1]
 
 
-def test_a_copy_of_a_photo_in_another_format_is_in_the_same_split_or_left_out(workspace):
+def test_copy_in_another_format_shares_the_split_or_is_excluded(workspace):
     for number in range(30):
         original = Image.open(workspace / f"photos/rose/{number:02}.png")
         original.save(workspace / f"photos/rose/{number:02}-copy.jpg", quality=95)
@@ -129,28 +129,28 @@ def test_a_copy_of_a_photo_in_another_format_is_in_the_same_split_or_left_out(wo
     assert straddling > 3
 
 
-def test_an_empty_split_is_an_error_that_names_it_and_nothing_is_written(workspace):
+def test_rejects_empty_split_and_writes_nothing(workspace):
     ingest.run(target())
     with pytest.raises(BitBloomError, match=r"mine: no sample falls in val: add data or change prepare.split"):
         prepare.run(target(prepare=Prepare(image_size=24, split=[80, 0, 20])))
     assert not (workspace / "data/processed/mine").exists()
 
 
-def test_a_damaged_photo_stops_the_build_at_the_gate_which_names_it(workspace):
+def test_gate_names_damaged_photo(workspace):
     ingest.run(target())
     with pytest.raises(GateFailed, match=r"rose/cut-off\.png"):
         validate.run(target())
     assert (workspace / "reports/mine/validation.json").exists()
 
 
-def test_good_photos_pass_the_gate(workspace, capsys):
+def test_gate_passes_good_photos(workspace, capsys):
     (workspace / "photos/rose/cut-off.png").unlink()
     ingest.run(target())
     validate.run(target(gate=Gate(side=[30, 40])))
     assert "expectations hold for 60 rows" in capsys.readouterr().out
 
 
-def test_validating_nothing_is_an_error_that_says_what_to_run(workspace):
+def test_validate_without_data_names_the_command(workspace):
     with pytest.raises(BitBloomError, match="run `make data TARGET=mine` first"):
         validate.run(target())
 
@@ -162,7 +162,7 @@ def pinned(monkeypatch):
 
 
 @pytest.mark.usefixtures("pinned")
-def test_a_stage_started_by_hand_gets_its_target_with_its_sections(monkeypatch):
+def test_stage_loads_its_target_with_declared_sections(monkeypatch):
     seen = []
     monkeypatch.setattr(sys, "argv", ["prepare", "petals-tiny"])
     stages.main(seen.append, ("task", "prepare"))
@@ -171,7 +171,7 @@ def test_a_stage_started_by_hand_gets_its_target_with_its_sections(monkeypatch):
 
 
 @pytest.mark.usefixtures("pinned")
-def test_a_clear_error_in_a_stage_is_one_line_and_exit_code_one(monkeypatch, capsys):
+def test_stage_error_is_one_line_and_exit_code_one(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["prepare", "petals-tiny"])
 
     def fail(_: Target) -> None:
@@ -183,7 +183,7 @@ def test_a_clear_error_in_a_stage_is_one_line_and_exit_code_one(monkeypatch, cap
     assert capsys.readouterr().err == "error: no petals: add some\n"
 
 
-def test_a_stage_without_a_target_says_how_it_is_used(monkeypatch):
+def test_stage_without_target_prints_usage(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["prepare"])
     with pytest.raises(SystemExit, match="usage: prepare TARGET"):
         stages.main(lambda _: None, ())

@@ -1,4 +1,4 @@
-"""Work that is spread over processes: in order, and without anybody left behind."""
+"""Work spread over processes: results in order, and no process left behind."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_the_items(workers):
+def test_spread_returns_results_in_order(workers):
     assert list(processes.spread(abs, range(-9, 9), workers, chunk=4)) == [abs(number) for number in range(-9, 9)]
 
 
-def test_an_error_of_the_work_is_that_of_who_asked_for_it():
+def test_spread_raises_the_error_of_a_worker():
     with pytest.raises(TypeError, match="bad operand"):
         list(processes.spread(abs, [1, "one"], workers=2, chunk=1))
 
@@ -54,4 +54,4 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         if not any(psutil.pid_exists(worker) for worker in workers):
             return
         time.sleep(0.05)
-    pytest.fail("workers live on")
+    pytest.fail("workers still run")

@@ -1,4 +1,4 @@
-"""What is left of a build that was killed, or whose code changed meanwhile, and what the next one makes of it."""
+"""Recovery from a killed build, and from a change of code during a build."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from support.tiny import REPOSITORY
 NAME, OTHER = "petals-tiny", "tweets-tiny"
 LOCK = graph.lock(NAME)
 WHOLE = (REPOSITORY / LOCK).read_text(encoding="utf-8")
-"""A lock as DVC writes it, with every stage of the target."""
+"""A lock in DVC's format with every stage of the target."""
 HEAD, *ENTRIES = re.split(r"^(?=  \S)", WHOLE, flags=re.MULTILINE)
 LESS = HEAD + "".join(ENTRIES[:2])
 PORTABLE = OmegaConf.create({"numerics": {"profile": "portable"}})
 
 
 def lay(folder: Path, lock: str | None, copy: str | None = None, target: str = NAME, killed: bool = False) -> Path:
-    """A workspace with a lock and its copy, where they are given, after a killed build of the target or after none."""
+    """A workspace with this lock and copy, if given, after a killed build of the target or after none."""
     for path, text in ((graph.lock(target), lock), (recovery.COMPLETE / f"{target}.lock", copy)):
         if text is not None:
             canonical.write_text(folder / path, text)
@@ -45,7 +45,7 @@ def lock_in(folder: Path, target: str = NAME) -> str | None:
 
 
 @given(cut=st.integers(0, len(WHOLE)), kept=st.integers(0, len(ENTRIES)))
-def test_wherever_a_kill_cut_a_lock_off_its_last_complete_copy_comes_back(cut, kept):
+def test_restores_lock_truncated_at_any_byte(cut, kept):
     copy = HEAD + "".join(ENTRIES[:kept]) if kept else None
     with tempfile.TemporaryDirectory() as folder:
         lay(Path(folder), WHOLE[:cut], copy, killed=True)
@@ -58,20 +58,20 @@ def test_wherever_a_kill_cut_a_lock_off_its_last_complete_copy_comes_back(cut, k
     "left",
     ["", "- a\n- b\n", "\x00\x01", HEAD, *(WHOLE[: WHOLE.index(word)] for word in (" python", "md5:", " hash", "outs", ".dir"))],
 )
-def test_a_lock_that_is_cut_off_is_restored_though_no_mark_is_there(tmp_path, capsys, left):
+def test_restores_truncated_lock_without_a_mark(tmp_path, capsys, left):
     lay(tmp_path, left, WHOLE)
     recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) == WHOLE
-    assert f"{LOCK} is its last complete copy again" in capsys.readouterr().err
+    assert f"restored the last complete copy of {tmp_path / LOCK}\n" in capsys.readouterr().err
 
 
-def test_a_lock_that_a_kill_took_away_comes_back(tmp_path):
+def test_restores_lock_deleted_by_a_kill(tmp_path):
     lay(tmp_path, None, WHOLE, killed=True)
     recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) == WHOLE
 
 
-def test_a_lock_with_fewer_stages_is_left_alone_when_no_build_was_killed(tmp_path):
+def test_keeps_shorter_lock_when_no_build_was_killed(tmp_path):
     lay(tmp_path, LESS, WHOLE)
     recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) == LESS
@@ -79,15 +79,15 @@ def test_a_lock_with_fewer_stages_is_left_alone_when_no_build_was_killed(tmp_pat
 
 @pytest.mark.parametrize("copy", [None, WHOLE])
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_merge_with_conflicts_is_named_and_both_sides_are_kept(tmp_path, copy, killed):
+def test_rejects_lock_with_merge_conflicts_and_keeps_it(tmp_path, copy, killed):
     merged = f"<<<<<<< HEAD\n{WHOLE}=======\n{LESS}>>>>>>> other\n"
     lay(tmp_path, merged, copy, killed=killed)
-    with pytest.raises(BitBloomError, match=r"dvc.lock has conflicts of a merge: resolve them"):
+    with pytest.raises(BitBloomError, match=r"dvc.lock has merge conflicts: resolve them"):
         recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) == merged
 
 
-def test_a_broken_lock_without_a_copy_is_what_was_committed(tmp_path, monkeypatch):
+def test_restores_committed_lock_when_no_copy_exists(tmp_path, monkeypatch):
     commit(lay(tmp_path, WHOLE))
     lay(tmp_path, WHOLE[:2000])
     monkeypatch.chdir(tmp_path)
@@ -95,16 +95,16 @@ def test_a_broken_lock_without_a_copy_is_what_was_committed(tmp_path, monkeypatc
     assert lock_in(tmp_path) == WHOLE
 
 
-def test_a_variant_s_killed_build_is_recovered_from_by_the_next_build_anywhere(checkout):
+def test_any_build_recovers_a_killed_variant(checkout):
     variant = recovery.STATE / "variants/petals-tiny-0"
     canonical.write_json(variant / recovery.BUILDING, {"code": recovery.code(["src"]), "targets": [NAME]})
-    remember(Path(), "of the variant")
+    cache_run(Path(), "of the variant")
     Path("src/a.py").write_text("changed meanwhile")
     recovery.recover(Path(), [OTHER])
-    assert remembered(Path()) == ["earlier"]
+    assert cached_runs(Path()) == ["earlier"]
 
 
-def test_a_broken_lock_without_a_copy_is_taken_away(tmp_path):
+def test_deletes_broken_lock_without_copy_or_commit(tmp_path):
     lay(tmp_path, "stages: [")
     recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) is None
@@ -112,14 +112,14 @@ def test_a_broken_lock_without_a_copy_is_taken_away(tmp_path):
 
 @pytest.mark.parametrize("lock", [None, WHOLE])
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_healthy_workspace_is_left_as_it_is(tmp_path, capsys, lock, killed):
+def test_keeps_healthy_workspace(tmp_path, capsys, lock, killed):
     lay(tmp_path, lock, lock, killed=killed)
     recovery.recover(tmp_path, [NAME])
     assert lock_in(tmp_path) == lock
     assert capsys.readouterr().err == ""
 
 
-def test_locks_of_dead_processes_are_cleared(tmp_path):
+def test_clears_dvc_locks_of_dead_processes(tmp_path):
     (tmp_path / ".dvc/tmp").mkdir(parents=True)
     for name in ("rwlock", "rwlock.lock", "lock", "something else"):
         (tmp_path / ".dvc/tmp" / name).write_text('{"data/raw": {"write": {"pid": 999999, "cmd": "dvc repro"}}}')
@@ -128,19 +128,19 @@ def test_locks_of_dead_processes_are_cleared(tmp_path):
 
 
 def commit(folder: Path) -> None:
-    """Make a folder a repository with everything in it committed."""
+    """Make a git repository with all files committed."""
     for command in (["init", "-q"], ["add", "pipelines"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
 
 
-def test_a_lock_that_was_checked_out_after_a_kill_is_left_alone(tmp_path, monkeypatch):
+def test_keeps_lock_checked_out_after_a_kill(tmp_path, monkeypatch):
     commit(lay(tmp_path, WHOLE, LESS, killed=True))
     monkeypatch.chdir(tmp_path)
     recovery.recover(Path(), [NAME])
     assert lock_in(tmp_path) == WHOLE
 
 
-def test_the_next_build_of_another_target_recovers_the_killed_one_and_no_third(tmp_path):
+def test_recovers_only_the_killed_target(tmp_path):
     lay(tmp_path, WHOLE[:2000], WHOLE, killed=True)
     lay(tmp_path, LESS, None, OTHER)
     third = lay(tmp_path, "cut of", WHOLE, "captions-tiny")
@@ -151,32 +151,32 @@ def test_the_next_build_of_another_target_recovers_the_killed_one_and_no_third(t
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A checkout with a file of code, a lock of the target and one of another, and a run that DVC remembers."""
+    """A checkout with a source file, locks of two targets, and an entry in DVC's run-cache."""
     canonical.write_text(tmp_path / "src/a.py", "a")
     for target in (NAME, OTHER):
         lay(tmp_path, LESS, target=target)
-    remember(tmp_path, "earlier")
+    cache_run(tmp_path, "earlier")
     os.utime(tmp_path / ".dvc/cache/runs/earlier/earlier", (1, 1))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def remember(folder: Path, run: str) -> None:
-    """Put a run into DVC's run-cache."""
+def cache_run(folder: Path, run: str) -> None:
+    """Add a run to DVC's run-cache."""
     canonical.write_text(folder / ".dvc/cache/runs" / run / run, "")
 
 
-def remembered(folder: Path) -> list[str]:
+def cached_runs(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / ".dvc/cache/runs").rglob("*") if path.is_file())
 
 
 def record(lock: str = WHOLE, run: str = "new") -> None:
-    """What DVC does: note the run, then write the lock in place."""
-    remember(Path(), run)
+    """Act like DVC: cache the run, then write the lock in place."""
+    cache_run(Path(), run)
     LOCK.write_text(lock)
 
 
-def test_code_that_changes_while_a_build_runs_is_an_error_and_nothing_is_recorded(checkout, monkeypatch):
+def test_code_change_during_a_build_fails_and_records_nothing(checkout, monkeypatch):
     def dvc(*_, **__):
         Path("src/a.py").write_text("b")
         record()
@@ -185,11 +185,11 @@ def test_code_that_changes_while_a_build_runs_is_an_error_and_nothing_is_recorde
     with pytest.raises(BitBloomError, match=r"src/a\.py changed while the build ran"):
         build.repro(Path(), NAME, ["ingest"], PORTABLE, ["src"])
     assert [lock_in(checkout, name) for name in (NAME, OTHER)] == [LESS, LESS]
-    assert remembered(checkout) == ["earlier"]
+    assert cached_runs(checkout) == ["earlier"]
     assert not recovery.BUILDING.exists()
 
 
-def test_code_that_changes_while_a_failing_build_runs_is_not_recorded_either(checkout):
+def test_code_change_during_a_failing_build_records_nothing(checkout):
     with pytest.raises(BitBloomError, match=r"src/a\.py changed"), recovery.guarded(Path(), ["src"], [NAME]):
         Path("src/a.py").write_text("b")
         record()
@@ -198,21 +198,21 @@ def test_code_that_changes_while_a_failing_build_runs_is_not_recorded_either(che
 
 
 class Dead(BaseException):
-    """Stands for a kill: nothing that follows is done."""
+    """Simulates a kill: no later statement runs."""
 
 
 @pytest.mark.parametrize("edited", [False, True])
-def test_a_kill_and_an_edit_leave_no_run_of_code_that_may_be_another(checkout, edited):
+def test_forgets_cached_runs_when_code_changed_after_a_kill(checkout, edited):
     with pytest.raises(Dead), recovery.guarded(Path(), ["src"], [NAME]):
         record()
         raise Dead
     if edited:
         Path("src/a.py").write_text("b")
     recovery.recover(Path(), [NAME])
-    assert remembered(checkout) == (["earlier"] if edited else ["earlier", "new"])
+    assert cached_runs(checkout) == (["earlier"] if edited else ["earlier", "new"])
 
 
-def test_a_kill_at_any_write_of_the_guard_leaves_a_state_that_the_next_build_finishes(checkout, monkeypatch):
+def test_recovers_from_a_kill_at_any_write(checkout, monkeypatch):
     written, shuffled = canonical.write_bytes, HEAD + "".join(reversed(ENTRIES))
     for survived in itertools.count():
         left = iter(range(survived))
@@ -240,7 +240,7 @@ def test_a_kill_at_any_write_of_the_guard_leaves_a_state_that_the_next_build_fin
 
 
 @given(st.permutations(ENTRIES))
-def test_stages_that_end_in_any_order_are_recorded_in_that_of_the_build(order):
+def test_records_stages_in_build_order(order):
     with tempfile.TemporaryDirectory() as folder:
         lay(Path(folder), LESS)
         with recovery.guarded(Path(folder), [], [NAME]):
@@ -248,12 +248,12 @@ def test_stages_that_end_in_any_order_are_recorded_in_that_of_the_build(order):
         assert lock_in(Path(folder)) == WHOLE
 
 
-def test_the_committed_lock_has_its_stages_in_the_order_of_the_build():
+def test_committed_lock_has_stages_in_build_order():
     names = [entry.partition(":")[0].strip() for entry in ENTRIES]
     assert names == [stage for stage in STAGES if stage in names]
 
 
-def test_what_was_interrupted_is_recovered_at_once(checkout):
+def test_recovers_at_once_after_an_interrupt(checkout):
     with pytest.raises(KeyboardInterrupt), recovery.guarded(Path(), ["src"], [NAME]):
         record(WHOLE[:2000])
         raise KeyboardInterrupt
@@ -261,7 +261,7 @@ def test_what_was_interrupted_is_recovered_at_once(checkout):
     assert not recovery.BUILDING.exists()
 
 
-def test_a_dvc_that_was_killed_alone_leaves_the_copy_to_recover_from(checkout, monkeypatch):
+def test_recovers_lock_after_dvc_was_killed(checkout, monkeypatch):
     (checkout / "half").write_text(WHOLE[:2000])
     (checkout / "dvc").write_text(f"#!/bin/sh\ncp half {LOCK}\nkill -9 $$\n")
     (checkout / "dvc").chmod(0o755)

@@ -1,4 +1,4 @@
-"""The rooms of src/bitbloom: who may import whom, and that nothing outside a task's folder names the task."""
+"""The rooms of src/bitbloom: allowed imports, and no name of a task outside of its folder."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ FIELDS = {
     "data/sources/garden_captions.py": {"captions"},
     "serving/caption_predictor.py": {"captions"},
 }
-"""Words that are not a task here: `captions` is also the name of a photo's sentences, in a manifest and in a response."""
+"""Words that do not name a task: `captions` is also a key for a photo's sentences, in a manifest and in a response."""
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """The modules of a package by their dotted names, those of folders without `__init__.py` included."""
+    """The modules of a package by their dotted names, also those of folders without `__init__.py`."""
     files = {file.relative_to(package.parent).with_suffix("").parts: file for file in sorted(package.rglob("*.py"))}
     return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): file for parts, file in files.items()}
 
 
 def imported(package: Path) -> dict[str, set[str]]:
-    """What each module of a package imports of it when it runs, by dotted names: other modules."""
+    """Module of a package → the other modules of the package that it imports at run time, by dotted names."""
     found = modules(package)
     names = {file: name for name, file in found.items()}
     return {name: {names[other] for other in imports.direct(name, package.parent)} - {name} for name in found}
@@ -48,7 +48,7 @@ def room(module: str) -> str:
 
 
 def upward(needed: dict[str, set[str]], layers: list[str]) -> list[str]:
-    """Imports of a room from one that may import it."""
+    """Imports of a room from a higher layer."""
     place = {name: number for number, name in enumerate(layers)}
     return sorted(
         f"{module} imports {other}"
@@ -58,11 +58,11 @@ def upward(needed: dict[str, set[str]], layers: list[str]) -> list[str]:
     )
 
 
-def test_no_room_imports_from_one_above_it():
+def test_rooms_import_only_from_lower_layers():
     assert upward(imported(SOURCE / "bitbloom"), LAYERS) == []
 
 
-def test_no_task_imports_another():
+def test_tasks_import_no_other_task():
     def task(module: str) -> str:
         return module.split(".")[2] if module.startswith("bitbloom.tasks.") else ""
 
@@ -71,19 +71,19 @@ def test_no_task_imports_another():
     assert [(module, other) for module, other in between if task(module) != task(other)] == []
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_imports_have_no_cycle():
     needed = imported(SOURCE / "bitbloom")
-    order = list(graphlib.TopologicalSorter(needed).static_order())  # raises CycleError, which names the circle
+    order = list(graphlib.TopologicalSorter(needed).static_order())  # raises CycleError, which names the cycle
     assert set(order) == needed.keys()
 
 
-def test_every_room_has_its_place_in_the_contract():
+def test_every_room_is_in_the_import_contract():
     rooms = {room(module) for module in modules(SOURCE / "bitbloom")} - {""}
     assert rooms <= set(LAYERS)
     assert set(LAYERS) - rooms <= {"__main__"}
 
 
-def test_two_modules_at_most_lie_at_the_root_of_the_package():
+def test_package_root_has_at_most_two_modules():
     assert {file.name for file in (SOURCE / "bitbloom").glob("*.py")} - {"__init__.py"} <= {"cli.py", "__main__.py"}
 
 
@@ -96,7 +96,7 @@ def write(folder: Path, **texts: str) -> Path:
     return folder / "bitbloom"
 
 
-def test_an_upward_import_and_a_circle_are_found(tmp_path):
+def test_finds_upward_import_and_cycle(tmp_path):
     package = write(
         tmp_path,
         core__a="from bitbloom.data import b\n",
@@ -110,7 +110,7 @@ def test_an_upward_import_and_a_circle_are_found(tmp_path):
 
 
 def words(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """String literals of code with their lines: no docstrings, and no default of a parameter that is called `target`."""
+    """String literals of code with their lines, without docstrings and defaults of parameters named `target`."""
     skipped: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -124,7 +124,7 @@ def words(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def test_no_module_outside_a_task_has_the_name_of_one_in_its_code():
+def test_code_outside_tasks_names_no_task():
     found = []
     for file in sorted((SOURCE / "bitbloom").rglob("*.py")):
         name = file.relative_to(SOURCE / "bitbloom").as_posix()
@@ -134,17 +134,17 @@ def test_no_module_outside_a_task_has_the_name_of_one_in_its_code():
     assert found == []
 
 
-def test_a_name_in_code_is_found_and_one_in_a_docstring_is_not():
+def test_finds_task_name_in_code_but_not_in_docstring():
     code = '"""petals"""\ndef f(target="petals", task="tweets"):\n    """captions"""\n    return task == "captions"\n'
     assert sorted(words(ast.parse(code))) == [(2, "tweets"), (4, "captions")]
 
 
 COMPARED = re.compile(rf"\btask\b[\"'}})]*\s*(?:==|!=|=|:|\bin\b)\s*[\[(\"']*(?:{'|'.join(tasks.names())})\b", re.IGNORECASE)
-"""A task compared with a name or set to one; `petals` as the default TARGET is a target."""
+"""A comparison or assignment of a task. `petals` as the default TARGET is a target."""
 ELSEWHERE = ("Makefile", "make", ".ci", ".github", "scripts", "deploy")
 
 
-def test_no_makefile_deploy_script_or_workflow_names_a_task():
+def test_makefiles_scripts_and_workflows_name_no_task():
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard", *ELSEWHERE], cwd=REPOSITORY, text=True)
     files = [REPOSITORY / name for name in listed.splitlines() if not name.endswith((".md", ".lock", ".png"))]
     there = [file for file in files if file.is_file()]
@@ -154,6 +154,6 @@ def test_no_makefile_deploy_script_or_workflow_names_a_task():
 
 
 @pytest.mark.parametrize("line", ['if target.task != "petals":', "task=tweets", 'grep \'"task": "captions"\'', "task in (petals"])
-def test_a_comparison_of_a_task_with_a_name_is_found(line):
+def test_finds_comparison_of_task_with_name(line):
     assert COMPARED.search(line)
     assert not COMPARED.search("TARGET=${TARGET:-petals}")

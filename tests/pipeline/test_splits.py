@@ -1,4 +1,4 @@
-"""Splits: a sample's place follows from its own key, and near-duplicates never straddle."""
+"""Splits: a sample's key decides its split, and near-duplicates share a split."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ percents = (
 
 @st.composite
 def alike(draw):
-    """Keys, and pairs of them that look alike."""
+    """Keys, and pairs of near-duplicates."""
     drawn = draw(keys)
     places = st.integers(0, len(drawn) - 1)
     pairs = (
@@ -35,7 +35,7 @@ def assigned(some, pairs, parts):
 
 
 @given(alike(), keys, percents)
-def test_adding_data_never_changes_a_samples_split_and_only_excludes(some, more, parts):
+def test_added_data_keeps_splits_and_only_excludes_samples(some, more, parts):
     before_keys, pairs = some
     added = before_keys + [key for key in more if key not in before_keys]
     everywhere = [*pairs, *((0, place) for place in range(len(before_keys), len(added)))]
@@ -46,7 +46,7 @@ def test_adding_data_never_changes_a_samples_split_and_only_excludes(some, more,
 
 
 @given(alike(), percents)
-def test_no_included_pair_straddles_two_splits(some, parts):
+def test_included_near_duplicates_share_a_split(some, parts):
     found = assigned(*some, parts)
     for one, other in some[1]:
         if not found["excluded"][one] and not found["excluded"][other]:
@@ -54,14 +54,14 @@ def test_no_included_pair_straddles_two_splits(some, parts):
 
 
 @given(alike(), percents)
-def test_the_sample_in_the_higher_split_stays_and_every_exclusion_has_its_reason(some, parts):
+def test_excludes_from_lower_split_with_a_reason(some, parts):
     found = assigned(*some, parts)
     for row in found.itertuples():
         assert row.excluded == bool(row.reason)
         assert not (row.excluded and row.split == "test")
 
 
-def test_a_reason_names_the_other_sample_and_its_split():
+def test_reason_names_the_other_sample_and_its_split():
     low, high = "0" * 64, "f" * 64
     found = splits.assign(["one.jpg", "two.jpg"], [low, high], [(1, 0)], [70, 10, 20])
     assert list(found["split"]) == ["train", "test"]
@@ -69,19 +69,19 @@ def test_a_reason_names_the_other_sample_and_its_split():
 
 
 @given(keys, percents)
-def test_parts_of_nothing_stay_empty_and_the_ends_are_reached(some, parts):
+def test_split_of_zero_percent_is_empty(some, parts):
     found = {splits.split_of(key, parts) for key in some}
     assert all(parts[splits.SPLITS.index(name)] > 0 for name in found)
     assert {splits.split_of(key, [0, 0, 100]) for key in some} == {"test"}
     assert {splits.split_of(key, [100, 0, 0]) for key in some} == {"train"}
 
 
-def test_many_samples_fall_as_the_percents_say():
+def test_split_sizes_follow_the_percentages():
     drawn = [splits.split_of(hashlib.sha256(str(number).encode()).hexdigest(), [70, 10, 20]) for number in range(4000)]
     assert [drawn.count(name) / 40 for name in splits.SPLITS] == pytest.approx([70, 10, 20], abs=2.5)
 
 
 @pytest.mark.parametrize("parts", [[70, 30], [70, 10, 10], [110, -20, 10], [25, 25, 25, 25], []])
-def test_percents_that_are_no_three_parts_of_a_hundred_are_refused(parts):
+def test_rejects_percentages_that_do_not_sum_to_100(parts):
     with pytest.raises(BitBloomError, match="the percents of train, val, test, 100 together"):
         splits.split_of("0" * 64, parts)

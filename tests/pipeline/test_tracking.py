@@ -1,4 +1,4 @@
-"""Tracking looks on: it can be switched off, it is offline without a key, and a repeated build continues its run."""
+"""Tracking: it can be disabled, is offline without a key, and a repeated build continues its run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support import tiny
 
 NAME = "petals-tiny"
 CAPTIONS = composition.yaml_text(composition.compose("captions-tiny"))
-"""Parameters of a target whose model writes sentences."""
+"""Parameters of a target with a caption model."""
 EPOCHS = [
     {"epoch": 1, "step": 3, "train_loss": 1.0, "val_accuracy": 0.5},
     {"epoch": 2, "step": 6, "train_loss": 0.5, "val_accuracy": 0.75},
@@ -27,7 +27,7 @@ EPOCHS = [
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A finished build, as far as the tracker looks."""
+    """The outputs of a finished build that tracking reads."""
     tree = composition.compose(NAME)
     canonical.write_text(tmp_path / params_path(NAME), composition.yaml_text(tree))
     data = tiny.dataset(36)
@@ -51,7 +51,7 @@ def workspace(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path / ".bitbloom"))
     monkeypatch.setenv("WANDB_SILENT", "true")
     yield tmp_path
-    wandb.teardown()  # or the next test's runs go where this one's went
+    wandb.teardown()  # else the next test's runs go to this folder
 
 
 def write_lock(folder, md5="0" * 32, outs="1" * 32):
@@ -64,7 +64,7 @@ def write_lock(folder, md5="0" * 32, outs="1" * 32):
     canonical.write_text(folder / graph.lock(NAME), yaml.safe_dump({"schema": "2.0", "stages": {"train": entry}}))
 
 
-def test_the_run_id_follows_from_what_training_read_and_not_from_what_it_wrote(workspace):
+def test_run_id_depends_on_inputs_of_training_only(workspace):
     first = tracking.run_id(NAME, workspace)
     assert len(first) == 16
     assert int(first, 16) >= 0
@@ -74,32 +74,32 @@ def test_the_run_id_follows_from_what_training_read_and_not_from_what_it_wrote(w
     assert tracking.run_id(NAME, workspace) != first
 
 
-def test_a_target_that_was_never_trained_has_no_run(workspace):
-    with pytest.raises(BitBloomError, match="'petals' was never trained here: make train TARGET=petals"):
+def test_rejects_target_without_training(workspace):
+    with pytest.raises(BitBloomError, match="'petals' is not trained: make train TARGET=petals"):
         tracking.run_id("petals", workspace)
 
 
-def test_sentences_are_logged_where_there_are_no_classes(workspace, monkeypatch):
+def test_logs_sentences_of_a_caption_model(workspace, monkeypatch):
     canonical.write_text(workspace / params_path(NAME), CAPTIONS)
     tables = workspace / "reports" / NAME / "tables"
-    answers = canonical.read_json(tables / "confusion.json")
+    predictions = canonical.read_json(tables / "confusion.json")
     (tables / "confusion.json").unlink()
-    said = [{"id": str(number), "written": f"one daisy {number}", "truth": "a rose"} for number in range(len(answers))]
-    canonical.write_json(tables / "sentences.json", said)
+    sentences = [{"id": str(number), "written": f"one daisy {number}", "truth": "a rose"} for number in range(len(predictions))]
+    canonical.write_json(tables / "sentences.json", sentences)
     made, start = [], wandb.Table.__init__
 
-    def noted(table, columns, rows):
+    def recorded(table, columns, rows):
         made.append((columns, rows))
         start(table, columns, rows)
 
-    monkeypatch.setattr(wandb.Table, "__init__", noted)
+    monkeypatch.setattr(wandb.Table, "__init__", recorded)
     tracking.log(NAME, workspace)
     [(columns, rows)] = made
     assert columns == ["sample", "written", "truth"]
-    assert [row[1:] for row in rows] == [[row["written"], row["truth"]] for row in said[: tracking.SAMPLES]]
+    assert [row[1:] for row in rows] == [[row["written"], row["truth"]] for row in sentences[: tracking.SAMPLES]]
 
 
-def test_a_build_is_logged_offline_without_a_key(workspace):
+def test_logs_offline_without_a_key(workspace):
     assert tracking.log(NAME, workspace) == tracking.run_id(NAME, workspace)
     runs = list((workspace / ".bitbloom/wandb").glob("offline-run-*"))
     assert [run.name.rsplit("-", 1)[1] for run in runs] == [tracking.run_id(NAME, workspace)]
@@ -108,20 +108,20 @@ def test_a_build_is_logged_offline_without_a_key(workspace):
 
 @pytest.fixture
 def started(monkeypatch):
-    """The commands that would have been started."""
+    """The commands of started processes, which do not run."""
     commands = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **options: commands.append((command, options)))
     return commands
 
 
-def test_it_runs_in_a_process_of_its_own_that_nobody_waits_for(workspace, started):
+def test_starts_in_a_detached_process(workspace, started):
     tracking.start(NAME, workspace)
     command, options = started[0]
     assert command == [sys.executable, "-m", "bitbloom.pipeline.tracking", NAME, str(workspace)]
     assert options["start_new_session"] is True
 
 
-def test_a_build_that_only_repeats_what_was_logged_is_not_logged_again(workspace, monkeypatch):
+def test_logs_a_repeated_build_once(workspace, monkeypatch):
     tracking.log(NAME, workspace)
     started = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
@@ -133,14 +133,14 @@ def test_a_build_that_only_repeats_what_was_logged_is_not_logged_again(workspace
 
 
 @pytest.mark.parametrize("variable", [{"BITBLOOM_TRACK": "0"}, {"CI": "true"}])
-def test_it_can_be_switched_off_and_is_off_in_ci(workspace, started, monkeypatch, variable):
+def test_is_disabled_by_variable_and_in_ci(workspace, started, monkeypatch, variable):
     for name, value in variable.items():
         monkeypatch.setenv(name, value)
     tracking.start(NAME, workspace)
     assert started == []
 
 
-def test_there_is_nothing_to_log_before_an_evaluation(workspace, started):
+def test_logs_nothing_before_an_evaluation(workspace, started):
     (workspace / "reports" / NAME / "metrics.json").unlink()
     tracking.start(NAME, workspace)
     assert started == []

@@ -1,4 +1,4 @@
-"""The messages of docs/troubleshooting.md are those of the code."""
+"""docs/troubleshooting.md quotes messages of the code."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from support.tiny import REPOSITORY
 
 PAGE = (REPOSITORY / "docs/troubleshooting.md").read_text(encoding="utf-8")
 SHORTEST = 6
-"""Characters that a piece of a message needs to be looked for: shorter ones are everywhere."""
+"""Smallest length of a compared piece of a message. Shorter pieces occur everywhere."""
 
 
 def messages() -> list[str]:
-    """The messages in the first columns of the tables: code that holds a blank."""
+    """The messages in the first columns of the tables: code with a blank."""
     cells = re.findall(r"^\| (`.*?`) \|", PAGE, re.MULTILINE)
     return [message for cell in cells for message in re.findall(r"`([^`]+)`", cell) if " " in message]
 
 
 def source() -> str:
-    """All code that prints messages, with neighbouring literals joined and names in braces left out."""
+    """All code that prints messages, with neighbouring literals joined and names in braces removed."""
     files = [*REPOSITORY.glob("src/bitbloom/**/*.py"), *REPOSITORY.glob("scripts/*")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
     joined = re.sub(r'"\s*\n\s*f?"', "", text).replace("`", "")
@@ -31,11 +31,11 @@ CODE = source()
 
 
 @pytest.mark.parametrize("message", messages())
-def test_each_message_is_one_of_the_code(message):
+def test_each_quoted_message_is_in_the_code(message):
     pieces = [piece.strip(" '") for piece in message.split("…")]
     lacking = [piece for piece in pieces if len(piece) >= SHORTEST and piece not in CODE]
-    assert not lacking, "docs/troubleshooting.md quotes what no code says any more"
+    assert not lacking, "docs/troubleshooting.md quotes a message that is not in the code"
 
 
-def test_the_page_has_messages():
+def test_page_quotes_messages():
     assert len(messages()) > 25

@@ -63,7 +63,7 @@ def test_a_digest_at_a_checkpoint_counts():
 @pytest.mark.parametrize("text", ["no json\n", '{"loss": 1}\n', "[]\n"])
 def test_what_is_no_ledger_is_an_error_that_names_it(text, tmp_path):
     (tmp_path / "ledger.jsonl").write_text(text)
-    with pytest.raises(BitBloomError, match=r"ledger.jsonl is no ledger"):
+    with pytest.raises(BitBloomError, match=r"ledger.jsonl is not a ledger"):
         compare.read(tmp_path)
     with pytest.raises(BitBloomError, match="is missing"):
         compare.read(tmp_path / "nowhere")

@@ -71,7 +71,7 @@ def test_an_unknown_stage_and_an_unclaimed_target_are_errors(tmp_path, monkeypat
     with pytest.raises(BitBloomError, match="no stage 'bake'"):
         why.why("bake", TARGET)
     monkeypatch.setattr(claim, "path", lambda _: tmp_path / "none.json")
-    with pytest.raises(BitBloomError, match=r"nothing is claimed of 'petals-tiny' yet.*make all TARGET=petals-tiny"):
+    with pytest.raises(BitBloomError, match=r"'petals-tiny' has no expected digests yet.*make all TARGET=petals-tiny"):
         rebuild.verify(TARGET)
 
 
@@ -100,7 +100,7 @@ def repository(folder: Path) -> Path:
         (folder / name).symlink_to(Path(name).resolve())
     tree = composition.compose(TARGET)
     stage = {stage.stage: stage for stage in graph.stages(TARGET, tree)}["train"]
-    build.lay_out(folder / "place", TARGET, tree, cache=None)
+    build.create_workspace(folder / "place", TARGET, tree, cache=None)
     return folder / "place", stage
 
 
@@ -125,14 +125,14 @@ def test_a_trace_tells_what_was_asked_for_and_not_declared(tmp_path):
     for path in (cell / "declared.txt", checkout / "declared.txt", checkout / "hidden.txt"):
         canonical.write_text(path, "")
     canonical.write_text(tmp_path / "trace.12", TRACE.format(checkout=checkout))
-    assert list(hermetic.asked_for(tmp_path / "trace", cell, checkout)) == ["hidden.txt", "conf/petals.yaml"]
+    assert list(hermetic.undeclared_files(tmp_path / "trace", cell, checkout)) == ["hidden.txt", "conf/petals.yaml"]
 
 
 def test_a_cell_holds_the_declared_keys_and_files_alone(tmp_path):
     stages = {stage.stage: stage for stage in graph.stages("petals-folder", composition.compose("petals-folder"))}
     stage = stages["train"]
     inputs = tuple(path for path in stage.inputs if not path.startswith("data/"))
-    hermetic.furnish(tmp_path, graph.Stage(**{**vars(stage), "inputs": inputs}))
+    hermetic.copy_inputs(tmp_path, graph.Stage(**{**vars(stage), "inputs": inputs}))
     assert set(yaml.safe_load((tmp_path / "params/petals-folder.yaml").read_text())) == set(stage.sections)
     assert list(yaml.safe_load((tmp_path / "weights.lock").read_text())) == ["vit-s-dinov2"]
     assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "src").rglob("*.py")} <= set(inputs)
@@ -179,7 +179,7 @@ def test_a_signed_statement_holds_until_something_changes(bento):
     public = bento.with_suffix(".pub")
     assert "signed by urn:bitbloom:builder:me; the Bento and 1 materials are as stated" in attestation.check(TARGET, public, "me")
     canonical.write_text(Path("loop.py"), "other code")
-    with pytest.raises(BitBloomError, match=r"is on another loop.py \(1 differ\)"):
+    with pytest.raises(BitBloomError, match=r"is about other files: loop.py \(1 differ\)"):
         attestation.check(TARGET, public, "me")
     canonical.write_text(folder / attestation.STATEMENT, "{}")
     with pytest.raises(BitBloomError, match="refused"):
@@ -191,7 +191,7 @@ def test_what_is_not_claimed_or_was_built_from_other_files_is_not_signed(bento, 
     with pytest.raises(BitBloomError, match="inputs of train changed since the build"):
         attestation.attest(TARGET, bento, "me")
     monkeypatch.setattr(claim, "read", lambda _: {f"dist/{TARGET}.bento": {"sha256": "0" * 64, "bytes": 7}})
-    with pytest.raises(BitBloomError, match=r"petals-tiny.bento .* is not as .* claims: build again"):
+    with pytest.raises(BitBloomError, match=r"petals-tiny.bento .* differs from .*: build again"):
         attestation.attest(TARGET, bento, "me")
 
 

@@ -68,7 +68,7 @@ def test_another_claim_is_a_difference_that_names_the_first_stage(changed: Path)
 
 def test_a_target_without_a_claim_says_so(changed: Path) -> None:
     (changed / f"digests/{NAME}.json").unlink()
-    assert f"nothing is claimed of '{NAME}' yet" in run(changed, "bitbloom", "verify", NAME, fails=True)
+    assert f"'{NAME}' has no expected digests yet" in run(changed, "bitbloom", "verify", NAME, fails=True)
 
 
 def test_nothing_changed_is_no_reason(built: Path) -> None:
@@ -114,14 +114,14 @@ tools = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace: apt
 @tools
 def test_every_stage_gives_the_claimed_bytes_from_its_declared_inputs_alone(built: Path) -> None:
     output = run(built, "make", "hermetic")
-    assert output.count("nothing else asked for, the claimed bytes") == 7
+    assert output.count("no other files opened, expected digests") == 7
 
 
 @tools
 def test_an_undeclared_file_is_named(changed: Path) -> None:
     edit(changed / "src/bitbloom/pipeline/graph.py", ', "expectations/{task}.json")', ",)")
     output = run(changed, "bitbloom", "hermetic", NAME, fails=True)
-    assert "validate of petals-tiny asked for what it does not declare: expectations/petals.json" in output
+    assert "validate of petals-tiny opens undeclared files: expectations/petals.json" in output
 
 
 def write_keys(folder: Path) -> tuple[Path, Path]:
@@ -177,7 +177,7 @@ def test_a_changed_material_and_another_bento_are_refused_by_name(attested) -> N
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole + b"\n")
         try:
-            assert f"is on another {name} (1 differ)" in check(folder, public, fails=True)
+            assert f"is about other files: {name} (1 differ)" in check(folder, public, fails=True)
         finally:
             (folder / name).write_bytes(whole)
 

@@ -157,7 +157,7 @@ def test_it_is_ready_less_than_ten_seconds_after_its_start(service):
 @container_test
 def test_an_answer_through_the_published_port_is_that_of_the_model(service, source):
     data = min((source / "data/raw/petals-tiny").glob("*/*.jpg")).read_bytes()
-    expected = Predictor.open(source / "models/petals-tiny").answer(data)
+    expected = Predictor.open(source / "models/petals-tiny").predict(data)
     found = httpx.post(f"{service.url}/predict", files={"image": data}, timeout=30).json()
     assert {key: found[key] for key in expected} == expected
 

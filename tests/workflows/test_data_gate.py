@@ -1,4 +1,4 @@
-"""What a pull request is told of its data: which targets it concerns, the verdict in words, and pictures of samples at fault."""
+"""The data report of a pull request: affected targets, the verdict as text, and pictures of failing samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PASS = Finding("has_rows", "ExpectTableRowCount", "There are rows.", "Add rows."
 UNCHECKED = Finding("widths", "ExpectColumn", "Wide enough.", "Add wider.", NOT_CHECKED, {})
 
 
-def fault(*ids: str) -> Finding:
+def failure(*ids: str) -> Finding:
     rows = [{"id": name, "value": 0.1} for name in ids]
     observed = {"rows_checked": 3}
     return Finding("sharp_enough", "ExpectValues", "Photos are sharp.", "Focus.", FAILED, {}, observed, len(rows), rows)
@@ -23,7 +23,7 @@ def fault(*ids: str) -> Finding:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> tuple[pd.DataFrame, Path]:
-    """A manifest of three photos, of which one cannot be read, and their folder."""
+    """A manifest of three photos, one of them unreadable, and their folder."""
     raw = tmp_path / "raw"
     raw.mkdir()
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
@@ -48,13 +48,13 @@ def test_other_files_concern_no_target(path):
     assert data.concerned([path]) == []
 
 
-def test_report_of_no_target_says_so_and_passes(tmp_path):
+def test_report_without_targets_passes(tmp_path):
     assert data.report(["README.md"], tmp_path)
     assert "No target has this data" in (tmp_path / "comment.md").read_text()
 
 
-def test_one_target_that_fails_fails_the_report_and_is_shown(tmp_path, photos, monkeypatch):
-    verdicts = {"petals": Verdict("petals", 3, (PASS,), ()), "petals-tiny": Verdict("petals", 3, (PASS, fault("b.png")), ())}
+def test_failing_target_fails_the_report(tmp_path, photos, monkeypatch):
+    verdicts = {"petals": Verdict("petals", 3, (PASS,), ()), "petals-tiny": Verdict("petals", 3, (PASS, failure("b.png")), ())}
     monkeypatch.setattr(data, "concerned", lambda changed: sorted(verdicts))
     monkeypatch.setattr(data, "examine", lambda target: (verdicts[target], *photos))
     assert not data.report(["expectations/petals.json"], tmp_path / "report")
@@ -65,25 +65,25 @@ def test_one_target_that_fails_fails_the_report_and_is_shown(tmp_path, photos, m
 
 
 def test_section_of_failure_names_rows_advice_and_what_was_not_checked():
-    text = data.section("petals", Verdict("petals", 3, (PASS, fault("b.png", "broken.png"), UNCHECKED), ()))
+    text = data.section("petals", Verdict("petals", 3, (PASS, failure("b.png", "broken.png"), UNCHECKED), ()))
     assert "1 of 3 expectations fail on 3 rows" in text
     assert "rows at fault: 2 of 3: b.png (0.1), broken.png (0.1)" in text
     assert "what to do: Focus." in text
     assert "not checked, because a column they read is missing or of a wrong type: widths" in text
 
 
-def test_photos_at_fault_are_shown_side_by_side(tmp_path, photos):
-    data.picture(fault("b.png", "broken.png"), *photos, tmp_path / "fault.png")
+def test_failing_photos_are_shown_side_by_side(tmp_path, photos):
+    data.picture(failure("b.png", "broken.png"), *photos, tmp_path / "fault.png")
     picture = Image.open(tmp_path / "fault.png")
     middle = [picture.getpixel((8 + place * (data.SIDE + 8) + data.SIDE // 2, 8 + data.SIDE // 2)) for place in range(2)]
     assert middle == [(0, 0, 255), data.UNREADABLE]
 
 
-def test_fault_of_the_whole_table_has_no_picture(tmp_path, photos):
-    data.picture(fault(), *photos, tmp_path / "fault.png")
+def test_failure_of_the_whole_table_has_no_picture(tmp_path, photos):
+    data.picture(failure(), *photos, tmp_path / "fault.png")
     assert not (tmp_path / "fault.png").exists()
 
 
-def test_texts_at_fault_have_no_picture(tmp_path):
-    data.picture(fault("1"), pd.DataFrame({"id": ["1"], "text": ["x"]}), tmp_path, tmp_path / "fault.png")
+def test_failing_texts_have_no_picture(tmp_path):
+    data.picture(failure("1"), pd.DataFrame({"id": ["1"], "text": ["x"]}), tmp_path, tmp_path / "fault.png")
     assert not (tmp_path / "fault.png").exists()

@@ -1,4 +1,4 @@
-"""Records of builds on different machines: equal ones agree, and a difference is shown with the first step that differs."""
+"""Records of builds on different machines: equal ones agree, and a difference is shown with the first different step."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def test_equal_records_agree(tmp_path):
     assert "same kind of CPU" not in text
 
 
-def test_one_kind_of_cpu_is_said_to_prove_nothing_of_others(tmp_path):
+def test_warns_when_all_records_are_of_one_cpu(tmp_path):
     text, _ = records.compare(machines(tmp_path, ("a", "AMD", {"x": "1"}, ""), ("b", "AMD", {"x": "1"}, "")))
-    assert "same kind of CPU: this says nothing of others" in text
+    assert "same kind of CPU, so this proves nothing for others" in text
 
 
-def test_records_that_differ_fail_with_the_first_step_that_does(tmp_path):
+def test_different_records_fail_with_the_first_different_step(tmp_path):
     builds = ("a", "Intel", {"x": "1", "y": "2"}, ledger("w", "v")), ("b", "AMD", {"x": "1", "y": "3"}, ledger("w", "u"))
     text, agree = records.compare(machines(tmp_path, *builds))
     assert not agree
@@ -46,7 +46,7 @@ def test_records_that_differ_fail_with_the_first_step_that_does(tmp_path):
     assert "first difference: step 1, weights: v here, u there" in text
 
 
-def test_output_that_one_machine_lacks_is_a_difference(tmp_path):
+def test_missing_output_is_a_difference(tmp_path):
     text, agree = records.compare(machines(tmp_path, ("a", "Intel", {"x": "1"}, ""), ("b", "AMD", {}, "")))
     assert not agree
     assert "| x | 1 | none |" in text
@@ -59,14 +59,14 @@ def test_builds_of_different_targets_are_not_compared(tmp_path):
     assert "**tweets**, 1 digests, was built by one job only: not compared." in text
 
 
-def test_one_record_alone_is_refused(tmp_path):
+def test_rejects_a_single_record(tmp_path):
     with pytest.raises(BitBloomError, match="nothing to compare"):
         machines(tmp_path, ("a", "AMD", {"x": "1"}, ""))
 
 
-def test_cell_stays_in_its_column():
+def test_escapes_cells():
     assert markdown.table(("a",), [("x|y\nz",)]).splitlines()[2] == "| x\\|y z |"
 
 
-def test_output_cannot_end_its_own_fence():
+def test_fence_is_longer_than_any_in_the_text():
     assert markdown.fenced("a\n  ```\nb").startswith("````text\n")

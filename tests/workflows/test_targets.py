@@ -1,4 +1,4 @@
-"""The Make targets of the workflows, run in small repositories, with a stand-in for GitHub's command line where it is called."""
+"""The Make targets of the workflows in small repositories, with a stand-in for GitHub's command line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "checkout"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for name in [name for name in os.environ if name.startswith(("MAKE", "MFLAGS", "GITHUB_"))]:  # `make test` runs this
+    for name in [name for name in os.environ if name.startswith(("MAKE", "MFLAGS", "GITHUB_"))]:  # set when `make test` runs this
         monkeypatch.delenv(name)
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     git("init", "--quiet", "--initial-branch", "main")
@@ -86,22 +86,22 @@ def test_no_target_is_listed_when_no_lock_changed(checkout, tmp_path):
         "WWW.evil",
     ],
 )
-def test_nothing_in_a_report_stays_active(active):
+def test_disarms_active_text(active):
     text = comment.disarm(f"before {active} after")
     assert active not in text
     assert text.replace(comment.BREAK, "") == f"before {active} after"
 
 
-def test_table_of_a_report_stays_a_table():
+def test_keeps_tables():
     table = "| metric | HEAD |\n|--------|------|\n| loss   | 0.5  |\n"
     assert comment.disarm(table) == table
 
 
-def test_long_report_is_cut():
+def test_truncates_long_report():
     assert len(comment.disarm("@" * 100_000)) < 65_536
 
 
-def test_link_to_a_file_is_not_read(tmp_path):
+def test_ignores_symbolic_link(tmp_path):
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "report").mkdir()
     (tmp_path / "report/comment.md").symlink_to(tmp_path / "secret")
@@ -138,7 +138,7 @@ def test_reports_of_a_run_become_one_comment_for_its_pull_request(github, tmp_pa
     assert text.endswith("Of abc. Pictures and plots: [artifacts of the run](https://h/run).\n")
 
 
-def test_commit_that_is_no_longer_the_newest_gets_no_comment(github, tmp_path, monkeypatch):
+def test_outdated_commit_gets_no_comment(github, tmp_path, monkeypatch):
     monkeypatch.setenv("HEAD_SHA", "older")
     write({".bitbloom/ci/comment/report/comment.md": "text"})
     make("ci-comment")
@@ -160,7 +160,7 @@ LOCKED = {
 
 
 def patch_of(change: dict[str, str]) -> None:
-    """Commit LOCKED, and leave the patch of a change where the workflow downloads it."""
+    """Commit LOCKED, and write the patch of a change to the download folder of the workflow."""
     commit(LOCKED)
     write(change)
     git("add", "--all")
@@ -180,7 +180,7 @@ def test_update_takes_locks_and_digests_only(checkout):
     assert "one==1.1" in Path(".bitbloom/ci/comment.md").read_text()
 
 
-def test_update_that_makes_a_link_of_a_lock_is_refused(checkout):
+def test_rejects_update_with_a_symbolic_link(checkout):
     patch_of({})
     Path("requirements.lock").unlink()
     Path("requirements.lock").symlink_to("/etc/passwd")
@@ -219,7 +219,7 @@ stages:
 
 @pytest.fixture
 def built(tmp_path, monkeypatch) -> Path:
-    """A repository whose target `tiny` DVC builds in no time, with one commit; `make` builds it."""
+    """A repository with one commit and a target `tiny` that `make` builds fast with DVC."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -242,7 +242,7 @@ def test_comparison_of_two_builds_shows_parameters_metrics_outputs_and_plots(bui
     write({"params.json": '{"steps": 5}'})
     subprocess.run(["make", "evaluate"], check=True, capture_output=True)
     commit({})
-    shutil.rmtree(".dvc/cache/files")  # what BASE made is in no cache, as on a fresh runner
+    shutil.rmtree(".dvc/cache/files")  # as on a fresh runner, no cache has the outputs of BASE
     subprocess.run(["dvc", "commit", "--force", "--quiet"], check=True)
     script = REPOSITORY / "scripts/ci_model.sh"
     done = subprocess.run(["sh", script, base, "tiny", "report"], capture_output=True, text=True)
@@ -258,7 +258,7 @@ def test_comparison_of_two_builds_shows_parameters_metrics_outputs_and_plots(bui
 
 
 @pytest.mark.slow
-def test_target_that_the_base_lacks_is_shown_whole(built):
+def test_target_missing_in_the_base_is_shown_whole(built):
     git("rm", "--quiet", "-r", "conf", "dvc.yaml", "dvc.lock", "digests")
     git("commit", "--quiet", "--message", "without")
     base = git("rev-parse", "HEAD").strip()

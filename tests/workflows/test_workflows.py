@@ -1,4 +1,4 @@
-"""The workflows of .github/: valid, pinned, with no more rights than they need, and made of Make targets that exist."""
+"""The workflows of .github/: valid, pinned, with least permissions, and steps of existing Make targets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ WORKFLOWS = sorted((REPOSITORY / ".github/workflows").glob("*.yaml"))
 ACTIONS = sorted((REPOSITORY / ".github/actions").glob("*/action.yaml"))
 PINNED = re.compile(r"uses: (\./\.github/actions/[a-z]+|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+( #.*)?)$")
 LONGEST = 360
-"""Minutes after which GitHub ends a job by itself."""
+"""GitHub's own limit of a job in minutes."""
 WHOLE_LOCK = "whole-dvc-lock"
-"""The hook that needs no tool."""
+"""The hook without a tool."""
 
 
 def parsed(path: Path) -> dict[Any, Any]:
@@ -42,12 +42,12 @@ def trigger(path: Path) -> dict[str, Any]:
     return parsed(path)[True]  # YAML 1.1 reads `on` as true
 
 
-def test_each_wanted_workflow_is_there():
+def test_has_each_expected_workflow():
     assert {path.stem for path in WORKFLOWS} == {"ci", "nix", "verify", "data", "model", "comment", "image", "audit"}
 
 
 @pytest.mark.parametrize("target", ["lint", "coverage", "deploy-check", "ci-slow", "ci-emulated", "verify"])
-def test_what_is_said_to_be_tested_runs_before_a_change_is_merged(target):
+def test_documented_checks_run_before_a_merge(target):
     for path in WORKFLOWS:
         if {"push", "pull_request"} <= set(trigger(path)) and f"make {target}" in {step.get("run") for step in steps(path)}:
             return
@@ -55,25 +55,25 @@ def test_what_is_said_to_be_tested_runs_before_a_change_is_merged(target):
 
 
 def wrong_run(command: str) -> bool:
-    """Whether a command is more than one existing Make target."""
+    """Whether a command is anything else than one existing Make target."""
     target = re.fullmatch(r"make ([a-z-]+)", command.strip())
     return not (target and target[1] in makefiles.targets())
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_a_step_runs_one_make_target_that_exists(path):
+def test_each_step_runs_one_existing_make_target(path):
     assert [step["run"] for step in steps(path) if "run" in step and wrong_run(step["run"])] == []
 
 
 @pytest.mark.parametrize(
     "command", ["make nothing-like-it", "make lint && curl x", "pip install x", "make lint\nmake test", "make -n lint"]
 )
-def test_other_steps_would_be_noticed(command):
+def test_finds_other_steps(command):
     assert wrong_run(command)
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_every_action_is_pinned_by_its_commit_with_its_version_beside_it(path):
+def test_every_action_is_pinned_by_commit_with_its_version(path):
     lines = [line.strip().removeprefix("- ") for line in path.read_text().splitlines() if re.search(r"\buses:", line)]
     assert lines
     assert [line for line in lines if not PINNED.match(line)] == []
@@ -88,7 +88,7 @@ def test_one_action_has_one_version_everywhere():
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_each_job_says_its_rights_and_how_long_it_may_take(path):
+def test_each_job_declares_permissions_and_timeout(path):
     assert parsed(path)["permissions"] == {}
     assert "concurrency" in parsed(path)
     for name, job in jobs(path).items():
@@ -103,19 +103,19 @@ WRITERS = {
 }
 
 
-def test_only_three_jobs_may_do_more_than_read():
+def test_only_three_jobs_have_write_permissions():
     found = {(path.stem, name): job["permissions"] for path in WORKFLOWS for name, job in jobs(path).items()}
     assert {job: rights for job, rights in found.items() if rights != {"contents": "read"}} == WRITERS
 
 
-def test_nothing_with_rights_runs_on_a_pull_request():
+def test_pull_requests_run_with_read_permissions():
     for path in WORKFLOWS:
         assert "pull_request_target" not in trigger(path)
         if "pull_request" in trigger(path):
             assert all(set(job["permissions"].values()) == {"read"} for job in jobs(path).values()), path.stem
 
 
-def test_the_job_that_comments_checks_out_no_other_commit_than_the_main_branch():
+def test_comment_job_checks_out_the_main_branch():
     checkouts = [
         step for step in steps(REPOSITORY / ".github/workflows/comment.yaml") if "actions/checkout" in step.get("uses", "")
     ]
@@ -128,7 +128,7 @@ def test_no_checkout_keeps_credentials(path):
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
-def test_pull_request_of_an_update_takes_what_its_make_target_takes():
+def test_update_pull_request_has_the_paths_of_its_make_target():
     paths = next(
         step["with"]["add-paths"]
         for step in steps(REPOSITORY / ".github/workflows/audit.yaml")
@@ -138,12 +138,12 @@ def test_pull_request_of_an_update_takes_what_its_make_target_takes():
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_no_secret_of_the_repository_is_used(path):
+def test_workflows_use_no_secret(path):
     assert "secrets." not in path.read_text()
 
 
 @pytest.mark.parametrize("name", ["data", "model"])
-def test_the_workflow_that_comments_follows_those_that_leave_a_report(name):
+def test_comment_workflow_follows_those_with_a_report(name):
     assert name in trigger(REPOSITORY / ".github/workflows/comment.yaml")["workflow_run"]["workflows"]
     uploads = [
         step["with"]["name"] for step in steps(REPOSITORY / f".github/workflows/{name}.yaml") if "upload" in step.get("uses", "")
@@ -152,7 +152,7 @@ def test_the_workflow_that_comments_follows_those_that_leave_a_report(name):
 
 
 def tools() -> Path:
-    """The venv of .github/requirements.lock, made when it is not there."""
+    """The venv of .github/requirements.lock, made if missing."""
     venv = REPOSITORY / ".bitbloom/workflows-venv"
     done = subprocess.run(
         ["sh", "deploy/venv.sh", ".github/requirements.lock", str(venv)], cwd=REPOSITORY, capture_output=True, text=True
@@ -163,7 +163,7 @@ def tools() -> Path:
 
 
 @pytest.mark.slow
-def test_every_workflow_is_valid_by_githubs_schema_and_a_wrong_one_is_not(tmp_path):
+def test_workflows_fit_githubs_schema(tmp_path):
     command = [tools() / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
     assert subprocess.run([*command, *WORKFLOWS], capture_output=True).returncode == 0
     wrong = tmp_path / "wrong.yaml"
@@ -174,7 +174,7 @@ def test_every_workflow_is_valid_by_githubs_schema_and_a_wrong_one_is_not(tmp_pa
 
 
 @pytest.mark.slow
-def test_zizmor_finds_nothing_and_finds_an_injection(tmp_path):
+def test_zizmor_passes_workflows_and_finds_an_injection(tmp_path):
     command = [tools() / "zizmor", "--offline", "--quiet", "--no-progress", "--min-severity", "medium"]
     done = subprocess.run([*command, ".github"], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -185,7 +185,7 @@ def test_zizmor_finds_nothing_and_finds_an_injection(tmp_path):
 
 
 @pytest.mark.slow
-def test_actionlint_finds_nothing_and_finds_an_unknown_context(tmp_path):
+def test_actionlint_passes_workflows_and_finds_an_unknown_context(tmp_path):
     command = [tools() / "actionlint", "-shellcheck=", "-pyflakes="]
     done = subprocess.run([*command, *WORKFLOWS], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -194,7 +194,7 @@ def test_actionlint_finds_nothing_and_finds_an_unknown_context(tmp_path):
     assert "machine" in subprocess.run([*command, wrong], capture_output=True, text=True).stdout
 
 
-def test_a_short_lock_of_a_build_that_runs_is_not_committed(tmp_path, monkeypatch):
+def test_hook_rejects_commit_during_a_build(tmp_path, monkeypatch):
     hooks = [hook for repo in parsed(REPOSITORY / ".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]]
     entry = next(hook["entry"] for hook in hooks if hook["id"] == WHOLE_LOCK)
     monkeypatch.chdir(tmp_path)
@@ -204,7 +204,7 @@ def test_a_short_lock_of_a_build_that_runs_is_not_committed(tmp_path, monkeypatc
     assert subprocess.run(shlex.split(entry)).returncode == 1
 
 
-def test_every_hook_is_of_this_repository_and_its_tool_of_the_lock():
+def test_hooks_are_local_and_their_tools_locked():
     lock = (REPOSITORY / "requirements-dev.lock").read_text()
     packages = {
         "check-added-large-files": "pre-commit-hooks",

@@ -1,1 +1,1 @@
-"""What the workflows of `.github/` need that no maintained tool does: docs/ci.md. No stage imports this."""
+"""Reports for the workflows of `.github/` that no maintained tool offers (docs/ci.md). No stage imports this."""

@@ -1,4 +1,4 @@
-"""`bitbloom ci`: what the Make targets of the workflows call. Each writes Markdown to a folder; exit code 1 means no."""
+"""`bitbloom ci`: commands for the Make targets of the workflows. Each writes Markdown to a folder; exit code 1 is a failure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help="Reports for the workflows of .github/.")
 
-Folder = Annotated[Path, typer.Argument(help="Where the report is written.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of the report.")]
 
 
 @app.command()
 def data(
     folder: Folder, changed: Annotated[list[str] | None, typer.Argument(help="Files that a change touches.")] = None
 ) -> None:
-    """Check the data of every target that a change concerns against its expectations."""
+    """Check the data of every affected target against its expectations."""
     from bitbloom.ci import data as reports
 
     raise typer.Exit(0 if reports.report(changed or [], folder) else 1)
@@ -24,15 +24,15 @@ def data(
 
 @app.command()
 def record(target: str, folder: Folder) -> None:
-    """Write down the digests of what `make verify` built, and on which CPU."""
+    """Record the digests of the outputs of `make verify`, and the CPU."""
     from bitbloom.ci import records
 
     records.record_rebuilt(target, folder)
 
 
 @app.command()
-def compare(records: Annotated[Path, typer.Argument(help="A folder with a folder a machine.")], folder: Folder) -> None:
-    """Compare the records of machines; with the first differing step where two differ."""
+def compare(records: Annotated[Path, typer.Argument(help="A folder with one folder for each machine.")], folder: Folder) -> None:
+    """Compare the records of machines. For different ones, show the first different step."""
     from bitbloom.ci import markdown
     from bitbloom.ci import records as machines
 

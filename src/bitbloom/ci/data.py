@@ -1,6 +1,6 @@
-"""What the gate says of a change of data or expectations, with pictures of the samples at fault.
+"""The gate's report on a change of data or expectations, with pictures of the failing samples.
 
-bitbloom ci data .bitbloom/ci/data $(git diff --name-only main...)     # what `make ci-data` calls
+bitbloom ci data .bitbloom/ci/data $(git diff --name-only main...)     # called by `make ci-data`
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from bitbloom.validation.verdict import Finding, Verdict
 
 SHOWN, SIDE = 8, 160
-"""Pictures an expectation, and their side in pixels."""
+"""Number of pictures for each expectation, and their side in pixels."""
 UNREADABLE = (226, 200, 210)
 
 
 def concerned(changed: Iterable[str]) -> list[str]:
-    """Targets whose verdict a change of these files can turn: of that data, or of a task whose suite changed.
+    """Targets whose verdict a change of these files can change: those of changed data, or of a task with a changed suite.
 
-    A changed suite leaves out targets whose data only its owner has: there is nothing here to check.
+    For a changed suite, targets that read own data are omitted, because their data is not available here.
     """
     paths = [PurePosixPath(path) for path in changed]
     data = {path.stem for path in paths if path.parent == PurePosixPath("data/external") and path.suffix == ".dvc"}
@@ -38,7 +38,7 @@ def concerned(changed: Iterable[str]) -> list[str]:
 
 
 def report(changed: Sequence[str], folder: Path) -> bool:
-    """Check the data of every concerned target against its suite, and write the report. Gives whether all passed."""
+    """Check the data of every affected target against its suite, and write the report. Returns whether all passed."""
     parts, passed, targets = ["## The gate\n"], True, concerned(changed)
     for target in targets:
         verdict, manifest, raw = examine(target)
@@ -51,7 +51,7 @@ def report(changed: Sequence[str], folder: Path) -> bool:
 
 
 def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
-    """Build a target up to its raw data, and check them as the stage does: the verdict, the manifest, the folder of the data."""
+    """Build a target up to its raw data, and check them as the stage does. Returns verdict, manifest and folder of the data."""
     import pandas as pd
 
     from bitbloom.config.target import Target
@@ -65,21 +65,21 @@ def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
 
 
 def section(target: str, verdict: Verdict) -> str:
-    """One target's part of the report, in the words of `make validate`."""
+    """The report on one target, with the messages of `make validate`."""
     if verdict.passed:
         return f"### {target}: passed\n\nAll {len(verdict.findings)} expectations hold for {verdict.rows} rows.\n"
     return f"### {target}: failed\n\n{markdown.fenced(verdict.in_words())}"
 
 
 def picture(finding: Finding, manifest: pd.DataFrame, raw: Path, file: Path) -> None:
-    """Write the first photos at fault side by side; nothing where the samples are no photos, or none is at fault."""
+    """Write the first failing photos side by side. Texts have no picture."""
     if not {"id", "path", "width"} <= set(manifest):  # texts have no width
         return
     paths = dict(zip(manifest["id"].astype(str), manifest["path"], strict=True))
-    at_fault = [raw / str(paths[row["id"]]) for row in finding.rows if row["id"] in paths][:SHOWN]
-    if at_fault:
+    failing = [raw / str(paths[row["id"]]) for row in finding.rows if row["id"] in paths][:SHOWN]
+    if failing:
         file.parent.mkdir(parents=True, exist_ok=True)
-        sheet(at_fault).save(file, "PNG")
+        sheet(failing).save(file, "PNG")
 
 
 def sheet(photos: Sequence[Path]) -> Image:
@@ -87,14 +87,14 @@ def sheet(photos: Sequence[Path]) -> Image:
     from PIL import Image, ImageDraw
 
     made = Image.new("RGB", (len(photos) * (SIDE + 8) + 8, SIDE + 32), "white")
-    for place, path in enumerate(photos):
-        made.paste(_thumbnail(path), (8 + place * (SIDE + 8), 8))
-        ImageDraw.Draw(made).text((8 + place * (SIDE + 8), SIDE + 14), path.name[-24:], fill="black")
+    for number, path in enumerate(photos):
+        made.paste(_thumbnail(path), (8 + number * (SIDE + 8), 8))
+        ImageDraw.Draw(made).text((8 + number * (SIDE + 8), SIDE + 14), path.name[-24:], fill="black")
     return made
 
 
 def _thumbnail(path: Path) -> Image:
-    """A square of SIDE pixels with the photo in it; a plain one for a file that cannot be read."""
+    """A square of SIDE pixels with the photo; a plain one for an unreadable file."""
     from PIL import Image, ImageOps
 
     try:

@@ -7,21 +7,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; a cell stays on its line and in its column."""
-    lines = [head, ["---"] * len(head), *([" ".join(str(value).split()).replace("|", "\\|") for value in row] for row in rows)]
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table. Line breaks and separators in cells are escaped."""
+    lines = [
+        header,
+        ["---"] * len(header),
+        *([" ".join(str(value).split()).replace("|", "\\|") for value in row] for row in rows),
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def fenced(text: str) -> str:
-    """A program's output, word for word."""
+    """A program's output as a fenced block."""
     longest = max((len(line) - len(line.lstrip("`")) for line in map(str.lstrip, text.splitlines())), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text.rstrip()}\n{fence}\n"
 
 
 def write(folder: Path, text: str) -> None:
-    """Write `folder/comment.md`, and add it to the step summary where there is one (a job's page on GitHub)."""
+    """Write `folder/comment.md`, and append it to the step summary, if there is one (a job's page on GitHub)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "comment.md").write_text(text, encoding="utf-8")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):

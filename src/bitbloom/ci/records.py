@@ -1,9 +1,9 @@
-"""What machines built, side by side: each writes a record, and the records of one build must have the same digests.
+"""Comparison of builds on several machines: each writes a record, and the records of one build must have equal digests.
 
     bitbloom ci record petals .bitbloom/ci/verify          # after `make verify`, on each machine
     bitbloom ci compare .bitbloom/ci/records .bitbloom/ci/digests
 
-A record is a folder: `record.json` (what was built, on which CPU, the digest of every output) and the `ledger.jsonl`.
+A record is a folder: `record.json` (build, CPU, the digest of every output) and the `ledger.jsonl`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bitbloom.core.errors import BitBloomError
 
 RECORD, LEDGER = "record.json", "ledger.jsonl"
 SHOWN_DIGITS = 12
-ONE_KIND = "\nAll ran on the same kind of CPU: this says nothing of others. GitHub chooses the CPU, no label does.\n"
+ONE_KIND = "\nAll ran on the same kind of CPU, so this proves nothing for others. GitHub chooses the CPU; no label does.\n"
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Record:
     """One machine's build.
 
     Attributes:
-        folder: where it lies, with the ledger; named after the job.
-        build: what was built; only records of the same build are compared.
-        cpu: the CPU's name as the CPU itself tells it.
+        folder: of the record and the ledger, named after the job.
+        build: the name of the build; only records of the same build are compared.
+        cpu: the CPU's own name.
         digests: output → SHA-256.
     """
 
@@ -41,14 +41,14 @@ class Record:
 
 
 def write(folder: Path, build: str, cpu: str, digests: dict[str, str], ledger: Path) -> None:
-    """Write a record; a build that stopped early has fewer digests, and perhaps no ledger."""
+    """Write a record. A build that stopped early has fewer digests, and may have no ledger."""
     canonical.write_json(folder / RECORD, {"build": build, "cpu": cpu, "digests": digests})
     if ledger.exists():
         shutil.copyfile(ledger, folder / LEDGER)
 
 
 def record_rebuilt(target: str, folder: Path) -> None:
-    """Write the record of what `make verify` built, as far as it came. Raises BitBloomError when it built nothing."""
+    """Write the record of the outputs of `make verify`. Raises BitBloomError when there are none."""
     from bitbloom.core import digests
     from bitbloom.numerics import machine
     from bitbloom.pipeline import claim
@@ -57,12 +57,12 @@ def record_rebuilt(target: str, folder: Path) -> None:
     place = rebuild.workspace(target)
     made = {output: digests.digest(place / output) for output in claim.artifacts(target) if (place / output).exists()}
     if not made:
-        raise BitBloomError(f"{place} holds nothing: run `make verify TARGET={target}` first")
+        raise BitBloomError(f"{place} has no outputs: run `make verify TARGET={target}` first")
     write(folder, target, machine.cpu(), made, place / "models" / target / LEDGER)
 
 
 def read(folder: Path) -> list[Record]:
-    """Every record below a folder. Raises BitBloomError when there are fewer than two: nothing would be compared."""
+    """Every record below a folder. Raises BitBloomError when there are fewer than two."""
     records = [Record(file.parent, **canonical.read_json(file)) for file in sorted(folder.glob(f"**/{RECORD}"))]
     if len(records) < 2:
         raise BitBloomError(f"{folder} has {len(records)} records: there is nothing to compare")
@@ -70,7 +70,7 @@ def read(folder: Path) -> list[Record]:
 
 
 def compare(records: Sequence[Record]) -> tuple[str, bool]:
-    """The report on all records, and whether every two of one build agree. An output that only one has is a difference."""
+    """The report on all records, and whether all records of each build agree. An output that only one has is a difference."""
     rows = [(record.folder.name, record.build, record.cpu, len(record.digests)) for record in records]
     parts, agree = ["## Digests on different CPUs\n", markdown.table(("job", "build", "CPU", "digests"), rows)], True
     if len({record.cpu for record in records}) == 1:
@@ -88,7 +88,7 @@ def compare(records: Sequence[Record]) -> tuple[str, bool]:
 
 
 def _difference(here: Record, there: Record) -> str:
-    """What differs between two records, and what `bitbloom diff` says of their ledgers."""
+    """The differences of two records, and of their ledgers as by `bitbloom diff`."""
     from bitbloom.provenance import compare as runs
 
     digests = [

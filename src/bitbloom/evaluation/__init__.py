@@ -1,1 +1,1 @@
-"""How good a model is: metrics, calibration, figures, the report and the model card."""
+"""The evaluation of a model: metrics, calibration, figures, the report and the model card."""

@@ -1,7 +1,7 @@
-"""How sure a classifier should sound: one temperature by which its logits are divided (Guo et al. 2017, arXiv:1706.04599).
+"""Temperature scaling: one temperature divides the logits of a classifier (Guo et al. 2017, arXiv:1706.04599).
 
-It is chosen on the validation split, which neither training nor the test has used, and changes no label. Evaluation and
-export both apply it; it is computed where it is needed, the same on every machine.
+The temperature is chosen on the validation split, which neither training nor the test uses, and changes no label. Evaluation
+and export both compute and apply it; it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STEP = 20
 TEMPERATURES = [step / STEP for step in range(STEP // 4, 4 * STEP + 1)]
-"""0.25 to 4.0: a grid, so that a last bit of a loss decides nothing; few validation samples ask for no more extreme ones."""
+"""0.25 to 4.0: a grid, so that the last bit of a loss has no influence. A small validation split justifies no wider one."""
 
 
 def temperature(trained: Trained) -> float:
@@ -31,10 +31,10 @@ def temperature(trained: Trained) -> float:
 
 
 def best(logits: metrics.Logits, labels: NDArray[Any]) -> float:
-    """The temperature of the grid with which logits [n, K] surprise least at labels [n]; of equals the nearest to 1.
+    """The temperature of the grid with the least negative log likelihood of labels [n] by logits [n, K]; ties: nearest to 1.
 
     Raises:
         BitBloomError: shapes that do not fit, or logits that are not finite.
     """
-    losses = {value: metrics.rounded(math.fsum(metrics.judge(logits / value, labels).loss)) for value in TEMPERATURES}
+    losses = {value: metrics.rounded(math.fsum(metrics.compare(logits / value, labels).loss)) for value in TEMPERATURES}
     return min(TEMPERATURES, key=lambda value: (losses[value], abs(value - 1), value))

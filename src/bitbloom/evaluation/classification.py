@@ -1,4 +1,4 @@
-"""Everything that is reported of a classifier of images or texts: metrics, baselines, figures and tables.
+"""The evaluation of a classifier of images or texts: metrics, baselines, figures and tables.
 
 A task's `evaluate` is one line:
 
@@ -34,12 +34,12 @@ def evaluate(
     temperature: float,
     text: str | None = None,
 ) -> Evaluation:
-    """Judge the logits [n, K] of the test split, its included samples in the order of `dataset.split("test")`.
+    """Evaluate the logits [n, K] of the test split, its included samples in the order of `dataset.split("test")`.
 
-    They are divided by `temperature` first; the error of the confidences before is reported beside.
+    `temperature` divides the logits. The metrics also have the calibration error without it.
 
-    `dataset.arrays` holds `labels` [N]; with `images` uint8 [N, 3, S, S] there are sheets of photos and a colour
-    baseline. `text` names the column of `dataset.samples` to show with mistakes on texts. `meta["classes"]` names
+    `dataset.arrays` holds `labels` [N]; with `images` uint8 [N, 3, S, S] the evaluation has sheets of photos and a
+    colour baseline. `text` names the column of `dataset.samples` to show with mistakes on texts. `meta["classes"]` names
     the K classes.
 
     Raises:
@@ -48,19 +48,19 @@ def evaluate(
     test = dataset.split("test")
     classes: list[str] = dataset.meta["classes"]
     labels = np.asarray(dataset.arrays["labels"])[test]
-    judged, raw = metrics.judge(logits / temperature, labels), metrics.judge(logits, labels)
-    found = metrics.classification(judged, classes, config.bootstrap, config.calibration_bins)
+    predictions, raw = metrics.compare(logits / temperature, labels), metrics.compare(logits, labels)
+    found = metrics.classification(predictions, classes, config.bootstrap, config.calibration_bins)
     before = metrics.calibration_error(raw.confidence, raw.correct, config.calibration_bins)
     found["temperature"], found["uncalibrated_error"] = temperature, metrics.rounded(before)
-    found["baselines"] = metrics.rounded(_baselines(dataset, judged))
-    wrong = worst(judged, dataset.samples["id"].to_numpy()[test], config.worst)
-    figures = charts(judged, classes, history, config)
+    found["baselines"] = metrics.rounded(_baselines(dataset, predictions))
+    wrong = worst(predictions, dataset.samples["id"].to_numpy()[test], config.worst)
+    figures = charts(predictions, classes, history, config)
     caption, figure = figures["reliability"]
     figures["reliability"] = (f"{caption} {_calibrated(found)}", figure)
     if "images" in dataset.arrays:
-        figures = {"contact_sheet": _contact_sheet(dataset)} | figures | {"mistakes": _mistakes(dataset, judged, wrong)}
-    tables = _tables(judged, classes, config)
-    tables["mistakes"] = _mistake_rows(dataset, judged, wrong, text)
+        figures = {"contact_sheet": _contact_sheet(dataset)} | figures | {"mistakes": _mistakes(dataset, predictions, wrong)}
+    tables = _tables(predictions, classes, config)
+    tables["mistakes"] = _mistake_rows(dataset, predictions, wrong, text)
     return Evaluation(found, figures, tables)
 
 
@@ -71,17 +71,17 @@ def _calibrated(found: Mapping[str, Any]) -> str:
     )
 
 
-def worst(judged: metrics.Judged, ids: NDArray[Any], most: int) -> list[int]:
-    """Positions of the mistakes in the test split, the most confident first and equals by id."""
-    wrong = np.flatnonzero(~judged.correct).tolist()
-    return sorted(wrong, key=lambda i: (-metrics.rounded(float(judged.confidence[i])), ids[i]))[:most]
+def worst(predictions: metrics.Predictions, ids: NDArray[Any], most: int) -> list[int]:
+    """Positions of the mistakes in the test split, the most confident first, ties by id."""
+    wrong = np.flatnonzero(~predictions.correct).tolist()
+    return sorted(wrong, key=lambda i: (-metrics.rounded(float(predictions.confidence[i])), ids[i]))[:most]
 
 
-def charts(judged: metrics.Judged, classes: Sequence[str], history: Mapping[str, Any], config: Evaluate) -> Figures:
+def charts(predictions: metrics.Predictions, classes: Sequence[str], history: Mapping[str, Any], config: Evaluate) -> Figures:
     """The figures that every classifier has."""
-    counts = metrics.confusion(judged.labels, judged.predicted, len(classes))
-    rows = metrics.calibration(judged.confidence, judged.correct, config.calibration_bins)
-    error = metrics.calibration_error(judged.confidence, judged.correct, config.calibration_bins)
+    counts = metrics.confusion(predictions.labels, predictions.predicted, len(classes))
+    rows = metrics.calibration(predictions.confidence, predictions.correct, config.calibration_bins)
+    error = metrics.calibration_error(predictions.confidence, predictions.correct, config.calibration_bins)
     figures: Figures = {}
     if history.get("epochs"):
         caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
@@ -96,7 +96,7 @@ def charts(judged: metrics.Judged, classes: Sequence[str], history: Mapping[str,
 
 
 def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
-    """Some training photos of each class, chosen by their key: it is a hash, so the choice is blind and stays the same."""
+    """Some training photos of each class, chosen by their key. The key is a hash, so the choice is random but fixed."""
     classes: list[str] = dataset.meta["classes"]
     train, images, keys = dataset.split("train"), dataset.arrays["images"], dataset.samples["key"].to_numpy()
     labels = np.asarray(dataset.arrays["labels"])[train]
@@ -107,52 +107,57 @@ def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
     return caption, photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()})
 
 
-def _mistakes(dataset: Dataset, judged: metrics.Judged, wrong: Sequence[int]) -> tuple[str, Figure]:
+def _mistakes(dataset: Dataset, predictions: metrics.Predictions, wrong: Sequence[int]) -> tuple[str, Figure]:
     classes, images, test = dataset.meta["classes"], dataset.arrays["images"], dataset.split("test")
     found = [
-        photos.Mistake(images[test[i]], classes[judged.labels[i]], classes[judged.predicted[i]], float(judged.confidence[i]))
+        photos.Mistake(
+            images[test[i]], classes[predictions.labels[i]], classes[predictions.predicted[i]], float(predictions.confidence[i])
+        )
         for i in wrong
     ]
     caption = "The mistakes made with most confidence: the true class, then what the model said, and how sure it was."
     return caption, photos.mistakes(found)
 
 
-def _baselines(dataset: Dataset, judged: metrics.Judged) -> dict[str, dict[str, float]]:
-    """Rules that look at no shape and no word: the most frequent class, and for images the nearest mean colour."""
-    train, test, k = dataset.split("train"), dataset.split("test"), judged.classes
+def _baselines(dataset: Dataset, predictions: metrics.Predictions) -> dict[str, dict[str, float]]:
+    """Baselines that use neither shapes nor words: the most frequent class, and for images the nearest mean colour."""
+    train, test, k = dataset.split("train"), dataset.split("test"), predictions.classes
     known = np.asarray(dataset.arrays["labels"])[train]
-    answers = {"majority_class": metrics.majority(known, len(test), k)}
+    rules = {"majority_class": metrics.majority(known, len(test), k)}
     if "images" in dataset.arrays and len(train):
         colours = [metrics.mean_colours(dataset.arrays["images"], positions) for positions in (train, test)]
-        answers["nearest_mean_colour"] = metrics.nearest_mean(colours[0], known, colours[1], k)
-    return {name: metrics.baseline(judged.labels, predicted, k) for name, predicted in answers.items()}
+        rules["nearest_mean_colour"] = metrics.nearest_mean(colours[0], known, colours[1], k)
+    return {name: metrics.baseline(predictions.labels, predicted, k) for name, predicted in rules.items()}
 
 
-def _tables(judged: metrics.Judged, classes: Sequence[str], config: Evaluate) -> dict[str, list[dict[str, Any]]]:
-    """Rows for `dvc plots`: every answer, the bins of the reliability diagram, the classes, the pairs mixed up most."""
-    counts = metrics.confusion(judged.labels, judged.predicted, len(classes))
+def _tables(predictions: metrics.Predictions, classes: Sequence[str], config: Evaluate) -> dict[str, list[dict[str, Any]]]:
+    """Rows for `dvc plots`: every prediction, the bins of the reliability diagram, the classes, the pairs confused most often."""
+    counts = metrics.confusion(predictions.labels, predictions.predicted, len(classes))
     pairs = [(i, j) for i, j in np.argwhere(counts > 0).tolist() if i != j]
     pairs.sort(key=lambda pair: (-counts[pair], pair))
     return {
         "confusion": [
-            {"actual": classes[i], "predicted": classes[j]} for i, j in zip(judged.labels, judged.predicted, strict=True)
+            {"actual": classes[i], "predicted": classes[j]}
+            for i, j in zip(predictions.labels, predictions.predicted, strict=True)
         ],
         "confused_pairs": [{"actual": classes[i], "predicted": classes[j], "count": int(counts[i, j])} for i, j in pairs],
         "per_class": metrics.rounded(metrics.per_class(counts, classes)),
-        "reliability": metrics.rounded(metrics.calibration(judged.confidence, judged.correct, config.calibration_bins)),
+        "reliability": metrics.rounded(metrics.calibration(predictions.confidence, predictions.correct, config.calibration_bins)),
     }
 
 
-def _mistake_rows(dataset: Dataset, judged: metrics.Judged, wrong: Sequence[int], text: str | None) -> list[dict[str, Any]]:
+def _mistake_rows(
+    dataset: Dataset, predictions: metrics.Predictions, wrong: Sequence[int], text: str | None
+) -> list[dict[str, Any]]:
     test, classes = dataset.split("test"), dataset.meta["classes"]
     rows = []
     for i in wrong:
         sample = dataset.samples.iloc[int(test[i])]
         row = {
             "id": str(sample["id"]),
-            "actual": classes[judged.labels[i]],
-            "predicted": classes[judged.predicted[i]],
-            "confidence": metrics.rounded(float(judged.confidence[i])),
+            "actual": classes[predictions.labels[i]],
+            "predicted": classes[predictions.predicted[i]],
+            "confidence": metrics.rounded(float(predictions.confidence[i])),
         }
         rows.append(row | ({"text": str(sample[text])} if text else {}))
     return rows

@@ -1,12 +1,12 @@
-"""Numbers of a classifier: accuracy, F1, log loss, calibration, bootstrap intervals, baselines.
+"""Metrics of a classifier: accuracy, F1, log loss, calibration, bootstrap intervals, baselines.
 
-    found = classification(judge(logits, labels), classes, bootstrap=1000, bins=10)   # the content of metrics.json
+    found = classification(compare(logits, labels), classes, bootstrap=1000, bins=10)   # the content of metrics.json
 
 Equal inputs give equal numbers on every CPU. The only transcendental function is PyTorch's `log_softmax`, which the
 portable profile pins; the rest is integer counting and IEEE arithmetic (+ - * / and square roots are the same
 everywhere, NumPy's `exp` and `log` are not). scikit-learn counts, and divides one count by another, which has one correctly
-rounded result; whatever adds up floats stays here. Sums are `math.fsum`, which is exact and so free of order, and what is
-written keeps DIGITS digits, so that a last bit could not be seen even where one differed.
+rounded result. This module adds floats itself, with `math.fsum`: it is exact, so the order does not matter. Written numbers
+keep DIGITS digits, which hides a difference in the last bit.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 DIGITS = 6
-"""Significant digits of every number written: far more than any test split can tell apart."""
+"""Significant digits of every written number: far more than any test split can resolve."""
 BOOTSTRAP_SEED = 20_260
-"""Of the bootstrap's PCG64. It is no setting: a luckier interval is nobody's choice."""
+"""Seed of the bootstrap's PCG64. It is not configurable, so that an interval cannot be selected."""
 INTERVAL = (0.025, 0.975)
 CHUNK = 4_000_000
 """Bootstrap draws held in memory at a time."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a classifier said of n samples of K classes, in integers and float64.
+class Predictions:
+    """Predictions of a classifier for n samples of K classes, in integers and float64.
 
     Attributes:
         classes: K.
         labels: [n] the true class.
         predicted: [n] the class with the largest logit, the first of equals.
-        rank: [n] how many classes come before the true one; 0 is a hit.
+        rank: [n] number of classes that rank before the true one; 0 is a correct prediction.
         confidence: [n] probability of the predicted class.
-        loss: [n] minus the logarithm of the true class's probability.
+        loss: [n] negative log likelihood of the true class.
     """
 
     classes: int
@@ -64,7 +64,7 @@ class Judged:
         return np.equal(self.predicted, self.labels)
 
 
-def judge(logits: Logits, labels: NDArray[Any]) -> Judged:
+def compare(logits: Logits, labels: NDArray[Any]) -> Predictions:
     """Compare logits [n, K] (float) with labels [n] (integers in 0…K-1).
 
     Raises:
@@ -90,27 +90,27 @@ def judge(logits: Logits, labels: NDArray[Any]) -> Judged:
     before = (values > own) | ((values == own) & (np.arange(values.shape[1]) < truth[:, None]))
     confidence = torch.exp(logarithms.max(dim=1).values)
     loss = -logarithms[torch.from_numpy(rows), torch.from_numpy(truth)]
-    return Judged(values.shape[1], truth, predicted, before.sum(axis=1), confidence.numpy(), loss.numpy())
+    return Predictions(values.shape[1], truth, predicted, before.sum(axis=1), confidence.numpy(), loss.numpy())
 
 
-def classification(judged: Judged, classes: Sequence[str], bootstrap: int, bins: int) -> dict[str, Any]:
+def classification(predictions: Predictions, classes: Sequence[str], bootstrap: int, bins: int) -> dict[str, Any]:
     """The content of `metrics.json`, all floats rounded to DIGITS, without baselines.
 
     Raises:
-        BitBloomError: as many names as classes are needed.
+        BitBloomError: the number of names is not the number of classes.
     """
-    if len(classes) != judged.classes:
-        raise BitBloomError(f"the model has {judged.classes} outputs, the data {len(classes)} classes")
-    counts = confusion(judged.labels, judged.predicted, judged.classes)
+    if len(classes) != predictions.classes:
+        raise BitBloomError(f"the model has {predictions.classes} outputs, the data {len(classes)} classes")
+    counts = confusion(predictions.labels, predictions.predicted, predictions.classes)
     found = {
-        "accuracy": _mean(judged.correct),
-        "top5_accuracy": _mean(judged.rank < min(5, judged.classes)),
+        "accuracy": _mean(predictions.correct),
+        "top5_accuracy": _mean(predictions.rank < min(5, predictions.classes)),
         "macro_f1": macro_f1(counts),
-        "log_loss": _mean(judged.loss),
-        "expected_calibration_error": calibration_error(judged.confidence, judged.correct, bins),
-        "samples": len(judged.labels),
+        "log_loss": _mean(predictions.loss),
+        "expected_calibration_error": calibration_error(predictions.confidence, predictions.correct, bins),
+        "samples": len(predictions.labels),
         "per_class": {row.pop("class"): row for row in per_class(counts, classes)},
-        "confidence_intervals": intervals(judged, bootstrap),
+        "confidence_intervals": intervals(predictions, bootstrap),
         "confusion": counts.tolist(),
     }
     rounded_found: dict[str, Any] = rounded(found)
@@ -126,7 +126,7 @@ def confusion(labels: Integers, predicted: Integers, classes: int) -> Integers:
 
 
 def per_class(counts: Integers, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support of each class; 0 where there is nothing to divide by."""
+    """Precision, recall, F1 and support of each class; 0 for a division by 0."""
     columns = [column.tolist() for column in _scores(counts)]
     return [
         {"class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(support)}
@@ -142,10 +142,10 @@ def macro_f1(counts: Integers) -> float:
 
 def calibration(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
     """One row a bin of equal width: `low`, `high`, `count`, and mean `confidence` and `accuracy` (null when empty)."""
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    positions = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     rows = []
     for i in range(bins):
-        inside = place == i
+        inside = positions == i
         filled = bool(inside.any())
         rows.append(
             {
@@ -165,15 +165,15 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int)
     return math.fsum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(confidence)
 
 
-def intervals(judged: Judged, resamples: int) -> dict[str, list[float]]:
+def intervals(predictions: Predictions, resamples: int) -> dict[str, list[float]]:
     """95 % percentile bootstrap intervals of accuracy and macro F1. Empty when `resamples` is 0.
 
     The pairs are sorted first, so that the order of the samples does not matter; draws are integers.
     """
     if resamples < 1:
         return {}
-    n, k = len(judged.labels), judged.classes
-    pairs = np.sort(judged.labels * k + judged.predicted)
+    n, k = len(predictions.labels), predictions.classes
+    pairs = np.sort(predictions.labels * k + predictions.predicted)
     labels, predicted = pairs // k, pairs % k
     generator = np.random.Generator(np.random.PCG64(BOOTSTRAP_SEED))
     accuracy, f1 = [], []
@@ -205,7 +205,7 @@ def mean_colours(images: NDArray[np.uint8], positions: Integers) -> Floats:
 
 
 def nearest_mean(train: Floats, train_labels: Integers, test: Floats, classes: int) -> Integers:
-    """[n] The class whose mean training vector is nearest to each test vector [n, d]; classes not trained on are out."""
+    """[n] The class whose mean training vector is nearest to each test vector [n, d], among classes with training samples."""
     distances = np.full((len(test), classes), np.inf)
     for label in np.unique(train_labels):
         own = train[train_labels == label]
@@ -227,7 +227,7 @@ def rounded(value: Any) -> Any:
 
 
 def _scores(counts: Integers) -> tuple[Floats, Floats, Floats, Floats]:
-    """Precision, recall, F1 and support [K] of each class, from the confusion matrix [K, K]: a cell weighs what it counts."""
+    """Precision, recall, F1 and support [K] of each class, from the confusion matrix [K, K], whose counts are the weights."""
     from sklearn.metrics import precision_recall_fscore_support
 
     labels, predicted = np.indices(counts.shape).reshape(2, -1)
@@ -254,6 +254,6 @@ def _mean(values: NDArray[Any]) -> float:
 
 
 def percentiles(values: list[float]) -> list[float]:
-    """INTERVAL of the values, two of themselves (the inverse of the empirical distribution): nothing is interpolated."""
+    """The quantiles INTERVAL of the values, without interpolation (the inverse of the empirical distribution)."""
     ordered = sorted(values)
-    return [ordered[min(len(ordered) - 1, math.ceil(part * len(ordered)) - 1)] for part in INTERVAL]
+    return [ordered[min(len(ordered) - 1, math.ceil(quantile * len(ordered)) - 1)] for quantile in INTERVAL]

@@ -1,1 +1,1 @@
-"""A trained network as graphs for ONNX Runtime: written the same on every machine, quantised, and compared with the network."""
+"""The export of a trained network to ONNX: reproducible graphs, quantised, and compared with the network."""

@@ -1,4 +1,4 @@
-"""A classifier: its network, what stands before it and its softmax as one ONNX graph, and a static int8 variant.
+"""Export of a classifier: one ONNX graph of preprocessing, network and softmax, and a static int8 variant.
 
 A task's `export` is one line:
 
@@ -29,7 +29,7 @@ PROBABILITIES = "probabilities"
 
 
 class Calibrated(torch.nn.Module):
-    """Logits [n, classes] → probabilities of a temperature."""
+    """Logits [n, classes] → probabilities, with temperature scaling."""
 
     def __init__(self, temperature: float) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def export(trained: Trained, graph: Graph, config: Export, folder: Path) -> Pari
     Its inputs are arrays of the data set; its first output is `probabilities` float32 [n, classes].
     """
     dataset = trained.dataset
-    program, proto = write(graph, taken(graph, dataset, dataset.split("test")[:2]), folder / FP32, config.opset)
+    program, proto = write(graph, select(graph, dataset, dataset.split("test")[:2]), folder / FP32, config.opset)
     if config.int8:
         ranges = quantise.measure(program, calibration(graph, dataset, config.calibration_samples))
         with canonical.replacing(folder / INT8) as temporary:
@@ -54,23 +54,23 @@ def export(trained: Trained, graph: Graph, config: Export, folder: Path) -> Pari
     return compare(graph, dataset, config, folder)
 
 
-def taken(graph: Graph, dataset: Dataset, positions: NDArray[np.int64]) -> Arrays:
-    """The graph's inputs at some positions."""
+def select(graph: Graph, dataset: Dataset, positions: NDArray[np.int64]) -> Arrays:
+    """The graph's inputs at these positions."""
     found = dataset.take(positions)
     return {name: found[name] for name in graph.inputs}
 
 
 def calibration(graph: Graph, dataset: Dataset, count: int) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Batches of training samples, spread evenly over the split."""
+    """Batches of at most `count` training samples, spread evenly over the split."""
     train = dataset.split("train")
     chosen = train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(np.int64)]
-    return (tensors(batch) for batch in batches(taken(graph, dataset, chosen)))
+    return (tensors(batch) for batch in batches(select(graph, dataset, chosen)))
 
 
 def compare(graph: Graph, dataset: Dataset, config: Export, folder: Path) -> Parity:
-    """Labels and all outputs for the test split: ONNX Runtime against PyTorch, and what int8 costs."""
+    """Compare labels and all outputs of ONNX Runtime with PyTorch on the test split, and measure the cost of int8."""
     test = dataset.split("test")
-    inputs, labels = taken(graph, dataset, test), dataset.take(test)["labels"]
+    inputs, labels = select(graph, dataset, test), dataset.take(test)["labels"]
     from_torch, from_onnx = by_torch(graph, inputs), by_onnx(folder / FP32, inputs)
     difference = max(float(np.abs(from_onnx[name] - from_torch[name]).max()) for name in graph.outputs)
     expected, found = from_torch[PROBABILITIES], from_onnx[PROBABILITIES]
@@ -84,22 +84,23 @@ def compare(graph: Graph, dataset: Dataset, config: Export, folder: Path) -> Par
     if config.int8:
         kept = by_onnx(folder / INT8, inputs)[PROBABILITIES].argmax(1) == labels
         measured["int8"] = int8_cost(expected.argmax(1) == labels, kept, config.int8_cost)
-    return Parity(verdict, measured, wrong(verdict))
+    return Parity(verdict, measured, describe_difference(verdict))
 
 
 def equal_labels(expected: NDArray[np.float32], found: NDArray[np.float32], tolerance: float) -> int:
-    """For how many rows of two arrays [n, classes] the likeliest class of one is that of the other, or as likely in it.
+    """The number of rows of two arrays [n, classes] with equal likeliest classes.
 
-    Where two classes lie closer than what the outputs may differ by, which of them is named would depend on the CPU.
+    Classes closer than twice the tolerance count as equal, because the CPU decides which of them is the likeliest.
     """
     named = np.take_along_axis(expected, found.argmax(1)[:, None], axis=1)[:, 0]
     return int((expected.max(1) - named <= 2 * tolerance).sum())
 
 
 def int8_cost(right: NDArray[np.bool_], kept: NDArray[np.bool_], bound: float) -> dict[str, Any]:
-    """What int8 costs of the accuracy, and whether that is too much: on this CPU, for ONNX Runtime's int8 kernels differ.
+    """The loss of accuracy by int8 on this CPU, and whether it is within the bound.
 
-    A CPU without VNNI adds in 16 bits, which can overflow, so that another CPU may come to another verdict.
+    ONNX Runtime's int8 kernels depend on the CPU: one without VNNI adds in 16 bits, which can overflow. Another CPU may have
+    another verdict.
     """
     cost = float(right.mean() - kept.mean())
     return {
@@ -111,8 +112,8 @@ def int8_cost(right: NDArray[np.bool_], kept: NDArray[np.bool_], bound: float) -
     }
 
 
-def wrong(verdict: dict[str, Any]) -> str:
-    """What is wrong with the fp32 graph, in words; empty when it is the network."""
+def describe_difference(verdict: dict[str, Any]) -> str:
+    """The difference between the fp32 graph and the network, as text; empty when they are equal."""
     if verdict["labels_equal"] == verdict["samples"] and verdict["within_tolerance"]:
         return ""
     return (

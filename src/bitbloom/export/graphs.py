@@ -1,4 +1,4 @@
-"""ONNX graphs of PyTorch modules: written the same on every machine, and asked beside the modules they came from."""
+"""ONNX graphs of PyTorch modules: reproducible files, and their outputs by PyTorch and by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Graph:
-    """A module to be exported, with the names it is asked by.
+    """A module to export, with the names of its inputs and outputs.
 
     Attributes:
         module: tensors in the order of `inputs` → a tensor, or a tuple of them in the order of `outputs`.
         inputs: names of the graph's inputs.
         outputs: names of its outputs.
-        free: for each input, the axes of any size and what they are called (`{0: "n"}`).
-        properties: what whoever asks the graph has to know, as its metadata.
+        free: for each input, the names of its dynamic axes (`{0: "n"}`).
+        properties: the metadata of the graph, which its users need.
     """
 
     module: torch.nn.Module
@@ -45,7 +45,7 @@ class Graph:
 
 
 def write(graph: Graph, example: Arrays, file: Path, opset: int) -> tuple[torch.export.ExportedProgram, onnx.ModelProto]:
-    """Export, add the properties and write the file; `example` has two samples or more and stands for any number."""
+    """Export, add the properties and write the file; `example` has at least two samples and represents any number."""
     program, proto = to_onnx(graph, example, opset)
     onnx.helper.set_model_props(proto, dict(graph.properties))
     with canonical.replacing(file) as temporary:
@@ -57,9 +57,9 @@ def to_onnx(graph: Graph, example: Arrays, opset: int) -> tuple[torch.export.Exp
     """The exported program and its ONNX graph."""
     sizes = {name: torch.export.Dim(name, min=1, max=1 << 16) for axes in graph.free for name in axes.values()}
     shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for axes in graph.free)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here uses
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing, which is not used here
     warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
-    warnings.filterwarnings("ignore", message="# The axis name")  # one name for one size of several inputs is what is meant
+    warnings.filterwarnings("ignore", message="# The axis name")  # several inputs share one axis on purpose
     exported = torch.onnx.export(
         graph.module.eval(),
         tensors({name: example[name] for name in graph.inputs}),
@@ -71,7 +71,7 @@ def to_onnx(graph: Graph, example: Arrays, opset: int) -> tuple[torch.export.Exp
         verbose=False,
     )
     if exported is None or exported.exported_program is None:
-        raise BitBloomError("torch.onnx.export gave no program")
+        raise BitBloomError("torch.onnx.export returned no program")
     return exported.exported_program, exported.model_proto
 
 
@@ -89,7 +89,7 @@ def tensors(inputs: Arrays) -> tuple[torch.Tensor, ...]:
 
 @torch.no_grad()
 def by_torch(graph: Graph, inputs: Arrays) -> Arrays:
-    """The outputs by PyTorch."""
+    """The outputs of PyTorch."""
     parts = [_named(graph.module(*tensors(batch)), graph.outputs) for batch in batches(inputs)]
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in graph.outputs}
 
@@ -99,7 +99,7 @@ def _named(found: torch.Tensor | tuple[torch.Tensor, ...], names: Sequence[str])
 
 
 def by_onnx(file: Path, inputs: Arrays) -> Arrays:
-    """The outputs by ONNX Runtime, one thread."""
+    """The outputs of ONNX Runtime on one thread."""
     import numpy as np
 
     opened = session(file)
@@ -109,7 +109,7 @@ def by_onnx(file: Path, inputs: Arrays) -> Arrays:
 
 
 def session(file: Path) -> InferenceSession:
-    """A graph, ready to run by ONNX Runtime on one thread."""
+    """A session of ONNX Runtime on one thread."""
     onnxruntime = runtime.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

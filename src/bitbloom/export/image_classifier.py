@@ -1,4 +1,4 @@
-"""Photos: `images` uint8 [n, 3, S, S] → calibrated probabilities and where the network looked, preprocessing included."""
+"""Photos: `images` uint8 [n, 3, S, S] → calibrated probabilities and an attention map, preprocessing included."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ATTENTION = "attention"
 
 
 def graph(trained: Trained, task: str) -> Graph:
-    """The network between its preprocessing and its softmax; classes and the stored side in the metadata.
+    """Preprocessing, network and softmax; the metadata has the classes and the side of stored photos.
 
     `task` is the name in the metadata. A vision transformer has a second output, `attention` float32 [n, grid, grid].
     """
@@ -34,19 +34,19 @@ def graph(trained: Trained, task: str) -> Graph:
     if not looks(trained.network):
         module, outputs = nn.Sequential(preprocess, trained.network, calibrated), (classification.PROBABILITIES,)
         return Graph(module, ("images",), outputs, ({0: "n"},), properties)
-    looking = Looking(preprocess, trained.network, calibrated)
-    return Graph(looking, ("images",), (classification.PROBABILITIES, ATTENTION), ({0: "n"},), properties)
+    with_attention = WithAttention(preprocess, trained.network, calibrated)
+    return Graph(with_attention, ("images",), (classification.PROBABILITIES, ATTENTION), ({0: "n"},), properties)
 
 
-class Looking(nn.Module):
-    """Photos as they are stored → probabilities, and where the network looked."""
+class WithAttention(nn.Module):
+    """Stored photos → probabilities, and an attention map."""
 
     def __init__(self, preprocess: nn.Module, network: nn.Module, calibrated: nn.Module) -> None:
         super().__init__()
         self.preprocess, self.network, self.calibrated = preprocess, network, calibrated
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [n, 3, S, S] → float32 [n, classes], and float32 [n, grid, grid] that adds up to 1."""
+        """uint8 [n, 3, S, S] → float32 [n, classes], and float32 [n, grid, grid] with the sum 1."""
         network: Any = self.network
         logits, attention = network.looking(self.preprocess(images))
         return self.calibrated(logits), attention

@@ -1,7 +1,7 @@
 """Static int8 of an exported graph, with ranges measured by PyTorch.
 
-ONNX Runtime chooses code by CPU, and a range it measured would carry that into the file. So the ranges of the tensors come
-from the same exported program run by PyTorch under the portable pins: its nodes and the graph's values share their names.
+ONNX Runtime chooses code by CPU, so ranges measured by it would make the file depend on the CPU. PyTorch runs the same exported
+program under the portable pins instead: the program's nodes and the graph's values share their names.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 
 Range = tuple[float, float]
 QUANTISED = ("MatMul", "Gemm", "Conv")
-"""Ops whose inputs and weights become int8; their outputs stay float32, so biases, norms and softmax are untouched."""
+"""Operations whose inputs and weights become int8. Outputs, biases, norms and softmax stay float32."""
 
 
 class Ranges(torch.fx.Interpreter):
-    """Runs a program and remembers the smallest and largest value of every float tensor by the name of its node."""
+    """Runs a program and records the smallest and largest value of every float tensor by the name of its node."""
 
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         super().__init__(program.module())
@@ -39,7 +39,7 @@ class Ranges(torch.fx.Interpreter):
 
 @torch.no_grad()
 def measure(program: torch.export.ExportedProgram, batches: Iterable[Sequence[Tensor]]) -> dict[str, Range]:
-    """Ranges of every tensor over some batches of the program's inputs."""
+    """The range of every tensor over these batches of the program's inputs."""
     ranges = Ranges(program)
     for inputs in batches:
         ranges.run(*inputs)
@@ -47,14 +47,14 @@ def measure(program: torch.export.ExportedProgram, batches: Iterable[Sequence[Te
 
 
 def static_int8(model: onnx.ModelProto, ranges: dict[str, Range]) -> onnx.ModelProto:
-    """The graph with 8-bit weights (one scale an output channel) and 8-bit inputs of the heavy ops."""
+    """The graph with 8-bit weights (one scale for each output channel) and 8-bit inputs of the QUANTISED operations."""
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     quantised = onnx.ModelProto()
     quantised.CopyFrom(model)
-    del quantised.graph.value_info[:]  # the quantiser takes the exporter's symbolic shapes for errors
+    del quantised.graph.value_info[:]  # the quantiser rejects the exporter's symbolic shapes
     data = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
     quantizer = QDQQuantizer(
         quantised,
@@ -69,13 +69,13 @@ def static_int8(model: onnx.ModelProto, ranges: dict[str, Range]) -> onnx.ModelP
         extra_options={"OpTypesToExcludeOutputQuantization": list(QUANTISED), "DedicatedQDQPair": False},
     )
     quantizer.quantize_model()
-    quantizer.model.topological_sort()  # the quantiser appends its nodes; ONNX wants every value before its use
+    quantizer.model.topological_sort()  # the quantiser appends its nodes; ONNX requires each value before its use
     result: onnx.ModelProto = quantizer.model.model
     return result
 
 
 def heavy_nodes(model: onnx.ModelProto, ranges: dict[str, Range]) -> Sequence[str]:
-    """Names of the nodes with a constant weight and an input whose range is known."""
+    """Names of the nodes with a constant weight and an input of known range."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return [
         node.name
@@ -85,7 +85,7 @@ def heavy_nodes(model: onnx.ModelProto, ranges: dict[str, Range]) -> Sequence[st
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """Write the graph without what differs from machine to machine: stack traces, doc strings, shape notes."""
+    """Write the graph without stack traces, doc strings and inferred shapes, which depend on the machine."""
     for item in (model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
         item.doc_string = ""
         if item is not model:

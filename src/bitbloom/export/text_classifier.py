@@ -1,4 +1,4 @@
-"""Texts: `tokens` int64 [n, l] → calibrated probabilities; classes and tokenizer in the metadata."""
+"""Texts: `tokens` int64 [n, l] → calibrated probabilities. The metadata has classes and tokenizer."""
 
 from __future__ import annotations
 

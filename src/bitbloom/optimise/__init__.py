@@ -1,10 +1,10 @@
-"""Faster forms of a trained classifier: made as files, then measured side by side.
+"""Faster variants of a trained classifier: made as files, then measured and compared.
 
     make optimise                      # reports/petals/optimise.{md,json,png}; the files are in dist/optimised/petals
     bitbloom optimise petals train.epochs=3
 
-Two processes do it. `make` prunes, fine-tunes and quantises under the portable pins, as training and export do. `measure` runs
-without them, so that PyTorch uses what the CPU has. Nothing here is an input or an output of the build.
+Two processes run. `make` prunes, fine-tunes and quantises under the portable pins, as training and export do. `measure` runs
+without them, so that PyTorch uses all instructions of the CPU. Nothing here is an input or an output of the build.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["run", "unpinned", "variants"]
 
 
 def run(target: str, workspace: Path, epochs: float, turns: int) -> int:
-    """Make and measure all variants of a target that is built in `workspace`.
+    """Make and measure all variants of a target in the workspace of its build.
 
     Args:
         target: its name.
         workspace: where it was built.
-        epochs: how long a pruned network is fine-tuned; 0 leaves it as it is.
-        turns: how often each variant is timed.
+        epochs: duration of the fine-tuning of a pruned network; 0 for none.
+        turns: number of times that each variant is timed.
 
     Returns:
-        exit code: what is not 0 is that of the process that failed, which has said why.
+        exit code: that of the first process that fails, after its own message, or 0.
     """
     steps = (("make", str(epochs), os.environ | pins.environment("portable")), ("measure", str(turns), unpinned()))
     for module, argument, environment in steps:
@@ -42,6 +42,6 @@ def run(target: str, workspace: Path, epochs: float, turns: int) -> int:
 
 
 def unpinned() -> dict[str, str]:
-    """The environment without the pins that hold libraries to AVX2: one thread, and whatever else the CPU has."""
+    """The environment without the pins that restrict libraries to AVX2: one thread, and all instructions of the CPU."""
     kept = {name: value for name, value in os.environ.items() if name not in pins.AVX2}
     return kept | pins.environment("fast")

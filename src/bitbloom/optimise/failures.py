@@ -1,4 +1,4 @@
-"""Variants that cannot be made or run: why, in one line, for the row that the table has of them."""
+"""Variants that cannot be made or run: the reason in one line, for their row of the table."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 
 FILE = "failures.json"
-"""Folder of variants → why it could not be made."""
+"""File: folder of a variant → the reason why it could not be made."""
 
 
 @contextlib.contextmanager
 def noted(failures: dict[str, str], name: str) -> Iterator[None]:
-    """Note whatever goes wrong inside under `name`, say so, and go on: compilers and runtimes raise what they like."""
+    """Record and print any error of the block under `name`, and continue: compilers and runtimes raise errors of any type."""
     try:
         yield
     except Exception as error:
@@ -25,14 +25,14 @@ def noted(failures: dict[str, str], name: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """The first line of an error; after its kind, where it is not one of this project's."""
+    """The first line of an error. Errors of other projects have their type in front."""
     if "InvalidCxxCompiler" in f"{type(error).__name__} {error}":
-        return "torch.compile needs a C++ compiler, and there is none: install g++"
+        return "torch.compile needs a C++ compiler: install g++"
     first = next(iter(str(error).strip().splitlines()), "")
     return first if isinstance(error, BitBloomError) else f"{type(error).__name__}: {first}".removesuffix(": ")
 
 
 def read(folder: Path) -> dict[str, str]:
-    """What was noted when the variants in `folder` were made."""
+    """The recorded failures of the variants in `folder`."""
     file = folder / FILE
     return dict(canonical.read_json(file)) if file.is_file() else {}

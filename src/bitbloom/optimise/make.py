@@ -1,8 +1,8 @@
 """Make the variants of a trained classifier: files below dist/optimised/<target>.
 
-python -m bitbloom.optimise.make petals 1       # fine-tune what is pruned for one epoch
+python -m bitbloom.optimise.make petals 1       # fine-tune pruned variants for one epoch
 
-What cannot be made is noted in `failures.json`, which the table shows; the others are made all the same.
+A failure is recorded in `failures.json`, which the table shows, and does not stop the other variants.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bitbloom.export import quantise
 from bitbloom.export.classification import FP32
 from bitbloom.numerics import pins
 from bitbloom.optimise import failures, pruning
-from bitbloom.optimise.variants import OPTIMISED, SHARES, WEIGHTS, checked, in_bf16
+from bitbloom.optimise.variants import OPTIMISED, PERCENTAGES, WEIGHTS, checked, in_bf16
 from bitbloom.training import inference, loop, workers
 
 if TYPE_CHECKING:
@@ -38,46 +38,46 @@ if TYPE_CHECKING:
     from bitbloom.training.inference import Trained
 
 PROFILE = "portable"
-JUDGED, JUDGED_BATCH = 512, 32
-"""Training samples by which units are judged, and how many at a time."""
+IMPORTANCE_SAMPLES, IMPORTANCE_BATCH = 512, 32
+"""Number of training samples for the importance of units, and their batch size."""
 TUNING_RATE = 0.3
-"""Part of the target's learning rates that fine-tuning uses: the full ones would undo more than an epoch mends."""
+"""Factor of the target's learning rates for fine-tuning: the full ones would do more harm than one epoch repairs."""
 
 
 def run(target: Target, epochs: float) -> None:
-    """Write dist/optimised/<target>/ anew; what is pruned is fine-tuned for so many epochs.
+    """Write dist/optimised/<target>/ again, and fine-tune pruned variants for `epochs` epochs.
 
     Raises:
-        BitBloomError: the target's task has no variants, or it is not built.
+        BitBloomError: the target's task has no variants, or the target is not built.
     """
     pins.pin_torch()
     checked(target)
     with canonical.replacing_folder(Path(OPTIMISED) / target.name) as folder:
-        unmade: dict[str, str] = {}
+        failed: dict[str, str] = {}
         for name, make in _steps(target, folder, epochs):
             print(f"optimise: making {name}", flush=True)
-            with failures.noted(unmade, name):
+            with failures.noted(failed, name):
                 make()
-        canonical.write_json(folder / failures.FILE, unmade)
+        canonical.write_json(folder / failures.FILE, failed)
 
 
 def _steps(target: Target, folder: Path, epochs: float) -> Iterator[tuple[str, Callable[[], None]]]:
-    """What is made, in order: the name of its folder, and how."""
+    """Folder name and function of each variant, in order."""
     yield "bf16", lambda: bf16(target, folder / "bf16")
     yield "dynamic-int8", lambda: dynamic_int8(target, folder / "dynamic-int8")
-    for share in SHARES:
-        untuned, tuned = folder / f"pruned-{share}-untuned", folder / f"pruned-{share}"
-        yield untuned.name, lambda untuned=untuned, share=share: prune(target, untuned, share)  # type: ignore[misc]
+    for percent in PERCENTAGES:
+        untuned, tuned = folder / f"pruned-{percent}-untuned", folder / f"pruned-{percent}"
+        yield untuned.name, lambda untuned=untuned, percent=percent: prune(target, untuned, percent)  # type: ignore[misc]
         yield tuned.name, lambda untuned=untuned, tuned=tuned: tune(target, untuned, tuned, epochs)  # type: ignore[misc]
 
 
 def bf16(target: Target, folder: Path) -> None:
-    """The weights, most of them in bfloat16."""
+    """Write the weights, most of them in bfloat16."""
     _save(in_bf16(inference.load(target, tasks.model(target.task)).network).state_dict(), folder / WEIGHTS)
 
 
 def dynamic_int8(target: Target, folder: Path) -> None:
-    """The served graph with int8 weights, and ranges that are taken from each batch as it comes."""
+    """Write the served graph with int8 weights, and activation ranges from each batch."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     whole = onnx.load(target.models / FP32)
@@ -91,7 +91,7 @@ def dynamic_int8(target: Target, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No warnings in the log: ONNX Runtime's quantiser advises to pre-process a graph, which the exporter has done."""
+    """Disable warnings in the log: ONNX Runtime's quantiser advises to pre-process a graph, which the exporter does already."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -99,28 +99,28 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def prune(target: Target, folder: Path, share: int) -> None:
-    """Take a share (percent) of the units out, and export what is left."""
+def prune(target: Target, folder: Path, percent: int) -> None:
+    """Remove a percentage of the units, and export the smaller network."""
     trained = inference.load(target, tasks.model(target.task))
     units = pruning.find(trained.network)
-    pruning.prune(units, pruning.importance(units, losses(target, trained)), share / 100)
+    pruning.prune(units, pruning.importance(units, losses(target, trained)), percent / 100)
     _save(trained.network.state_dict(), folder / WEIGHTS)
     _export(target, trained, folder, int8=False)
 
 
 def losses(target: Target, trained: Trained) -> Iterator[torch.Tensor]:
-    """The training loss of some training samples, batch after batch, augmented as in training, without dropout."""
+    """The training loss of training samples, batch by batch, augmented as in training, without dropout."""
     train = trained.dataset.split("train")
-    chosen = train[np.linspace(0, len(train) - 1, min(JUDGED, len(train))).astype(np.int64)]
+    chosen = train[np.linspace(0, len(train) - 1, min(IMPORTANCE_SAMPLES, len(train))).astype(np.int64)]
     seeds = trained.dataset.sample_seeds()
-    for start in progress.track(range(0, len(chosen), JUDGED_BATCH), "judge units"):
-        some = chosen[start : start + JUDGED_BATCH]
+    for start in progress.track(range(0, len(chosen), IMPORTANCE_BATCH), "measure importance"):
+        some = chosen[start : start + IMPORTANCE_BATCH]
         batch = trained.task.batch(trained.dataset.take(some), seeds[some], target.augment, trained.model)
         yield trained.task.loss(trained.network, batch, target.train)
 
 
 def tune(target: Target, pruned: Path, folder: Path, epochs: float) -> None:
-    """Train a pruned network a little more, with the target's own recipe, and export it."""
+    """Fine-tune a pruned network with the target's own configuration, and export it."""
     if not (pruned / WEIGHTS).is_file():
         raise BitBloomError(f"{pruned.name} could not be made")
     folder.mkdir()
@@ -131,7 +131,7 @@ def tune(target: Target, pruned: Path, folder: Path, epochs: float) -> None:
 
 
 class Start:
-    """A task whose network is there already: training goes on with it."""
+    """A task whose network exists already: training continues with it."""
 
     def __init__(self, task: TaskModel, network: torch.nn.Module) -> None:
         self.task, self.network = task, network
@@ -145,7 +145,7 @@ class Start:
 
 
 def fit(worker: workers.Worker, target: Target, before: Path, after: Path, epochs: float) -> None:
-    """One worker's part of fine-tuning: the target's schedule of learning rates, lowered and shortened; the first writes."""
+    """Fine-tune as one worker, with the target's schedule of learning rates, lowered and shortened. The first worker writes."""
     pins.pin_torch()
     trained = inference.load(target, tasks.model(target.task))
     pruning.load(trained.network, load_file(before))
@@ -161,18 +161,18 @@ def fit(worker: workers.Worker, target: Target, before: Path, after: Path, epoch
         _save(run.finish(), after)
 
 
-def slower(train: Train, part: float) -> Train:
-    """The same recipe at a part of its learning rates, that of the head included."""
+def slower(train: Train, factor: float) -> Train:
+    """The same configuration with all learning rates multiplied by a factor, including that of the head."""
     head = train.head_learning_rate
-    return replace(train, learning_rate=train.learning_rate * part, head_learning_rate=None if head is None else head * part)
+    return replace(train, learning_rate=train.learning_rate * factor, head_learning_rate=None if head is None else head * factor)
 
 
 def _export(target: Target, trained: Trained, folder: Path, int8: bool) -> None:
-    """Write and compare the graphs as the export stage does."""
+    """Write and compare the graphs, as the export stage does."""
     trained.network.eval()
     parity = tasks.exporter(target.task).export(trained, replace(target.export, int8=int8), folder)
     if parity.wrong:
-        raise BitBloomError(f"the exported graph is not the network: {parity.wrong}")
+        raise BitBloomError(f"the exported graph differs from the network: {parity.wrong}")
 
 
 def _save(state: dict[str, torch.Tensor], file: Path) -> None:

@@ -1,9 +1,9 @@
-"""Measure the variants of a trained classifier on its test split: accuracy, size, and how long an answer takes.
+"""Measure the variants of a trained classifier on its test split: accuracy, size, and the time of a prediction.
 
     python -m bitbloom.optimise.measure petals 12       # time each variant in 12 turns
 
-All run on one thread, and accuracy is of samples asked one at a time: so the service runs its model. The variants take turns, so
-that a slow minute of the machine hits all of them. A variant that cannot be made or run is a row that says why.
+All variants run on one thread and predict one sample at a time, as the service does. The variants take turns, so that a slow
+minute of the machine affects all of them. The row of a variant that cannot be made or run has the reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bitbloom.evaluation import metrics
 from bitbloom.models.tokens import cut
 from bitbloom.numerics import machine
 from bitbloom.optimise import failures, report
-from bitbloom.optimise.variants import OPTIMISED, REFERENCE, SERVED, VARIANTS, Ask, Opener, Variant, checked
+from bitbloom.optimise.variants import OPTIMISED, REFERENCE, SERVED, VARIANTS, Loader, Predict, Variant, checked
 from bitbloom.training import inference
 
 if TYPE_CHECKING:
@@ -40,27 +40,27 @@ if TYPE_CHECKING:
 
 BATCH = 32
 UNCOUNTED, COUNTED = 2, 8
-"""Answers at the start of a turn that only bring a variant back into the caches, and those that are timed."""
+"""Predictions at the start of a turn that only warm the caches, and timed predictions."""
 VERSIONS = ("torch", "onnxruntime")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of a variant; or `failure`, why nothing was.
+    """The measurements of a variant, or `failure`, the reason why there are none.
 
     Attributes:
         name, title: of the variant.
-        file: what it is loaded from.
-        failure: why there are no numbers; empty when there are.
+        file: of the variant.
+        failure: the reason why there are no numbers; empty otherwise.
         bytes: size of the file.
-        accuracy: share of the test split that it gets right, asked one at a time.
+        accuracy: fraction of correct predictions on the test split, one sample at a time.
         difference: accuracy minus that of REFERENCE.
         interval: 95 % bootstrap interval of the difference, the same samples in both (paired).
-        agreement: share of the test split that it answers as REFERENCE does.
-        batch_difference: largest difference of a probability when a sample is asked alone and in a batch.
-        ready: seconds from its file to a first answer, compiling included.
-        median, p90: seconds an answer takes, asked alone.
-        speed: how many times as fast as SERVED, by the medians.
+        agreement: fraction of the test split with the predictions of REFERENCE.
+        batch_difference: largest difference of a probability between a sample alone and in a batch.
+        ready: seconds from its file to the first prediction, with compilation.
+        median, p90: seconds of a prediction of one sample.
+        speed: ratio to the speed of SERVED, by the medians.
         throughput: samples a second in batches of BATCH, by the median.
     """
 
@@ -83,12 +83,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Samples:
-    """The test split as the exported graph takes it.
+    """The test split as inputs of the exported graph.
 
     Attributes:
         dataset: the processed data.
         names: of the graph's inputs.
-        positions: int64 [n], of the samples in the data.
+        positions: int64 [n], the samples in the data.
     """
 
     dataset: Dataset
@@ -96,7 +96,7 @@ class Samples:
     positions: NDArray[np.int64]
 
     def some(self, chosen: NDArray[np.int64]) -> Arrays:
-        """Inputs of the samples with these numbers in the split; texts are cut to the longest of them, as the service does."""
+        """Inputs of the samples with these numbers in the split. Texts are cut to the longest of them, as in the service."""
         arrays = self.dataset.take(self.positions[chosen])
         found = {name: arrays[name] for name in self.names}
         if "lengths" in arrays:
@@ -108,7 +108,7 @@ class Samples:
         return self.some(np.array([number]))
 
     def batch(self) -> Arrays:
-        """Inputs of the first BATCH samples, repeated where there are fewer."""
+        """Inputs of the first BATCH samples, repeated if there are fewer."""
         return self.some(np.resize(np.arange(len(self.positions)), BATCH))
 
     def labels(self) -> NDArray[np.int64]:
@@ -117,18 +117,18 @@ class Samples:
 
 
 @dataclass
-class Asked:
-    """A variant that runs, and what it said so far.
+class Measured:
+    """A variant that runs, and its predictions and times so far.
 
     Attributes:
-        ask: the variant.
-        ready: seconds from its file to a first answer.
-        alone: its answers to all samples, asked one at a time, float32 [n, classes].
+        predict: runs the variant.
+        ready: as in Row.
+        alone: probabilities of all samples, one at a time, float32 [n, classes].
         batch_difference: as in Row.
-        one, batch: seconds that answers to one sample, and to a batch, took.
+        one, batch: seconds of predictions of one sample, and of a batch.
     """
 
-    ask: Ask
+    predict: Predict
     ready: float
     alone: NDArray[np.float32]
     batch_difference: float
@@ -140,7 +140,7 @@ def run(target: Target, turns: int) -> None:
     """Write reports/<target>/optimise.json, .md and .png.
 
     Raises:
-        BitBloomError: the target's task has no variants, it is not built, or has no test samples.
+        BitBloomError: the target's task has no variants, or the target is not built or has no test samples.
     """
     torch.set_num_threads(1)
     trained = inference.load(checked(target), tasks.model(target.task))
@@ -151,92 +151,92 @@ def run(target: Target, turns: int) -> None:
 
 
 def rows(target: Target, trained: Trained, turns: int) -> list[Row]:
-    """A row for each of VARIANTS, in their order."""
-    opener = Opener(target, trained)
-    samples = Samples(trained.dataset, opener.graph.inputs, trained.dataset.split("test"))
-    unmade = failures.read(Path(OPTIMISED) / target.name)
-    asked: dict[str, Asked] = {}
-    unasked: dict[str, str] = {}
-    for variant in progress.track(VARIANTS, "ask variants"):
-        with failures.noted(unasked, variant.name):
-            if variant.folder in unmade:
-                raise BitBloomError(unmade[variant.folder])
-            asked[variant.name] = answered(opener, variant, samples)
-    in_turns(list(asked.values()), samples, turns)
-    return [row(variant, target, asked, unasked.get(variant.name, ""), samples.labels()) for variant in VARIANTS]
+    """One row for each of VARIANTS, in their order."""
+    loader = Loader(target, trained)
+    samples = Samples(trained.dataset, loader.graph.inputs, trained.dataset.split("test"))
+    not_made = failures.read(Path(OPTIMISED) / target.name)
+    measured: dict[str, Measured] = {}
+    failed: dict[str, str] = {}
+    for variant in progress.track(VARIANTS, "measure variants"):
+        with failures.noted(failed, variant.name):
+            if variant.folder in not_made:
+                raise BitBloomError(not_made[variant.folder])
+            measured[variant.name] = predict_all(loader, variant, samples)
+    time_all(list(measured.values()), samples, turns)
+    return [row(variant, target, measured, failed.get(variant.name, ""), samples.labels()) for variant in VARIANTS]
 
 
-def answered(opener: Opener, variant: Variant, samples: Samples) -> Asked:
-    """Open a variant, and ask it about all samples one at a time and about some in a batch.
+def predict_all(loader: Loader, variant: Variant, samples: Samples) -> Measured:
+    """Load a variant, and predict all samples one at a time and some in a batch.
 
     Raises:
-        BitBloomError: an answer is not finite.
+        BitBloomError: a prediction is not finite.
     """
     start = time.perf_counter()
-    ask = opener.open(variant)
-    ask(samples.one(0))
+    predict = loader.load(variant)
+    predict(samples.one(0))
     ready = time.perf_counter() - start
-    alone = np.concatenate([ask(samples.one(number)) for number in range(len(samples.positions))])
-    together = ask(samples.batch())
+    alone = np.concatenate([predict(samples.one(number)) for number in range(len(samples.positions))])
+    together = predict(samples.batch())
     if not (np.isfinite(alone).all() and np.isfinite(together).all()):
-        raise BitBloomError("its answers are not finite")
+        raise BitBloomError("its predictions are not finite")
     most = min(BATCH, len(alone))
-    return Asked(ask, ready, alone, float(np.abs(together[:most] - alone[:most]).max()))
+    return Measured(predict, ready, alone, float(np.abs(together[:most] - alone[:most]).max()))
 
 
-def in_turns(asked: Sequence[Asked], samples: Samples, turns: int) -> None:
-    """Time all variants. The turns begin with another one each time."""
+def time_all(measured: Sequence[Measured], samples: Samples, turns: int) -> None:
+    """Time all variants in turns. Each turn begins with another variant."""
     several = [samples.one(number % len(samples.positions)) for number in range(UNCOUNTED + COUNTED)]
     batch = samples.batch()
     for turn in progress.track(range(turns), "time variants"):
-        first = turn % max(1, len(asked))
-        for each in (*asked[first:], *asked[:first]):
-            taken = [seconds(each.ask, one) for one in several]
+        first = turn % max(1, len(measured))
+        for each in (*measured[first:], *measured[:first]):
+            taken = [seconds(each.predict, one) for one in several]
             each.one += taken[UNCOUNTED:]
-            each.batch.append(seconds(each.ask, batch))
+            each.batch.append(seconds(each.predict, batch))
 
 
-def seconds(ask: Ask, inputs: Arrays) -> float:
-    """How long one call takes."""
+def seconds(predict: Predict, inputs: Arrays) -> float:
+    """The time of one call in seconds."""
     start = time.perf_counter()
-    ask(inputs)
+    predict(inputs)
     return time.perf_counter() - start
 
 
-def row(variant: Variant, target: Target, asked: Mapping[str, Asked], failure: str, labels: NDArray[np.int64]) -> Row:
+def row(variant: Variant, target: Target, measured: Mapping[str, Measured], failure: str, labels: NDArray[np.int64]) -> Row:
     """The table's row of a variant."""
     file = variant.path(target.name)
-    said = asked.get(variant.name)
-    if said is None:
+    found = measured.get(variant.name)
+    if found is None:
         return Row(variant.name, variant.title, file.as_posix(), failure)
-    median, served = statistics.median(said.one), asked.get(SERVED)
-    right = said.alone.argmax(1) == labels
+    median, served = statistics.median(found.one), measured.get(SERVED)
+    right = found.alone.argmax(1) == labels
     return Row(
         name=variant.name,
         title=variant.title,
         file=file.as_posix(),
         bytes=file.stat().st_size,
         accuracy=float(right.mean()),
-        batch_difference=said.batch_difference,
-        ready=said.ready,
+        batch_difference=found.batch_difference,
+        ready=found.ready,
         median=median,
-        p90=float(np.quantile(said.one, 0.9)),
+        p90=float(np.quantile(found.one, 0.9)),
         speed=statistics.median(served.one) / median if served else None,
-        throughput=BATCH / statistics.median(said.batch),
-        **_compared(said, asked.get(REFERENCE), labels, target.evaluate.bootstrap),
+        throughput=BATCH / statistics.median(found.batch),
+        **_compared(found, measured.get(REFERENCE), labels, target.evaluate.bootstrap),
     )
 
 
-def _compared(said: Asked, reference: Asked | None, labels: NDArray[np.int64], resamples: int) -> dict[str, Any]:
-    """The numbers that need REFERENCE; none when it did not run."""
+def _compared(found: Measured, reference: Measured | None, labels: NDArray[np.int64], resamples: int) -> dict[str, Any]:
+    """The numbers that need REFERENCE; none if it did not run."""
     if reference is None:
         return {}
-    answer, other = said.alone.argmax(1), reference.alone.argmax(1)
-    gained = (answer == labels).astype(np.int64) - (other == labels)
+    predicted, other = found.alone.argmax(1), reference.alone.argmax(1)
+    gained = (predicted == labels).astype(np.int64) - (other == labels)
     return {
         "difference": float(gained.mean()),
         "interval": paired_interval(gained, resamples),
-        "agreement": float((answer == other).mean()),
+        "agreement": float((predicted == other).mean()),
     }
 
 
@@ -251,7 +251,7 @@ def paired_interval(gained: NDArray[np.int64], resamples: int) -> tuple[float, f
 
 
 def conditions(trained: Trained, turns: int) -> dict[str, Any]:
-    """What the numbers depend on beside the variants: machine, versions, and how often what was timed."""
+    """The conditions of the measurement: machine, versions, and numbers of timed predictions."""
     return {
         "cpu": machine.cpu(),
         "instruction_sets": machine.instruction_sets(),
@@ -270,7 +270,7 @@ def main() -> None:
         checkout.require()
         if len(sys.argv) != 3:
             sys.exit(f"usage: {sys.argv[0]} TARGET TURNS")
-        # What TorchInductor compiled before would make a variant look ready at once.
+        # With earlier results of TorchInductor, a variant would be ready at once.
         with tempfile.TemporaryDirectory(prefix="bitbloom-inductor-") as cache:
             os.environ |= {"TORCHINDUCTOR_CACHE_DIR": cache, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
             run(Target.load(sys.argv[1]), int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""A Bento that answers with a variant: the service of the target, with another graph in it.
+"""A Bento with a variant: the service of the target with another graph.
 
 bitbloom pack petals pruned-25-int8      # dist/optimised/petals-pruned-25-int8.bento
 """
@@ -19,15 +19,15 @@ from bitbloom.stages import package
 
 
 def pack(target: Target, name: str) -> Path:
-    """Write the Bento as an archive; its provenance names this graph, and how it is made.
+    """Write the Bento as an archive. Its provenance has the digest of this graph and the command that makes it.
 
     Raises:
-        BitBloomError: no such variant, not one of ONNX Runtime, or not made yet; or BentoML cannot build the service.
+        BitBloomError: the variant is unknown, does not run on ONNX Runtime or is not made, or BentoML cannot build it.
     """
     variant = named(name)
     file = variant.path(checked(target).name)
     if not variant.by_onnx:
-        raise BitBloomError(f"{name} runs in PyTorch, and a service has ONNX Runtime only: docs/optimise.md says how to load it")
+        raise BitBloomError(f"{name} runs in PyTorch, but a service has ONNX Runtime only: docs/optimise.md says how to load it")
     if not file.is_file():
         raise BitBloomError(f"{file} is missing: run `make optimise TARGET={target.name}` first")
     packed = Target.load(target.name, package.READS)

@@ -1,10 +1,10 @@
-"""Structured pruning of a transformer: whole hidden units of its MLPs and whole attention heads are taken out.
+"""Structured pruning of a transformer: it removes hidden units of MLPs and attention heads.
 
-What goes are rows and columns of the matrices themselves, so the network that is left is an ordinary, smaller one: nothing is
-masked, and any runtime gains from it.
+Pruning removes rows and columns of the matrices. The result is an ordinary, smaller network without masks, which is faster in
+any runtime.
 
     units = pruning.find(network)
-    pruning.prune(units, pruning.importance(units, losses), share=0.25)
+    pruning.prune(units, pruning.importance(units, losses), fraction=0.25)
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from torch import Tensor, nn
 from bitbloom.core.errors import BitBloomError
 
 MLP, HEADS = "MLP units", "attention heads"
-WRITERS_AND_READER: Mapping[tuple[str, ...], str] = {
+PRODUCERS_AND_CONSUMER: Mapping[tuple[str, ...], str] = {
     ("fc1",): "fc2",
     ("intermediate.dense",): "output.dense",
     ("q_proj", "k_proj", "v_proj"): "o_proj",
     ("self.query", "self.key", "self.value"): "output.dense",
 }
-"""Names, below a module of transformers' ViT, DINOv2 or BERT, of the layers that write units and of the one that reads them."""
+"""Names of the layers that compute units and of the one that reads them, below a module of transformers' ViT, DINOv2 or BERT."""
 SIZES_OF_HEADS = ("head_dim", "attention_head_size")
 
 
 @dataclass(frozen=True)
 class Units:
-    """Units that can be taken out: each is `size` rows of every layer in `writers`, and `size` columns of `reader`.
+    """Units that pruning can remove: each is `size` rows of every layer in `producers`, and `size` columns of `consumer`.
 
     Attributes:
-        name: where they are in the network.
+        name: of their module in the network.
         kind: MLP, whose units are 1 wide, or HEADS, whose units are as wide as a head.
-        writers: linear layers [units × size, inputs].
-        reader: the only layer that sees what they write, [outputs, units × size].
-        size: rows a unit.
+        producers: linear layers [units × size, inputs].
+        consumer: the only layer that reads their outputs, [outputs, units × size].
+        size: rows of one unit.
     """
 
     name: str
     kind: str
-    writers: tuple[nn.Linear, ...]
-    reader: nn.Linear
+    producers: tuple[nn.Linear, ...]
+    consumer: nn.Linear
     size: int
 
     def __len__(self) -> int:
-        return self.reader.in_features // self.size
+        return self.consumer.in_features // self.size
 
 
 def find(network: nn.Module) -> list[Units]:
     """The MLPs and attentions of a network, in its order.
 
     Raises:
-        BitBloomError: it has none that are known here.
+        BitBloomError: the network has no known MLP or attention.
     """
     found = [units for name, module in network.named_modules() if (units := _units(name, module))]
     if not found:
@@ -68,12 +68,12 @@ def find(network: nn.Module) -> list[Units]:
 def _units(name: str, module: nn.Module) -> Units | None:
     """The units of a module, if it has the layers of an MLP or of an attention."""
     layers = dict(module.named_modules())
-    for writing, reading in WRITERS_AND_READER.items():
-        writers = tuple(layer for each in writing if isinstance(layer := layers.get(each), nn.Linear))
-        reader = layers.get(reading)
-        if len(writers) == len(writing) and isinstance(reader, nn.Linear):
-            heads = len(writers) > 1
-            return Units(name, HEADS if heads else MLP, writers, reader, _head_size(module) if heads else 1)
+    for inputs, output in PRODUCERS_AND_CONSUMER.items():
+        producers = tuple(layer for each in inputs if isinstance(layer := layers.get(each), nn.Linear))
+        consumer = layers.get(output)
+        if len(producers) == len(inputs) and isinstance(consumer, nn.Linear):
+            heads = len(producers) > 1
+            return Units(name, HEADS if heads else MLP, producers, consumer, _head_size(module) if heads else 1)
     return None
 
 
@@ -83,27 +83,27 @@ def _head_size(module: nn.Module) -> int:
 
 
 def importance(found: Sequence[Units], losses: Iterable[Tensor]) -> list[Tensor]:
-    """How much the loss would change without each unit, to first order: |Σ activation × gradient|, added up over samples.
+    """The first-order change of the loss without each unit: |Σ activation × gradient|, summed over samples.
 
     Molchanov et al. 2017 (arXiv:1611.06440) for units, Michel et al. 2019 (arXiv:1905.10650) for heads.
 
     Args:
         found: units of the network that computes the losses.
-        losses: scalars, each computed when it is asked for, of a batch of samples.
+        losses: scalars, each computed lazily from a batch of samples.
 
     Returns:
         for each of `found` float32 [units].
     """
     seen: dict[int, Tensor] = {}
 
-    def remember(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen[id(layer)] = inputs[0]
 
     totals = [torch.zeros(len(units)) for units in found]
-    hooks = [units.reader.register_forward_pre_hook(remember) for units in found]
+    hooks = [units.consumer.register_forward_pre_hook(record) for units in found]
     try:
         for loss in losses:
-            inputs = [seen[id(units.reader)] for units in found]
+            inputs = [seen[id(units.consumer)] for units in found]
             gradients = torch.autograd.grad(loss, inputs)
             for units, total, values, gradient in zip(found, totals, inputs, gradients, strict=True):
                 total += contributions(values.detach() * gradient, units.size).abs().sum(dim=0)
@@ -115,54 +115,54 @@ def importance(found: Sequence[Units], losses: Iterable[Tensor]) -> list[Tensor]
 
 def contributions(products: Tensor, size: int) -> Tensor:
     """[n, …, units × size] → the sum of each sample's and unit's entries, [n, units]."""
-    a_column = products.flatten(1, -2).sum(dim=1) if products.ndim > 2 else products
-    return a_column.reshape(len(a_column), -1, size).sum(dim=2)
+    summed = products.flatten(1, -2).sum(dim=1) if products.ndim > 2 else products
+    return summed.reshape(len(summed), -1, size).sum(dim=2)
 
 
-def removed(units: int, share: float) -> int:
-    """How many of so many units a share of them is: rounded down, and one always stays."""
-    return min(math.floor(units * share), units - 1)
+def removed(units: int, fraction: float) -> int:
+    """The number of units to remove: a fraction of all, rounded down, such that at least one stays."""
+    return min(math.floor(units * fraction), units - 1)
 
 
 @torch.no_grad()
-def prune(found: Sequence[Units], scores: Sequence[Tensor], share: float) -> None:
-    """Take the least important `share` of the units out of every MLP and every attention, in place.
+def prune(found: Sequence[Units], scores: Sequence[Tensor], fraction: float) -> None:
+    """Remove the least important fraction of the units of every MLP and every attention, in place.
 
-    Each loses as many as every other of its size, and at least one unit stays. Of equal scores the first ones go.
+    Modules of equal size lose equally many units, and each keeps at least one. Of equal scores the first ones are removed.
 
     Raises:
-        BitBloomError: a share outside of 0 … 1.
+        BitBloomError: the fraction is outside of 0 … 1.
     """
-    if not 0 <= share <= 1:
-        raise BitBloomError(f"{share} is no share: it has to be between 0 and 1")
+    if not 0 <= fraction <= 1:
+        raise BitBloomError(f"the fraction {fraction} has to be between 0 and 1")
     for units, score in zip(found, scores, strict=True):
         order = torch.argsort(score, stable=True)
-        keep(units, order[removed(len(units), share) :].sort().values)
+        keep(units, order[removed(len(units), fraction) :].sort().values)
 
 
 @torch.no_grad()
 def keep(units: Units, kept: Tensor) -> None:
-    """Shrink the layers to some units, int64 [kept] in ascending order."""
+    """Reduce the layers to these units, int64 [kept] in ascending order."""
     rows = (kept[:, None] * units.size + torch.arange(units.size)).flatten()
-    for writer in units.writers:
-        writer.weight = nn.Parameter(writer.weight[rows].clone())
-        if writer.bias is not None:
-            writer.bias = nn.Parameter(writer.bias[rows].clone())
-        writer.out_features = len(rows)
-    units.reader.weight = nn.Parameter(units.reader.weight[:, rows].clone())
-    units.reader.in_features = len(rows)
+    for producer in units.producers:
+        producer.weight = nn.Parameter(producer.weight[rows].clone())
+        if producer.bias is not None:
+            producer.bias = nn.Parameter(producer.bias[rows].clone())
+        producer.out_features = len(rows)
+    units.consumer.weight = nn.Parameter(units.consumer.weight[:, rows].clone())
+    units.consumer.in_features = len(rows)
 
 
 def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give a whole network the state of a pruned one of its kind: its layers shrink to the shapes that the state has.
+    """Load the state of a pruned network into a whole one, whose layers take the shapes of the state.
 
     Raises:
-        BitBloomError: the state is not of such a network.
+        BitBloomError: the state is not of a pruned form of this network.
     """
     names = {layer: name for name, layer in network.named_modules()}
     try:
         for units in find(network):
-            width = state[f"{names[units.reader]}.weight"].shape[1]
+            width = state[f"{names[units.consumer]}.weight"].shape[1]
             keep(units, torch.arange(width // units.size))
         network.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
@@ -170,5 +170,5 @@ def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def parameters(network: nn.Module) -> int:
-    """How many numbers a network has learned."""
+    """The number of parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -1,4 +1,4 @@
-"""The table of variants: reports/<target>/optimise.json, .md and .png, from the rows that were measured."""
+"""The table of variants: reports/<target>/optimise.json, .md and .png, from the measured rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = (
     "accuracy",
     "difference",
     "95 %",
-    "same answers",
+    "same predictions",
     "MB",
     "ms, median",
     "ms, p90",
@@ -42,7 +42,7 @@ def write(folder: Path, target: str, rows: Rows, conditions: Mapping[str, Any]) 
 
 
 def markdown(target: str, rows: Rows, conditions: Mapping[str, Any]) -> str:
-    """The table, what it was measured on, and the variants that have no numbers."""
+    """The table and the conditions of the measurement."""
     aligned = ["---", *["---:"] * (len(COLUMNS) - 1)]
     lines = [f"# Variants of `{target}`", "", f"![Accuracy and latency]({STEM}.png)", "", _line(COLUMNS), _line(aligned)]
     lines += [_line(cells(row)) for row in rows]
@@ -54,7 +54,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:
-    """A row's cells: numbers, or in the first why there are none."""
+    """The cells of a row: numbers, or in the first cell the reason why there are none."""
     name = f"{row['title']} (`{row['name']}`)"
     if row["failure"]:
         failure = row["failure"].replace("|", "/")
@@ -85,15 +85,15 @@ def _below(conditions: Mapping[str, Any]) -> list[str]:
     return [
         f"{conditions['cpu']} ({', '.join(conditions['instruction_sets'])}), {conditions['threads']} thread of "
         f"{conditions['cores']} cores; {versions}; PyTorch's code for {conditions['torch_code']}, without the pins of training.",
-        f"Accuracy on {conditions['test_samples']} test samples, asked one at a time. Times of {timed['answers']} answers and "
+        f"Accuracy on {conditions['test_samples']} test samples, one at a time. Times of {timed['answers']} predictions and "
         f"{timed['batches']} batches in {timed['turns']} turns, from decoded inputs to probabilities. Another CPU gives other "
-        "numbers. docs/optimise.md says what the columns mean.",
+        "numbers. docs/optimise.md explains the columns.",
     ]
 
 
 @style.applied()
 def chart(rows: Rows) -> Figure:
-    """Accuracy against latency, a numbered dot a variant; those without numbers are only named."""
+    """Accuracy and latency, with a numbered dot for each variant. Variants without numbers are only listed."""
     made = style.figure(11, 5.2, layout="constrained")
     axes, names = made.subplots(1, 2, width_ratios=(1.9, 1))
     for number, row in enumerate(rows, 1):
@@ -103,7 +103,7 @@ def chart(rows: Rows) -> Figure:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_title("Accuracy and latency")
-    axes.set_xlabel("milliseconds an answer, median and 90th percentile")
+    axes.set_xlabel("milliseconds per prediction, median and 90th percentile")
     axes.set_ylabel("test accuracy")
     axes.margins(0.08, 0.12)
     style.bare(names)
@@ -111,8 +111,8 @@ def chart(rows: Rows) -> Figure:
         place = 1 - number / (len(rows) + 1)
         names.scatter(0.05, place, s=150, color=_colour(row), alpha=0.25 if row["failure"] else 0.9)
         names.text(0.05, place, str(number), ha="center", va="center", fontsize=8, color=style.PAPER)
-        says = f"{row['title']}: not measured" if row["failure"] else f"{row['title']}   {row['bytes'] / 1e6:.1f} MB"
-        names.text(0.13, place, says, va="center", fontsize=9, color=style.MUTED if row["failure"] else style.INK)
+        text = f"{row['title']}: not measured" if row["failure"] else f"{row['title']}   {row['bytes'] / 1e6:.1f} MB"
+        names.text(0.13, place, text, va="center", fontsize=9, color=style.MUTED if row["failure"] else style.INK)
     names.set_xlim(0, 1)
     names.set_ylim(0, 1)
     return made
@@ -126,7 +126,7 @@ def _dot(axes: Axes, number: int, row: Mapping[str, Any]) -> None:
 
 
 def _colour(row: Mapping[str, Any]) -> str:
-    """By what runs it, and in which numbers."""
+    """The colour of a variant, by its runtime and number format."""
     if row["name"].startswith("torch"):
         return style.SKY
     return style.SUN if "int8" in row["name"] else style.LEAF

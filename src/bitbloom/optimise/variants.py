@@ -1,8 +1,8 @@
-"""The variants of a trained classifier: which there are, which file each is, and how it is asked.
+"""The variants of a trained classifier: their names, their files, and how to load them.
 
 from bitbloom.optimise import variants
-ask = variants.opened("petals", "pruned-50-int8")       # any name of VARIANTS
-ask({"images": images})                                 # uint8 [n, 3, S, S] → probabilities float32 [n, classes]
+predict = variants.load("petals", "pruned-50-int8")      # any name of VARIANTS
+predict({"images": images})                              # uint8 [n, 3, S, S] → probabilities float32 [n, classes]
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from bitbloom.export.graphs import Graph
     from bitbloom.training.inference import Trained
 
-Ask = Callable[["Arrays"], NDArray[np.float32]]
+Predict = Callable[["Arrays"], NDArray[np.float32]]
 """The inputs of an exported graph by name, [n, …] each → probabilities [n, classes]."""
 
 MODELS, OPTIMISED = "models", "dist/optimised"
 WEIGHTS = "model.safetensors"
-SHARES = (25, 50)
-"""Percent of the units that are taken out."""
+PERCENTAGES = (25, 50)
+"""Percentages of the units that pruning removes."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Variant:
     """One way to run the same classifier.
 
     Attributes:
-        name: what it is called on the command line.
-        title: what it is called in the table.
-        root: MODELS or OPTIMISED, the folder that has one folder a target.
+        name: on the command line.
+        title: in the table.
+        root: MODELS or OPTIMISED, which have one folder for each target.
         file: its file below the target's folder.
-        compiled: run by torch.compile.
-        half: run in bfloat16.
+        compiled: whether torch.compile runs it.
+        half: whether it runs in bfloat16.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Variant:
 
     @property
     def folder(self) -> str | None:
-        """The folder that `optimise.make` writes it to; None of what the build itself makes."""
+        """The folder that `optimise.make` writes; None for outputs of the build."""
         return Path(self.file).parts[0] if self.root == OPTIMISED else None
 
     def path(self, target: str) -> Path:
@@ -75,8 +75,8 @@ class Variant:
         return Path(self.root) / target / self.file
 
 
-def _pruned(share: int) -> tuple[Variant, ...]:
-    name, title = f"pruned-{share}", f"{share} % pruned"
+def _pruned(percent: int) -> tuple[Variant, ...]:
+    name, title = f"pruned-{percent}", f"{percent} % pruned"
     return (
         Variant(f"{name}-untuned", f"{title}, not tuned", OPTIMISED, f"{name}-untuned/{FP32}"),
         Variant(name, title, OPTIMISED, f"{name}/{FP32}"),
@@ -85,7 +85,7 @@ def _pruned(share: int) -> tuple[Variant, ...]:
 
 
 REFERENCE, SERVED = "torch-fp32", "onnx-fp32"
-"""What accuracy is compared with, and speed: the network as it was trained, and what the service runs by default."""
+"""The references for accuracy and for speed: the trained network, and the graph that the service runs by default."""
 VARIANTS = (
     Variant(REFERENCE, "PyTorch fp32, eager", MODELS, WEIGHTS),
     Variant("torch-compile", "torch.compile, fp32", MODELS, WEIGHTS, compiled=True),
@@ -94,20 +94,20 @@ VARIANTS = (
     Variant(SERVED, "ONNX Runtime fp32", MODELS, FP32),
     Variant("int8", "static int8", MODELS, INT8),
     Variant("dynamic-int8", "dynamic int8", OPTIMISED, f"dynamic-int8/{FP32}"),
-    *(variant for share in SHARES for variant in _pruned(share)),
+    *(variant for percent in PERCENTAGES for variant in _pruned(percent)),
 )
 
 
 def named(name: str) -> Variant:
-    """The variant of that name. Raises BitBloomError when there is none."""
+    """The variant of this name. Raises BitBloomError for an unknown name."""
     for variant in VARIANTS:
         if variant.name == name:
             return variant
     raise BitBloomError(f"'{name}' is none of {', '.join(variant.name for variant in VARIANTS)}")
 
 
-def opened(target: str, name: str) -> Ask:
-    """A made variant of a target, ready to be asked. Raises BitBloomError when it is not there or cannot run on this machine."""
+def load(target: str, name: str) -> Predict:
+    """Load a variant of a target. Raises BitBloomError when it is missing or cannot run on this machine."""
     from bitbloom import tasks
     from bitbloom.config.target import Target
     from bitbloom.training import inference
@@ -116,12 +116,12 @@ def opened(target: str, name: str) -> Ask:
     return (
         by_onnx(variant.path(target))
         if variant.by_onnx
-        else Opener(found, inference.load(found, tasks.model(found.task))).open(variant)
+        else Loader(found, inference.load(found, tasks.model(found.task))).load(variant)
     )
 
 
 def session(target: str, name: str) -> tuple[InferenceSession, Path]:
-    """A made variant of a target as what predictors ask, and its file. Raises BitBloomError as `opened` does."""
+    """A variant of a target as a session for predictors, and its file. Raises BitBloomError as `load` does."""
     from bitbloom import tasks
     from bitbloom.config.target import Target
     from bitbloom.serving.predictor import open_session
@@ -131,48 +131,48 @@ def session(target: str, name: str) -> tuple[InferenceSession, Path]:
     file = variant.path(target)
     if variant.by_onnx:
         return open_session(file)[0], file
-    opener = Opener(found, inference.load(found, tasks.model(found.task)))
-    return cast("InferenceSession", TorchSession(opener.graph, opener.open(variant))), file
+    loader = Loader(found, inference.load(found, tasks.model(found.task)))
+    return cast("InferenceSession", TorchSession(loader.graph, loader.load(variant))), file
 
 
 class TorchSession:
-    """What PyTorch runs, asked as a session of ONNX Runtime is."""
+    """A variant in PyTorch with the interface of a session of ONNX Runtime."""
 
-    def __init__(self, graph: Graph, ask: Ask) -> None:
-        self.graph, self.ask = graph, ask
+    def __init__(self, graph: Graph, predict: Predict) -> None:
+        self.graph, self.predict = graph, predict
 
     def get_inputs(self) -> list[SimpleNamespace]:
         """Names of the graph's inputs."""
         return [SimpleNamespace(name=name) for name in self.graph.inputs]
 
     def get_outputs(self) -> list[SimpleNamespace]:
-        """Probabilities, and not where the network looked."""
+        """The probabilities; there is no attention map."""
         return [SimpleNamespace(name=PROBABILITIES)]
 
     def get_modelmeta(self) -> SimpleNamespace:
-        """What the graph has as metadata."""
+        """The metadata of the graph."""
         return SimpleNamespace(custom_metadata_map=dict(self.graph.properties))
 
     def run(self, _: object, inputs: Arrays, __: object = None) -> list[NDArray[np.float32]]:
         """Probabilities float32 [n, classes]."""
-        return [self.ask(inputs)]
+        return [self.predict(inputs)]
 
 
-class Opener:
-    """Opens variants of one trained classifier, whose PyTorch graph is made once."""
+class Loader:
+    """Loads variants of one trained classifier, whose PyTorch graph is made once."""
 
     def __init__(self, target: Target, trained: Trained) -> None:
         self.target, self.trained = target.name, trained
         self.graph = graph(target.task, trained)
 
-    def open(self, variant: Variant) -> Ask:
-        """The variant, ready to be asked. Raises BitBloomError when its file is not there or cannot be loaded."""
+    def load(self, variant: Variant) -> Predict:
+        """Load the variant. Raises BitBloomError when its file is missing or cannot be loaded."""
         file = variant.path(self.target)
         if not file.is_file():
             raise BitBloomError(f"{file} is missing: `make {self._made_by(variant)} TARGET={self.target}` makes it")
         if variant.by_onnx:
             return by_onnx(file)
-        module = answering(self.graph)
+        module = without_attention(self.graph)
         return by_torch(self.graph, self._in_bf16(module, file) if variant.half else module, variant)
 
     def _made_by(self, variant: Variant) -> str:
@@ -181,7 +181,7 @@ class Opener:
         return "export" if variant.by_onnx else "train"
 
     def _in_bf16(self, module: nn.Sequential, file: Path) -> nn.Sequential:
-        """The same steps with a network of its own, of the weights in `file`."""
+        """The same steps with a separate network, which has the weights in `file`."""
         import copy
 
         from safetensors.torch import load_file
@@ -193,7 +193,7 @@ class Opener:
 
 
 def graph(task: str, trained: Trained) -> Graph:
-    """What the export stage writes of a trained classifier, as a PyTorch module with names."""
+    """The graph that the export stage writes of a trained classifier."""
     from bitbloom import tasks
 
     exporter: Any = tasks.exporter(task)
@@ -201,24 +201,24 @@ def graph(task: str, trained: Trained) -> Graph:
     return made
 
 
-def answering(graph: Graph) -> nn.Sequential:
-    """The steps of it that lead to an answer: where a network looked is not computed, as the service does not unless asked to."""
+def without_attention(graph: Graph) -> nn.Sequential:
+    """The module without its attention map, which the service computes on request only."""
     from torch import nn
 
-    from bitbloom.export.image_classifier import Looking
+    from bitbloom.export.image_classifier import WithAttention
 
     module = graph.module
-    if isinstance(module, Looking):
+    if isinstance(module, WithAttention):
         return nn.Sequential(module.preprocess, module.network, module.calibrated).eval()
     assert isinstance(module, nn.Sequential)
     return module.eval()
 
 
-def by_onnx(file: Path) -> Ask:
-    """A graph in the session that the service runs it in: one thread, and nothing computed but the probabilities.
+def by_onnx(file: Path) -> Predict:
+    """A graph in a session as of the service: one thread, and only the probabilities are computed.
 
     Raises:
-        BitBloomError: there is no such file, or it cannot be loaded.
+        BitBloomError: the file is missing or cannot be loaded.
     """
     from bitbloom.serving.predictor import open_session
 
@@ -226,31 +226,31 @@ def by_onnx(file: Path) -> Ask:
     options = runtime.onnxruntime().RunOptions()
     options.only_execute_path_to_fetches = True
 
-    def ask(inputs: Arrays) -> NDArray[np.float32]:
+    def predict(inputs: Arrays) -> NDArray[np.float32]:
         found: NDArray[np.float32] = session.run([PROBABILITIES], inputs, options)[0]
         return found
 
-    return ask
+    return predict
 
 
-def by_torch(graph: Graph, module: nn.Module, variant: Variant) -> Ask:
+def by_torch(graph: Graph, module: nn.Module, variant: Variant) -> Predict:
     """A module in eager mode or compiled by TorchInductor (Ansel et al. 2024, doi:10.1145/3620665.3640366)."""
     import torch
 
     run = torch.compile(module) if variant.compiled else module
 
-    def ask(inputs: Arrays) -> NDArray[np.float32]:
+    def predict(inputs: Arrays) -> NDArray[np.float32]:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=variant.half):
             found: torch.Tensor = run(*(torch.from_numpy(inputs[name]) for name in graph.inputs))
         return found.float().numpy()
 
-    return ask
+    return predict
 
 
 def in_bf16(network: nn.Module) -> nn.Module:
-    """The network itself, its matrices, convolutions and tables of vectors in bfloat16; norms and sums stay in float32.
+    """The network itself, with matrices, convolutions and embeddings in bfloat16. Norms and sums stay in float32.
 
-    It is run under autocast, which casts what enters them.
+    It runs under autocast, which casts the inputs of these layers.
     """
     import torch
     from torch import nn
@@ -262,13 +262,13 @@ def in_bf16(network: nn.Module) -> nn.Module:
 
 
 def require_classifier(target: str, kind: str) -> None:
-    """Return when a model of this kind is one classifier. Raises BitBloomError that says which kinds are."""
+    """Raise BitBloomError unless a model of this kind is one classifier."""
     if not model_type(kind).CONFUSION:
         raise BitBloomError(f"`optimise` works for models that are one classifier: that of {target} is of kind {kind}")
 
 
 def checked(target: Target) -> Target:
-    """The target itself. Raises BitBloomError when its model is not one classifier, or is not exported yet."""
+    """The target itself. Raises BitBloomError when its model is not one classifier or is not exported yet."""
     require_classifier(target.name, target.model.kind)
     if not (file := target.models / FP32).is_file():
         raise BitBloomError(f"{file} is missing: run `make export TARGET={target.name}` first")

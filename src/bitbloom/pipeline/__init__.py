@@ -1,1 +1,1 @@
-"""What happens around the stages: the build graph, the front door, import of own data, records, tracking. No stage imports it."""
+"""The management of stages: build graph, builds, import of own data, records, tracking. No stage imports it."""

@@ -1,11 +1,11 @@
-"""The front door: build a target with DVC, in this workspace or, with overrides, in one of its own.
+"""Build a target with DVC, in the main workspace or, with overrides, in a separate one.
 
-    bitbloom build petals                       # what `make all` calls
+    bitbloom build petals                       # called by `make all`
     bitbloom build petals --until train train.epochs=3
-    bitbloom build-all petals tweets            # what `make everything` calls
+    bitbloom build-all petals tweets            # called by `make everything`
 
-One build at a time holds a kernel lock, so what a killed build left behind (DVC's own locks, half a `dvc.lock`) is
-known to be dead and is cleared.
+A build holds a kernel lock, so only one runs at a time. It may therefore remove what a killed build left: DVC's own locks and a
+truncated `dvc.lock`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from bitbloom.pipeline import composition, graph
 from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
 
 ROUNDS = (("prepare", False), ("train", True), ("all", False))
-"""Up to which stage several targets are built at a time, and whether one after another."""
+"""The last stage of each round of a build of several targets, and whether the targets run one after another."""
 SHARED = (
     "src",
     "conf",
@@ -45,22 +45,22 @@ SHARED = (
     "requirements-serve.lock",
     "weights.lock",
 )
-"""What a variant's workspace takes from the repository, as links."""
+"""Files and folders of the repository that the workspace of a variant links to."""
 
 
 def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Path:
-    """Build a target up to a stage; the workspace that holds the outputs (`.` without overrides).
+    """Build a target up to a stage, and return the workspace of the outputs (`.` without overrides).
 
     Raises:
-        BitBloomError: an unknown target, key or stage, or a stage that failed (its own message is already printed).
+        BitBloomError: the target, a key or the stage is unknown, or a stage failed (after its own message).
     """
     tree = composition.compose(target, overrides)
     stages = graph.last_stages(until, target, tree)
-    with only_one():
+    with build_lock():
         for path in graph.write_for({target: composition.compose(target) if overrides else tree}):
             print(f"{path} brought up to date")
         place = variant(target, overrides) if overrides else Path()
-        needs_external(tree, target)
+        require_external(tree, target)
         recover(place, [target])
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
         repro(place, target, stages, tree, _code_read_by(needed))
@@ -68,18 +68,18 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
 
 
 def build_all(targets: Sequence[str]) -> None:
-    """Build several targets: trainings in turn, because each uses all cores; the stages before and after them side by side.
+    """Build several targets: trainings in turn, because each uses all cores, and other stages in parallel.
 
     Raises:
-        BitBloomError: an unknown target, or targets that failed. The others are built as far as theirs let them.
+        BitBloomError: a target is unknown or failed. The others are built to the end of that round.
     """
     trees = {target: composition.compose(target) for target in targets}
-    with only_one():
+    with build_lock():
         for path in graph.write_for(trees):
             print(f"{path} brought up to date")
         recover(Path(), targets)
         for target, tree in trees.items():
-            needs_external(tree, target)
+            require_external(tree, target)
         stages = [stage for target, tree in trees.items() for stage in graph.stages(target, tree)]
         with guarded(Path(), _code_read_by(stages), targets):
             for until, in_turn in ROUNDS:
@@ -92,15 +92,15 @@ def build_all(targets: Sequence[str]) -> None:
 
 
 def _code_read_by(stages: Iterable[graph.Stage]) -> list[str]:
-    """What of their inputs a person may edit while they run."""
+    """The inputs of stages that a person may edit while they run."""
     return sorted({path for stage in stages for path in stage.inputs if path.startswith(SHARED)})
 
 
 def _side_by_side(runs: Mapping[str, Callable[[], None]], until: str, at_a_time: int) -> None:
-    """Run several at a time, each to its end. Raises BitBloomError that names those that failed, Killed when one was killed."""
+    """Run several at a time, each to its end. Raises BitBloomError that names the failed ones, Killed when one was killed."""
     with ThreadPoolExecutor(at_a_time) as pool:
-        begun = {name: pool.submit(run) for name, run in runs.items()}
-    failed = {name: run.exception() for name, run in begun.items() if run.exception()}
+        started = {name: pool.submit(run) for name, run in runs.items()}
+    failed = {name: run.exception() for name, run in started.items() if run.exception()}
     for name, error in failed.items():
         print(f"{name}: {error}", file=sys.stderr)
     if failed:
@@ -109,11 +109,11 @@ def _side_by_side(runs: Mapping[str, Callable[[], None]], until: str, at_a_time:
 
 
 @contextlib.contextmanager
-def only_one() -> Iterator[None]:
-    """Hold the build lock. The kernel lets go of it when this process ends, however it ends."""
+def build_lock() -> Iterator[None]:
+    """Hold the build lock. The kernel releases it at the end of this process, also after a kill."""
     STATE.mkdir(exist_ok=True)
     with (STATE / "build.lock").open("w") as stream:
-        os.set_inheritable(stream.fileno(), True)  # the lock lasts as long as DVC, should this process be killed alone
+        os.set_inheritable(stream.fileno(), True)  # DVC keeps the lock if only this process is killed
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,8 +122,8 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def needs_external(tree: DictConfig, target: str) -> None:
-    """The user's own data has been imported. Raises BitBloomError that says how."""
+def require_external(tree: DictConfig, target: str) -> None:
+    """Raise BitBloomError with the command when the user's own data is not imported."""
     for path in graph.external(tree):
         if not Path(path).exists() and not Path(f"{path}.dvc").exists():
             given = sources.own_data(str(tree.source.kind)).GIVEN
@@ -133,15 +133,15 @@ def needs_external(tree: DictConfig, target: str) -> None:
 def repro(
     workspace: Path, target: str, last: Sequence[str], tree: DictConfig, watched: Sequence[str] = (), **variables: str
 ) -> None:
-    """Build a target up to some stages; what each of several needs of a trained model alone, side by side.
+    """Build a target up to these stages. After training, the branches of several last stages run in parallel.
 
     Args:
-        workspace: where.
+        workspace: of the build.
         target: its name.
-        last: the stages.
+        last: the last stages.
         tree: its configuration.
-        watched: code that has to stay as it is until they are done.
-        variables: more of the environment.
+        watched: code that must not change during the build.
+        variables: further environment variables.
 
     Raises:
         BitBloomError: a stage failed.
@@ -154,28 +154,28 @@ def repro(
         dvc_repro(workspace, [graph.stage_name("train", target)], environment)
         runs = {}
         for end, names in after_training(target, tree, last).items():
-            # One by one: DVC takes what a stage before them wrote for itself while it looks whether that has changed.
+            # Single items: DVC locks the outputs of earlier stages while it checks whether they changed.
             runs[end] = partial(dvc_repro, workspace, ["--single-item", *names], environment, end)
         _side_by_side(runs, "all", workers())
 
 
 def after_training(target: str, tree: DictConfig, last: Sequence[str]) -> dict[str, list[str]]:
-    """For each of the last stages, it and the stages between it and the trained model, in order, as DVC names them."""
+    """Last stage → DVC's names of it and of the stages between training and it, in order."""
     mine = {stage.stage: stage for stage in graph.stages(target, tree)}
     trained = {stage.name for stage in graph.upstream(mine, ["train"])}
     return {end: [stage.name for stage in graph.upstream(mine, [end]) if stage.name not in trained] for end in last}
 
 
-def dvc_repro(workspace: Path, asked: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
-    """`dvc repro` of some stages, from the remote's run-cache where there is a remote; the label before each line.
+def dvc_repro(workspace: Path, stages: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
+    """Run `dvc repro` for these stages, with the remote's run-cache if there is a remote. The label starts each line.
 
     Raises:
-        BitBloomError: it failed.
-        Killed: it was killed.
+        BitBloomError: DVC failed.
+        Killed: DVC was killed.
     """
-    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *asked]
+    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
     out, errors = (subprocess.PIPE, subprocess.STDOUT) if label else (None, None)
-    # close_fds: it holds the kernel lock too.
+    # close_fds: DVC inherits the kernel lock.
     with subprocess.Popen(
         command, cwd=workspace, env=environment, close_fds=False, stdout=out, stderr=errors, text=True
     ) as process:
@@ -184,16 +184,16 @@ def dvc_repro(workspace: Path, asked: Sequence[str], environment: Mapping[str, s
                 print(f"{label} | {line.rstrip()}", flush=True)
             process.wait()
         except KeyboardInterrupt:
-            process.wait()  # it was interrupted too, and is writing its last
+            process.wait()  # DVC was interrupted too, and is still writing
             raise
     if process.returncode < 0:
         raise Killed(f"the build was killed (signal {-process.returncode}); run it again")
     if process.returncode:
-        raise BitBloomError(f"the build stopped (dvc repro: exit code {process.returncode}); what to do is said above")
+        raise BitBloomError(f"the build stopped (dvc repro: exit code {process.returncode}); see the message above")
 
 
 def environ(profile: str) -> dict[str, str]:
-    """This process's environment with the pins of a profile and this interpreter's commands first on the path."""
+    """This process's environment with the pins of a profile, and this interpreter's commands first on the path."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return os.environ | pins.environment(profile) | {"PATH": path}
 
@@ -206,7 +206,7 @@ def has_remote(workspace: Path) -> bool:
 
 
 def workspace(target: str, overrides: Sequence[str]) -> Path:
-    """Where a build has its outputs: `.`, or for overrides a folder named after the whole configuration they make."""
+    """The workspace of a build: `.`, or with overrides a folder named by the hash of the whole configuration."""
     if not overrides:
         return Path()
     text = composition.yaml_text(composition.compose(target, overrides))
@@ -214,24 +214,24 @@ def workspace(target: str, overrides: Sequence[str]) -> Path:
 
 
 def variant(target: str, overrides: Sequence[str]) -> Path:
-    """The workspace of a build with overrides: a DVC repository of its own, ignored by git, sharing code and cache.
+    """Make the workspace of a build with overrides: a separate DVC repository, ignored by git, with shared code and cache.
 
-    Paths inside are the same as in the main workspace, so stages that the overrides leave alone come from the cache.
+    Paths are the same as in the main workspace, so stages that the overrides do not concern come from the cache.
     """
     place = workspace(target, overrides)
     for shared in SHARED:
         _link(place / shared, Path(shared))
     tree = composition.compose(target, overrides)
     tree.overrides = list(overrides)
-    lay_out(place, target, tree, cache=Path(".dvc/cache"))
+    create_workspace(place, target, tree, cache=Path(".dvc/cache"))
     canonical.write_text(place / "overrides.txt", "\n".join(overrides) + "\n")
     return place
 
 
-def lay_out(place: Path, target: str, tree: DictConfig, cache: Path | None) -> None:
-    """Make a folder that holds the code a workspace of one target: its graph, its parameters, and DVC with this cache or its own.
+def create_workspace(place: Path, target: str, tree: DictConfig, cache: Path | None) -> None:
+    """Make a workspace of one target in a folder with the code: graph, parameters, and DVC with this cache or a separate one.
 
-    What a build takes in by content is linked: the user's own data, downloads and pretrained weights.
+    Inputs that DVC compares by content are linked: the user's own data, downloads and pretrained weights.
     """
     model = typed_model(tree.model)
     own = (folder for spec in (*model.starts_from(), str(tree.prepare.tokenizer)) for folder in graph.own_folder(spec))

@@ -1,4 +1,7 @@
-"""The claim: `digests/<target>.json`, path → SHA-256 and size of every output. Committed for the embedded targets."""
+"""The claim: expected digests in `digests/<target>.json`, path → SHA-256 and size of every output.
+
+Those of embedded targets are committed.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from bitbloom.pipeline import composition, graph
 
 
 def path(target: str) -> Path:
-    """digests/<target>.json, or a place that git ignores for a target whose data is not everybody's."""
+    """digests/<target>.json for an embedded target, else a path that git ignores."""
     folder = Path("digests") if composition.compose(target).embedded else Path(".bitbloom/digests")
     return folder / f"{target}.json"
 
 
 def artifacts(target: str, until: str = "all") -> dict[str, str]:
-    """Every output of a target's build up to a stage, by path, and the stage that makes it."""
+    """Path of every output of a target's build up to a stage → the stage that makes it."""
     stages = {stage.stage: stage for stage in graph.stages(target, composition.compose(target))}
     needed = graph.upstream(stages, graph.ENDS if until == "all" else (until,))
     return {output: stage.stage for stage in needed for output in (*stage.outputs, *stage.metrics)}
@@ -30,14 +33,16 @@ def current(target: str, workspace: Path = Path(), until: str = "all") -> dict[s
 
 
 def read(target: str) -> dict[str, dict[str, str | int]]:
-    """The claim as it stands. Raises BitBloomError when there is none."""
+    """Read the claim. Raises BitBloomError when it is missing."""
     file = path(target)
     if not file.exists():
-        raise BitBloomError(f"{file} is missing: nothing is claimed of '{target}' yet; build it first: make all TARGET={target}")
+        raise BitBloomError(
+            f"{file} is missing: '{target}' has no expected digests yet; build it first: make all TARGET={target}"
+        )
     claimed: dict[str, dict[str, str | int]] = canonical.read_json(file)
     return claimed
 
 
 def write(target: str) -> None:
-    """Write the claim of what is built now."""
+    """Write the digests of the current build as the claim."""
     canonical.write_json(path(target), current(target))

@@ -1,8 +1,8 @@
-"""How `conf/` becomes the configuration of a target: one tree, every key typed and checked.
+"""Composition of a target's configuration from `conf/`: one tree with every key typed and checked.
 
-A target is one YAML file in `conf/`; Hydra composes it from the groups beside it and from `key=value`
-overrides. What the stages read is the composed tree, written to `params/<target>.yaml` by `make graph`, so that
-DVC sees every key and `dvc exp run -S` can change one.
+A target is one YAML file in `conf/`. Hydra composes it from the groups beside it and from `key=value` overrides.
+`make graph` writes the composed tree to `params/<target>.yaml`. The stages read that file, so DVC sees every key and
+`dvc exp run -S` can change one.
 
     python -m bitbloom.pipeline.composition petals train.epochs=3     # print the composed tree
 """
@@ -32,13 +32,13 @@ CONF = Path("conf")
 
 @dataclass
 class Base:
-    """What a target has beside its sections. A stage sees only what it declares to read."""
+    """The keys of a target outside of sections. A stage sees only the keys that it declares."""
 
     task: str = MISSING
     embedded: bool = False
-    """Builds with nothing but the package index; its `dvc.lock` and expected digests are committed."""
+    """Whether it builds from the package index alone. Its `dvc.lock` and expected digests are then committed."""
     overrides: list[str] = field(default_factory=list)
-    """What made a variant of the target; filled in by the build."""
+    """The overrides of a variant. The build sets them."""
     title: str = ""
     source: Any = MISSING
     model: Any = MISSING
@@ -56,7 +56,7 @@ def targets() -> list[str]:
 
 
 def embedded() -> list[str]:
-    """Names of the targets that build with nothing but the package index."""
+    """Names of the targets that build from the package index alone."""
     return [name for name in targets() if compose(name).embedded]
 
 
@@ -64,7 +64,7 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     """The target's configuration with overrides applied, every key typed.
 
     Raises:
-        BitBloomError: no such target, an unknown key (with the nearest right one), or a value of a wrong type.
+        BitBloomError: the target or a key is unknown (the message has the nearest one), or a value has a wrong type.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -90,7 +90,7 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 @functools.cache
 def _name_types() -> None:
-    """Tell Hydra, once, the types of sections by the names they have in `defaults`."""
+    """Register the types of sections with Hydra, once, by their names in `defaults`."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
@@ -102,7 +102,7 @@ def _name_types() -> None:
 
 
 def check(tree: DictConfig) -> None:
-    """Values that would stop a build only when it is half done. Raises BitBloomError that names the key."""
+    """Check values that would otherwise stop a build late. Raises BitBloomError that names the key."""
     for name in sections.names():
         _check_positive(tree, name, getattr(sections.section_type(name), "POSITIVE", ()))
     for name, part in {"model": tree.model, **{f"model.{name}": part for name, part in tree.model.items()}}.items():
@@ -155,7 +155,7 @@ def yaml_text(config: DictConfig) -> str:
 
 
 def _explain(target: str, overrides: Sequence[str], error: Exception) -> str:
-    """What is wrong with an override, a key or a group's choice, and the nearest right one."""
+    """The error in an override, a key or a group's choice, and the nearest valid one."""
     from hydra.errors import MissingConfigException
 
     known = sorted(_keys(compose(target))) if overrides else []

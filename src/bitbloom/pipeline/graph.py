@@ -1,9 +1,9 @@
-"""The build graph: a `dvc.yaml` and a part of make's rules for each target, generated from `conf/` and the stages' imports.
+"""The build graph: a `dvc.yaml` and rules for make for each target, generated from `conf/` and the stages' imports.
 
     make graph        # write pipelines/, params/ and dvc.yaml; lint fails when they are not current
 
-A stage depends on the modules it imports, the config keys it reads, the lock, and the files it opens: nothing that can
-change its output is missing, and nothing else is there.
+A stage depends on the modules it imports, the config keys it reads, the lock, and the files it opens. These are all inputs that
+can change its outputs, and no others.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ PIPELINES = Path("pipelines")
 ARTIFACTS = Path("dvc.yaml")
 """The models of all targets, for `dvc artifacts get . TARGET`; the stages are in `pipelines/<target>/dvc.yaml`."""
 MAKE = Path(".bitbloom/graph")
-"""What make reads, a file a target: made by every build, not committed."""
+"""Rules for make, one file for each target. Every build writes them; they are not committed."""
 EVERY_STAGE = ("numerics",)
-"""Sections that every stage reads: the pins of its process."""
+"""Sections that every stage reads, for the pins of its process."""
 DOES: Mapping[str, str] = {
     "ingest": "bring the raw files of the source, with a manifest of one row a sample",
     "validate": "check the manifest against the expectations of the task",
@@ -76,18 +76,18 @@ WRITES: Mapping[str, Sequence[str]] = {
 }
 METRICS: Mapping[str, Sequence[str]] = {"evaluate": ("reports/{target}/metrics.json",)}
 FROM_WEIGHTS = ("features", "train")
-"""Stages that build the network that `model` describes."""
+"""Stages that build the network from pretrained weights."""
 BUILDS_NETWORK = ("evaluate", "export")
-"""Stages that build it again, for the weights that training left."""
+"""Stages that build the network for the trained weights."""
 AFTER_FEATURES = ("train", "evaluate", "export")
-"""Stages that read `features` beside processed data, where there is such a stage."""
+"""Stages that also read `data/features`, if the target has the stage `features`."""
 ENDS = ("evaluate", "package")
-"""The stages that no other stage reads from: all of a build."""
+"""The stages whose outputs no other stage reads. They complete a build."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of one target, as DVC sees it. Paths are POSIX and relative to the workspace."""
+    """One stage of one target in DVC. Paths are POSIX and relative to the workspace."""
 
     stage: str
     target: str
@@ -99,7 +99,7 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """How DVC is asked for it: `pipelines/petals/dvc.yaml:train`."""
+        """Its name in DVC: `pipelines/petals/dvc.yaml:train`."""
         return stage_name(self.stage, self.target)
 
     def as_dvc(self) -> dict[str, Any]:
@@ -124,12 +124,12 @@ def pipeline(target: str) -> Path:
 
 
 def lock(target: str) -> Path:
-    """What DVC recorded of a target's stages."""
+    """DVC's record of a target's stages."""
     return pipeline(target) / "dvc.lock"
 
 
 def stage_name(stage: str, target: str) -> str:
-    """How DVC is asked for a stage of a target."""
+    """The name of a target's stage in DVC."""
     return f"{(pipeline(target) / 'dvc.yaml').as_posix()}:{stage}"
 
 
@@ -145,7 +145,7 @@ def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
     files = [path.format(**names) for path in READS_FILES[stage]]
     if "source" in reads:
         files += external(tree)
-    if stage in BUILDS_NETWORK:  # a folder of weights has the shape of the network in it, too
+    if stage in BUILDS_NETWORK:  # a folder of weights also has the network's configuration
         files += [folder for spec in model.starts_from() for folder in own_folder(spec)]
     if stage in AFTER_FEATURES and model.frozen:
         files.append(f"data/features/{target}")
@@ -168,21 +168,21 @@ def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
 
 
 def exports(tree: Any, model: Model) -> list[str]:
-    """What the export stage writes of a model."""
+    """The files that the export stage writes."""
     return [name for name in model.EXPORTS if tree.export.int8 or "int8" not in name]
 
 
 def packed(tree: Any, model: Model) -> list[str]:
-    """Which of it the Bento holds: where there are two graphs of the same, the one that the service is to answer with."""
+    """The exported files in the Bento. Of a float and an int8 graph, it is the one that the service runs."""
     unwanted = "model.onnx" if tree.service.int8 else "model.int8.onnx"
     return [name for name in model.EXPORTS if name != unwanted]
 
 
 def last_stages(until: str, target: str, tree: Any) -> tuple[str, ...]:
-    """The stages to ask DVC for, to build up to one stage or `all`. Raises BitBloomError when the target has no such stage."""
-    there = [stage.stage for stage in stages(target, tree)]
-    if until not in (*there, "all"):
-        raise BitBloomError(f"'{target}' has no stage '{until}'; it has: {', '.join(there)}, all")
+    """The last stages of a build up to one stage or `all`. Raises BitBloomError when the target has no such stage."""
+    known = [stage.stage for stage in stages(target, tree)]
+    if until not in (*known, "all"):
+        raise BitBloomError(f"'{target}' has no stage '{until}'; it has: {', '.join(known)}, all")
     return ENDS if until == "all" else (until,)
 
 
@@ -193,7 +193,7 @@ def own_folder(spec: str) -> list[str]:
 
 
 def external(tree: Any) -> list[str]:
-    """The user's own data that the source reads, if it reads any."""
+    """The folder of the user's own data, if the source reads one."""
     path = tree.source.get("path")
     return [path] if path else []
 
@@ -208,9 +208,9 @@ def declared(stage: str, name: str) -> tuple[str, ...]:
 
 
 def modules(stage: str, tree: Any) -> set[str]:
-    """Files of the package that run in a stage, templates included, relative to the workspace.
+    """Files of the package that a stage runs, with templates, relative to the workspace.
 
-    Modules that are loaded by a name are added by that name: sections, the kind of the model and of the source, the task's parts.
+    They include modules that a stage loads by name: sections, the kinds of model and source, and the task's parts.
     """
     found = imports.closure([f"bitbloom.stages.{stage}", *by_name(stage, tree)])
     if stage == "package":
@@ -220,7 +220,7 @@ def modules(stage: str, tree: Any) -> set[str]:
 
 
 def by_name(stage: str, tree: Any) -> list[str]:
-    """Modules that a stage loads by a name that it declares to read."""
+    """Modules that a stage loads by name, from its declarations."""
     reads = declared(stage, "READS")
     known = {key.partition(".")[0] for key in (*reads, *EVERY_STAGE)} & set(config_sections.names())
     found = [f"bitbloom.config.sections.{section}" for section in sorted(known)]
@@ -232,7 +232,7 @@ def by_name(stage: str, tree: Any) -> list[str]:
 
 
 def dvc_text(target: str, graph: Sequence[Stage], model: Model) -> str:
-    """A target's dvc.yaml: its stages, and the plots that `dvc plots show` draws of it."""
+    """A target's dvc.yaml: its stages, and the plots for `dvc plots show`."""
     body = {"stages": {stage.stage: stage.as_dvc() for stage in graph}, "plots": _plots(target, model)}
     return HEADER + yaml.safe_dump(body, sort_keys=False, width=150)
 
@@ -252,7 +252,7 @@ def artifacts_text(trees: Mapping[str, Any]) -> str:
 
 
 def _plots(target: str, model: Model) -> list[Any]:
-    """Plots, with paths as DVC reads them: relative to the folder of dvc.yaml."""
+    """Plots, with paths relative to the folder of dvc.yaml."""
     history, reports, score = f"../../models/{target}/training.json", f"../../reports/{target}", model.SCORE.removeprefix("val_")
     curves = {"loss": ["train_loss", "val_loss"], score: model.SCORE}
     plots: list[Any] = [
@@ -270,7 +270,7 @@ def _plots(target: str, model: Model) -> list[Any]:
 
 
 def make_text(target: str, graph: Sequence[Stage]) -> str:
-    """For make: for each last stage of a target, the files that nothing in the build makes, and those that it does."""
+    """Rules for make: for each last stage of a target, the inputs from outside the build, and the outputs."""
     mine, lines = {stage.stage: stage for stage in graph}, [HEADER.rstrip()]
     for last in (*mine, "all"):
         needed = upstream(mine, ENDS if last == "all" else (last,))
@@ -280,7 +280,7 @@ def make_text(target: str, graph: Sequence[Stage]) -> str:
         )
         inputs += [
             "src/bitbloom/pipeline/graph.py",
-            BENTOS.as_posix(),  # a task may get a folder of its own
+            BENTOS.as_posix(),  # a task may add a folder
             "weights.lock",
             params_path(target).as_posix(),
             (pipeline(target) / "dvc.yaml").as_posix(),
@@ -291,21 +291,21 @@ def make_text(target: str, graph: Sequence[Stage]) -> str:
 
 
 def _with_files(path: str) -> list[str]:
-    """A path, and all that is in it where it is a folder of code.
+    """A path and, for a folder of code, its content.
 
-    The time of a file tells of an edit, that of a folder of a file that came or went.
+    The time of a file changes with an edit, the time of a folder with an added or removed file.
     """
     inside = Path(path).rglob("*") if path.startswith(("src/", "bentos/")) else ()
     return [path, *(entry.as_posix() for entry in inside if "__pycache__" not in entry.parts)]
 
 
 def is_made(path: str, outputs: Sequence[str]) -> bool:
-    """Whether a path is one of these outputs, or inside one."""
+    """Whether a path is one of these outputs or inside one."""
     return any(path == output or path.startswith(f"{output}/") for output in outputs)
 
 
 def upstream(mine: Mapping[str, Stage], last: Sequence[str]) -> list[Stage]:
-    """The stages that these need, themselves included, in order."""
+    """These stages and all stages that they need, in order."""
     needed: set[str] = set()
     waiting = list(last)
     while waiting:
@@ -317,7 +317,7 @@ def upstream(mine: Mapping[str, Stage], last: Sequence[str]) -> list[Stage]:
 
 
 def texts(target: str, tree: Any) -> dict[Path, str]:
-    """The committed files that are generated for a target, and what they have to hold."""
+    """The committed files that are generated for a target, with their content."""
     graph = stages(target, tree)
     return {
         params_path(target): HEADER + composition.yaml_text(tree),
@@ -335,12 +335,12 @@ def every_text() -> dict[Path, str]:
 
 
 def stale(wanted: Mapping[Path, str]) -> list[Path]:
-    """Files that are missing or hold something else."""
+    """Files that are missing or have other content."""
     return [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
 def every_stale() -> list[Path]:
-    """All generated files that are not current, those that belong to no target included."""
+    """All generated files that are not current, also those of removed targets."""
     wanted = every_text()
     return _orphans(wanted) + stale(wanted)
 
@@ -352,7 +352,7 @@ def _orphans(wanted: Mapping[Path, str]) -> list[Path]:
 
 
 def write() -> list[Path]:
-    """Bring all generated files up to date; the ones that changed."""
+    """Update all generated files, and return the changed ones."""
     wanted = every_text()
     for path in (changed := stale(wanted)):
         canonical.write_text(path, wanted[path])
@@ -362,12 +362,12 @@ def write() -> list[Path]:
 
 
 def write_for(trees: Mapping[str, Any]) -> list[Path]:
-    """Before a build of these targets: what make reads of them, and all generated files when one of theirs is not current."""
+    """Before a build of these targets: write their rules for make, and all generated files if one of theirs is not current."""
     for target, tree in trees.items():
         canonical.write_text(MAKE / f"{target}.mk", make_text(target, stages(target, tree)))
     return [] if all(has_current(target, tree) for target, tree in trees.items()) else write()
 
 
 def has_current(target: str, tree: Any) -> bool:
-    """Whether the generated files of a target are as `conf/` and the code have it."""
+    """Whether the generated files of a target match `conf/` and the code."""
     return not stale(texts(target, tree))

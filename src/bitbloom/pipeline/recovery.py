@@ -1,7 +1,7 @@
-"""What DVC records of a build stays whole, whatever is killed, and says nothing of code that changed meanwhile.
+"""Recovery: DVC's records of a build survive a kill, and never describe code that changed during the build.
 
-DVC writes `dvc.lock` in place after every stage, so a kill can cut it off. Before a build, its targets' locks are copied;
-after a kill, each is that copy again. What ran since comes back from DVC's run-cache.
+DVC writes `dvc.lock` in place after every stage, so a kill can truncate it. A build copies the locks of its targets before it
+starts. After a kill, recovery restores each copy. Stages that ran since then come from DVC's run-cache.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ STATE = Path(".bitbloom")
 COMPLETE = STATE / "locks"
 """The last complete `dvc.lock` of each target, as `<target>.lock`."""
 BUILDING = STATE / "building"
-"""There while DVC runs: found at a start, it says that the last build was killed, of which targets, and of what code."""
+"""Exists while DVC runs. At the start of a build it shows that the last build was killed, with its targets and its code."""
 CONFLICT = b"<<<<<<< "
 STAGE = re.compile(r"^(?=  \S)", re.MULTILINE)
-"""Where the record of a stage begins in a `dvc.lock`."""
+"""The begin of a stage's record in a `dvc.lock`."""
 
 
 class Killed(BitBloomError):
-    """DVC itself was killed: what it was writing may be half there."""
+    """DVC itself was killed: its files may be truncated."""
 
 
 def recover(workspace: Path, targets: Collection[str]) -> None:
-    """Clear what a killed build left: DVC's own locks, what it recorded, runs of code that has changed since, and the mark.
+    """Remove the traces of a killed build: DVC's own locks, truncated records, cached runs of changed code, and the mark.
 
     Args:
-        workspace: where.
-        targets: those to be built now; their locks are looked at, and those of the targets of a build that was killed here.
+        workspace: of the build.
+        targets: of the next build. Their locks are checked, and those of the killed build's targets.
 
     Raises:
-        BitBloomError: a `dvc.lock` has conflicts of a merge.
+        BitBloomError: a `dvc.lock` has merge conflicts.
     """
     for name in ("rwlock", "rwlock.lock", "lock"):
         (workspace / ".dvc/tmp" / name).unlink(missing_ok=True)
@@ -56,31 +56,31 @@ def recover(workspace: Path, targets: Collection[str]) -> None:
 
 
 def _marks(workspace: Path) -> list[Path]:
-    """The marks of killed builds: in this workspace, in the repository's own, and in those of variants."""
+    """The marks of killed builds in this workspace, in the repository's main workspace, and in those of variants."""
     found = {workspace / BUILDING, BUILDING, *(STATE / "variants").glob(f"*/{BUILDING}")}
     return sorted(mark for mark in found if mark.exists())
 
 
 def _killed(mark: Path) -> dict[str, Any]:
-    """What a killed build was about: digests of its code by path, and its targets. Nothing, where none was killed."""
+    """The digests of a killed build's code by path, and its targets. Both are empty without a killed build."""
     return {"code": {}, "targets": []} | (canonical.read_json(mark) if _read(mark) else {})
 
 
 def _recover_lock(workspace: Path, target: str, was_built: bool) -> None:
-    """Let a target's lock be its last complete copy, unless it is whole. Raises BitBloomError on a merge with conflicts."""
+    """Restore the last complete copy of a target's lock, unless the lock is whole. Raises BitBloomError on merge conflicts."""
     lock = workspace / graph.lock(target)
     found = _read(lock)
     if CONFLICT in found:
-        raise BitBloomError(f"{lock} has conflicts of a merge: resolve them, or take one side: git checkout --ours -- {lock}")
-    # A lock can be cut off and still parse: after a kill, only a complete copy or what git has of it is sure to be whole.
+        raise BitBloomError(f"{lock} has merge conflicts: resolve them, or take one side: git checkout --ours -- {lock}")
+    # A truncated lock can still parse: after a kill, only a complete copy or the committed lock is certainly whole.
     is_sure = not was_built or found in (_read(_copy_of(workspace, target)), git.committed(lock))
     if not is_sure or (lock.exists() and not is_whole(found)):
-        print(f"a build was killed: {lock} is its last complete copy again", file=sys.stderr)
+        print(f"a build was killed: restored the last complete copy of {lock}", file=sys.stderr)
         _restore(workspace, target)
 
 
 def is_whole(lock: bytes) -> bool:
-    """Whether these are the bytes of a `dvc.lock` that DVC reads and that was written to the end of a line."""
+    """Whether these bytes are a `dvc.lock` that DVC can read and that ends with a complete line."""
     import yaml
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
@@ -94,7 +94,7 @@ def is_whole(lock: bytes) -> bool:
 
 @contextlib.contextmanager
 def guarded(workspace: Path, watched: Sequence[str], targets: Collection[str]) -> Iterator[None]:
-    """While DVC builds these targets: keep copies of their locks, leave a mark for `recover`, and watch the code.
+    """Guard a build of these targets by DVC: copy their locks, leave a mark for `recover`, and check that the code stays equal.
 
     Raises:
         BitBloomError: code below `watched` changed before the end.
@@ -116,9 +116,10 @@ def guarded(workspace: Path, watched: Sequence[str], targets: Collection[str]) -
 
 
 def _finish(workspace: Path, before: dict[str, str], targets: Collection[str]) -> None:
-    """DVC has ended by itself: its files are whole. Raises BitBloomError when the code is not what it was at the start.
+    """Record the build after DVC ended by itself, with whole files. Raises BitBloomError when the code changed since the start.
 
-    DVC reads the code again at the end, and would record what never ran. The mark goes last: a kill before it is recovered from.
+    DVC reads the code again at the end, and would record code that never ran. The mark is removed last, so that recovery follows
+    an earlier kill.
     """
     changed = _changed(before)
     if changed:
@@ -130,26 +131,24 @@ def _finish(workspace: Path, before: dict[str, str], targets: Collection[str]) -
         _copy(workspace, targets)
     (workspace / BUILDING).unlink()
     if changed:
-        raise BitBloomError(
-            f"{', '.join(changed[:5])} changed while the build ran, so nothing of it is kept in dvc.lock: build again"
-        )
+        raise BitBloomError(f"{', '.join(changed[:5])} changed while the build ran, so dvc.lock does not record it: build again")
 
 
 def _changed(before: Mapping[str, str]) -> list[str]:
-    """The files whose digests are not what they were."""
+    """The files whose digests have changed."""
     after = code(list(before))
     return sorted(name for name in before if before[name] != after.get(name))
 
 
 def _forget_runs(mark: Path) -> None:
-    """Take from DVC's run-cache what it noted since a build began: it may say of new code what the old one made."""
+    """Delete the entries of DVC's run-cache since the start of a build: they may map new code to outputs of old code."""
     for note in Path(".dvc/cache/runs").rglob("*"):
         if note.is_file() and note.stat().st_mtime_ns >= mark.stat().st_mtime_ns:
             note.unlink()
 
 
 def _sort_stages(workspace: Path, targets: Collection[str]) -> None:
-    """Put the stages of the locks into the order of a build: DVC appends a new one when it ends, and some run side by side."""
+    """Sort the stages of the locks in the order of a build: DVC appends each stage when it ends, and some run in parallel."""
     for target in targets:
         lock = workspace / graph.lock(target)
         found = _read(lock).decode()
@@ -160,7 +159,7 @@ def _sort_stages(workspace: Path, targets: Collection[str]) -> None:
 
 
 def code(paths: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of every file at and below these paths."""
+    """SHA-256 of every file in these paths."""
     found = [file for name in paths for file in (Path(name).rglob("*") if Path(name).is_dir() else [Path(name)])]
     return {file.as_posix(): file_digest(file) for file in found if file.is_file() and "__pycache__" not in file.parts}
 
@@ -184,7 +183,7 @@ def _restore(workspace: Path, target: str) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a file, none where there is no such file."""
+    """The bytes of a file; empty for a missing file."""
     return path.read_bytes() if path.exists() else b""
 
 

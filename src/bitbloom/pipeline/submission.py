@@ -13,19 +13,19 @@ from bitbloom.pipeline import composition, graph
 
 
 def write(target: str, file: Path | None = None) -> Path:
-    """Predict every row of a file with the exported model of a target; without `file`, of that imported with its data.
+    """Predict every row of a file with the exported model of a target. The default is the file imported with its data.
 
     Returns:
-        the file written.
+        the written file.
 
     Raises:
-        BitBloomError: the task has no submission, or there is no such file or model.
+        BitBloomError: the task has no submission, or the file or the model is missing.
     """
     tree = composition.compose(target)
     competition = tasks.part(tree.task, "submission")
-    place = Path("reports") / target / "submission.csv"
-    competition.write(Path("models") / target, file or _imported(target, graph.external(tree), competition.IMPORTED), place)
-    return place
+    path = Path("reports") / target / "submission.csv"
+    competition.write(Path("models") / target, file or _imported(target, graph.external(tree), competition.IMPORTED), path)
+    return path
 
 
 def _imported(target: str, folders: list[str], name: str) -> Path:

@@ -1,15 +1,21 @@
-"""What a build ends with: how good the model is, which bytes it is, and what to do next."""
+"""The summary that a build prints at its end: metrics, digests, and the next command."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
 from bitbloom import tasks
+from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.core.digests import digest
+from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import composition
+from bitbloom.serving import model_files
+from bitbloom.stages import package
 
 SCORES = ("accuracy", "macro_f1", "f1", "cider_d", "t2i_recall_at_1")
 NEXT = {
@@ -38,27 +44,47 @@ def show(target: str, workspace: Path, until: str) -> None:
 
 
 def example(target: str) -> str:
-    """A file that the target's model could be asked about."""
+    """The name of an example input file of the target's task."""
     return tasks.samples(composition.compose(target).task).EXAMPLE
 
 
 def rows(target: str, workspace: Path) -> list[tuple[str, str]]:
-    """Name and value of what is there."""
+    """Name and value of each metric and output that exists."""
     found: list[tuple[str, str]] = []
     metrics = workspace / "reports" / target / "metrics.json"
     if metrics.exists():
         numbers = canonical.read_json(metrics)
         found += [(name.replace("_", " "), f"{numbers[name]:.4f}") for name in SCORES if name in numbers]
-    for name, path in (
-        ("data", workspace / "data/processed" / target),
-        ("model", workspace / "models" / target / "model.safetensors"),
-        ("Bento", workspace / "dist" / f"{target}.bento"),
-    ):
-        if path.exists():
-            found.append((name, f"sha256:{digest(path)}"))
+    found += [(name, f"sha256:{value}") for name, value in digests(target, workspace)]
     report = workspace / "reports" / target / "index.html"
     if report.exists():
         found.append(("report", str(report)))
     if workspace != Path():
         found.append(("workspace", str(workspace)))
     return found
+
+
+def digests(target: str, workspace: Path) -> Iterator[tuple[str, str]]:
+    """Name and SHA-256 of each output that exists.
+
+    `weights` is `model.safetensors`. `model` is the exported model that a service runs, and `Bento` the files of the Bento: a
+    service shows both under the same names.
+    """
+    data, weights = workspace / "data/processed" / target, workspace / "models" / target / "model.safetensors"
+    if data.exists():
+        yield "data", digest(data)
+    if weights.exists():
+        yield "weights", digest(weights)
+    model = model_digest(target, workspace)
+    if model:
+        yield "model", model
+    bento = workspace / "reports" / target / "bento.json"
+    if bento.exists():
+        yield "Bento", canonical.read_json(bento)["digest"]
+
+
+def model_digest(target: str, workspace: Path) -> str:
+    """The digest of the exported model that the service of a target runs; empty before the export stage."""
+    with contextlib.suppress(BitBloomError, FileNotFoundError), contextlib.chdir(workspace):
+        return model_files.digest(package.served(Target.load(target, ["service"])))
+    return ""

@@ -1,8 +1,8 @@
-"""Weights & Biases as an observer of finished builds: never a dependency, never waited for, never a reason to fail.
+"""Tracking of finished builds with Weights & Biases. A build never depends on it, waits for it or fails because of it.
 
-A build starts it in the background, after its outputs are there, so it can neither draw from a seeded generator nor hold a
-stage up. It logs offline unless WANDB_API_KEY is set; `bitbloom track TARGET` does the same by hand and shows errors.
-BITBLOOM_TRACK=0 turns it off, and so does CI.
+A build starts it in the background after all outputs exist, so it can neither use a seeded generator nor delay a stage. It logs
+offline unless WANDB_API_KEY is set. `bitbloom track TARGET` does the same in the foreground and shows errors.
+BITBLOOM_TRACK=0 disables it, and so does CI.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SAMPLES = 32
 
 
 def start(target: str, workspace: Path) -> None:
-    """Log a build in a process of its own, detached from this one."""
+    """Log a build in a detached process."""
     if (
         os.environ.get("BITBLOOM_TRACK") == "0"
         or os.environ.get("CI")
@@ -44,9 +44,9 @@ def start(target: str, workspace: Path) -> None:
 
 
 def log(target: str, workspace: Path) -> str:
-    """Log config, curves, metrics, mistakes, the confusion matrix and the model with its lineage; the run's id.
+    """Log config, curves, metrics, mistakes, the confusion matrix and the model with its lineage. Returns the run's id.
 
-    The id is the digest of what training read, so a build that was resumed or repeated continues its run.
+    The id is the digest of the inputs of training, so a resumed or repeated build continues its run.
     """
     import wandb
 
@@ -68,7 +68,7 @@ def log(target: str, workspace: Path) -> str:
 
 
 def _logged(target: str, workspace: Path) -> tuple[Path, str]:
-    """Where it is noted that a run was logged, and what of it: a build that only repeats it is not logged again."""
+    """The path and the content of the note that a run was logged. An equal build is not logged again."""
     return STATE / "tracked" / run_id(target, workspace), digest(workspace / "reports" / target / "metrics.json")
 
 
@@ -78,11 +78,11 @@ def _is_logged(target: str, workspace: Path) -> bool:
 
 
 def run_id(target: str, workspace: Path) -> str:
-    """16 hexadecimal digits of the dependencies and parameters that dvc.lock has for the target's training."""
+    """16 hexadecimal digits: a hash of the dependencies and parameters of the target's training in dvc.lock."""
     lock = workspace / graph.lock(target)
     stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
     if "train" not in stages:
-        raise BitBloomError(f"target '{target}' was never trained here: make train TARGET={target}")
+        raise BitBloomError(f"target '{target}' is not trained: make train TARGET={target}")
     entry = stages["train"]
     inputs = {key: entry.get(key) for key in ("cmd", "deps", "params")}
     return hashlib.sha256(canonical.json_text(inputs).encode()).hexdigest()[:16]
@@ -103,11 +103,11 @@ def _log_evaluation(run: Any, reports: Path) -> None:
 
 
 def _log_samples(run: Any, reports: Path, processed: Path, model: dict[str, Any]) -> None:
-    """The first test samples with what they are and what they were taken for, or what was written of them; with photos if any."""
+    """The first test samples with their labels and predictions, or their generated sentences; with photos if there are any."""
     import wandb
 
     table, *columns = typed_model(model).PREDICTIONS
-    answers = canonical.read_json(reports / "tables" / f"{table}.json")[:SAMPLES]
+    predictions = canonical.read_json(reports / "tables" / f"{table}.json")[:SAMPLES]
     dataset = Dataset.open(processed)
     positions = dataset.split("test")[:SAMPLES]
     names = list(dataset.samples["id"].iloc[positions])
@@ -117,12 +117,14 @@ def _log_samples(run: Any, reports: Path, processed: Path, model: dict[str, Any]
             wandb.Image(image.transpose(1, 2, 0), caption=name)
             for image, name in zip(dataset.take(positions)["images"], names, strict=True)
         ]
-    rows: list[Any] = [[sample, *(answer[key] for key in columns)] for sample, answer in zip(shown, answers, strict=True)]
+    rows: list[Any] = [
+        [sample, *(prediction[key] for key in columns)] for sample, prediction in zip(shown, predictions, strict=True)
+    ]
     run.log({"sample predictions": wandb.Table(["sample", *columns], rows)})
 
 
 def _log_model(run: Any, target: str, workspace: Path) -> None:
-    """The model as an artifact, made from the data artifact that it names by digest."""
+    """Log the model as an artifact that uses the data artifact."""
     import wandb
 
     trained = canonical.read_json(workspace / "models" / target / "config.json")

@@ -1,4 +1,4 @@
-"""Why a stage would run again: which of its inputs changed, from which digest to which.
+"""The reasons why a stage would run again: its changed inputs, with the old and the new digest.
 
 bitbloom why train                 # of petals
 bitbloom why train petals-tiny
@@ -20,7 +20,7 @@ DIGITS = 12
 
 @dataclass(frozen=True)
 class Reason:
-    """One thing that changed: what kind of input, which, from what to what."""
+    """One change: the kind and the name of the input, and its old and new value."""
 
     kind: str
     name: str
@@ -32,10 +32,10 @@ class Reason:
 
 
 def why(stage: str, target: str) -> list[Reason]:
-    """All reasons for which a stage would run again, none when it would not.
+    """All reasons why a stage would run again; empty if it would not.
 
     Raises:
-        BitBloomError: no such stage or target.
+        BitBloomError: the stage or the target is unknown.
     """
     tree = composition.compose(target)
     if stage == "all":
@@ -59,7 +59,9 @@ def reasons(targets: Iterable[str]) -> dict[str, dict[str, list[Reason]]]:
     trees = {target: composition.compose(target) for target in targets}
     for target, tree in trees.items():
         if not graph.has_current(target, tree):
-            raise BitBloomError(f"{graph.pipeline(target)}/dvc.yaml is not as {target} is configured: run `make graph`, or build")
+            raise BitBloomError(
+                f"{graph.pipeline(target)}/dvc.yaml does not match the configuration of {target}: run `make graph`, or build"
+            )
     known = known_to_dvc()
     return {
         target: {each.stage: list(_reasons(known[each.name])) for each in graph.stages(target, tree)}
@@ -68,7 +70,7 @@ def reasons(targets: Iterable[str]) -> dict[str, dict[str, list[Reason]]]:
 
 
 def known_to_dvc() -> dict[str, Any]:
-    """DVC's stages by name, with what dvc.lock says of them. Its files are read once: DVC's parser takes seconds for them."""
+    """DVC's stages by name, with their records in dvc.lock. The files are read once, because DVC's parser takes seconds."""
     from dvc.repo import Repo
 
     with Repo(".") as repo:
@@ -89,7 +91,7 @@ def _reasons(stage: Any) -> Iterator[Reason]:
 
 
 def _of_file(item: Any, made: bool = False) -> Iterator[Reason]:
-    """A file or folder that DVC compares by its hash. `made`: an output of the stage, which is brought back when it can be."""
+    """The change of a file or folder that DVC compares by its hash. `made`: it is an output of the stage."""
     path = str(item.def_path)
     before = item.hash_info.value if item.hash_info else None
     now = item.get_hash().value if item.exists else None
@@ -99,7 +101,7 @@ def _of_file(item: Any, made: bool = False) -> Iterator[Reason]:
 
 
 def _of_params(item: Any) -> Iterator[Reason]:
-    """The keys of a parameter file, compared by value."""
+    """The changed keys of a parameter file."""
     before, now = item.hash_info.value or {}, item.read_params()
     for key in item.params:
         kind = "pretrained weights" if item.def_path == "weights.lock" else ("profile" if key == "numerics" else "config key")
@@ -108,7 +110,7 @@ def _of_params(item: Any) -> Iterator[Reason]:
 
 
 def changes(name: str, before: Any, now: Any) -> Iterable[tuple[str, Any, Any]]:
-    """The leaves in which two trees differ, by dotted name."""
+    """The different leaves of two trees, by dotted name."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in sorted({*before, *now}):
             yield from changes(f"{name}.{key}", before.get(key, "nothing"), now.get(key, "nothing"))
@@ -117,7 +119,7 @@ def changes(name: str, before: Any, now: Any) -> Iterable[tuple[str, Any, Any]]:
 
 
 def kind_of(path: str) -> str:
-    """What a person calls an input at this path."""
+    """The kind of an input at this path, for people."""
     if Path(path).suffix == ".lock":
         return "lock"
     return next((kind for prefix, kind in KINDS.items() if path.startswith(prefix)), "file")

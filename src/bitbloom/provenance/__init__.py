@@ -1,1 +1,1 @@
-"""What is proven of a build: rebuilt and compared, run hermetically, attested, and two trainings side by side."""
+"""Proofs of a build: a compared rebuild, hermetic stages, attestations, and the comparison of two trainings."""

@@ -1,13 +1,12 @@
-"""Attestations: what a Bento was built from, stated as SLSA provenance and signed with the builder's key.
+"""Attestations: the inputs of a Bento as SLSA provenance, signed with the builder's key.
 
     openssl ecparam -name prime256v1 -genkey -noout -out key.pem && openssl ec -in key.pem -pubout -out key.pub
     bitbloom attest petals --key key.pem                                  # dist/attestations/petals/local/
     bitbloom check-attestation petals --key key.pub
 
 The statement (in-toto Statement v1, predicate https://slsa.dev/provenance/v1) names every input of the build and its digest. It
-holds no time, so equal builds give equal statements. The folder with Bento and statement is signed as a model, by
-model-signing: whoever trusts the key may check it with that tool alone. Somebody who rebuilt the Bento
-(`make verify`) adds a statement of their own, under their own name.
+has no time, so equal builds give equal statements. model-signing signs the folder with Bento and statement as a model, so that
+tool alone can verify the signature. A second builder who rebuilt the Bento (`make verify`) adds a statement under another name.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ ROOT = Path("dist/attestations")
 STATEMENT = "provenance.intoto.json"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:bitbloom:build:v1"
-"""Externally: a target. What happens: `make all TARGET=<target>` in a tree of these materials."""
+"""External parameter: a target. The build: `make all TARGET=<target>` in a tree of these materials."""
 
 
 def attest(target: str, key: Path, builder: str, workspace: Path = Path()) -> Path:
-    """Write and sign a builder's statement on the Bento built in a workspace; the folder that holds both.
+    """Write and sign a builder's statement on the Bento of a workspace. Returns the folder with both.
 
     Raises:
-        BitBloomError: the Bento is not built, is not what is claimed, or was built from other files than are there now; the key
-            is no elliptic-curve key.
+        BitBloomError: the Bento is missing, differs from the expected digests, or was built from other files than the current
+            ones, or the key is not an elliptic-curve key.
     """
     from model_signing import signing
 
     bento = workspace / "dist" / f"{target}.bento"
     if not bento.exists():
         raise BitBloomError(f"{bento} is missing: make all TARGET={target}")
-    _is_as_claimed(target, workspace)
+    _require_expected(target, workspace)
     folder = place(target, builder)
     with canonical.replacing_folder(folder) as temporary:
         shutil.copyfile(bento, temporary / bento.name)
@@ -51,16 +50,16 @@ def attest(target: str, key: Path, builder: str, workspace: Path = Path()) -> Pa
     with canonical.replacing(signature(target, builder)) as temporary:
         try:
             signing.Config().use_elliptic_key_signer(private_key=key).sign(folder, temporary)  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, AttributeError, OSError) as error:  # the library asks any key for its curve
+        except (ValueError, TypeError, AttributeError, OSError) as error:  # the library reads the curve of any key
             raise BitBloomError(f"cannot sign with {key}: {error} (a PEM private key on a curve such as prime256v1)") from error
     return folder
 
 
 def check(target: str, key: Path, builder: str) -> str:
-    """Hold a builder's statement against the working tree; a line that says what was found in order.
+    """Check a builder's statement against the working tree. Returns a line with the result.
 
     Raises:
-        BitBloomError: the signature, the Bento, or a material is not what it says. Names it.
+        BitBloomError: the signature, the Bento or a material differs from the statement. The message names it.
     """
     from model_signing import verifying
 
@@ -68,23 +67,25 @@ def check(target: str, key: Path, builder: str) -> str:
     if not folder.is_dir() or not bundle.exists():
         raise BitBloomError(f"there is no statement of '{builder}' on {target}: {folder}, {bundle}")
     try:
-        _written_as_read(bundle)
+        _require_canonical(bundle)
         verifying.Config().use_elliptic_key_verifier(public_key=key).verify(folder, bundle)  # type: ignore[no-untyped-call]
-    except Exception as error:  # the library raises what its parsers and its cryptography raise
-        raise BitBloomError(f"refused: {bundle} does not hold for {folder} and {key}: {error or type(error).__name__}") from error
+    except Exception as error:  # the library passes on errors of its parsers and its cryptography
+        raise BitBloomError(f"refused: {bundle} is not valid for {folder} and {key}: {error or type(error).__name__}") from error
     stated = canonical.read_json(folder / STATEMENT)
-    _is_statement(stated)
-    _is_about(stated, target, builder)
+    _require_statement(stated)
+    _require_subject(stated, target, builder)
     wrong = [name for name, expected in _named(stated).items() if _digest_here(name) != expected]
     if wrong:
-        raise BitBloomError(f"refused: the statement of '{builder}' is on another {', '.join(wrong[:5])} ({len(wrong)} differ)")
+        raise BitBloomError(
+            f"refused: the statement of '{builder}' is about other files: {', '.join(wrong[:5])} ({len(wrong)} differ)"
+        )
     materials = len(stated["predicate"]["buildDefinition"]["resolvedDependencies"])
     who = stated["predicate"]["runDetails"]["builder"]["id"]
     return f"{target}: signed by {who}; the Bento and {materials} materials are as stated"
 
 
 def place(target: str, builder: str) -> Path:
-    """Where a builder's Bento and statement are."""
+    """The folder of a builder's Bento and statement."""
     return ROOT / target / _folder_name(builder)
 
 
@@ -94,7 +95,7 @@ def signature(target: str, builder: str) -> Path:
 
 
 def statement(target: str, builder: str, workspace: Path = Path()) -> dict[str, Any]:
-    """The in-toto statement, as plain JSON: subject, every material, and what else was built."""
+    """The in-toto statement as plain JSON: subject, every material, and all other outputs."""
     from google.protobuf.json_format import MessageToDict
     from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
     from in_toto_attestation.v1.statement import Statement
@@ -124,14 +125,12 @@ def builder_id(builder: str) -> str:
     return builder if ":" in builder else f"urn:bitbloom:builder:{builder}"
 
 
-def _is_as_claimed(target: str, workspace: Path) -> None:
-    """What is built is the claim, and was built from the files that are there. Raises BitBloomError."""
-    claimed, built = claim.read(target), claim.current(target, workspace)
-    wrong = sorted(path for path in claimed.keys() | built.keys() if claimed.get(path) != built.get(path))
+def _require_expected(target: str, workspace: Path) -> None:
+    """Raise BitBloomError unless the outputs have the expected digests and were built from the current files."""
+    expected, built = claim.read(target), claim.current(target, workspace)
+    wrong = sorted(path for path in expected.keys() | built.keys() if expected.get(path) != built.get(path))
     if wrong:
-        raise BitBloomError(
-            f"{', '.join(wrong[:5])} in {workspace.absolute()} is not as {claim.path(target)} claims: build again"
-        )
+        raise BitBloomError(f"{', '.join(wrong[:5])} in {workspace.absolute()} differs from {claim.path(target)}: build again")
     if workspace == Path():
         changed = changed_stages(target)
         if changed:
@@ -140,8 +139,8 @@ def _is_as_claimed(target: str, workspace: Path) -> None:
             )
 
 
-def _is_about(stated: dict[str, Any], target: str, builder: str) -> None:
-    """The statement is the builder's on this target's Bento and no other. Raises BitBloomError."""
+def _require_subject(stated: dict[str, Any], target: str, builder: str) -> None:
+    """Raise BitBloomError unless the statement is by this builder and about this target's Bento only."""
     subjects = [subject["name"] for subject in stated["subject"]]
     predicate = stated["predicate"]
     stated_target = predicate["buildDefinition"]["externalParameters"].get("target")
@@ -154,8 +153,9 @@ def _is_about(stated: dict[str, Any], target: str, builder: str) -> None:
 
 
 def materials(target: str, workspace: Path = Path()) -> dict[str, str]:
-    """Every file of a workspace that a build of a target reads and does not make, by path → SHA-256; the user's own data as one
-    folder.
+    """Every input file of a target's build that the build does not make, by path → SHA-256.
+
+    The user's own data is one folder.
     """
     tree = composition.compose(target)
     stages = graph.stages(target, tree)
@@ -179,7 +179,7 @@ def _descriptor(name: str, sha256: str) -> Any:
     return ResourceDescriptor(name=name, digest={"sha256": sha256}).pb
 
 
-def _is_statement(stated: dict[str, Any]) -> None:
+def _require_statement(stated: dict[str, Any]) -> None:
     from google.protobuf.json_format import ParseDict, ParseError
     from in_toto_attestation.v1 import statement as in_toto
     from in_toto_attestation.v1.statement_pb2 import Statement
@@ -187,13 +187,13 @@ def _is_statement(stated: dict[str, Any]) -> None:
     try:
         in_toto.Statement.copy_from_pb(ParseDict(stated, Statement())).validate()
     except (ParseError, ValueError) as error:
-        raise BitBloomError(f"refused: {STATEMENT} is no in-toto statement: {error}") from error
+        raise BitBloomError(f"refused: {STATEMENT} is not an in-toto statement: {error}") from error
     if stated["predicateType"] != PREDICATE_TYPE:
         raise BitBloomError(f"refused: {STATEMENT} is about {stated['predicateType']}, not {PREDICATE_TYPE}")
 
 
 def _named(stated: dict[str, Any]) -> dict[str, str]:
-    """What a statement says of files: the Bento and the materials, by path → SHA-256."""
+    """The files in a statement: the Bento and the materials, by path → SHA-256."""
     dependencies = stated["predicate"]["buildDefinition"]["resolvedDependencies"]
     named = {item["name"]: item["digest"]["sha256"] for item in dependencies if "sha256" in item["digest"]}
     return named | {item["name"]: item["digest"]["sha256"] for item in stated["subject"]}
@@ -204,8 +204,8 @@ def _digest_here(name: str) -> str | None:
     return digest(path) if path.exists() else None
 
 
-def _written_as_read(bundle: Path) -> None:
-    """A bundle in any other than its canonical form is refused: a changed bit that parsers forgive is still a changed bit."""
+def _require_canonical(bundle: Path) -> None:
+    """Raise ValueError for a bundle that is not in canonical form: parsers would accept some changed bits."""
     from sigstore_models.bundle.v1 import Bundle
 
     text = bundle.read_text(encoding="utf-8")

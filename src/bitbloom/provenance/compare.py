@@ -1,9 +1,9 @@
-"""Two training runs side by side: the first step in which they differ, in what, and in which op.
+"""Comparison of two training runs: the first different step, field and operation.
 
     bitbloom diff models/petals elsewhere/models/petals
-    bitbloom diff models/petals elsewhere/models/petals --ops       # runs that step here again, hashing every op
+    bitbloom diff models/petals elsewhere/models/petals --ops       # runs that step again here and hashes every operation
 
-A run is a folder with a `ledger.jsonl`, or the ledger itself. The first run is this machine's, in its target's workspace.
+A run is a folder with a `ledger.jsonl`, or the ledger itself. The first run is of this machine, in its target's workspace.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from bitbloom.config.target import Target
 
 FIELDS = ("batch", "loss", "gradient", "weights", "weights_sha256")
-"""What a step is compared by, in the order in which it comes about."""
+"""The compared fields of a step, in the order in which a step computes them."""
 LEDGER = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first step in which two runs differ, and in what of FIELDS; `here` and `there` are None where a run has ended."""
+    """The first different step and field of two runs. `here` or `there` is None when that run has ended."""
 
     step: int
     field: str
@@ -39,7 +39,7 @@ class Difference:
 
 
 def read(run: Path) -> list[dict[str, Any]]:
-    """The ledger of a run. Raises BitBloomError when there is none."""
+    """Read the ledger of a run. Raises BitBloomError when it is missing or invalid."""
     path = run / LEDGER if run.is_dir() else run
     try:
         lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -48,12 +48,12 @@ def read(run: Path) -> list[dict[str, Any]]:
     except FileNotFoundError as error:
         raise BitBloomError(f"{path} is missing: name a folder that a training wrote, or its ledger") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise BitBloomError(f"{path} is no ledger: {error}") from error
+        raise BitBloomError(f"{path} is not a ledger: {error}") from error
     return lines
 
 
 def first_difference(here: list[dict[str, Any]], there: list[dict[str, Any]]) -> Difference | None:
-    """The first step and field that differ; None for equal runs."""
+    """The first different step and field; None for equal runs."""
     for number, (ours, theirs) in enumerate(itertools.zip_longest(here, there)):
         if ours is None or theirs is None:
             return Difference(number, "length", ours and len(here), theirs and len(there))
@@ -64,27 +64,27 @@ def first_difference(here: list[dict[str, Any]], there: list[dict[str, Any]]) ->
 
 
 def explain(found: Difference | None, steps: int) -> str:
-    """What a person is told."""
+    """A difference as text."""
     if found is None:
         return f"the runs are equal: {steps} steps, batch, loss, gradient and weights"
     if found.field == "length":
-        return f"one run ends at step {found.step}, the other goes on; up to there they are equal"
+        return f"one run ends at step {found.step}, the other continues; up to there they are equal"
     name = {"weights_sha256": "weights (whole)"}.get(found.field, found.field)
     return f"first difference: step {found.step}, {name}: {found.here} here, {found.there} there; everything before is equal"
 
 
 def record_path(run: Path, step: int) -> Path:
-    """Where the ops of a run's step are recorded."""
+    """The path of the record of a step's operations."""
     folder = run if run.is_dir() else run.parent
     return folder / f"ops-step-{step:06d}.jsonl"
 
 
 def record_step(target: Target, step: int, path: Path, ledger: list[dict[str, Any]]) -> str:
-    """Train again up to a step, from the start, and write a record of every op of the step itself.
+    """Train again from the start up to a step, and write a record of every operation of that step.
 
-    Gives a warning, or nothing: whether the replay is what the run's `ledger` says of these steps.
+    Returns a warning if the replay differs from the run's `ledger`, else an empty string.
 
-    One worker: the bytes do not depend on their number, and the record then holds all micro-batches in order.
+    One worker trains, so the record has all micro-batches in order. The bytes do not depend on the number of workers.
     """
     from bitbloom.training import loop
     from bitbloom.training.inference import open_dataset
@@ -99,18 +99,18 @@ def record_step(target: Target, step: int, path: Path, ledger: list[dict[str, An
         run.step(number)
     if step == 0:
         with contextlib.suppress(BitBloomError):
-            run.check_subset()  # what is made once and kept has no place in the record
+            run.check_subset()  # keeps cached tensors out of the record
     with trace.Recorder() as recorder:
         run.step(step)
     trace.write(path, recorder.lines, {"target": target.name, "step": step})
     differs = first_difference(run.history.ledger, ledger[: step + 1])
     if differs is None or differs.field == "weights_sha256":
         return ""
-    return f"the replay is not the run: its step {differs.step} differs in {differs.field}; code, data or machine changed since"
+    return f"the replay differs from the run: step {differs.step}, {differs.field}; code, data or machine changed since"
 
 
 def explain_ops(here: trace.Record, there: trace.Record) -> str:
-    """The first op in which two records of one step differ, its shapes, and the CPU facts of both machines."""
+    """The first different operation of two records of one step, its shapes, and the CPU facts of both machines."""
     if (here.head.get("target"), here.head.get("step")) != (there.head.get("target"), there.head.get("step")):
         raise BitBloomError("the records are of different steps")
     position = trace.first_difference(here.lines, there.lines)
@@ -121,11 +121,11 @@ def explain_ops(here: trace.Record, there: trace.Record) -> str:
             f"the first {min(counts)} ops have equal results{shorter}" if shorter else f"all {counts[0]} ops have equal results"
         )
     ours, theirs = here.lines[position], there.lines[position]
-    told = [f"first different op: number {position}, '{ours['op']}' on {', '.join(ours['inputs']) or 'nothing'}"]
+    lines = [f"first different op: number {position}, '{ours['op']}' on {', '.join(ours['inputs']) or 'nothing'}"]
     if (ours["op"], ours["inputs"]) != (theirs["op"], theirs["inputs"]):
-        told.append(f"  there it is '{theirs['op']}' on {', '.join(theirs['inputs'])}: the code or the libraries differ")
-    told += [f"  result here {' '.join(ours['outputs'])}, there {' '.join(theirs['outputs'])}"]
-    told += [
+        lines.append(f"  there it is '{theirs['op']}' on {', '.join(theirs['inputs'])}: the code or the libraries differ")
+    lines += [f"  result here {' '.join(ours['outputs'])}, there {' '.join(theirs['outputs'])}"]
+    lines += [
         f"  {name}: {json.dumps(record.head['machine'], sort_keys=True)}" for name, record in (("here", here), ("there", there))
     ]
-    return "\n".join(told)
+    return "\n".join(lines)

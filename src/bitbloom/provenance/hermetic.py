@@ -1,9 +1,9 @@
-"""Hermetic: each stage in a folder that holds its declared inputs and nothing else, with an empty environment and no network.
+"""Hermetic runs: each stage in a folder with its declared inputs only, with an empty environment and without network.
 
-    bitbloom hermetic petals-tiny            # what `make hermetic` calls; the target has to be built
+    bitbloom hermetic petals-tiny            # called by `make hermetic`; the target must be built
 
-`strace` watches every file a stage asks for, and `unshare` takes the network away. A file of the repository that is asked
-for and was not declared, or is read from the checkout, fails the stage that asked; so does an output with other bytes.
+`strace` records every file that a stage opens, and `unshare` removes the network. A stage fails when it opens an undeclared file
+of the repository or a file of the checkout, or when an output has other bytes.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ MACHINE_NOTES = "run.json"
 
 
 def check(target: str) -> None:
-    """Run every stage of a built target in a cell of its own and print what was found.
+    """Run every stage of a built target in a separate cell, and print a line for each.
 
     Raises:
-        BitBloomError: a tool is missing, a stage asked for what it does not declare, or an output has other bytes.
+        BitBloomError: a tool is missing, a stage opens an undeclared file, or an output has other bytes.
     """
     lacking = [tool for tool in TOOLS if not shutil.which(tool)]
     if lacking:
         raise BitBloomError(f"hermetic needs {' and '.join(lacking)}: apt-get install strace util-linux")
-    console, claimed = Console(highlight=False, soft_wrap=True), claim.read(target)
+    console, expected = Console(highlight=False, soft_wrap=True), claim.read(target)
     for stage in graph.stages(target, composition.compose(target)):
         with tempfile.TemporaryDirectory(prefix="bitbloom-cell-") as temporary:
             cell = Path(temporary) / "cell"
-            furnish(cell, stage)
+            copy_inputs(cell, stage)
             trace = Path(temporary) / "trace"
             done = run(cell, stage, trace)
-            undeclared = sorted(set(asked_for(trace, cell, Path.cwd())))
+            undeclared = sorted(set(undeclared_files(trace, cell, Path.cwd())))
             if undeclared:
-                raise BitBloomError(f"{stage.stage} of {target} asked for what it does not declare: {', '.join(undeclared)}")
+                raise BitBloomError(f"{stage.stage} of {target} opens undeclared files: {', '.join(undeclared)}")
             if done.returncode:
                 raise BitBloomError(f"{stage.stage} of {target} failed in its cell:\n{_tail(done.stdout)}")
-            different = [path for path in (*stage.outputs, *stage.metrics) if digest(cell / path) != claimed[path]["sha256"]]
+            different = [path for path in (*stage.outputs, *stage.metrics) if digest(cell / path) != expected[path]["sha256"]]
             if different:
-                raise BitBloomError(f"{stage.stage} of {target} gave other bytes in its cell: {', '.join(different)}")
-        console.print(f"{stage.stage}: {len(stage.inputs)} declared inputs, nothing else asked for, the claimed bytes")
+                raise BitBloomError(f"{stage.stage} of {target} made other bytes in its cell: {', '.join(different)}")
+        console.print(f"{stage.stage}: {len(stage.inputs)} declared inputs, no other files opened, expected digests")
 
 
-def furnish(cell: Path, stage: graph.Stage) -> None:
-    """Copy a stage's declared inputs: files, keys of the parameters, and entries of weights.lock with what is stored of them."""
+def copy_inputs(cell: Path, stage: graph.Stage) -> None:
+    """Copy a stage's declared inputs: files, keys of the parameters, and entries of weights.lock with their stored weights."""
     for name in stage.inputs:
         source, copy = Path(name), cell / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def furnish(cell: Path, stage: graph.Stage) -> None:
         entries = yaml.safe_load(weights.LOCK.read_text(encoding="utf-8"))
         _write(cell / weights.LOCK, {name: entries[name] for name in stage.weights})
     for name in stage.weights:
-        if (weights.STORE / name).is_dir():  # pinned by its entry, as a package is by the lock
+        if (weights.STORE / name).is_dir():  # pinned by its entry, like a package by the lock
             shutil.copytree(weights.STORE / name, cell / weights.STORE / name)
 
 
@@ -87,12 +87,12 @@ def _write(path: Path, tree: Mapping[str, Any]) -> None:
 
 
 def run(cell: Path, stage: graph.Stage, trace: Path) -> subprocess.CompletedProcess[str]:
-    """The stage's command, as dvc.yaml has it, watched and without a network."""
+    """Run the stage's command of dvc.yaml under strace, without a network."""
     home = cell.parent / "home"
     home.mkdir()
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(home), "PYTHONPATH": str(cell / "src")}
-    environment["MPLCONFIGDIR"] = str(home)  # else the venv says the checkout's own
-    environment["WORKERS"] = "1"  # several would meet on the loopback interface, which is gone too
+    environment["MPLCONFIGDIR"] = str(home)  # else the venv sets the checkout's folder
+    environment["WORKERS"] = "1"  # several workers need the loopback interface, which is missing
     command = [
         "unshare",
         "--map-root-user",
@@ -107,15 +107,15 @@ def run(cell: Path, stage: graph.Stage, trace: Path) -> subprocess.CompletedProc
     return subprocess.run(command, cwd=cell, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def asked_for(trace: Path, cell: Path, checkout: Path) -> Iterator[str]:
-    """Files of the checkout that a traced stage asked for without having them declared, relative to it.
+def undeclared_files(trace: Path, cell: Path, checkout: Path) -> Iterator[str]:
+    """Undeclared files that a traced stage opened, relative to the checkout.
 
-    Either below the cell, where they are missing, or in the checkout itself. The virtual environment is the toolchain and does
-    not count, nor do the folders above it and the `src` folder that an editable install puts on Python's path.
+    They are missing in the cell, or are in the checkout itself. The virtual environment is the toolchain and does not count.
+    Neither do the folders above it and the `src` folder that an editable install puts on Python's path.
     """
     environments = Path(sys.prefix), Path(sysconfig.get_paths()["purelib"])
     toolchain = {checkout / "src", *checkout.parents, checkout}
-    files = sorted(trace.parent.glob(f"{trace.name}.*"))  # one a thread, so that no call is cut in two by another's
+    files = sorted(trace.parent.glob(f"{trace.name}.*"))  # one for each thread, so that no call is split
     for line in (line for file in files for line in file.read_text(encoding="utf-8", errors="replace").splitlines()):
         for quoted in QUOTED.findall(line)[:2]:
             path = Path(os.path.normpath(cell / quoted))
@@ -128,7 +128,7 @@ def asked_for(trace: Path, cell: Path, checkout: Path) -> Iterator[str]:
 
 
 def _is_input(path: Path) -> bool:
-    """A file of the repository that can change an output: not bytecode, nor what stages note of the machine and nobody hashes."""
+    """Whether a file of the repository can change an output. Bytecode and the unhashed notes of the machine cannot."""
     return path.is_file() and "__pycache__" not in path.parts and path.name != MACHINE_NOTES
 
 

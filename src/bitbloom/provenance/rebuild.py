@@ -1,10 +1,10 @@
-"""Verify: build again in a fresh folder, with no cache, and hold every digest against the claim of the working tree.
+"""Verify: build again in a fresh folder without a cache, and compare every digest with the working tree's expected digests.
 
-    bitbloom verify petals                  # what `make verify` calls
+    bitbloom verify petals                  # called by `make verify`
     bitbloom verify petals --until train
 
-The folder holds copies of the code and the configuration, and stays: what was built there can be attested, or its ledger
-compared (`bitbloom diff`).
+The folder has copies of the code and the configuration. It is kept, so its outputs can be attested and its ledger compared
+(`bitbloom diff`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHOWN_DIGITS = 16
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact: the stage that makes it, what is claimed of it, and what was built."""
+    """One artifact: its stage, its expected digest, and the digest of the rebuild."""
 
     artifact: str
     stage: str
@@ -38,33 +38,33 @@ class Row:
 
     @property
     def same(self) -> bool:
-        """Whether the rebuilt artifact is the claimed one."""
+        """Whether the rebuilt artifact has the expected digest."""
         return self.expected == self.got
 
 
 def verify(target: str, until: str = "all") -> list[Row]:
-    """Rebuild a target up to a stage; one row an artifact and one a stage's record in dvc.lock, in the order of the build.
+    """Rebuild a target up to a stage. Returns a row for each artifact and each stage's record in dvc.lock, in build order.
 
     Raises:
-        BitBloomError: nothing is claimed of the target, or a stage failed.
+        BitBloomError: the target has no expected digests, or a stage failed.
     """
     tree = composition.compose(target)
     last = graph.last_stages(until, target, tree)
-    claimed, recorded = claim.read(target), records(Path(), target)
+    expected, recorded = claim.read(target), records(Path(), target)
     place = fresh(target)
     build.repro(place, target, last, tree, PYTHONPATH=str((place / "src").resolve()))
-    return compare(target, until, claimed, recorded, place)
+    return compare(target, until, expected, recorded, place)
 
 
 def workspace(target: str) -> Path:
-    """Where a target is built again."""
+    """The workspace of a target's rebuild."""
     return STATE / "verify" / target
 
 
 def fresh(target: str) -> Path:
-    """A new workspace with copies of the code and the configuration, and a DVC cache of its own that is empty."""
+    """A new workspace with copies of the code and the configuration, and a separate empty DVC cache."""
     place, tree = workspace(target), composition.compose(target)
-    build.needs_external(tree, target)
+    build.require_external(tree, target)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     for shared in map(Path, build.SHARED):
@@ -72,40 +72,41 @@ def fresh(target: str) -> Path:
             shutil.copytree(shared, place / shared, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copyfile(shared, place / shared)
-    build.lay_out(place, target, tree, cache=None)
+    build.create_workspace(place, target, tree, cache=None)
     return place
 
 
 def records(where: Path, target: str) -> dict[str, Any]:
-    """The stages in the dvc.lock of a target in a workspace, by name."""
+    """The records of stages in a target's dvc.lock in a workspace, by name."""
     lock = where / graph.lock(target)
     return dict(yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]) if lock.exists() else {}
 
 
-def compare(target: str, until: str, claimed: dict[str, Any], recorded: dict[str, Any], place: Path) -> list[Row]:
+def compare(target: str, until: str, expected: dict[str, Any], recorded: dict[str, Any], place: Path) -> list[Row]:
     """The rows of a rebuilt workspace."""
     built, rebuilt = claim.current(target, place, until), records(place, target)
     made_by = claim.artifacts(target, until)
     rows = [
-        Row(path, stage, str(claimed.get(path, {}).get("sha256", "nothing")), str(built[path]["sha256"]))
+        Row(path, stage, str(expected.get(path, {}).get("sha256", "nothing")), str(built[path]["sha256"]))
         for path, stage in made_by.items()
     ]
     if until == "all":
-        rows += [Row(path, STAGES[-1], str(entry["sha256"]), "nothing") for path, entry in claimed.items() if path not in made_by]
+        gone = {path: entry for path, entry in expected.items() if path not in made_by}
+        rows += [Row(path, STAGES[-1], str(entry["sha256"]), "nothing") for path, entry in gone.items()]
     for stage in sorted(set(made_by.values()), key=STAGES.index):
         rows.append(Row(f"dvc.lock: {stage}", stage, _short_record(recorded.get(stage)), _short_record(rebuilt.get(stage))))
     return sorted(rows, key=lambda row: STAGES.index(row.stage))
 
 
 def _short_record(record: dict[str, Any] | None) -> str:
-    """A stage's record in dvc.lock as one digest."""
+    """The digest of a stage's record in dvc.lock."""
     import hashlib
 
     return "nothing" if record is None else hashlib.sha256(yaml.safe_dump(record, sort_keys=True).encode()).hexdigest()
 
 
 def show(target: str, rows: Sequence[Row]) -> None:
-    """Print the table and the verdict. Raises BitBloomError when an artifact differs, naming the first stage that did."""
+    """Print the table and the verdict. Raises BitBloomError with the first different stage when an artifact differs."""
     table = Table("artifact", "expected", "got", "same", title=f"{target}, built again")
     for row in rows:
         table.add_row(row.artifact, row.expected[:SHOWN_DIGITS], row.got[:SHOWN_DIGITS], "yes" if row.same else "[red]NO[/red]")

@@ -13,19 +13,19 @@ from bitbloom.core.processes import end_with_parent
 from bitbloom.numerics import pins
 
 STAGES = ("ingest", "validate", "prepare", "features", "train", "evaluate", "export", "package")
-"""All of them; `features` is only there for a model with frozen parts."""
+"""All stages; only models with frozen parts have `features`."""
 
 
 def main(run: Callable[[Target], None], reads: Sequence[str]) -> None:
-    """Entry point of `python -m bitbloom.stages.<stage> TARGET`: its own code and pins, then the stage.
+    """Entry point of `python -m bitbloom.stages.<stage> TARGET`: ensure the checkout's own code and the pins, then run the stage.
 
-    A clear error becomes one line on stderr and exit code 1.
+    A BitBloomError becomes one line on stderr and exit code 1.
     """
     try:
         checkout.require()
         if len(sys.argv) != 2:
             sys.exit(f"usage: {sys.argv[0]} TARGET")
-        if "DVC_STAGE" in os.environ:  # what a killed DVC left running would write into the next build
+        if "DVC_STAGE" in os.environ:  # without it, a stage of a killed DVC would write into the next build
             end_with_parent()
         name = sys.argv[1]
         pins.require(Target.load(name, ["numerics"]).numerics.profile)

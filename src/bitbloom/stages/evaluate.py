@@ -48,7 +48,7 @@ def run(target: Target) -> None:
 
 
 def _require(target: Target) -> None:
-    """Say what has to be done first when something that is needed is not there."""
+    """Raise BitBloomError that names the command for a missing input."""
     needed = {target.processed / "meta.json": "data", target.models / "model.safetensors": "train"}
     for path, goal in needed.items():
         if not path.exists():
@@ -58,7 +58,7 @@ def _require(target: Target) -> None:
 
 
 def _content(target: Target, trained: Trained, history: dict[str, Any], found: Evaluation) -> Content:
-    """Everything the report and the card tell."""
+    """The content of the report and the card."""
     dataset = trained.dataset
     validation = target.reports / "validation.json"
     pictures = [
@@ -84,13 +84,13 @@ def _content(target: Target, trained: Trained, history: dict[str, Any], found: E
 
 
 def _digests(target: Target, trained: Trained) -> dict[str, str]:
-    """Of the data, as training recorded it, and of the model's files."""
+    """The digest of the data, as recorded by training, and those of the model's files."""
     files = [target.models / name for name in ("model.safetensors", "config.json", "training.json")]
     return {target.processed.as_posix(): trained.data_digest} | {path.as_posix(): file_digest(path) for path in files}
 
 
 def _write(folder: Path, found: Evaluation, content: Content) -> None:
-    """All outputs; folders are replaced whole, so that nothing of an earlier run stays."""
+    """Write all outputs. Whole folders are replaced, so that no file of an earlier run stays."""
     with canonical.replacing_folder(folder / "figures") as figures:
         for picture in content.pictures:
             (figures / f"{picture.stem}.png").write_bytes(picture.png)

@@ -1,9 +1,9 @@
-"""export: the trained network as ONNX graphs, preprocessing included, held against the network.
+"""export: the trained network as ONNX graphs, preprocessing included, compared with the network.
 
     python -m bitbloom.stages.export petals      # → models/petals/{model.onnx, model.int8.onnx, parity.json}
 
-The task's exporter says what is written. What ONNX Runtime computes is compared with PyTorch here, and only counts and verdicts
-are kept: its last bits depend on the CPU.
+The task's exporter writes the graphs. This stage compares ONNX Runtime with PyTorch and keeps only counts and verdicts, because
+the last bits of ONNX Runtime's outputs depend on the CPU.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ PARTS = ("model", "export")
 
 
 def run(target: Target) -> None:
-    """Write what the model exports and `parity.json`.
+    """Write the exported model and `parity.json`.
 
     Raises:
-        BitBloomError: what was exported does not say what the network says on the test split.
+        BitBloomError: the exported model and the network differ on the test split.
     """
     pins.pin_torch()
     trained = inference.load(target, tasks.model(target.task))
@@ -37,11 +37,11 @@ def run(target: Target) -> None:
     canonical.write_json(target.models / "parity.json", parity.verdict)
     record(target, parity)
     if parity.wrong:
-        raise BitBloomError(f"what is exported to {target.models} is not the network: {parity.wrong} (see parity.json)")
+        raise BitBloomError(f"the exported model in {target.models} differs from the network: {parity.wrong} (see parity.json)")
 
 
 def record(target: Target, parity: Parity) -> None:
-    """Add what differs from machine to machine to reports/<target>/run.json, which is not hashed."""
+    """Add the measurements that depend on the machine to reports/<target>/run.json, which is not hashed."""
     path = target.reports / "run.json"
     before = canonical.read_json(path) if path.exists() else {}
     canonical.write_json(path, before | {"export": parity.measured})

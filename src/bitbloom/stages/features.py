@@ -1,8 +1,8 @@
-"""features: ask the parts of a model that keep their weights once, for every sample, instead of in every epoch.
+"""features: compute the outputs of the frozen parts of a model once for every sample, instead of in every epoch.
 
     python -m bitbloom.stages.features captions-folder     # → data/features/captions-folder/
 
-It is a stage of the targets whose model has such parts.
+Only targets whose model has frozen parts have this stage.
 """
 
 from __future__ import annotations
@@ -47,69 +47,69 @@ READS = (
     "model.grid",
     "model.views",
 )
-"""Of the model only what makes its towers: another writer, or more epochs, asks them nothing again."""
+"""Of the model only the keys of its encoders: another decoder, or more epochs, does not run the stage again."""
 PARTS = ("model",)
 PURPOSE = 99
-"""What is mixed with `train.seed` here, so that no sample is seen in the features as it is in training."""
+"""Mixed with `train.seed`, so that the augmentations of the features differ from those of training."""
 
 
 def run(target: Target) -> None:
-    """Write data/features/<target>/: one array a name, a row a sample."""
+    """Write data/features/<target>/: one array for each name, with one row for each sample."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        raise BitBloomError("features is no training: run it without torchrun, WORKERS=n says how many processes")
-    weights.ensure_all(towers(target).starts_from())
+        raise BitBloomError("features runs without torchrun: WORKERS=n sets the number of processes")
+    weights.ensure_all(encoders(target).starts_from())
     with canonical.replacing_folder(target.features) as folder:
-        workers.launch(ask, 1 << 30, target, folder)
+        workers.launch(extract, 1 << 30, target, folder)
     dataset = Dataset.open(target.processed, target.features)
     print(", ".join(f"{path.stem} {list(dataset.arrays[path.stem].shape)}" for path in sorted(target.features.glob("*.npy"))))
 
 
-def towers(target: Target) -> Model:
-    """The model with all that is not its towers' as by default."""
+def encoders(target: Target) -> Model:
+    """The model with its encoders as configured, and defaults for its other parts."""
     return typed_model({key.removeprefix("model."): target.section(key) for key in READS if key.startswith("model.")})
 
 
 @torch.no_grad()
-def ask(worker: workers.Worker, target: Target, folder: Path) -> None:
-    """One worker's batches, each computed alone, into files that all workers have mapped."""
+def extract(worker: workers.Worker, target: Target, folder: Path) -> None:
+    """Compute one worker's batches, each alone, into files that all workers have mapped."""
     pins.pin_torch()
     dataset = Dataset.open(target.processed)
-    task, model, seed = tasks.model(target.task), towers(target), target.section("train.seed")
+    task, model, seed = tasks.model(target.task), encoders(target), target.section("train.seed")
     torch.manual_seed(seed)
     network = task.build(model, dataset.meta).eval()
     sample_seeds = seeds.derive(dataset.sample_seeds(), seed, PURPOSE)
     batches = [np.arange(first, min(first + BATCH, len(dataset.samples))) for first in range(0, len(dataset.samples), BATCH)]
 
-    def answers(filled: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    def features_of(filled: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         return cast("FeatureExtractor", task).features(network, dataset.take(filled), sample_seeds[filled], target.augment, model)
 
-    answers(np.resize(batches[0], BATCH))  # what is made once and kept is made outside the guard
+    features_of(np.resize(batches[0], BATCH))  # cached tensors are made outside the guard
     files: dict[str, NDArray[Any]] = {}
     shown = progress.advancing("features", len(batches)) if worker.first else contextlib.nullcontext(lambda _: None)
     with shown as advance:
-        for number in range(worker.rank, len(batches), worker.world) or [0]:  # every worker has to come to the barriers
-            filled = np.resize(batches[number], BATCH)  # matrices with few rows have other bits on other CPUs
+        for number in range(worker.rank, len(batches), worker.world) or [0]:  # every worker has to reach the barriers
+            filled = np.resize(batches[number], BATCH)  # the bits of products with few rows depend on the CPU
             with subset.held_to(target.numerics.profile):
-                found = answers(filled)
-            files = files or mapped(worker, folder, found, len(dataset.samples))
+                found = features_of(filled)
+            files = files or open_files(worker, folder, found, len(dataset.samples))
             for name, array in found.items():
                 files[name][batches[number]] = array[: len(batches[number])]
             advance(worker.world)
-    wait(worker)
+    barrier(worker)
 
 
-def mapped(worker: workers.Worker, folder: Path, found: Mapping[str, NDArray[Any]], rows: int) -> dict[str, NDArray[Any]]:
-    """The files of arrays like these, with so many rows; the first worker makes them."""
+def open_files(worker: workers.Worker, folder: Path, found: Mapping[str, NDArray[Any]], rows: int) -> dict[str, NDArray[Any]]:
+    """Memory-mapped files for arrays of these types and shapes with `rows` rows. The first worker creates them."""
     files = {name: folder / f"{name}.npy" for name in found}
     if worker.first:
         for name, array in found.items():
             np.lib.format.open_memmap(files[name], "w+", array.dtype, (rows, *array.shape[1:])).flush()
-    wait(worker)
+    barrier(worker)
     return {name: np.lib.format.open_memmap(file, "r+") for name, file in files.items()}
 
 
-def wait(worker: workers.Worker) -> None:
-    """Until all workers have come here; an error when one of them will not."""
+def barrier(worker: workers.Worker) -> None:
+    """Wait for all workers. Raises RuntimeError when one of them has ended."""
     if worker.world > 1:
         torch.distributed.barrier()
 

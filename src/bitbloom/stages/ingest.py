@@ -1,4 +1,4 @@
-"""ingest: bring the raw files of the target's source and write one manifest row a sample.
+"""ingest: fetch the raw files of the target's source and write one manifest row for each sample.
 
 python -m bitbloom.stages.ingest petals      # → data/raw/petals/
 """
@@ -40,7 +40,7 @@ def run(target: Target) -> None:
 
 
 def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: str) -> pd.DataFrame:
-    """One row a sample, sorted by id: what the source said, the digest of its bytes, and the task's own columns."""
+    """One row for each sample, sorted by id: facts of the source, the digest of its bytes, and the task's own columns."""
     ordered = sorted(files, key=lambda file: file.id)
     describe = partial(_row, folder=folder, task=task, kind=kind)
     rows = track(processes.spread(describe, ordered, workers(), chunk=64), "describe", len(ordered))

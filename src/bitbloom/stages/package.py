@@ -2,8 +2,8 @@
 
     python -m bitbloom.stages.package petals      # dist/petals.bento, reports/petals/bento.json
 
-The Bento carries what serving needs and nothing else: the modules in the import closure of the service, the model,
-the page, and `requirements-serve.lock`. No byte of it knows when, where, or from which commit it was built.
+The Bento has only what serving needs: the modules in the import closure of the service, the model, the page, and
+`requirements-serve.lock`. Its bytes depend neither on the time and place of the build nor on the commit.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run(target: Target) -> None:
 
 
 def served(target: Target) -> dict[str, Path]:
-    """The exported files that the service answers with, by the names they get there."""
+    """The exported files that the service runs, by their names in the Bento."""
     found = model_files.files(target.models)
     return found | {MODEL: target.models / "model.int8.onnx"} if target.service.int8 and MODEL in found else found
 
@@ -58,7 +58,7 @@ def settings(target: Target) -> dict[str, object]:
 
 
 def provenance(target: Target) -> dict[str, object]:
-    """`provenance.json`: what the model was made from. Never the Bento's own digest, which covers this file."""
+    """`provenance.json`: digests of the inputs and of the model. It cannot have the Bento's digest, which covers this file."""
     return {
         "target": target.name,
         "task": target.task,
@@ -70,7 +70,7 @@ def provenance(target: Target) -> dict[str, object]:
 
 
 def rebuild(target: Target) -> str:
-    """The command that builds the same again; what everybody can build, it also compares."""
+    """The command that builds the same again. For an embedded target, it also compares the digests."""
     overrides = target.section("overrides")
     if target.section("embedded") and not overrides:
         return f"make verify TARGET={target.name}"

@@ -1,4 +1,4 @@
-"""prepare: decode and pack the samples that passed the gate, and give each its split.
+"""prepare: decode and pack the samples that passed the gate, and assign each to a split.
 
 python -m bitbloom.stages.prepare petals     # → data/processed/petals/
 """
@@ -44,7 +44,7 @@ def run(target: Target) -> None:
 
 
 class Raw(Sequence[bytes]):
-    """The samples' files, each read when it is asked for: a task whose rows say it all never does."""
+    """The samples' files, each read on access: some tasks need the rows only."""
 
     def __init__(self, folder: Path, paths: Sequence[str]) -> None:
         self.folder, self.paths = folder, paths
@@ -58,7 +58,7 @@ class Raw(Sequence[bytes]):
 
 
 def check(dataset: Dataset, name: str) -> None:
-    """Every split has samples. Raises BitBloomError."""
+    """Raise BitBloomError when a split has no samples."""
     empty = [split for split in SPLITS if not len(dataset.split(split))]
     if empty:
         raise BitBloomError(f"{name}: no sample falls in {', '.join(empty)}: add data or change prepare.split")

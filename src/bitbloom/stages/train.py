@@ -1,6 +1,6 @@
 """train: fit the target's model on its train split.
 
-python -m bitbloom.stages.train petals                                    # a worker a core
+python -m bitbloom.stages.train petals                                    # one worker for each core
 torchrun --nproc-per-node 2 -m bitbloom.stages.train petals               # the same bytes
 """
 
@@ -34,13 +34,13 @@ PARTS = ("model",)
 
 def run(target: Target) -> None:
     """Write models/<target>/: `model.safetensors`, `config.json`, `training.json`, `ledger.jsonl`."""
-    weights.ensure_all(target.model.starts_from())  # once, before several workers want them
+    weights.ensure_all(target.model.starts_from())  # once, before several workers need them
     one_gpu = target.numerics.profile == "cuda"
     workers.launch(fit, 1 if one_gpu else target.numerics.micro_batches, target, inputs_digest(target))
 
 
 def fit(worker: workers.Worker, target: Target, inputs: str) -> None:
-    """One worker's part; the first writes the outputs and then forgets the checkpoints."""
+    """Train as one worker. The first worker writes the outputs and then deletes the checkpoints."""
     pins.pin_torch()
     dataset = open_dataset(target, target.model)
     sections = loop.Sections(target.model, target.augment, target.train, target.numerics)
@@ -59,7 +59,7 @@ def fit(worker: workers.Worker, target: Target, inputs: str) -> None:
 
 
 def write(run: loop.Run, target: Target) -> None:
-    """The weights, what is needed to use them, the curves and the ledger."""
+    """Write the weights, their configuration, the curves and the ledger."""
     folder = target.models
     with canonical.replacing(folder / "model.safetensors") as temporary:
         save_file(run.finish(), temporary)
@@ -75,7 +75,7 @@ def write(run: loop.Run, target: Target) -> None:
 
 
 def inputs_digest(target: Target) -> str:
-    """SHA-256 of everything the weights depend on: config, data, code and lock. Checkpoints are filed under it."""
+    """SHA-256 of all inputs of the weights: config, data, code and lock. It names the folder of the checkpoints."""
     sections = {key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in target.sections.items()}
     code = imports.closure([__spec__.name, f"{tasks.__name__}.{target.task}.model"])
     files = {path.relative_to(imports.ROOT).as_posix(): file_digest(path) for path in code}

@@ -25,8 +25,8 @@ def run(target: Target) -> None:
     """Write `reports/<target>/validation.json`.
 
     Raises:
-        GateFailed: an expectation fails; the message names each, the rows at fault and what to do.
-        BitBloomError: there is no manifest, or the suite cannot be used.
+        GateFailed: an expectation fails. The message names each failed one, the failing rows and the remedy.
+        BitBloomError: the manifest is missing, or the suite is invalid.
     """
     if not target.manifest.exists():
         raise BitBloomError(f"{target.manifest} is missing: run `make data TARGET={target.name}` first")

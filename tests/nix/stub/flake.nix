@@ -1,7 +1,7 @@
 # A stand-in for nixpkgs, for tests on a machine that has Nix and cannot reach nixpkgs.
 #
-# A package is a folder of links to the host's own programs, so shells open and derivations build. A name that names.json does
-# not list does not exist here. What this cannot show: that a name exists in the real nixpkgs, and what is behind it there.
+# A package is a folder of links to the host's own programs, so shells open and derivations build. Only names in names.json
+# exist. The stand-in cannot test that a name exists in the real nixpkgs, nor its content there.
 {
   outputs =
     { self }:
@@ -59,7 +59,7 @@
               }
             );
 
-          # Links to those programs that the host has. A shell says on use that another is missing.
+          # Links to the host's programs. Another program is missing in the shell.
           package =
             name: programs:
             command "stub-${name}" { host = builtins.getEnv "STUB_HOST_PATH"; } ''
@@ -71,7 +71,7 @@
               ln -s /etc/ssl/certs/ca-certificates.crt "$out/etc/ssl/certs/ca-bundle.crt"
             '';
 
-          # Of stdenv, `nix develop` wants no more than a file to source.
+          # `nix develop` needs only a file to source from stdenv.
           setup = command "stub-stdenv" { } ''
             mkdir "$out"
             echo 'export PATH="$programs"' > "$out/setup"

@@ -1,1 +1,1 @@
-"""What a person reads after a build: figures, the HTML report, the model card. Every byte of it is canonical."""
+"""The report of a build: figures, the HTML report and the model card, all reproducible byte by byte."""

@@ -14,10 +14,10 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~&])")
 
 
 def render(content: Content) -> str:
-    """The card. Equal contents give equal text; names from the data are escaped."""
+    """The card. Equal contents give equal text. Names from the data are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(  # noqa: S701 - Markdown: `_escaped` does for it what autoescape does for HTML
+    environment = Environment(  # noqa: S701 - Markdown: `_escaped` escapes instead of autoescape
         loader=FileSystemLoader(words.TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -29,5 +29,5 @@ def render(content: Content) -> str:
 
 
 def _escaped(text: object) -> str:
-    """Text on one line in which nothing is Markdown, HTML or the end of a table's cell."""
+    """Text on one line, with Markdown, HTML and the separators of table cells escaped."""
     return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))

@@ -1,4 +1,4 @@
-"""What the report and the model card say, gathered once and put into words: no page decides on a number of its own."""
+"""The content of the report and the model card, collected and formatted once: both pages show the same numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "i2t_median_rank": ("Photo to sentence, median rank", "place of the first right sentence"),
     "t2i_median_rank": ("Sentence to photo, median rank", "place of the first right photo"),
 }
-"""Metric → its name and what it means. A metric that is not here is shown under its key."""
+"""Metric → its name and its meaning. Other metrics are shown under their key."""
 DETAILS: dict[str, tuple[str, str]] = {
     "temperature": ("Temperature", "divides the logits so that confidence fits accuracy; chosen on the validation split"),
     "uncalibrated_error": ("Calibration error without it", "confidence minus accuracy, on average"),
@@ -53,9 +53,9 @@ DETAILS: dict[str, tuple[str, str]] = {
     "distinct_share": ("Different sentences", "share of the written ones"),
     "seen_share": ("Sentences seen in training", "word for word"),
 }
-"""As METRICS, for a table below the headlines. Baselines have a comparison of their own."""
-SHARES = ("accuracy", "f1", "recall", "precision", "share")
-"""Metrics whose key ends so lie between 0 and 1 and are written in percent; so are recalls among the first."""
+"""As METRICS, for a table below the headlines. Baselines are in a separate comparison."""
+FRACTIONS = ("accuracy", "f1", "recall", "precision", "share")
+"""Endings of the keys of metrics between 0 and 1, which are shown in percent. Recalls among the first results are, too."""
 COMPARED = {
     "accuracy": (
         "accuracy",
@@ -66,7 +66,7 @@ COMPARED = {
         "CIDEr-D on the same samples. A rule here writes nothing of its own: it repeats a sentence of the training data.",
     ),
 }
-"""Metric by which a model is compared with its baselines → its name, and what to think of them. The first there is."""
+"""Metric by which a model is compared with its baselines → its name, and an explanation. The first existing metric counts."""
 
 TOP = 5
 
@@ -82,12 +82,12 @@ HEADINGS = {
     "retrieval": "Finding the other",
     "search": "Searching with a sentence",
 }
-"""Figure → heading of its section. A figure that is not here is headed by its name."""
+"""Figure → heading of its section. The heading of another figure is its name."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as it was written: `stem` of its file, `kind` as in `style`."""
+    """A written figure: `stem` of its file, `kind` as in `style`."""
 
     stem: str
     caption: str
@@ -117,17 +117,17 @@ class Headline:
 
 @dataclass(frozen=True)
 class Compared:
-    """This model (`ours`) or one of its baselines: the number in words, and the length of its bar, 0 to 1."""
+    """This model (`ours`) or one of its baselines: the formatted number, and the length of its bar, 0 to 1."""
 
     name: str
     text: str
-    share: float
+    length: float
     ours: bool
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric's name, what to think of its baselines, and a row for each, the best first."""
+    """A metric's name, an explanation of its baselines, and a row for each, the best first."""
 
     metric: str
     hint: str
@@ -144,8 +144,8 @@ class Content:
         history: the content of training.json.
         model: the `model` section the weights were trained with.
         splits: split → number of samples, and `excluded`.
-        gate: the content of validation.json, or None where there is none.
-        digests: path relative to the workspace → SHA-256 of what was evaluated.
+        gate: the content of validation.json, or None without one.
+        digests: path relative to the workspace → SHA-256 of the evaluated files.
     """
 
     target: str
@@ -164,12 +164,12 @@ class Content:
 
     @property
     def name(self) -> str:
-        """The title, or the target's name where it has none."""
+        """The title, or the target's name without one."""
         return self.title or self.target
 
     @property
     def settings(self) -> list[tuple[str, str]]:
-        """Those of the model in words, sorted; those of a part under the part's name."""
+        """The settings of the model as text, sorted; those of a part have the part's name in front."""
         return sorted(_settings(self.model), key=lambda row: row[0].lower())
 
     @property
@@ -179,7 +179,7 @@ class Content:
 
     @property
     def headlines(self) -> list[Headline]:
-        """The numbers at the top level of the metrics, the known ones first; of five classes or fewer, not the top five."""
+        """The numbers at the top level of the metrics, the known ones first. At most five classes have no top-5 accuracy."""
         keys = [key for key, value in self.metrics.items() if isinstance(value, float) and key not in DETAILS]
         if len(self.metrics.get("per_class", {})) <= TOP:
             keys = [key for key in keys if key != "top5_accuracy"]
@@ -188,7 +188,7 @@ class Content:
 
     @property
     def details(self) -> list[Headline]:
-        """Numbers for those who want more of them."""
+        """The metrics of DETAILS."""
         return [self._headline(key, name, hint) for key, (name, hint) in DETAILS.items() if key in self.metrics]
 
     def _headline(self, key: str, name: str, hint: str) -> Headline:
@@ -198,14 +198,14 @@ class Content:
 
     @property
     def comparison(self) -> Comparison | None:
-        """This model beside its baselines, or None where there are none."""
+        """This model and its baselines, or None without baselines."""
         baselines, key = self.metrics.get("baselines", {}), next((key for key in COMPARED if key in self.metrics), "")
         if not baselines or not key:
             return None
         rows = [("this model", float(self.metrics[key]), True)]
         rows += [(sentence(name).lower(), float(found[key]), False) for name, found in baselines.items()]
         rows.sort(key=lambda row: (-row[1], row[0]))
-        whole = 1.0 if key.endswith(SHARES) else rows[0][1] or 1.0
+        whole = 1.0 if key.endswith(FRACTIONS) else rows[0][1] or 1.0
         bars = [Compared(name, number(key, value), value / whole, ours) for name, value, ours in rows]
         return Comparison(*COMPARED[key], bars)
 
@@ -231,10 +231,10 @@ def sentence(key: str) -> str:
 
 
 def number(key: str, value: float) -> str:
-    """A metric's value as people read it."""
+    """A metric's value, formatted for people."""
     if isinstance(value, int) or key.endswith("_rank"):
         return f"{value:g}"
-    return percent(value) if key.endswith(SHARES) or "_recall_at_" in key else f"{value:.3f}"
+    return percent(value) if key.endswith(FRACTIONS) or "_recall_at_" in key else f"{value:.3f}"
 
 
 def percent(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The report of a target: one HTML file with everything inside, which a browser shows without network or script."""
+"""The report of a target: one self-contained HTML file, which a browser shows without network or script."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 CSS_PER_INCH = 96
 WIDEST = 1200
-"""A chart wider than so many CSS pixels is not shrunk but scrolled, so that its letters stay readable."""
+"""Largest width in CSS pixels of a chart that is scaled down. A wider chart scrolls, so that its text stays readable."""
 
 
 def render(content: Content) -> str:
-    """The page. Equal contents give equal text; every name in it is escaped."""
+    """The page. Equal contents give equal text. All names are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -44,11 +44,11 @@ def _data_address(picture: Picture) -> str:
 
 
 def _css_width(picture: Picture) -> int:
-    """Charts at the size they were made for; photos pixel by pixel."""
+    """Width in CSS pixels: charts at their intended size, photos pixel by pixel."""
     scale = CSS_PER_INCH / style.DPI if picture.kind == style.CHART else 1.0
     return round(picture.size[0] * scale)
 
 
 def _fits(picture: Picture) -> bool:
-    """Whether the picture is shrunk where the window is narrower than it."""
+    """Whether a narrower window scales the picture down."""
     return picture.kind != style.CHART or _css_width(picture) <= WIDEST

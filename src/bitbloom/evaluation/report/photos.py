@@ -1,4 +1,4 @@
-"""Sheets of photos. Photos are put on the figure pixel by pixel, never resampled by matplotlib, so they stay sharp."""
+"""Sheets of photos. A figure shows photos pixel by pixel, without resampling by matplotlib, so they stay sharp."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Photo = NDArray[np.uint8]
 
 MARGIN, GAP = 12, 6  # pixels
 ACROSS = 12
-"""Photos side by side on the contact sheet, whatever the number of classes."""
+"""Photos side by side on the contact sheet, for any number of classes."""
 THUMB, LARGE = 96, 144
 """Side of a photo on the contact sheet and among the mistakes, pixels."""
 CAPTIONED, CAPTIONED_ACROSS = 232, 5
-"""Side of a photo with its sentences, and how many are side by side."""
+"""Side of a photo with its sentences, and the number of photos side by side."""
 SEARCHED, FRAME = 156, 7
-"""Side of a photo that a search found, with its frame, and the frame's width."""
+"""Side of a found photo with its frame, and the width of the frame."""
 LETTER = 0.54
-"""Width of a letter of the running text, on average, in parts of its size."""
+"""Mean width of a letter of the running text, as a fraction of its size."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A sample whose class was not the predicted one. `confidence` is the predicted class's probability."""
+    """A sample with a wrong prediction. `confidence` is the probability of the predicted class."""
 
     photo: Photo
     actual: str
@@ -43,7 +43,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Captioned:
-    """A photo, what was written of it, a true sentence, and how the written one agrees with all of the photo's."""
+    """A photo, its generated sentence, a true sentence, and the CIDEr-D of the generated sentence against all true ones."""
 
     photo: Photo
     written: str
@@ -53,7 +53,7 @@ class Captioned:
 
 @dataclass(frozen=True)
 class Search:
-    """A sentence, the photos [k, 3, H, W] found first, which of them are right [k], and the place of the first right one."""
+    """A sentence, the first photos found [k, 3, H, W], which of them are right [k], and the rank of the first right one."""
 
     sentence: str
     photos: NDArray[np.uint8]
@@ -62,7 +62,7 @@ class Search:
 
 
 def per_class(classes: int) -> int:
-    """Photos of each class on the contact sheet: fewer of each, the more classes there are."""
+    """Number of photos of each class on the contact sheet: the more classes, the fewer photos."""
     return 12 if classes <= 6 else 6 if classes <= 24 else 4 if classes <= 48 else 3 if classes <= 72 else 2
 
 
@@ -90,7 +90,7 @@ def contact_sheet(photos: Mapping[str, Sequence[Photo]], support: Mapping[str, i
 
 @style.applied()
 def mistakes(found: Sequence[Mistake]) -> Figure:
-    """Photos with their true class, the predicted one, and a bar of how sure the model was. Says so when there are none."""
+    """Photos with their true class, the predicted one, and a bar of the confidence. Without mistakes, the figure says so."""
     if not found:
         sheet = _Sheet(900, 160)
         sheet.text(450, 80, "No mistakes on the test split", 26, color=style.LEAF, weight="bold", ha="center")
@@ -113,7 +113,7 @@ def mistakes(found: Sequence[Mistake]) -> Figure:
 
 @style.applied()
 def captioned(rows: Mapping[str, Sequence[Captioned]]) -> Figure:
-    """Under each name a row of up to CAPTIONED_ACROSS photos, with the written and a true sentence below each."""
+    """Under each name a row of up to CAPTIONED_ACROSS photos, with the generated and a true sentence below each."""
     header, between, lines = 40, 22, (3, 3)
     written, true = 15, 13
     height = header + CAPTIONED + 34 + lines[0] * 20 + 6 + lines[1] * 18 + 14
@@ -133,7 +133,7 @@ def captioned(rows: Mapping[str, Sequence[Captioned]]) -> Figure:
 
 @style.applied()
 def searches(found: Sequence[Search]) -> Figure:
-    """For each sentence a row of the photos that it finds, the right ones in a frame."""
+    """For each sentence a row of the photos found for it, the right ones in a frame."""
     words, between, lines = 330, 16, 5
     most = max(len(search.photos) for search in found)
     height = SEARCHED + between
@@ -182,7 +182,7 @@ class _Sheet:
         self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=points, va="center", **options)
 
     def paragraph(self, x: float, y: float, text: str, size: float, width: int, lines: int, **options: Any) -> float:
-        """Text in up to so many lines, the first centred on height y; returns the height of all."""
+        """Text in at most `lines` lines, the first centred on height y; returns the height of all."""
         line = round(size * 1.35)
         letters = int(width / (size * LETTER))
         wrapped = textwrap.wrap(text, letters, max_lines=lines, placeholder=" …")
@@ -190,11 +190,11 @@ class _Sheet:
             self.text(x, y + number * line, part, size, **options)
         return len(wrapped) * line
 
-    def bar(self, left: int, top: int, width: int, part: float) -> None:
-        """A bar of `width` pixels, filled to `part` of it."""
+    def bar(self, left: int, top: int, width: int, fraction: float) -> None:
+        """A bar of `width` pixels, filled to `fraction` of it."""
         from matplotlib.patches import Rectangle
 
-        for length, colour in ((width, style.GRID), (part * width, style.BLOOM)):
+        for length, colour in ((width, style.GRID), (fraction * width, style.BLOOM)):
             corner = (left / self.width, 1 - (top + 5) / self.height)
             patch = Rectangle(
                 corner, length / self.width, 5 / self.height, color=colour, linewidth=0, transform=self.figure.transFigure

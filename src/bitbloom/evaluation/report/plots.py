@@ -1,4 +1,4 @@
-"""Charts of a training and of a model's answers. Every function returns a new figure."""
+"""Charts of a training and of a model's predictions. Every function returns a new figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 24
-"""Up to so many classes, cells are large enough to hold a number."""
+"""Largest number of classes for which a cell has room for a number."""
 
 
 @style.applied()
@@ -58,7 +58,7 @@ def _epoch_axis(axes: Axes, xs: Sequence[int], title: str, best: int | None) -> 
 
 @style.applied()
 def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """The confusion matrix [K, K] as a heat map of row shares: hits in one colour, mistakes in another."""
+    """The confusion matrix [K, K] as a heat map of row fractions: correct predictions in one colour, mistakes in another."""
     size = len(classes)
     cell = min(0.85, max(0.145, 7.4 / size))  # inches
     letters = min(9.5, max(6.0, cell * 15))
@@ -79,11 +79,11 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> Figure:
 
 
 def _confusion_colours(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[K, K, 4] Colours by the share of a row; a single mistake among many samples still has to be seen."""
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    """[K, K, 4] Colours by the fraction of a row. A single mistake among many samples stays visible."""
+    fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     right, wrong = style.shades(style.LEAF), style.shades(style.BLOOM)
-    visible = np.where(counts > 0, np.minimum(1.0, 0.18 + 1.6 * share), 0.0)
-    return np.where(np.eye(len(counts), dtype=bool)[:, :, None], right(0.08 + 0.92 * share), wrong(visible))
+    visible = np.where(counts > 0, np.minimum(1.0, 0.18 + 1.6 * fraction), 0.0)
+    return np.where(np.eye(len(counts), dtype=bool)[:, :, None], right(0.08 + 0.92 * fraction), wrong(visible))
 
 
 def _cell_lines(axes: Axes, size: int) -> None:
@@ -97,15 +97,15 @@ def _cell_lines(axes: Axes, size: int) -> None:
 def _cell_numbers(axes: Axes, counts: NDArray[np.int64], letters: float) -> None:
     totals = np.maximum(counts.sum(axis=1), 1)
     for i, j in np.argwhere(counts > 0).tolist():
-        share = counts[i, j] / totals[i]
-        light = share > (0.55 if i == j else 0.3)
+        fraction = counts[i, j] / totals[i]
+        light = fraction > (0.55 if i == j else 0.3)
         colour = style.PAPER if light else style.INK
         axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=letters)
 
 
 @style.applied()
 def reliability(rows: Sequence[Mapping[str, Any]], error: float) -> Figure:
-    """Accuracy by confidence against the diagonal, over a histogram of the confidences. Rows as `metrics.calibration` gives."""
+    """Accuracy by confidence against the diagonal, over a histogram of the confidences. Rows as of `metrics.calibration`."""
     made = style.figure(6.4, 6.2, layout="constrained")
     upper, lower = made.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     width = 1 / len(rows)
@@ -142,7 +142,7 @@ def _reliability_keys() -> list[Any]:
 
 @style.applied()
 def recall(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Recall of each class as a bar, worst first, with its precision as a dot. Rows as `metrics.per_class` gives."""
+    """Recall of each class as a bar, worst first, with its precision as a dot. Rows as of `metrics.per_class`."""
     ordered = sorted(rows, key=lambda row: (row["recall"], row["class"]))
     names, values, counts = ([row[key] for row in ordered] for key in ("class", "recall", "support"))
     made, axes = _bars(names, values, counts, "recall (bar) and precision (dot)")
@@ -154,14 +154,14 @@ def recall(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 @style.applied()
 def slices(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """F1 of parts of the test split, in the order given. Rows have `slice`, `value`, `samples` and `f1`."""
+    """F1 of slices of the test split, in the given order. Rows have `slice`, `value`, `samples` and `f1`."""
     names = [f"{row['slice']}: {row['value']}" for row in rows]
     return _bars(names, [row["f1"] for row in rows], [row["samples"] for row in rows], "F1")[0]
 
 
 @style.applied()
 def retrieval(ways: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
-    """For each direction recall among the first 1, 2, 3 … and the same by chance."""
+    """For each direction the recall among the first 1, 2, 3, … results, and the same by chance."""
     made = style.figure(11, 3.9, layout="constrained")
     places = made.subplots(1, len(ways), sharey=True, squeeze=False)[0]
     for axes, (name, (ours, chance)) in zip(places, ways.items(), strict=True):

@@ -1,7 +1,7 @@
-"""The look of all figures, and the one way in which a figure becomes a file.
+"""The style of all figures, and the function that writes a figure.
 
-Figures are made and written inside `applied()`, which starts from matplotlib's own defaults: no `matplotlibrc`, no
-system font, no clock reaches a pixel.
+Figures are made and written inside `applied()`, which starts from matplotlib's own defaults: neither a `matplotlibrc` nor
+a system font nor a clock changes a pixel.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID, PAPER = "#22262e", "#6b7280", "#e6e8ec", "#ffffff"
 BLOOM, LEAF, SKY, SUN = "#c2367a", "#2b8a62", "#3a6fb7", "#d18a1b"
-"""Accents: BLOOM for what went wrong or stands out, LEAF for what is right, SKY and SUN for further lines."""
+"""Accents: BLOOM for mistakes and emphasis, LEAF for correct results, SKY and SUN for further lines."""
 DPI = 144
 
 CHART, PHOTOS = "chart", "photos"
-"""What a figure shows; the report inverts charts, and only them, on a dark page."""
+"""Kinds of figures. On a dark page the report inverts charts only."""
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # bundled with matplotlib, and searched before the system's fonts
@@ -62,7 +62,7 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def applied() -> Iterator[None]:
-    """This style and nothing of the user's, for as long as the block runs. Also a decorator."""
+    """Apply this style, without the user's settings, while the block runs. Also a decorator."""
     import matplotlib
 
     with matplotlib.rc_context():
@@ -72,7 +72,7 @@ def applied() -> Iterator[None]:
 
 
 def figure(width: float, height: float, kind: str = CHART, **options: Any) -> Figure:
-    """An empty figure of that many inches, drawn by Agg and known to no global state. `kind` is CHART or PHOTOS."""
+    """An empty figure of this size in inches, drawn by Agg, without global state. `kind` is CHART or PHOTOS."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -83,7 +83,7 @@ def figure(width: float, height: float, kind: str = CHART, **options: Any) -> Fi
 
 
 def png(made: Figure) -> bytes:
-    """The figure as a PNG that says nothing of the software or the time."""
+    """The figure as a PNG without metadata of software or time."""
     stream = io.BytesIO()
     with applied():
         made.savefig(stream, format="png", metadata={"Software": None})
@@ -91,14 +91,14 @@ def png(made: Figure) -> bytes:
 
 
 def shades(colour: str) -> LinearSegmentedColormap:
-    """From nearly white to a colour."""
+    """A colour map from nearly white to a colour."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("shades", ["#f7f8fa", colour])
 
 
 def bare(axes: Axes) -> None:
-    """Take away ticks, spines and grid."""
+    """Remove ticks, spines and grid."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -107,5 +107,5 @@ def bare(axes: Axes) -> None:
 
 
 def short(text: str, longest: int = 22) -> str:
-    """A name for a label, cut with an ellipsis where it is longer."""
+    """A name for a label; a longer one is truncated with an ellipsis."""
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
