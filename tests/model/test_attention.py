@@ -27,9 +27,9 @@ def test_rows_of_a_rollout_add_up_to_one(layers, heads, tokens, seed):
 
 def test_a_network_that_looks_at_one_patch_only_is_found_out():
     grid, target = 4, 6
-    looking = torch.zeros(1, 2, 1 + grid**2, 1 + grid**2)
-    looking[..., 1 + target] = 1
-    found = attention.patch_map(attention.rollout([looking, looking]), [slice(1)], grid)
+    attentions = torch.zeros(1, 2, 1 + grid**2, 1 + grid**2)
+    attentions[..., 1 + target] = 1
+    found = attention.patch_map(attention.rollout([attentions, attentions]), [slice(1)], grid)
     assert found.shape == (1, grid, grid)
     assert int(found.argmax()) == target
     assert found.sum() == pytest.approx(1)
@@ -42,12 +42,12 @@ def test_every_group_of_readers_counts_the_same():
 
 
 @pytest.mark.parametrize("changed", [{"pooling": "mean"}, {"pooling": "class"}, {"architecture": "dinov2", "weights": "none"}])
-def test_looking_changes_no_logit(changed):
+def test_attentions_changes_no_logit(changed):
     shape = ImageModel(**{**vars(VIT), **changed})
     network = classifier.build(shape, 3).eval()
     pixels = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
-        logits, seen = network.looking(pixels)
+        logits, seen = network.with_attention(pixels)
         assert torch.equal(logits, network(pixels))
     assert seen.shape == (2, 4, 4)
     assert torch.allclose(seen.sum(dim=(1, 2)), torch.ones(2), atol=1e-5)
@@ -55,5 +55,5 @@ def test_looking_changes_no_logit(changed):
 
 def test_a_cnn_cannot_say_where_it_looked():
     cnn = ImageModel(architecture="cnn", image_size=16, hidden_size=32, layers=2, stem="patch")
-    assert not classifier.looks(classifier.build(cnn, 3))
-    assert classifier.looks(classifier.build(tiny.MODEL, 3))
+    assert not classifier.has_attention(classifier.build(cnn, 3))
+    assert classifier.has_attention(classifier.build(tiny.MODEL, 3))

@@ -61,9 +61,9 @@ def test_pixels_stay_floats_between_zero_and_one_and_labels_keep_their_shares(se
     config = Augment(crop=1.0, colour=1.0, brightness=0.9, contrast=0.9, saturation=0.9, erase=1.0, mixup=mixup, cutmix=cutmix)
     mixed = augmented(photos(len(seeds)), seeds, config, 16)
     assert mixed.pixels.shape == (len(seeds), 3, 16, 16)
-    assert mixed.pixels.dtype == mixed.share.dtype == torch.float32
+    assert mixed.pixels.dtype == mixed.weight.dtype == torch.float32
     assert 0 <= float(mixed.pixels.min()) <= float(mixed.pixels.max()) <= 1
-    assert 0 <= float(mixed.share.min()) <= float(mixed.share.max()) < 0.5
+    assert 0 <= float(mixed.weight.min()) <= float(mixed.weight.max()) < 0.5
     assert mixed.first.tolist() == list(range(len(seeds)))
 
 
@@ -73,7 +73,7 @@ def test_what_never_happens_leaves_every_bit_alone(seeds):
     mixed = augmented(pixels.clone(), seeds, only())
     assert torch.equal(mixed.pixels, pixels)
     assert torch.equal(mixed.first, mixed.second)
-    assert float(mixed.share.abs().max()) == 0
+    assert float(mixed.weight.abs().max()) == 0
 
 
 @pytest.mark.parametrize(("name", "axis"), [("flip", -1), ("vertical_flip", -2)])
@@ -143,10 +143,10 @@ def test_switching_one_augmentation_off_leaves_the_others_alone():
 def test_mixup_blends_each_sample_with_its_neighbour_by_the_share_it_reports():
     pixels = photos(6)
     mixed = augmented(pixels, MANY[:6], only(mixup=1.0))
-    share = mixed.share.reshape(-1, 1, 1, 1)
+    weight = mixed.weight.reshape(-1, 1, 1, 1)
     assert torch.allclose(mixed.pixels, pixels * (1 - share) + pixels.roll(1, 0) * share, atol=1e-6)
     assert mixed.second.tolist() == [5, 0, 1, 2, 3, 4]
-    assert len(set(mixed.share.tolist())) > 1
+    assert len(set(mixed.weight.tolist())) > 1
 
 
 def test_cutmix_pastes_just_the_share_of_the_neighbour_that_it_reports():
@@ -154,9 +154,9 @@ def test_cutmix_pastes_just_the_share_of_the_neighbour_that_it_reports():
     mixed = augmented(constant(values), MANY[:5], only(cutmix=1.0))
     for number, picture in enumerate(mixed.pixels):
         pasted = picture[0] == torch.tensor(values[number - 1])
-        assert float(pasted.float().mean()) == pytest.approx(float(mixed.share[number]))
+        assert float(pasted.float().mean()) == pytest.approx(float(mixed.weight[number]))
         assert torch.all(picture[0][~pasted] == torch.tensor(values[number]))
-        assert 1 / 16 <= float(mixed.share[number]) <= 0.5
+        assert 1 / 16 <= float(mixed.weight[number]) <= 0.5
     assert mixed.second.tolist() == [4, 0, 1, 2, 3]
 
 

@@ -18,7 +18,7 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import vocabulary
 from bitbloom.export import graphs
-from bitbloom.models import writing
+from bitbloom.models import generation
 from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.stages import export
 from bitbloom.tasks.captions import export as captions
@@ -67,8 +67,8 @@ def test_step_by_step_with_a_cache_the_sentences_are_those_of_the_whole(exported
     _, trained = exported
     image = trained.dataset.arrays["images"][0]
     with torch.no_grad():
-        pixels = captions.ImageSide(trained.network, trained.model).preprocess(torch.tensor(image[None]))
-        whole = writing.beam(trained.network, trained.network.places(pixels)[0], width)
+        pixels = captions.ImageEncoder(trained.network, trained.model).preprocess(torch.tensor(image[None]))
+        whole = generation.beam(trained.network, trained.network.patch_features(pixels)[0], width)
     cached = predictor.answer(png(image), width)["sentences"]
     assert [one["sentence"] for one in cached] == [vocabulary.sentence(one.words, trained.meta["vocabulary"]) for one in whole]
     assert [one["score"] for one in cached] == pytest.approx([one.score for one in whole], abs=1e-4)

@@ -26,7 +26,7 @@ from bitbloom.data.sources.garden import sentences
 from bitbloom.data.sources.garden.randomness import Dice
 from bitbloom.evaluation.report import card, html, photos, plots, style
 from bitbloom.evaluation.report.content import Content, Picture
-from bitbloom.tasks.captions import findings as captioning
+from bitbloom.tasks.captions import scoring
 from bitbloom.tasks.captions import samples as captions
 
 SPECIES, COLOURS = ("daisy", "iris", "rose", "lily"), ("red", "white", "blue")
@@ -85,12 +85,12 @@ def perfect(data):
     texts = np.repeat(own[:, None], data.arrays["words"].shape[1], axis=1)
     written = [sentence[-1] for sentence in said]
     learned = unit(np.random.default_rng(1).normal(size=(len(train), 32)))
-    return captioning.Found(own, texts, learned, written, written, np.linspace(-1, 0, len(test)))
+    return scoring.Predictions(own, texts, learned, written, written, np.linspace(-1, 0, len(test)))
 
 
 def evaluate(data=None, found=None, config=QUICK, history=HISTORY):
     data = garden() if data is None else data
-    return captioning.evaluate(found or perfect(data), data, history, config)
+    return scoring.evaluate(found or perfect(data), data, history, config)
 
 
 def content(found):

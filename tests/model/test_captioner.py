@@ -16,7 +16,7 @@ from bitbloom.config.models.caption import CaptionModel
 from bitbloom.config.sections.augment import Augment
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN, sentence
-from bitbloom.models import captioner, writing
+from bitbloom.models import captioner, generation
 from bitbloom.numerics import subset
 from bitbloom.tasks.captions import samples
 from bitbloom.training import inference
@@ -53,7 +53,7 @@ def test_vectors_have_unit_length_and_absent_sentences_no_surprise(network, batc
     assert absent.any()
     for vectors in (found["images"], found["texts"][torch.from_numpy(~absent)]):
         assert torch.allclose(torch.linalg.vector_norm(vectors, dim=-1), torch.tensor(1.0), atol=1e-5)
-    assert ((found["surprise"] == 0).numpy() == absent).all()
+    assert ((found["nll"] == 0).numpy() == absent).all()
 
 
 def test_a_word_is_written_without_seeing_those_after_it(network, data):
@@ -61,7 +61,7 @@ def test_a_word_is_written_without_seeing_those_after_it(network, data):
     other = words.clone()
     other[:, 3:] = UNKNOWN
     with torch.no_grad():
-        places = network.places(torch.rand(1, 3, 16, 16)).expand(1, -1, -1)
+        places = network.patch_features(torch.rand(1, 3, 16, 16)).expand(1, -1, -1)
         before, after = (network.next_words(places, each[:, :-1]) for each in (words, other))
     assert torch.allclose(before[:, :3], after[:, :3], atol=1e-6)
     assert not torch.allclose(before[:, 3], after[:, 3], atol=1e-3)
@@ -70,7 +70,9 @@ def test_a_word_is_written_without_seeing_those_after_it(network, data):
 def test_a_word_is_written_with_the_photo_in_view(network, data):
     words = torch.from_numpy(data.arrays["words"][:1, 0, :-1])
     with torch.no_grad():
-        dark, light = (network.next_words(network.places(torch.full((1, 3, 16, 16), value)), words) for value in (-1.0, 1.0))
+        dark, light = (
+            network.next_words(network.patch_features(torch.full((1, 3, 16, 16), value)), words) for value in (-1.0, 1.0)
+        )
     assert not torch.allclose(dark, light, atol=1e-3)
 
 
@@ -78,7 +80,7 @@ def test_the_grid_averages_the_patches(network):
     pixels = torch.rand(2, 3, 16, 16)
     averaged = captioner.Captioner(network.dual, network.writer, replace(tiny_captions.MODEL, grid=2), 0)
     with torch.no_grad():
-        coarse, patches = averaged.places(pixels), network.places(pixels)
+        coarse, patches = averaged.patch_features(pixels), network.patch_features(pixels)
     assert (coarse.shape[1], patches.shape[1]) == (5, 17)
     assert torch.allclose(coarse[:, 0], patches[:, 0])
     assert torch.allclose(coarse[:, 1], patches[:, [1, 2, 5, 6]].mean(1), atol=1e-6)
@@ -96,24 +98,24 @@ def test_a_trained_writer_says_what_it_sees(fitted, data):
     images = np.stack([tiny_captions.photo(channel) for channel in (0, 1, 2)])
     pixels = TASK.batch({**data.take(np.arange(3)), "images": images}, None, Augment(), tiny_captions.MODEL)["pixels"]
     with torch.no_grad():
-        said = writing.greedy(fitted.network, fitted.network.places(pixels))
+        said = generation.greedy(fitted.network, fitted.network.patch_features(pixels))
     for words, label in zip(said, ("poppy", "fern", "sky"), strict=True):
         assert sentence(words, data.meta["vocabulary"]) in tiny_captions.SAYING[label]
 
 
 def test_greedy_writing_is_a_beam_of_one(fitted, batch):
     with torch.no_grad():
-        places = fitted.network.places(batch["pixels"])
-    together = writing.greedy(fitted.network, places)
-    assert together == [writing.beam(fitted.network, one, 1)[0].words for one in places]
+        places = fitted.network.patch_features(batch["pixels"])
+    together = generation.greedy(fitted.network, places)
+    assert together == [generation.beam(fitted.network, one, 1)[0].words for one in places]
 
 
 def test_writing_keeps_to_the_portable_subset(network):
     with torch.no_grad():
-        places = network.places(torch.rand(4, 3, 16, 16))
+        places = network.patch_features(torch.rand(4, 3, 16, 16))
         with subset.Guard():
-            sentences = writing.greedy(network, places)
-            best = writing.beam(network, places[0], 4)
+            sentences = generation.greedy(network, places)
+            best = generation.beam(network, places[0], 4)
     assert len(sentences) == 4 and best
 
 
@@ -132,17 +134,17 @@ def test_gaps_are_left_in_place_of_words_alone(photos, count, length, seed, shar
     words = np.full((photos, count, 8), PADDING)
     words[:, :, 0], words[:, :, 1 : length + 1], words[:, :, length + 1] = START, len(SPECIAL), END
     seeds = np.arange(photos, dtype=np.uint64) + np.uint64(seed)
-    shown = TASK.with_gaps(words, seeds, share)
+    shown = TASK.word_dropout(words, seeds, share)
     assert ((shown == words) | ((words == len(SPECIAL)) & (shown == UNKNOWN))).all()
     assert share > 0 or (shown == words).all()
     assert share < 1 or (shown != len(SPECIAL)).all()
-    assert (TASK.with_gaps(words[-1:], seeds[-1:], share) == shown[-1:]).all()  # of its own seed alone
+    assert (TASK.word_dropout(words[-1:], seeds[-1:], share) == shown[-1:]).all()  # of its own seed alone
 
 
 def test_as_many_words_are_left_out_as_was_asked_for(data):
     words = data.arrays["words"][:, :1]
     of = words >= len(SPECIAL)
-    share = float((TASK.with_gaps(words, data.sample_seeds(), 0.3) == UNKNOWN)[of].mean())
+    share = float((TASK.word_dropout(words, data.sample_seeds(), 0.3) == UNKNOWN)[of].mean())
     assert share == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / of.sum()) ** 0.5)
 
 
@@ -228,7 +230,7 @@ def test_a_grid_that_does_not_divide_the_patches_is_refused(data):
     network = captioner.build(replace(tiny_captions.MODEL, grid=3), data.meta)
     size = tiny_captions.MODEL.image.image_size
     with pytest.raises(BitBloomError, match="grid 3 does not divide a photo's 4 x 4 patches"):
-        network.places(torch.rand(2, 3, size, size))
+        network.patch_features(torch.rand(2, 3, size, size))
 
 
 def test_a_model_section_survives_being_written_down():

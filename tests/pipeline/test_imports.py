@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.core.imports import ROOT, closure, direct
+from bitbloom.core.imports import ROOT, closure, imported
 
 
 def package(root: Path, **modules: str) -> Path:
@@ -78,11 +78,10 @@ def test_a_file_outside_the_package_is_read_but_not_part_of_the_closure(tmp_path
     assert names(closure([script], tmp_path), tmp_path) == ["__init__.py", "c.py"]
 
 
-def test_what_a_module_imports_itself_is_neither_what_that_imports_nor_the_packages_around(tmp_path):
+def test_lists_only_the_direct_imports_of_a_file(tmp_path):
     package(tmp_path, a="from bitbloom.sub.b import x\n", sub="# package\n", sub__b="import bitbloom.c as c\nx = 1\n", c="")
-    assert names(direct("bitbloom.a", tmp_path), tmp_path) == ["sub/b.py"]
-    with pytest.raises(BitBloomError, match=r"there is no module .bitbloom\.nowhere."):
-        direct("bitbloom.nowhere", tmp_path)
+    file = tmp_path / "bitbloom/a.py"
+    assert list(imported(file, "bitbloom.a", tmp_path)) == [("bitbloom.sub.b", f"{file}:1")]
 
 
 def test_a_missing_module_is_an_error_that_names_the_line(tmp_path):

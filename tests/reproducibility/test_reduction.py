@@ -26,14 +26,14 @@ def work(rank: int, world: int, folder: Path) -> None:
     """One worker: fails when a total is not that of the tree. What it got is spoilt at once, as the optimiser does."""
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=world)
     for size in SIZES:
-        for neighbours in (False, True):
-            all_tree_sum = reduction.all_tree_sum(rank, world, neighbours, size)
+        for same_machine in (False, True):
+            all_tree_sum = reduction.all_tree_sum(rank, world, same_machine, size)
             memory = getattr(all_tree_sum, "memory", torch.empty(size))
             for number in range(ROUNDS):
                 expected = reduction.tree_sum(partial_sum(each, size, number) for each in range(world))
                 mine = partial_sum(rank, size, number)
                 found = all_tree_sum(memory.copy_(mine) if number % 2 else mine)
-                assert torch.equal(found.view(torch.int32), expected.view(torch.int32)), (size, neighbours, number)
+                assert torch.equal(found.view(torch.int32), expected.view(torch.int32)), (size, same_machine, number)
                 time.sleep(random.uniform(0, 0.01))
                 found.fill_(float("nan"))
     dist.destroy_process_group()

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from bitbloom import tasks
-from bitbloom.config.models.caption import CaptionModel, Writer
+from bitbloom.config.models.caption import CaptionModel, Decoder
 from bitbloom.config.models.image import ImageModel
 from bitbloom.config.models.text import TextModel
 from bitbloom.config.sections.augment import Augment
@@ -39,7 +39,7 @@ TOKENS = 14
 MODEL = CaptionModel(
     image=ImageModel(image_size=16, patch_size=4, hidden_size=32, layers=2, heads=2, stem="patch"),
     text=TextModel(hidden_size=32, layers=2, heads=2, positions=16, dropout=0.0),
-    writer=Writer(hidden_size=32, layers=2, heads=2, dropout=0.0),
+    writer=Decoder(hidden_size=32, layers=2, heads=2, dropout=0.0),
     embedding_size=16,
     grid=4,
 )

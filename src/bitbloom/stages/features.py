@@ -89,7 +89,7 @@ def ask(worker: workers.Worker, target: Target, folder: Path) -> None:
     with shown as advance:
         for number in range(worker.rank, len(batches), worker.world) or [0]:  # every worker has to come to the barriers
             filled = np.resize(batches[number], BATCH)  # matrices with few rows have other bits on other CPUs
-            with subset.held_to(target.numerics.profile):
+            with subset.enforced(target.numerics.profile):
                 found = answers(filled)
             files = files or mapped(worker, folder, found, len(dataset.samples))
             for name, array in found.items():
