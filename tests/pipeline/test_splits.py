@@ -83,5 +83,5 @@ def test_many_samples_fall_as_the_percents_say():
 
 @pytest.mark.parametrize("parts", [[70, 30], [70, 10, 10], [110, -20, 10], [25, 25, 25, 25], []])
 def test_percents_that_are_no_three_parts_of_a_hundred_are_refused(parts):
-    with pytest.raises(BitBloomError, match="the percents of train, val, test, 100 together"):
+    with pytest.raises(BitBloomError, match="the percentages of train, val, test, 100 in total"):
         splits.split_of("0" * 64, parts)

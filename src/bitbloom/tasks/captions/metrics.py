@@ -143,7 +143,7 @@ def ranks(queries: NDArray[np.float32], pool: NDArray[np.float32], wanted: Integ
 
 
 def nearest(queries: NDArray[np.float32], pool: NDArray[np.float32], k: int) -> Integers:
-    """Return the positions in the pool [p, E] of the k ≤ p most similar to each query [q, E], best first: [q, k]; ties in order."""
+    """Return the positions in the pool [p, E] of the k ≤ p most similar to each query [q, E], best first, [q, k]."""
     found = [np.zeros((0, k), dtype=np.int64)]
     for _, similarity in _similarities(queries, pool):
         positions = np.zeros((len(similarity), k), dtype=np.int64)
