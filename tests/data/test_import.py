@@ -40,8 +40,8 @@ def destination(tmp_path: Path) -> Path:
     return tmp_path / "data/external/petals-folder"
 
 
-def names(folder_: Path) -> list[str]:
-    return list(folder_files(folder_))
+def names(root: Path) -> list[str]:
+    return list(folder_files(root))
 
 
 def leftovers(destination: Path) -> list[str]:

@@ -65,7 +65,7 @@ BAD = {
     "a column is missing": ([row[:4] for row in ROWS], HEADER[:4], "lacks the columns target"),
     "another target": ([("1", "", "", "a", "2")], HEADER, "row 2: target is '2'"),
     "a row is cut short": ([("1", "", "")], HEADER, "row 2: target is None"),
-    "an id twice": ([ROWS[0], ROWS[0]], HEADER, "row 3: the id '4' is empty or not the first"),
+    "an id twice": ([ROWS[0], ROWS[0]], HEADER, "row 3: the id '4' is empty or repeated"),
     "no id": ([("", "", "", "a", "1")], HEADER, "row 2: the id '' is empty"),
 }
 

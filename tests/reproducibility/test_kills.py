@@ -109,7 +109,7 @@ def words(process: psutil.Process) -> str:
 
 
 def strike(build: subprocess.Popen[bytes], victim: str) -> bool:
-    """Kill the processes of a build with this command line; return whether there were any, which is not the case between stages."""
+    """Kill the processes of a build with this command line; return whether there were any: none run between stages."""
     struck = False
     for process in members(build):
         with contextlib.suppress(psutil.NoSuchProcess):

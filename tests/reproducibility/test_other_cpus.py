@@ -62,21 +62,21 @@ def everywhere(tmp_path_factory) -> dict[str, Path]:
     return folders
 
 
-def workspace(folder_: Path) -> Path:
+def workspace(folder: Path) -> Path:
     """Create a workspace with the parameters of a smaller build."""
     for shared in build.SHARED:
-        (folder_ / shared).symlink_to(Path(shared).resolve())
-    params = folder_ / f"params/{REBUILT}.yaml"
+        (folder / shared).symlink_to(Path(shared).resolve())
+    params = folder / f"params/{REBUILT}.yaml"
     params.parent.mkdir()
     params.write_text(graph.HEADER + composition.yaml_text(composition.compose(REBUILT, list(SMALLER))))
-    return folder_
+    return folder
 
 
 @pytest.fixture(scope="module")
 def records(everywhere) -> dict[str, dict[str, trace.Record]]:
     """Return the records of all ops, by CPU and kind of work."""
     names = ("ops", *STEPS)
-    return {cpu: {name: trace.read(folder_ / f"{name}.jsonl") for name in names} for cpu, folder_ in everywhere.items()}
+    return {cpu: {name: trace.read(folder / f"{name}.jsonl") for name in names} for cpu, folder in everywhere.items()}
 
 
 @pytest.mark.parametrize("cpu", CPUS)
@@ -105,15 +105,15 @@ def test_training_step_has_same_ops_ledger_and_weights(records, target, cpu):
 
 def test_data_and_weights_of_petals_tiny_have_same_bytes(everywhere):
     outputs = [path for path, stage in claim.artifacts(REBUILT).items() if stage in STAGES]
-    made = {cpu: {path: digest(folder_ / path) for path in outputs} for cpu, folder_ in everywhere.items()}
+    made = {cpu: {path: digest(folder / path) for path in outputs} for cpu, folder in everywhere.items()}
     leave_records(made, everywhere)
     assert made[HERE] == made["Haswell"] == made["EPYC"]
 
 
 def leave_records(made: dict[str, dict[str, str]], folders: dict[str, Path]) -> None:
     """Write a record of each CPU's build to BITBLOOM_RECORDS, if it is set, for comparison with other machines."""
-    if folder := os.environ.get("BITBLOOM_RECORDS"):
-        for cpu, folder_ in folders.items():
+    if destination := os.environ.get("BITBLOOM_RECORDS"):
+        for cpu, folder in folders.items():
             name = machine.cpu() if cpu == HERE else f"emulated {cpu}"
-            ledger = folder_ / f"models/{REBUILT}/ledger.jsonl"
-            write_record(Path(folder) / cpu, f"{REBUILT}, smaller", name, made[cpu], ledger)
+            ledger = folder / f"models/{REBUILT}/ledger.jsonl"
+            write_record(Path(destination) / cpu, f"{REBUILT}, smaller", name, made[cpu], ledger)

@@ -138,7 +138,7 @@ def every_op() -> list[trace.Line]:
         weights = torch.nn.Parameter(values(300).detach())
         weights.grad = values(300).detach()
         torch.optim.AdamW([weights], lr=1e-3, fused=True).step()
-    with trace.Recorder() as before_training:  # not under the guard, which starts when the network stands
+    with trace.Recorder() as before_training:  # without the guard, which applies to training steps only
         resize_positions(values(1, 1 + 37 * 37, 384).detach(), 64)
     return recorder.lines + before_training.lines
 
@@ -150,7 +150,7 @@ if __name__ == "__main__":
     trace.write(Path("ops.jsonl"), every_op(), {"work": "ops"})
     for stage in stages:
         importlib.import_module(f"bitbloom.stages.{stage}").run(Target.load(rebuilt))
-    inference.BATCH = subset.DIRECT_FROM  # the fewest with the algorithms of more
+    inference.BATCH = subset.DIRECT_FROM  # the smallest size that uses the algorithms of larger ones
     for name, overrides in json.loads(overridden).items():
         lines, lines_of_ledger = steps(name, 1, overrides)
         trace.write(Path(f"{name}.jsonl"), lines, {"work": [name, *overrides], "ledger": lines_of_ledger})
