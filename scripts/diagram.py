@@ -131,8 +131,8 @@ def imported(file: Path) -> set[str]:
     """The rooms that a module imports."""
     parts = file.relative_to(SOURCE).with_suffix("").parts
     module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-    found = (other.relative_to(SOURCE / "bitbloom") for other in imports.direct(module, SOURCE))
-    return {Path(path.parts[0]).stem for path in found}
+    names = {name for name, _ in imports.imported(file, module, SOURCE) if imports.module_file(name, SOURCE)}
+    return {name.split(".")[1] for name in names if "." in name}
 
 
 def summary(room: str) -> str:

@@ -1,4 +1,4 @@
-"""Fixtures that several folders of tests share, and one thread a process: more of them, on busy cores, mostly wait."""
+"""Common fixtures and settings. Each process has one thread, because more threads on busy cores mostly wait."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from bitbloom.core import checkout
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 if not (SOURCE / "bitbloom").samefile(checkout.PACKAGE):
-    pytest.exit(f"these tests would be of {checkout.PACKAGE}, which is another checkout: set PYTHONPATH={SOURCE}", 4)
+    pytest.exit(f"the imported package {checkout.PACKAGE} belongs to another checkout: set PYTHONPATH={SOURCE}", 4)
 
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(threads, "1")  # before anything imports NumPy or PyTorch
@@ -26,5 +26,5 @@ LONGEST = ("test_other_cpus.py", "test_kills.py", "test_container.py", "test_ver
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes come first: as the last ones they would leave all cores but one idle."""
+    """Run files that take minutes first, so that no core is idle at the end."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))

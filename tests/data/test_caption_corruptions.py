@@ -1,4 +1,4 @@
-"""The corruption matrix of `captions`: every expectation is broken alone, and says so with the rows at fault."""
+"""The corruption matrix of `captions`: each corruption fails one expectation, and the result lists the failing rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FOREIGN = "ein Vogel ruht auf einem Zaun"
 
 @cache
 def described() -> pd.DataFrame:
-    """What ingest writes of so many photos whose sentences no other photo has, and in which no word of the last rows is new."""
+    """Return the manifest of ROWS photos with unique captions, and without new words in the last rows."""
     return describe_files([sample(number) for number in range(ROWS)], Path(), "captions", "coco_folder")
 
 
@@ -55,13 +55,13 @@ def sample(number: int) -> SourceFile:
 
 
 def said(row: int, *sentences: str) -> Corruption:
-    """Other sentences of one photo, described as ingest does."""
+    """Replace the captions of a photo."""
     facts = captions.describe(b"", {"captions": list(sentences)})
     return put(row, **{column: value for column, value in facts.items() if column not in imaging.facts(b"")})
 
 
 def all_say(sentence: str, rows: range) -> Corruption:
-    """One sentence, beside one of their own, of several photos."""
+    """Give several photos the same caption in addition to their own."""
 
     def corrupt(table: pd.DataFrame) -> pd.DataFrame:
         for row in rows:
@@ -72,7 +72,7 @@ def all_say(sentence: str, rows: range) -> Corruption:
 
 
 def newest_say(sentence: str) -> Corruption:
-    """Other sentences of each of the last six photos."""
+    """Replace the captions of the last six photos."""
 
     def corrupt(table: pd.DataFrame) -> pd.DataFrame:
         for row in range(24, ROWS):
@@ -83,7 +83,7 @@ def newest_say(sentence: str) -> Corruption:
 
 
 def undecodable(row: int) -> Corruption:
-    """What ingest writes of a file that does not decode."""
+    """Replace a row by that of a file that cannot be decoded."""
     return put(row, **imaging.facts(b"\xff\xd8\xff cut off"))
 
 
@@ -145,38 +145,38 @@ CASTS = {**dict.fromkeys(WHOLE, "float64"), **dict.fromkeys(REAL_NUMBERS, "float
 MATRIX = Matrix("captions", manifest, GATE, CASES, wrong_types(TEXT, CASTS, "001"), never_null={"error", *WHOLE})
 
 
-@pytest.mark.slow  # seconds a case: Great Expectations reads the whole suite for each
+@pytest.mark.slow  # takes seconds per case: Great Expectations reads the whole suite
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
+def test_corruption_fails_only_its_expectation(case: Case) -> None:
     MATRIX.assert_fails_alone(case)
 
 
-def test_a_valid_manifest_passes_whole() -> None:
+def test_valid_manifest_passes() -> None:
     verdict = MATRIX.check(manifest())
-    assert {finding.outcome for finding in verdict.findings} == {PASSED}
+    assert {result.outcome for result in verdict.checks} == {PASSED}
     assert verdict.left_out == []
 
 
-def test_each_column_of_a_wrong_type_fails_its_own_expectation_and_nothing_else() -> None:
+def test_wrong_type_fails_only_its_expectation() -> None:
     MATRIX.assert_wrong_types_fail_alone()
 
 
-def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> None:
+def test_null_fails_only_its_expectation() -> None:
     MATRIX.assert_nulls_fail_alone()
 
 
-def test_every_expectation_is_broken_by_some_corruption() -> None:
+def test_every_expectation_has_a_corruption() -> None:
     MATRIX.assert_complete()
 
 
-def test_as_many_shared_sentences_as_the_target_tolerates_pass_and_are_reported() -> None:
+def test_tolerated_shared_captions_pass_and_are_reported() -> None:
     verdict = MATRIX.check(all_say("a bird on a fence", range(7, 10))(manifest()), shared_captions=0.1)
     assert verdict.passed
-    [finding] = [one for one in verdict.findings if one.name == "shared-captions"]
-    assert {row["id"] for row in finding.rows} == ids(7, 8, 9)
+    [result] = [one for one in verdict.checks if one.name == "shared-captions"]
+    assert {row["id"] for row in result.rows} == ids(7, 8, 9)
 
 
-def test_a_target_whose_photos_are_meant_to_be_described_alike_leaves_the_bound_out() -> None:
+def test_null_bound_omits_expectation() -> None:
     verdict = MATRIX.check(all_say("a bird on a fence", range(ROWS))(manifest()), shared_captions=None)
     assert verdict.passed
     assert verdict.left_out == ["shared-captions"]
@@ -186,7 +186,7 @@ LINES = st.lists(st.sampled_from(["a dog", "two dogs", "a red car", ""]), max_si
 
 
 @given(st.lists(LINES, min_size=1, max_size=6).flatmap(lambda rows: st.permutations(list(enumerate(rows)))))
-def test_a_shared_sentence_names_the_first_other_photo_that_has_it(rows: list[tuple[int, list[str]]]) -> None:
+def test_shared_caption_names_first_other_photo(rows: list[tuple[int, list[str]]]) -> None:
     table = pd.DataFrame({"id": [str(number) for number, _ in rows], "normalised": ["\n".join(lines) for _, lines in rows]})
     found = derived.sentence_shared_with(table, Gate())
     for (number, lines), reason in zip(rows, found, strict=True):
@@ -196,23 +196,23 @@ def test_a_shared_sentence_names_the_first_other_photo_that_has_it(rows: list[tu
 
 
 @given(st.lists(st.sampled_from(sorted(NAME_NOTHING)), min_size=1, max_size=6), st.data())
-def test_a_sentence_names_something_once_any_other_word_is_in_it(words: list[str], data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(words)))
-    for sentence, names_nothing in ((words, True), ([*words[:place], "Zebra", *words[place:]], False)):
+def test_caption_with_another_word_names_something(words: list[str], data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, len(words)))
+    for sentence, names_nothing in ((words, True), ([*words[:position], "Zebra", *words[position:]], False)):
         facts = captions.describe(b"", {"captions": [f"{' '.join(sentence).upper()} ."]})
         found = derived.nameless(pd.DataFrame([facts]), Gate())
         assert found.notna().tolist() == [names_nothing]
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
-def test_the_words_of_every_sentence_have_a_line_of_their_own(sentences: list[str]) -> None:
+def test_words_of_every_caption_have_their_own_line(sentences: list[str]) -> None:
     facts = captions.describe(b"", {"captions": sentences})
     lines = str(facts["normalised"]).split("\n")
     assert len(lines) == facts["sentences"] == len(sentences)
     assert min(len(line.split(" ")) if line else 0 for line in lines) == facts["fewest_words"]
 
 
-def test_drawn_pictures_with_sentences_pass(tmp_path: Path) -> None:
+def test_synthetic_photos_with_captions_pass(tmp_path: Path) -> None:
     files = garden_captions.fetch(garden_captions.Config(images=48, size=32), tmp_path)
     table = describe_files(files, tmp_path, "captions", "garden_captions")
     verdict = check(table, MATRIX.suite, Gate(rows=[48, 48], captions=[3, 3], words=[5, 20], new_words=0.2))
@@ -221,8 +221,8 @@ def test_drawn_pictures_with_sentences_pass(tmp_path: Path) -> None:
 
 @pytest.mark.realdata
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.is_file(), reason="the captioned photos are not beside this checkout")
-def test_of_eighteen_hundred_real_photos_one_has_a_sentence_that_names_nothing(tmp_path: Path) -> None:
+@pytest.mark.skipif(not REAL.is_file(), reason="the captioned photos are not available beside this checkout")
+def test_real_photos_have_one_caption_that_names_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "data/external/captions-folder"
     import_data(REAL, folder, coco_folder)
     (tmp_path / "raw").mkdir()

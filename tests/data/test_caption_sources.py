@@ -1,4 +1,4 @@
-"""Where photos with sentences come from: COCO's caption JSON, COCO's zips, and the garden in words."""
+"""Sources of captioned photos: COCO's caption JSON, COCO's zips, and the garden."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SAID = [{"image_id": 3, "caption": "A dog ."}, {"image_id": 7, "caption": "A cat
 
 
 def write(folder: Path, images=IMAGES, annotations=SAID) -> Path:
-    """A folder as people have it: photos somewhere below, annotations beside them, and a file of boxes."""
+    """Write a folder with photos in subfolders, caption annotations, and a file of boxes."""
     for image in IMAGES:
         path = folder / "images" / image["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,14 +56,14 @@ def destination(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
-def test_photos_with_sentences_are_taken_from_a_folder_a_tar_or_a_zip(tmp_path, destination, kind) -> None:
+def test_imports_folder_tar_or_zip(tmp_path, destination, kind) -> None:
     source = write(tmp_path / "mine")
     given_as = source if kind == "folder" else Path(shutil.make_archive(str(tmp_path / "packed"), kind, source))
     import_data(given_as, destination, coco_folder)
     assert list(folder_files(destination)) == ["captions.json", "photos/a.jpg", "photos/b.jpg"]
 
 
-def test_the_import_does_not_depend_on_the_order_or_the_numbers_of_the_annotations(tmp_path, destination) -> None:
+def test_import_does_not_depend_on_order_or_ids_of_annotations(tmp_path, destination) -> None:
     import_data(write(tmp_path / "one"), destination, coco_folder)
     renumbered = [{"id": 100 - image["id"], "file_name": image["file_name"]} for image in reversed(IMAGES)]
     said = [{"image_id": 100 - one["image_id"], "caption": one["caption"]} for one in SAID]
@@ -72,7 +72,7 @@ def test_the_import_does_not_depend_on_the_order_or_the_numbers_of_the_annotatio
     assert digest(destination) == digest(other)
 
 
-def test_each_photo_becomes_a_sample_with_its_sentences(tmp_path, destination) -> None:
+def test_photos_become_samples_with_captions(tmp_path, destination) -> None:
     import_data(write(tmp_path / "mine"), destination, coco_folder)
     (tmp_path / "raw").mkdir()
     found = coco_folder.fetch(coco_folder.Config(path=str(destination)), tmp_path / "raw")
@@ -86,8 +86,8 @@ def test_each_photo_becomes_a_sample_with_its_sentences(tmp_path, destination) -
 BAD = {
     "a caption of no photo": (IMAGES, [*SAID, {"image_id": 8, "caption": "x"}], "a caption is of photo 8"),
     "an entry without a name": ([*IMAGES, {"id": 1}], SAID, "is not COCO's caption JSON"),
-    "a caption that is no text": (IMAGES, [*SAID, {"image_id": 3, "caption": 7}], "a caption that is no text"),
-    "a name that is no text": ([*IMAGES, {"id": 1, "file_name": 7}], SAID, "or a file name"),
+    "a caption that is not a text": (IMAGES, [*SAID, {"image_id": 3, "caption": 7}], "a caption or a file name is not a text"),
+    "a name that is not a text": ([*IMAGES, {"id": 1, "file_name": 7}], SAID, "or a file name is not a text"),
     "two photos of one name": ([*IMAGES, {"id": 1, "file_name": "x/b.jpg"}], SAID, "two photos have the name"),
     "two photos of one id": ([*IMAGES, {"id": 7, "file_name": "c.jpg"}], SAID, "two photos have the name or the id"),
     "a photo that is missing": (
@@ -100,25 +100,23 @@ BAD = {
 
 
 @pytest.mark.parametrize(("images", "annotations", "says"), BAD.values(), ids=BAD)
-def test_annotations_of_another_form_are_refused_and_nothing_is_imported(
-    tmp_path, destination, images, annotations, says
-) -> None:
+def test_rejects_invalid_annotations(tmp_path, destination, images, annotations, says) -> None:
     with pytest.raises(BitBloomError, match=says):
         import_data(write(tmp_path / "mine", images, annotations), destination, coco_folder)
     assert not destination.exists()
 
 
-def test_a_folder_has_to_hold_one_file_of_captions(tmp_path, destination) -> None:
+def test_rejects_folder_with_two_caption_files(tmp_path, destination) -> None:
     source = write(tmp_path / "mine")
     shutil.copy(source / "captions_val.json", source / "captions_train.json")
-    with pytest.raises(BitBloomError, match=r"it holds captions_train.json, captions_val.json"):
+    with pytest.raises(BitBloomError, match=r"it contains captions_train.json, captions_val.json"):
         import_data(source, destination, coco_folder)
 
 
-def test_a_photo_that_is_there_twice_is_named(tmp_path, destination) -> None:
+def test_rejects_repeated_photo(tmp_path, destination) -> None:
     source = write(tmp_path / "mine")
     (source / "b.jpg").write_bytes(b"another")
-    with pytest.raises(BitBloomError, match=r"b.jpg is there twice"):
+    with pytest.raises(BitBloomError, match=r"b.jpg occurs twice"):
         import_data(source, destination, coco_folder)
 
 
@@ -126,16 +124,16 @@ PARTS = {
     "val2017": ["000000000139.jpg", "000000000285.jpg", "000000000632.jpg"],
     "train2017": ["000000000139.jpg", "000000000009.jpg"],
 }
-"""Photos of small zips in the layout of COCO's; two have the same name, which COCO's own never have."""
+"""Photos of small zips in the layout of COCO; two have the same name, unlike those of COCO."""
 
 
 def photo(path: str) -> bytes:
-    """What stands for a photo in them."""
+    """Return a stand-in for a photo."""
     return f"a photo, {path}".encode() * 50
 
 
 def annotations(part: str) -> str:
-    """A caption file as COCO writes it."""
+    """Return a caption file in the format of COCO."""
     images = [
         {"license": 4, "file_name": name, "coco_url": f"/{part}/{name}", "height": 426, "width": 640, "id": number}
         for number, name in enumerate(PARTS[part])
@@ -148,14 +146,14 @@ def annotations(part: str) -> str:
 
 @dataclass
 class Publisher:
-    """The folder that a server on this machine gives out, and what it was asked for."""
+    """A folder on a local server, and the requested paths."""
 
     folder: Path
     address: str = ""
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     def write(self, name: str, files: dict[str, str | bytes]) -> None:
-        """A zip, stored and with entries of its folders, as COCO's are."""
+        """Write a zip like those of COCO: stored, with entries for folders."""
         with zipfile.ZipFile(self.folder / name, "w") as archive:
             for folder in sorted({path.rpartition("/")[0] for path in files}):
                 archive.mkdir(folder)
@@ -163,7 +161,7 @@ class Publisher:
                 archive.writestr(path, content)
 
     def zip(self, name: str) -> coco.Zip:
-        """One of its zips, as the configuration names it."""
+        """Return the configuration of a zip."""
         file = self.folder / name
         return coco.Zip(f"{self.address}/{name}", file.stat().st_size, file_digest(file))
 
@@ -174,7 +172,7 @@ class Publisher:
 
 @pytest.fixture
 def publisher(tmp_path, monkeypatch) -> Iterator[Publisher]:
-    """COCO's three zips, small, on a server, and an empty workspace to download into."""
+    """Serve small versions of COCO's three zips; the current folder is an empty workspace."""
     (tmp_path / "published").mkdir()
     publisher = Publisher(tmp_path / "published")
     for part, names in PARTS.items():
@@ -184,7 +182,7 @@ def publisher(tmp_path, monkeypatch) -> Iterator[Publisher]:
 
     class Handler(SimpleHTTPRequestHandler):
         def log_request(self, *args: object) -> None:
-            publisher.asked.append(self.path.removeprefix("/"))
+            publisher.requested.append(self.path.removeprefix("/"))
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(publisher.folder)))
     publisher.address = f"http://127.0.0.1:{http.server_port}"
@@ -200,7 +198,7 @@ def publisher(tmp_path, monkeypatch) -> Iterator[Publisher]:
     http.server_close()
 
 
-def test_photos_of_a_part_come_out_of_its_zip_with_their_sentences(publisher) -> None:
+def test_extracts_photos_of_part_with_captions(publisher) -> None:
     found = coco.fetch(publisher.config("val2017"), Path("raw"))
     assert [one.id for one in found] == [f"val2017/{name}" for name in PARTS["val2017"]]
     assert all(one.attributes == {"captions": ["Caption 0 .", "Caption 1 ."]} for one in found)
@@ -209,32 +207,32 @@ def test_photos_of_a_part_come_out_of_its_zip_with_their_sentences(publisher) ->
     }
 
 
-def test_only_the_zips_of_the_parts_are_downloaded_and_they_stay_packed(publisher) -> None:
+def test_downloads_only_zips_of_parts(publisher) -> None:
     coco.fetch(publisher.config("val2017"), Path("raw"))
-    assert publisher.asked == ["annotations.zip", "val2017.zip"]
+    assert publisher.requested == ["annotations.zip", "val2017.zip"]
     assert sorted(path.name.partition("-")[2] for path in DOWNLOADS.iterdir()) == ["annotations.zip", "val2017.zip"]
 
 
-def test_a_zip_that_no_chosen_photo_is_in_is_not_downloaded(publisher) -> None:
+def test_does_not_download_zip_without_selected_photos(publisher) -> None:
     [chosen] = coco.fetch(publisher.config("val2017", "train2017", photos=1), Path("raw"))
-    assert publisher.asked == ["annotations.zip", f"{chosen.id.partition('/')[0]}.zip"]
+    assert publisher.requested == ["annotations.zip", f"{chosen.id.partition('/')[0]}.zip"]
     assert list(folder_files(Path("raw"))) == [chosen.id]
 
 
-def test_photos_of_one_name_in_two_parts_are_two_samples(publisher) -> None:
+def test_photos_of_same_name_in_two_parts_are_two_samples(publisher) -> None:
     found = coco.fetch(publisher.config("train2017", "val2017"), Path("raw"))
     assert [one.id for one in found] == sorted(f"{part}/{name}" for part, names in PARTS.items() for name in names)
     assert all(one.read(Path("raw")) == photo(one.id) for one in found)
 
 
-def test_the_mirror_is_looked_at_before_the_network(publisher, monkeypatch) -> None:
+def test_uses_mirror_before_network(publisher, monkeypatch) -> None:
     monkeypatch.setenv("BITBLOOM_MIRROR", str(publisher.folder))
     assert len(coco.fetch(publisher.config("val2017", "train2017"), Path("raw"))) == 5
-    assert publisher.asked == []
+    assert publisher.requested == []
     assert not DOWNLOADS.exists()
 
 
-def test_the_target_reads_the_zips_that_its_configuration_names(publisher, monkeypatch) -> None:
+def test_target_reads_configured_zips(publisher, monkeypatch) -> None:
     Path("conf").symlink_to(REPOSITORY / "conf")
     monkeypatch.setenv("WORKERS", "1")
     overrides = ["source.photos=2", "source.parts=[train2017]"]
@@ -253,7 +251,7 @@ file_names = st.lists(st.integers(0, 10**12).map("val2017/{:012}.jpg".format), u
 
 
 @given(file_names, st.data())
-def test_a_choice_depends_on_the_names_alone_and_a_smaller_one_is_part_of_a_larger(names, data) -> None:
+def test_larger_selection_contains_smaller_one(names, data) -> None:
     photos = [Captioned(name, ("A dog .",)) for name in names]
     count = data.draw(st.integers(0, len(photos)))
     chosen = coco.choose(photos, count)
@@ -264,53 +262,53 @@ def test_a_choice_depends_on_the_names_alone_and_a_smaller_one_is_part_of_a_larg
 
 
 @given(file_names, st.data())
-def test_more_photos_to_choose_from_never_bring_back_one_that_was_left_out(names, data) -> None:
+def test_more_photos_never_add_omitted_ones(names, data) -> None:
     photos = [Captioned(name, ()) for name in names]
     some = photos[: data.draw(st.integers(0, len(photos)))]
     count = data.draw(st.integers(0, len(some)))
     assert set(coco.choose(photos, count)) & set(some) <= set(coco.choose(some, count))
 
 
-UNKNOWABLE = {
-    "a part that there is not": (["val2014"], None, r"source.parts is \[val2014\].*source.zips has val2017, train2017"),
+INVALID = {
+    "an unknown part": (["val2014"], None, r"source.parts is \[val2014\].*source.zips has val2017, train2017"),
     "a part named twice": (["val2017", "val2017"], None, "name each part once"),
     "no part": ([], None, r"source.parts is \[\]"),
     "no photo": (["val2017"], 0, "source.photos is 0: it has to be 1 or more"),
 }
 
 
-@pytest.mark.parametrize(("parts", "photos", "says"), UNKNOWABLE.values(), ids=UNKNOWABLE)
-def test_a_choice_that_cannot_be_made_is_refused_before_any_download(publisher, parts, photos, says) -> None:
+@pytest.mark.parametrize(("parts", "photos", "says"), INVALID.values(), ids=INVALID)
+def test_rejects_invalid_selection_before_download(publisher, parts, photos, says) -> None:
     with pytest.raises(BitBloomError, match=says):
         coco.fetch(publisher.config(*parts, photos=photos), Path("raw"))
-    assert publisher.asked == []
+    assert publisher.requested == []
 
 
-def test_more_photos_than_there_are_is_an_error_before_they_are_downloaded(publisher) -> None:
-    with pytest.raises(BitBloomError, match=r"source.photos is 4; source.parts have 3 photos with captions: ask for fewer"):
+def test_rejects_too_many_photos_before_download(publisher) -> None:
+    with pytest.raises(BitBloomError, match=r"source.photos is 4; source.parts have 3 photos with captions: select fewer"):
         coco.fetch(publisher.config("val2017", photos=4), Path("raw"))
-    assert publisher.asked == ["annotations.zip"]
+    assert publisher.requested == ["annotations.zip"]
 
 
 def cut(file: Path) -> None:
-    """A zip without its last bytes, where its table of contents is."""
+    """Remove the last bytes of a zip, with its directory."""
     file.write_bytes(file.read_bytes()[:-200])
 
 
 def garble(file: Path) -> None:
-    """A zip with a changed byte in what it holds."""
+    """Change a byte of a zip's content."""
     file.write_bytes(file.read_bytes().replace(b"a photo", b"A photo", 1).replace(b'"images"', b'"Images"', 1))
 
 
 @pytest.mark.parametrize("name", ["val2017.zip", "annotations.zip"])
 @pytest.mark.parametrize(("damage", "says"), [(cut, "not a zip file"), (garble, "Bad CRC-32 for file")])
-def test_a_damaged_zip_is_named(publisher, name, damage, says) -> None:
+def test_rejects_damaged_zip(publisher, name, damage, says) -> None:
     damage(publisher.folder / name)
     with pytest.raises(BitBloomError, match=rf"{name}.* cannot be unpacked \(.*{says}.*: is it a whole zip"):
         coco.fetch(publisher.config("val2017"), Path("raw"))
 
 
-def test_a_zip_whose_checksum_is_another_is_refused(publisher) -> None:
+def test_rejects_zip_with_another_checksum(publisher) -> None:
     config = publisher.config("val2017")
     garble(publisher.folder / "val2017.zip")
     with pytest.raises(BitBloomError, match=r"val2017.zip: its SHA-256 is"):
@@ -318,20 +316,20 @@ def test_a_zip_whose_checksum_is_another_is_refused(publisher) -> None:
     assert not any(Path("raw").iterdir())
 
 
-def test_a_photo_that_its_zip_lacks_is_named_and_none_is_copied(publisher) -> None:
+def test_rejects_zip_that_lacks_photo(publisher) -> None:
     publisher.write("val2017.zip", {f"val2017/{name}": photo(name) for name in PARTS["val2017"][:2]})
     with pytest.raises(BitBloomError, match=r"val2017.zip has no file val2017/000000000632.jpg"):
         coco.fetch(publisher.config("val2017"), Path("raw"))
     assert not any(Path("raw").iterdir())
 
 
-def test_captions_that_the_annotations_lack_are_named(publisher) -> None:
+def test_rejects_annotations_that_lack_part(publisher) -> None:
     publisher.write("annotations.zip", {"annotations/captions_val2017.json": annotations("val2017")})
     with pytest.raises(BitBloomError, match=r"annotations.zip has no file annotations/captions_train2017.json"):
         coco.fetch(publisher.config("train2017"), Path("raw"))
 
 
-def test_annotations_of_another_form_are_named(publisher) -> None:
+def test_rejects_annotations_of_another_form(publisher) -> None:
     publisher.write("annotations.zip", {"annotations/captions_val2017.json": '{"images": []}'})
     with pytest.raises(BitBloomError, match=r"annotations.zip: annotations/captions_val2017.json is not COCO's caption JSON"):
         coco.fetch(publisher.config("val2017"), Path("raw"))
@@ -351,18 +349,18 @@ scenes = st.fixed_dictionaries(
 
 
 @given(scenes, st.integers(0, 10**6))
-def test_every_sentence_names_number_colour_and_species(scene, index) -> None:
+def test_every_caption_has_number_colour_and_species(scene, index) -> None:
     written = sentences.write(scene, Dice(1, index))
     assert len(set(written)) == sentences.PER_PICTURE
     for sentence in written:
         assert sentences.read(sentence, NAMES, COLOURS) == (scene["count"], scene["colour"], scene["species"])
 
 
-def test_a_sentence_that_names_nothing_reads_as_nothing() -> None:
+def test_reads_nothing_from_other_sentence() -> None:
     assert sentences.read("a photo of a dog", NAMES, COLOURS) == (None, None, None)
 
 
-def test_pictures_are_those_of_the_garden_and_every_scene_has_words(tmp_path) -> None:
+def test_photos_equal_those_of_garden_and_have_captions(tmp_path) -> None:
     for name in ("words", "plain"):
         (tmp_path / name).mkdir()
     config = garden_captions.Config(images=24, size=32)
@@ -375,13 +373,13 @@ def test_pictures_are_those_of_the_garden_and_every_scene_has_words(tmp_path) ->
         assert all(sentences.read(words, NAMES, COLOURS)[2] == seen["species"] for words in seen["captions"])
 
 
-def test_pictures_of_one_combination_are_one_group_of_the_attributes_that_are_asked_for(destination) -> None:
+def test_group_is_the_combination_of_attributes(destination) -> None:
     config = garden_captions.Config(images=12, size=32, combination=["colour", "view"])
     for seen in (file.attributes for file in garden_captions.fetch(config, destination)):
         assert seen["group"] == f"{seen['colour']} {seen['view']}"
 
 
-def test_photos_of_one_group_share_their_split_and_nothing_else_that_is_drawn_from_a_key() -> None:
+def test_photos_of_one_group_share_only_their_split() -> None:
     photos = [garden.draw(garden.Config(size=32), number)[0] for number in range(6)]
     alike = [str(captions.describe(photo, {"group": "three red tulips"})["key"]) for photo in photos]
     alone = [str(captions.describe(photo, {})["key"]) for photo in photos]
@@ -391,14 +389,14 @@ def test_photos_of_one_group_share_their_split_and_nothing_else_that_is_drawn_fr
 
 
 @pytest.mark.parametrize("combination", [[], ["colour", "smell"]], ids=["nothing", "no attribute"])
-def test_a_combination_of_what_no_picture_has_is_refused(combination, destination) -> None:
+def test_rejects_invalid_combination(combination, destination) -> None:
     with pytest.raises(BitBloomError, match=r"source\.combination is .* some of background, .* view"):
         garden_captions.fetch(garden_captions.Config(images=12, combination=combination), destination)
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not CAPTIONS.is_file(), reason="the captioned photos are not beside this checkout")
-def test_eighteen_hundred_real_photos_are_imported(destination) -> None:
+@pytest.mark.skipif(not CAPTIONS.is_file(), reason="the captioned photos are not available beside this checkout")
+def test_imports_real_photos(destination) -> None:
     import_data(CAPTIONS, destination, coco_folder)
     pairs = coco_folder.read(destination / "captions.json")
     assert len(pairs) == 1800

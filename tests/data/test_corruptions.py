@@ -1,4 +1,4 @@
-"""The corruption matrix: every expectation of `petals` is broken alone, and says so with the rows at fault."""
+"""The corruption matrix of `petals`: each corruption fails one expectation, and the result lists the failing rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GATE = {"labels": LABELS, "rows": [30, 40], "class_rows": 5, "imbalance": 3.0}
 
 
 def keep(**numbers: int) -> Corruption:
-    """Only so many rows of some labels."""
+    """Keep only these numbers of rows of some labels."""
     return lambda table: table[table.groupby("label").cumcount() < table["label"].map(numbers).fillna(len(table))]
 
 
@@ -21,7 +21,7 @@ def ids(label: str, number: int = 12) -> set[str]:
 
 
 def undecodable(row: int) -> Corruption:
-    """What `ingest` writes of a file that does not decode."""
+    """Replace a row by that of a file that cannot be decoded."""
     nothing = {"width": 0, "height": 0, "mode": "", "aspect": 0.0, "brightness": 0.0, "contrast": 0.0, "perceptual_hash": ""}
     return put(row, decodable=False, error="truncated after 812 bytes", **nothing)
 
@@ -82,18 +82,18 @@ MATRIX = Matrix("petals", manifest, GATE, CASES, TYPES, never_null={"error", "by
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
+def test_corruption_fails_only_its_expectation(case: Case) -> None:
     MATRIX.assert_fails_alone(case)
 
 
-def test_each_column_of_a_wrong_type_fails_its_own_expectation_and_nothing_else() -> None:
+def test_wrong_type_fails_only_its_expectation() -> None:
     verdict = MATRIX.assert_wrong_types_fail_alone()
-    assert [one.name for one in verdict.findings if one.outcome == PASSED] == ["columns", "row-count"]
+    assert [one.name for one in verdict.checks if one.outcome == PASSED] == ["columns", "row-count"]
 
 
-def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> None:
+def test_null_fails_only_its_expectation() -> None:
     MATRIX.assert_nulls_fail_alone()
 
 
-def test_every_expectation_is_broken_by_some_corruption() -> None:
+def test_every_expectation_has_a_corruption() -> None:
     MATRIX.assert_complete()

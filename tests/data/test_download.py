@@ -1,4 +1,4 @@
-"""Source `download`, against a server on this machine: resuming, retrying, checking, the mirror."""
+"""Source `download` with a local server: resuming, retries, verification and the mirror."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bitbloom.data.verified_file import DOWNLOADS, PublishedFile, obtain
 
 
 def flower_archive() -> bytes:
-    """A small `flower_photos.tgz`: two classes of two photos, and a licence beside them."""
+    """A small `flower_photos.tgz`: two classes of two photos, and a licence."""
     stream = io.BytesIO()
     rng = np.random.default_rng(0)
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
@@ -42,17 +42,17 @@ ARCHIVE = flower_archive()
 
 @dataclass
 class Server:
-    """What the server holds, how it misbehaves, and what it was asked."""
+    """The content of the server, its errors, and the received requests."""
 
     body: bytes = ARCHIVE
     etag: str = '"v1"'
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
-    """Bytes sent by each of the first answers before the connection is cut."""
+    """Bytes sent by each of the first responses before the connection is cut."""
     statuses: list[int] = field(default_factory=list)
-    """Status of each of the first answers, instead of the file."""
+    """Status of each of the first responses, instead of the file."""
     declare_length: bool = True
-    asked: list[str | None] = field(default_factory=list)
+    requested: list[str | None] = field(default_factory=list)
     """The Range header of every request."""
     url: str = ""
 
@@ -76,15 +76,15 @@ class Server:
 def handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked = self.headers["Range"]
-            server.asked.append(asked)
+            requested = self.headers["Range"]
+            server.requested.append(requested)
             if server.statuses:
                 self.send_response(server.statuses.pop(0))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            whole = not (asked and server.ranges and self.headers.get("If-Range", server.etag) == server.etag)
-            start = 0 if whole else int(asked.removeprefix("bytes=").removesuffix("-"))
+            whole = not (requested and server.ranges and self.headers.get("If-Range", server.etag) == server.etag)
+            start = 0 if whole else int(requested.removeprefix("bytes=").removesuffix("-"))
             if start >= len(server.body):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(server.body)}")
@@ -99,19 +99,19 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self.send_header("ETag", server.etag)
             self.end_headers()
             end = start + server.cuts.pop(0) if server.cuts else len(server.body)
-            with contextlib.suppress(ConnectionError):  # the client may have had enough
+            with contextlib.suppress(ConnectionError):  # the client can close the connection
                 self.wfile.write(server.body[start:end])
             self.close_connection = True
 
         def log_message(self, *args: object) -> None:
-            """Silence."""
+            """Do not log."""
 
     return Handler
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server, and an empty workspace to download into, without waiting between attempts."""
+    """Start a server, without pauses between attempts; the current folder is an empty workspace."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BITBLOOM_MIRROR", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -127,7 +127,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     http.server_close()
 
 
-def test_an_archive_becomes_labelled_photos(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_extracts_labelled_photos(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = download.fetch(server.config, tmp_path / "raw")
     assert [(file.path, file.label) for file in files] == [
         ("daisy/1.jpg", "daisy"),
@@ -140,84 +140,84 @@ def test_an_archive_becomes_labelled_photos(server: Server, tmp_path: Path, caps
     assert [path.name for path in DOWNLOADS.iterdir()] == [server.path.name]
 
 
-def test_a_verified_file_is_not_asked_for_again(server: Server) -> None:
+def test_does_not_download_verified_file_again(server: Server) -> None:
     first = obtain(server.file)
     assert obtain(server.file) == first
-    assert server.asked == [None]
+    assert server.requested == [None]
 
 
-def test_a_cut_connection_goes_on_where_it_stopped(server: Server) -> None:
+def test_resumes_after_cut_connection(server: Server) -> None:
     server.cuts = [5000, 3000]
     assert obtain(server.file).read_bytes() == ARCHIVE
-    assert server.asked == [None, "bytes=5000-", "bytes=8000-"]
+    assert server.requested == [None, "bytes=5000-", "bytes=8000-"]
 
 
-def test_a_cut_without_a_declared_length_is_noticed_too(server: Server) -> None:
+def test_detects_cut_without_declared_length(server: Server) -> None:
     server.cuts, server.declare_length = [5000], False
     assert obtain(server.file).read_bytes() == ARCHIVE
-    assert server.asked == [None, "bytes=5000-"]
+    assert server.requested == [None, "bytes=5000-"]
 
 
-def test_the_next_run_goes_on_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumes_in_next_run(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verified_file, "ATTEMPTS", 1)
     server.cuts, server.statuses = [5000], []
-    with pytest.raises(BitBloomError, match="it goes on where it stopped"):
+    with pytest.raises(BitBloomError, match="the download resumes"):
         obtain(server.file)
     assert server.part.stat().st_size == 5000
     assert obtain(server.file).read_bytes() == ARCHIVE
-    assert server.asked == [None, "bytes=5000-"]
+    assert server.requested == [None, "bytes=5000-"]
 
 
-def test_a_whole_part_of_a_killed_run_is_not_downloaded_again(server: Server) -> None:
+def test_uses_complete_part_of_killed_run(server: Server) -> None:
     DOWNLOADS.mkdir(parents=True)
     server.part.write_bytes(ARCHIVE)
     assert obtain(server.file).read_bytes() == ARCHIVE
-    assert server.asked == []
+    assert server.requested == []
 
 
-def test_a_server_without_ranges_starts_over(server: Server) -> None:
+def test_restarts_without_range_support(server: Server) -> None:
     server.cuts, server.ranges = [5000], False
     assert obtain(server.file).read_bytes() == ARCHIVE
-    assert server.asked == [None, "bytes=5000-"]
+    assert server.requested == [None, "bytes=5000-"]
 
 
-def test_a_file_that_changed_between_two_parts_starts_over(server: Server) -> None:
+def test_restarts_if_file_changed(server: Server) -> None:
     DOWNLOADS.mkdir(parents=True)
     server.part.write_bytes(bytes(5000))
     server.part.with_name(f"{server.part.name}.version").write_text('"v0"')
     assert obtain(server.file).read_bytes() == ARCHIVE
-    assert server.asked == ["bytes=5000-"]
+    assert server.requested == ["bytes=5000-"]
 
 
 @pytest.mark.parametrize("length", [5000, len(ARCHIVE), len(ARCHIVE) + 1])
-def test_a_part_that_turns_out_wrong_gets_one_fresh_start(server: Server, length: int) -> None:
+def test_restarts_once_if_part_is_wrong(server: Server, length: int) -> None:
     DOWNLOADS.mkdir(parents=True)
     server.part.write_bytes(bytes(length))
     assert obtain(server.file).read_bytes() == ARCHIVE
-    assert server.asked[-1] is None
+    assert server.requested[-1] is None
 
 
-def test_a_server_that_always_cuts_at_the_same_place_is_given_up(server: Server) -> None:
+def test_gives_up_without_progress(server: Server) -> None:
     server.cuts, server.ranges = [5000] * 50, False
     with pytest.raises(BitBloomError, match=r"connection|IncompleteRead"):
         obtain(server.file)
-    assert len(server.asked) == verified_file.ATTEMPTS
+    assert len(server.requested) == verified_file.ATTEMPTS
 
 
-def test_passing_trouble_of_the_server_is_waited_out(server: Server) -> None:
+def test_retries_temporary_errors(server: Server) -> None:
     server.statuses = [503, 429, 500]
     assert obtain(server.file).read_bytes() == ARCHIVE
-    assert len(server.asked) == 4
+    assert len(server.requested) == 4
 
 
-def test_a_missing_page_is_not_asked_for_twice(server: Server) -> None:
+def test_does_not_retry_missing_file(server: Server) -> None:
     server.statuses = [404]
     with pytest.raises(BitBloomError, match=r"404 Not Found.*BITBLOOM_MIRROR"):
         obtain(server.file)
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
 
 
-def test_a_wrong_checksum_is_an_error_and_the_file_is_set_aside(server: Server) -> None:
+def test_rejects_wrong_checksum_and_keeps_file(server: Server) -> None:
     server.body = bytes(len(ARCHIVE))
     with pytest.raises(BitBloomError, match=r"its SHA-256 is [0-9a-f]{64} where .* is expected"):
         obtain(server.file)
@@ -226,21 +226,21 @@ def test_a_wrong_checksum_is_an_error_and_the_file_is_set_aside(server: Server) 
     assert obtain(server.file).read_bytes() == ARCHIVE
 
 
-def test_another_size_is_noticed_before_the_download(server: Server) -> None:
+def test_rejects_another_size_before_download(server: Server) -> None:
     server.body = ARCHIVE + b"more"
     with pytest.raises(BitBloomError, match=r"the server offers .* bytes where .* are expected"):
         obtain(server.file)
     assert not server.part.exists()
 
 
-def test_an_endless_body_is_cut_off(server: Server) -> None:
+def test_stops_reading_endless_body(server: Server) -> None:
     server.body, server.declare_length = ARCHIVE + bytes(5_000_000), False
     with pytest.raises(BitBloomError, match="bytes where"):
         obtain(server.file)
     assert server.path.with_name(f"{server.path.name}.bad").stat().st_size < len(ARCHIVE) + 1_000_000
 
 
-def test_a_file_that_shrank_at_its_publisher_is_said_so(server: Server) -> None:
+def test_reports_smaller_file_of_publisher(server: Server) -> None:
     DOWNLOADS.mkdir(parents=True)
     server.part.write_bytes(ARCHIVE[:5000])
     server.body = ARCHIVE[:4000]
@@ -248,35 +248,33 @@ def test_a_file_that_shrank_at_its_publisher_is_said_so(server: Server) -> None:
         obtain(server.file)
 
 
-def test_a_damaged_earlier_download_is_replaced(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replaces_damaged_earlier_download(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     obtain(server.file).write_bytes(b"damaged")
     assert obtain(server.file).read_bytes() == ARCHIVE
     assert "downloaded again" in capsys.readouterr().err
 
 
-def test_no_server_at_all_names_the_way_out(server: Server) -> None:
+def test_reports_unreachable_server(server: Server) -> None:
     file = PublishedFile("http://127.0.0.1:9/flower_photos.tgz", 10, "0" * 64)
     with pytest.raises(BitBloomError, match=r"download failed 5 times .*refused.*BITBLOOM_MIRROR"):
         obtain(file)
 
 
-def test_the_mirror_is_looked_at_first(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uses_mirror_first(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror/flower_photos.tgz").write_bytes(ARCHIVE)
     monkeypatch.setenv("BITBLOOM_MIRROR", str(tmp_path / "mirror"))
     assert len(download.fetch(server.config, tmp_path / "raw")) == 4
-    assert server.asked == []
+    assert server.requested == []
 
 
-def test_a_mirror_without_the_file_leads_to_the_network(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloads_file_that_mirror_lacks(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mirror").mkdir()
     monkeypatch.setenv("BITBLOOM_MIRROR", str(tmp_path / "mirror"))
     assert obtain(server.file) == server.path
 
 
-def test_a_wrong_file_in_the_mirror_is_an_error_and_stays(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rejects_wrong_file_in_mirror(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror/flower_photos.tgz").write_bytes(b"not it")
     monkeypatch.setenv("BITBLOOM_MIRROR", str(tmp_path / "mirror"))
@@ -285,24 +283,24 @@ def test_a_wrong_file_in_the_mirror_is_an_error_and_stays(
     assert (tmp_path / "mirror/flower_photos.tgz").read_bytes() == b"not it"
 
 
-def test_a_mirror_that_is_not_there_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_missing_mirror(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BITBLOOM_MIRROR", "nowhere")
     with pytest.raises(BitBloomError, match="BITBLOOM_MIRROR=nowhere: there is no such folder"):
         obtain(server.file)
 
 
 @pytest.mark.parametrize("folder", ["nothing", "../..", "flower_photos/LICENSE.txt"])
-def test_a_folder_that_the_archive_lacks_is_an_error(server: Server, tmp_path: Path, folder: str) -> None:
+def test_rejects_folder_that_archive_lacks(server: Server, tmp_path: Path, folder: str) -> None:
     config = server.config
     config.folder = folder
-    with pytest.raises(BitBloomError, match="it holds no folder"):
+    with pytest.raises(BitBloomError, match="it has no folder"):
         download.fetch(config, tmp_path / "raw")
 
 
-def test_an_address_without_a_file_name_is_an_error() -> None:
+def test_rejects_address_without_file_name() -> None:
     with pytest.raises(BitBloomError, match="does not end in a file's name"):
         obtain(PublishedFile("http://127.0.0.1/", 1, "0" * 64))
 
 
-def test_the_name_is_that_of_the_address() -> None:
+def test_name_is_that_of_address() -> None:
     assert PublishedFile("http://127.0.0.1/x/a%20b.tgz?token=1#top", 1, "0" * 64).name == "a b.tgz"

@@ -1,4 +1,4 @@
-"""Source `folder`: what counts as a class, an image and a name."""
+"""Source `folder`: classes, images and names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def photos(tmp_path: Path) -> Path:
     return fill(tmp_path / "photos", "daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg")
 
 
-def test_files_come_sorted_with_their_folder_as_label(photos: Path, tmp_path: Path) -> None:
+def test_returns_sorted_files_with_folder_as_label(photos: Path, tmp_path: Path) -> None:
     files = load("folder").fetch(Config(path=str(photos)), tmp_path / "out")
     assert [(file.path, file.label) for file in files] == [
         ("daisy/1.jpg", "daisy"),
@@ -47,7 +47,7 @@ def test_files_come_sorted_with_their_folder_as_label(photos: Path, tmp_path: Pa
     assert all((tmp_path / "out" / file.path).read_bytes() == (photos / file.path).read_bytes() for file in files)
 
 
-def test_the_order_does_not_depend_on_where_names_sort_in_folders(tmp_path: Path) -> None:
+def test_sorts_by_path(tmp_path: Path) -> None:
     fill(tmp_path / "in", "a/1.jpg", "a-b/1.jpg", "a/0/9.jpg", "B/1.jpg")
     names = paths(fetch(Config(path=str(tmp_path / "in")), tmp_path / "out"))
     assert names == sorted(names)
@@ -60,7 +60,7 @@ def test_deeper_folders_belong_to_their_class(photos: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("wrapper", ["flowers", "a/b/c"])
-def test_wrapper_folders_are_skipped(photos: Path, tmp_path: Path, wrapper: str) -> None:
+def test_skips_wrapper_folders(photos: Path, tmp_path: Path, wrapper: str) -> None:
     outer = tmp_path / "outer"
     (outer / wrapper).parent.mkdir(parents=True)
     photos.rename(outer / wrapper)
@@ -70,49 +70,45 @@ def test_wrapper_folders_are_skipped(photos: Path, tmp_path: Path, wrapper: str)
     assert paths(collect(outer, tmp_path / "out")) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg"]
 
 
-def test_classes_that_hold_only_deeper_folders_are_not_wrappers(tmp_path: Path) -> None:
+def test_does_not_skip_classes_with_deeper_folders(tmp_path: Path) -> None:
     fill(tmp_path / "in", "daisy/x/1.jpg", "rose/y/1.jpg")
     assert [file.label for file in collect(tmp_path / "in", tmp_path / "out")] == ["daisy", "rose"]
 
 
-def test_files_that_are_no_images_are_reported_and_left_out(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_reports_and_omits_files_that_are_not_images(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(photos, "rose/notes.txt", "rose/fake.jpg", "readme.md", data=b"words")
     fill(photos, "rose/iphone.heic", data=b"\0\0\0\x18ftypheic")
     assert len(collect(photos, tmp_path / "out")) == 3
-    said = capsys.readouterr().err
-    assert "skipped 4 files" in said
-    assert "readme.md, rose/fake.jpg, rose/iphone.heic, rose/notes.txt" in said
-    assert "HEIC photos as JPEG" in said
+    printed = capsys.readouterr().err
+    assert "skipped 4 files" in printed
+    assert "readme.md, rose/fake.jpg, rose/iphone.heic, rose/notes.txt" in printed
+    assert "HEIC photos as JPEG" in printed
 
 
-def test_a_long_report_is_cut_short(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truncates_long_report(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(photos, *(f"rose/{n}.txt" for n in range(8)), data=b"words")
     collect(photos, tmp_path / "out")
     assert "rose/4.txt and 3 more" in capsys.readouterr().err
 
 
-def test_clutter_of_operating_systems_is_passed_over_in_silence(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ignores_files_of_operating_systems(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(photos, ".DS_Store", "rose/Thumbs.db", "__MACOSX/rose/._1.jpg", ".git/x.jpg", "rose/._1.jpg", "rose/desktop.ini")
     assert len(collect(photos, tmp_path / "out")) == 3
     assert "skipped" not in capsys.readouterr().err
 
 
-def test_an_image_without_its_extension_is_an_image(photos: Path, tmp_path: Path) -> None:
+def test_accepts_image_without_extension(photos: Path, tmp_path: Path) -> None:
     fill(photos, "rose/noname")
     assert "rose/noname" in paths(collect(photos, tmp_path / "out"))
 
 
-def test_damaged_and_repeated_images_stay_for_the_gate(photos: Path, tmp_path: Path) -> None:
+def test_keeps_damaged_and_repeated_images(photos: Path, tmp_path: Path) -> None:
     (photos / "rose/cut.jpg").write_bytes(jpeg()[:100])
     (photos / "rose/again.jpg").write_bytes((photos / "daisy/1.jpg").read_bytes())
     assert {"rose/cut.jpg", "rose/again.jpg"} <= set(paths(collect(photos, tmp_path / "out")))
 
 
-def test_names_are_unicode_nfc(tmp_path: Path) -> None:
+def test_normalises_names_to_nfc(tmp_path: Path) -> None:
     decomposed = unicodedata.normalize("NFD", "Gänseblümchen")
     fill(tmp_path / "in", f"{decomposed}/é.jpg", "rose/1.jpg")
     files = collect(tmp_path / "in", tmp_path / "out")
@@ -120,7 +116,7 @@ def test_names_are_unicode_nfc(tmp_path: Path) -> None:
     assert (tmp_path / "out" / files[0].path).is_file()
 
 
-def test_unsafe_characters_in_names_become_underscores(tmp_path: Path) -> None:
+def test_replaces_unsafe_characters_in_names(tmp_path: Path) -> None:
     fill(tmp_path / "in", "rose/a\nb\\c.jpg", "daisy/1.jpg")
     odd = b"\xff.jpg".decode(errors="surrogateescape")
     fill(tmp_path / "in/rose", odd)
@@ -128,13 +124,13 @@ def test_unsafe_characters_in_names_become_underscores(tmp_path: Path) -> None:
     assert names == ["daisy/1.jpg", "rose/_.jpg", "rose/a_b_c.jpg"]
 
 
-def test_two_names_that_become_one_are_an_error(tmp_path: Path) -> None:
+def test_rejects_names_with_same_normal_form(tmp_path: Path) -> None:
     fill(tmp_path / "in", "rose/é.jpg", unicodedata.normalize("NFD", "rose/é.jpg"), "daisy/1.jpg")
-    with pytest.raises(BitBloomError, match="become one name"):
+    with pytest.raises(BitBloomError, match="have the same normalised name"):
         collect(tmp_path / "in", tmp_path / "out")
 
 
-def test_links_are_followed_but_not_in_circles(photos: Path, tmp_path: Path) -> None:
+def test_follows_links_without_cycles(photos: Path, tmp_path: Path) -> None:
     fill(tmp_path / "elsewhere", "tulip/1.jpg")
     (photos / "tulip").symlink_to(tmp_path / "elsewhere/tulip")
     (photos / "rose/circle").symlink_to(photos)
@@ -143,30 +139,30 @@ def test_links_are_followed_but_not_in_circles(photos: Path, tmp_path: Path) -> 
     assert paths(collect(photos, tmp_path / "out")) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg", "tulip/1.jpg"]
 
 
-def test_a_missing_folder_says_how_to_import(tmp_path: Path) -> None:
+def test_rejects_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(BitBloomError, match=r"gone: there is no such folder: import your photos with PHOTOS="):
         fetch(Config(path=str(tmp_path / "gone")), tmp_path / "out")
 
 
-def test_photos_without_class_folders_are_an_error(tmp_path: Path) -> None:
+def test_rejects_photos_without_class_folders(tmp_path: Path) -> None:
     with pytest.raises(BitBloomError, match="no class folders"):
         collect(fill(tmp_path / "in", "1.jpg", "2.jpg"), tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["rose/1.jpg", "flowers/rose/1.jpg"])
-def test_a_single_class_is_an_error(tmp_path: Path, name: str) -> None:
+def test_rejects_single_class(tmp_path: Path, name: str) -> None:
     with pytest.raises(BitBloomError, match="only one class, rose"):
         collect(fill(tmp_path / "in", name), tmp_path / "out")
 
 
-def test_a_class_without_images_is_an_error_that_names_it(photos: Path, tmp_path: Path) -> None:
+def test_rejects_class_without_images(photos: Path, tmp_path: Path) -> None:
     fill(photos, "tulip/notes.txt", data=b"words")
     with pytest.raises(BitBloomError, match="no images in tulip"):
         collect(photos, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_folders_of_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
+def test_rejects_folders_of_splits(tmp_path: Path) -> None:
     fill(tmp_path / "in", "train/rose/1.jpg", "Test/rose/1.jpg", "val/rose/2.jpg")
     with pytest.raises(BitBloomError, match="look like splits"):
         collect(tmp_path / "in", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""The garden: the same bytes everywhere, told apart by shape, described in full."""
+"""The garden: reproducible pictures with complete attributes, and species that differ by shape."""
 
 import ast
 import hashlib
@@ -19,15 +19,15 @@ from bitbloom.data.sources import garden
 from bitbloom.data.sources.garden.species import SPECIES
 
 ATTRIBUTES = {"background", "centre", "colour", "count", "light", "occluded", "size", "species", "view"}
-# What may differ in the last bit between C libraries or SIMD levels, or sums in an order of its own.
+# Functions whose last bit differs between C libraries or SIMD levels, or whose order of summation is not defined.
 FORBIDDEN = {
     *("sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh"),
     *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "power", "pow", "cbrt", "hypot"),
     *("normal", "standard_normal", "gamma", "beta", "exponential", "poisson", "gauss"),
     *("dot", "matmul", "einsum", "inner", "tensordot", "linalg", "sum", "mean", "std", "var"),
 }
-# SHA-256 of the JPEG of one picture of every species. Drawing anything differently changes them:
-# that is a new data set, so change them in the same commit as digests/petals.json.
+# SHA-256 of the JPEG of one picture of every species. A change of the drawing code changes them. This is
+# a new data set, so change them in the same commit as digests/petals.json.
 PINNED = {
     0: "6c7813d45492ebc882920cdbeb01df44c99024ddf5307af75a259cebbf5cf66d",
     13: "f70ea74b09921e9e2791415d5dbe0acffe07134569bb34500d3d705db334ef90",
@@ -49,20 +49,20 @@ def digest(jpeg: bytes) -> str:
 
 
 @pytest.mark.parametrize("index", PINNED)
-def test_a_picture_has_the_bytes_it_always_had(index: int) -> None:
+def test_pictures_have_pinned_bytes(index: int) -> None:
     jpeg, _, _ = garden.draw(garden.Config(), index)
     assert digest(jpeg) == PINNED[index]
 
 
-def test_drawing_twice_gives_the_same_picture() -> None:
+def test_drawing_is_reproducible() -> None:
     assert garden.draw(garden.Config(), 77) == garden.draw(garden.Config(), 77)
 
 
-def test_another_seed_gives_another_picture() -> None:
+def test_seed_changes_picture() -> None:
     assert garden.draw(garden.Config(), 5) != garden.draw(garden.Config(seed=1), 5)
 
 
-def test_two_workers_draw_what_one_draws(tmp_path: Path) -> None:
+def test_pictures_do_not_depend_on_number_of_workers(tmp_path: Path) -> None:
     config = garden.Config(images=60)
     alone = garden.fetch(config, tmp_path / "alone", workers=1)
     shared = garden.fetch(config, tmp_path / "shared", workers=2)
@@ -80,7 +80,7 @@ def test_two_workers_draw_what_one_draws(tmp_path: Path) -> None:
     ],
     ids=["numpy without AVX-512", "numpy without AVX2", "JPEG without SIMD"],
 )
-def test_narrower_registers_draw_the_same(environment: dict[str, str]) -> None:
+def test_pictures_do_not_depend_on_instruction_set(environment: dict[str, str]) -> None:
     indices = list(range(0, 120, 11))
     code = (
         "import hashlib; from bitbloom.data.sources import garden\n"
@@ -93,7 +93,7 @@ def test_narrower_registers_draw_the_same(environment: dict[str, str]) -> None:
 
 @given(index=st.integers(0, 100_000))
 @settings(max_examples=40)
-def test_every_picture_is_described_in_full(index: int) -> None:
+def test_every_picture_has_all_attributes(index: int) -> None:
     _, label, attributes = garden.draw(garden.Config(), index)
     assert set(attributes) == ATTRIBUTES
     assert json.loads(json.dumps(attributes)) == attributes
@@ -101,18 +101,18 @@ def test_every_picture_is_described_in_full(index: int) -> None:
     assert attributes["count"] in {1, 2, 3, 4}
 
 
-def test_a_larger_garden_begins_with_the_smaller_one() -> None:
+def test_pictures_do_not_depend_on_size_of_garden() -> None:
     assert garden.draw(garden.Config(images=24), 13) == garden.draw(garden.Config(images=5000), 13)
 
 
 @pytest.mark.parametrize("size", [48, 96, 160])
-def test_pictures_have_the_size_asked_for(size: int) -> None:
+def test_pictures_have_configured_size(size: int) -> None:
     jpeg, _, _ = garden.draw(garden.Config(size=size), 3)
     picture = Image.open(io.BytesIO(jpeg))
     assert (picture.size, picture.mode, picture.format) == ((size, size), "RGB", "JPEG")
 
 
-def test_files_are_named_sorted_and_balanced(tmp_path: Path) -> None:
+def test_files_are_sorted_and_balanced(tmp_path: Path) -> None:
     files = garden.fetch(garden.Config(images=36, size=48), tmp_path)
     paths = [file.path for file in files]
     assert paths == sorted(paths)
@@ -121,13 +121,13 @@ def test_files_are_named_sorted_and_balanced(tmp_path: Path) -> None:
     assert Counter(file.label for file in files) == {species.name: 3 for species in SPECIES}
 
 
-def test_every_colour_is_shared_by_three_species() -> None:
+def test_every_colour_occurs_in_three_species() -> None:
     sharing = Counter(colour for species in SPECIES for colour in species.colours)
     assert all(count >= 3 for count in sharing.values()), sharing
 
 
 @pytest.mark.parametrize("module", sorted(Path(garden.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
-def test_only_exact_arithmetic_is_used(module: Path) -> None:
+def test_uses_only_exact_arithmetic(module: Path) -> None:
     tree = ast.parse(module.read_text())
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}

@@ -1,4 +1,4 @@
-"""The gate: what it lets through, what it stops, and how it says so."""
+"""The gate: passing and failing manifests, reports and invalid suites."""
 
 import json
 import os
@@ -30,7 +30,7 @@ BOUNDS: dict[str, Any] = {"labels": LABELS, "rows": [30, 40]}
 
 
 def faulty() -> pd.DataFrame:
-    """A manifest with many faults: a repeated file, conflicts, dark photos, a stray label, one broken file."""
+    """Return a manifest with many faults: a repeated file, conflicts, dark photos, an unknown label, a broken file."""
     table = manifest()
     table.loc[8, "sha256"] = table.loc[3, "sha256"]
     table.loc[[0, 14, 30], "perceptual_hash"] = "0123456789abcdef"
@@ -52,7 +52,7 @@ def expectation(kind: str = "expect_column_values_to_not_be_null", name: str = "
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a target `mine`, its suite, and no data yet."""
+    """Create a workspace with a target `mine` and its suite, without data."""
     (tmp_path / "expectations").mkdir()
     (tmp_path / "expectations/petals.json").write_bytes(SUITE.read_bytes())
     tree = composition.typed(
@@ -65,38 +65,38 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def target(table: pd.DataFrame) -> Target:
-    """The workspace's target with that manifest."""
+    """Write the manifest and load the workspace's target."""
     table.to_parquet("data/raw/mine/manifest.parquet", index=False)
     return Target.load("mine", validate.READS)
 
 
-def test_a_valid_manifest_passes_every_expectation() -> None:
+def test_valid_manifest_passes() -> None:
     verdict = check(manifest(), SUITE, Gate(**BOUNDS))
     assert verdict.passed
-    assert len(verdict.findings) == len(canonical.read_json(SUITE)["expectations"])
+    assert len(verdict.checks) == len(canonical.read_json(SUITE)["expectations"])
 
 
-def test_a_bound_that_is_null_leaves_its_expectations_out() -> None:
+def test_null_bound_omits_expectations() -> None:
     verdict = check(manifest(["any", "name"], each=20), SUITE, Gate(rows=[30, 40]))
     assert verdict.passed
     assert verdict.left_out == ["labels-declared", "labels-present"]
 
 
-def test_as_many_rows_at_fault_as_the_target_tolerates_pass_and_are_reported() -> None:
+def test_tolerated_rows_pass_and_are_reported() -> None:
     table = manifest()
     table.loc[8, "sha256"] = table.loc[3, "sha256"]
     verdict = check(table, SUITE, Gate(**BOUNDS, repeats=1, undecodable=1000))
     assert verdict.passed
-    [finding] = [one for one in verdict.findings if one.name == "repeated-files"]
-    assert finding.rows == [{"id": "daisy/008.jpg", "value": "daisy/003.jpg"}]
+    [result] = [one for one in verdict.checks if one.name == "repeated-files"]
+    assert result.rows == [{"id": "daisy/008.jpg", "value": "daisy/003.jpg"}]
 
 
-def test_the_report_counts_all_rows_at_fault_and_names_the_first() -> None:
+def test_report_counts_all_failing_rows_and_lists_the_first() -> None:
     table = manifest(each=30).assign(brightness=0.0)
     verdict = check(table, SUITE, Gate(labels=LABELS))
-    [finding] = [one for one in verdict.findings if one.name == "brightness"]
-    assert finding.count == 90
-    assert [row["id"] for row in finding.rows] == sorted(table["id"])[:ROWS_NAMED]
+    [result] = [one for one in verdict.checks if one.name == "brightness"]
+    assert result.count == 90
+    assert [row["id"] for row in result.rows] == sorted(table["id"])[:ROWS_NAMED]
     assert "rows at fault: 90 of 90" in verdict.in_words()
     assert "and 85 more" in verdict.in_words()
 
@@ -108,11 +108,11 @@ def report_in_order() -> str:
 
 @settings(max_examples=4)
 @given(order=st.permutations(range(36)))
-def test_the_order_of_rows_changes_no_byte_of_the_report(report_in_order: str, order: list[int]) -> None:
+def test_report_does_not_depend_on_order_of_rows(report_in_order: str, order: list[int]) -> None:
     assert canonical.json_text(check(faulty().iloc[order], SUITE, Gate(**BOUNDS)).as_json()) == report_in_order
 
 
-def test_another_task_has_its_own_suite_and_columns(tmp_path: Path) -> None:
+def test_checks_suite_and_columns_of_another_task(tmp_path: Path) -> None:
     path = write_suite(
         tmp_path / "tweets.json",
         expectation("expect_column_values_to_be_of_type", "type-text", column="text", type_="str"),
@@ -123,14 +123,14 @@ def test_another_task_has_its_own_suite_and_columns(tmp_path: Path) -> None:
     )
     tweets = pd.DataFrame({"id": ["1", "2", "3"], "text": ["fire", "sunny", "x" * 281], "label": ["real", "not", "not"]})
     verdict = check(tweets, path, Gate(class_rows=1))
-    assert [(one.name, one.outcome) for one in verdict.findings] == [
+    assert [(one.name, one.outcome) for one in verdict.checks] == [
         ("type-text", "passed"),
         ("class-rows", "passed"),
         ("length", "failed"),
     ]
 
 
-def test_an_expectation_that_cannot_be_checked_does_not_pass(tmp_path: Path) -> None:
+def test_unchecked_expectation_does_not_pass(tmp_path: Path) -> None:
     path = write_suite(tmp_path / "petals.json", expectation(name="forgotten", column="scent"))
     verdict = check(manifest(), path, Gate())
     assert not verdict.passed
@@ -149,24 +149,24 @@ def test_an_expectation_that_cannot_be_checked_does_not_pass(tmp_path: Path) -> 
         ([expectation("expect_column_values_to_match_regex", column="id", regex="(")], "'one' .* cannot be evaluated"),
     ],
 )
-def test_a_mistake_in_a_suite_is_told_apart_from_bad_data(tmp_path: Path, expectations: list[dict[str, Any]], says: str) -> None:
+def test_rejects_invalid_suite(tmp_path: Path, expectations: list[dict[str, Any]], says: str) -> None:
     path = write_suite(tmp_path / "petals.json", *expectations)
     with pytest.raises(BitBloomError, match=says):
         check(manifest(), path, Gate())
 
 
-def test_a_missing_suite_is_named(tmp_path: Path) -> None:
+def test_rejects_missing_suite(tmp_path: Path) -> None:
     with pytest.raises(BitBloomError, match=r"poems\.json is missing"):
         suite.load(tmp_path / "poems.json", {})
 
 
-def test_a_suite_that_is_no_json_is_named(tmp_path: Path) -> None:
+def test_rejects_suite_that_is_not_json(tmp_path: Path) -> None:
     (tmp_path / "poems.json").write_text("{")
-    with pytest.raises(BitBloomError, match=r"poems\.json is no JSON"):
+    with pytest.raises(BitBloomError, match=r"poems\.json is not JSON"):
         suite.load(tmp_path / "poems.json", {})
 
 
-def test_the_suite_holds_no_bound_of_one_data_set() -> None:
+def test_suite_has_no_bounds_of_a_data_set() -> None:
     numbers = {
         one["meta"]["name"]: value
         for one in canonical.read_json(SUITE)["expectations"]
@@ -176,14 +176,14 @@ def test_the_suite_holds_no_bound_of_one_data_set() -> None:
     assert numbers == {}
 
 
-def test_the_stage_writes_the_same_canonical_report_twice(workspace: Path) -> None:
+def test_stage_writes_reproducible_report(workspace: Path) -> None:
     validate.run(target(manifest()))
     first = (workspace / "reports/mine/validation.json").read_text()
     validate.run(target(manifest()))
     assert (workspace / "reports/mine/validation.json").read_text() == first == canonical.json_text(json.loads(first))
 
 
-def test_the_report_of_a_failure_is_written_and_holds_no_id_time_or_path_of_a_run(workspace: Path) -> None:
+def test_failure_report_has_no_id_time_or_path(workspace: Path) -> None:
     with pytest.raises(GateFailed) as caught:
         validate.run(target(faulty()))
     text = (workspace / caught.value.report).read_text()
@@ -192,14 +192,14 @@ def test_the_report_of_a_failure_is_written_and_holds_no_id_time_or_path_of_a_ru
     assert str(workspace) not in text
 
 
-def test_a_stage_without_a_manifest_says_what_to_run(workspace: Path) -> None:
+def test_rejects_missing_manifest(workspace: Path) -> None:
     with pytest.raises(BitBloomError, match="make data TARGET=mine"):
         validate.run(Target.load("mine", validate.READS))
     with pytest.raises(BitBloomError, match="make data TARGET=mine"):
         data_docs.render(Target.load("mine", data_docs.READS))
 
 
-def test_a_failed_gate_stops_the_process_and_prints_the_rows_and_the_advice(workspace: Path) -> None:
+def test_failed_gate_prints_rows_and_advice(workspace: Path) -> None:
     target(faulty())
     source = str(Path(validate.__file__).parents[2])
     command = [sys.executable, "-m", "bitbloom.stages.validate", "mine"]
@@ -210,7 +210,7 @@ def test_a_failed_gate_stops_the_process_and_prints_the_rows_and_the_advice(work
     assert "Traceback" not in ended.stderr
 
 
-def test_data_docs_are_a_site_that_tells_no_other_host_of_the_run(workspace: Path) -> None:
+def test_data_docs_send_nothing_to_other_hosts(workspace: Path) -> None:
     index = data_docs.render(target(faulty()))
     pages = {page.name: page.read_text(encoding="utf-8") for page in index.parent.rglob("*.html")}
     assert index == Path("reports/mine/data_docs/index.html")
@@ -220,7 +220,7 @@ def test_data_docs_are_a_site_that_tells_no_other_host_of_the_run(workspace: Pat
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2)), min_size=1, max_size=12), st.integers(0, 3))
-def test_conflicts_are_the_rows_that_comparing_every_pair_finds(rows: list[tuple[int, int]], bits: int) -> None:
+def test_conflicts_equal_brute_force(rows: list[tuple[int, int]], bits: int) -> None:
     spread = [0b0, 0b1, 0b11, 0b111, 1 << 40, 1 << 63, (1 << 63) + 1, (1 << 64) - 1]
     hashes = [spread[kind] for kind, _ in rows]
     table = pd.DataFrame(
@@ -242,7 +242,7 @@ def test_conflicts_are_the_rows_that_comparing_every_pair_finds(rows: list[tuple
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12))
-def test_all_copies_but_the_first_repeat_it(contents: list[int]) -> None:
+def test_all_copies_except_first_are_repeats(contents: list[int]) -> None:
     table = pd.DataFrame(
         {"id": [f"{position:02}" for position in range(len(contents))], "sha256": [str(one) for one in contents]}
     )

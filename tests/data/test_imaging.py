@@ -1,4 +1,4 @@
-"""Decoding: what a photo means, whatever its file looks like, and what is refused."""
+"""Decoding of photos: formats, modes, orientation, limits, hashes and near-duplicates."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def photo(seed: int = 0, height: int = 60, width: int = 80) -> np.ndarray:
-    """A smooth picture with some texture: what JPEG is made for."""
+    """Return a smooth picture with some texture, suitable for JPEG."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def corners(image: np.ndarray) -> list[tuple[int, ...]]:
-    """Colours at the top left, top right, bottom left and bottom right."""
+    """Return the colours at the top left, top right, bottom left and bottom right."""
     return [tuple(int(v) for v in image[y, x]) for y in (0, -1) for x in (0, -1)]
 
 
-def test_a_lossless_file_decodes_to_its_pixels() -> None:
+def test_decodes_lossless_file_to_its_pixels() -> None:
     pixels = photo()
     assert np.array_equal(imaging.decode(encoded(Image.fromarray(pixels))), pixels)
     assert imaging.decode(encoded(Image.fromarray(pixels))).dtype == np.uint8
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_exif_orientation_is_turned_upright(orientation: int) -> None:
-    # What viewers show is upright; the file stores it turned by the inverse and says how to turn it back.
+def test_applies_every_exif_orientation(orientation: int) -> None:
+    # The file stores the inverse transposition of the upright image, and the orientation to undo it.
     upright = Image.fromarray(np.array([[RED, GREEN, GREEN], [BLUE, WHITE, WHITE]], dtype=np.uint8))
     stored_as = {
         1: None,
@@ -72,13 +72,13 @@ def test_every_exif_orientation_is_turned_upright(orientation: int) -> None:
     assert corners(decoded) == [RED, GREEN, BLUE, WHITE]
 
 
-def test_a_tiff_is_not_turned_twice() -> None:
+def test_applies_orientation_of_tiff_once() -> None:
     stored = Image.fromarray(np.array([[BLUE, RED], [WHITE, GREEN], [WHITE, GREEN]], dtype=np.uint8))
     assert corners(imaging.decode(encoded(stored, "TIFF", tiffinfo={0x0112: 6}))) == [WHITE, BLUE, GREEN, RED]
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_damaged_exif_data_does_not_make_a_photo_unreadable() -> None:
+def test_ignores_damaged_exif_data() -> None:
     data = encoded(Image.fromarray(photo()), "JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\xff\xff\xff\xff")
     assert imaging.decode(data).shape == (60, 80, 3)
 
@@ -98,13 +98,13 @@ def test_damaged_exif_data_does_not_make_a_photo_unreadable() -> None:
         ("I;16", 256, (1, 1, 1)),
     ],
 )
-def test_every_colour_mode_of_png_becomes_rgb(mode: str, colour: int | tuple[int, ...], expected: tuple[int, ...]) -> None:
+def test_converts_every_colour_mode_of_png(mode: str, colour: int | tuple[int, ...], expected: tuple[int, ...]) -> None:
     data = encoded(Image.new(mode, (3, 2), colour))
     assert np.array_equal(imaging.decode(data), np.full((2, 3, 3), expected))
     assert imaging.facts(data)["mode"] == mode
 
 
-def test_a_palette_gives_its_colours_and_its_transparent_entry_white() -> None:
+def test_converts_palette_with_transparency() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((1, 0), 1)
@@ -112,21 +112,21 @@ def test_a_palette_gives_its_colours_and_its_transparent_entry_white() -> None:
     assert imaging.decode(encoded(image, transparency=1)).tolist() == [[list(RED), list(WHITE)]]
 
 
-def test_cmyk_photos_keep_their_colours() -> None:
+def test_converts_cmyk() -> None:
     pixels = photo()
     decoded = imaging.decode(encoded(Image.fromarray(pixels).convert("CMYK"), "JPEG", quality=95))
     assert np.abs(decoded.astype(int) - pixels).mean() < 4
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "PNG"])
-def test_each_supported_format_is_recognised_and_read(kind: str) -> None:
+def test_decodes_every_supported_format(kind: str) -> None:
     pixels = photo()
     data = encoded(Image.fromarray(pixels), kind)
     assert imaging.is_image(data[:65_536])
     assert np.abs(imaging.decode(data).astype(int) - pixels).mean() < 12
 
 
-def test_an_animation_gives_its_first_frame() -> None:
+def test_decodes_first_frame_of_animation() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE)]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert corners(imaging.decode(data))[0] == RED
@@ -135,19 +135,19 @@ def test_an_animation_gives_its_first_frame() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"BMW and other cars", b"P3 is a file format", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"PK\x03\x04"]
 )
-def test_what_is_no_image_is_not_taken_for_one(data: bytes) -> None:
+def test_rejects_files_that_are_not_images(data: bytes) -> None:
     assert not imaging.is_image(data)
     with pytest.raises(UnreadableImage, match=r"empty|not an image"):
         imaging.decode(data)
 
 
-def test_an_image_cut_right_after_its_signature_still_counts_as_an_image() -> None:
+def test_detects_image_truncated_after_signature() -> None:
     assert imaging.is_image(encoded(Image.fromarray(photo()), "JPEG")[:12])
 
 
 @settings(max_examples=60)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]), st.floats(0, 0.95))
-def test_a_truncated_photo_is_never_decoded(kind: str, part: float) -> None:
+def test_rejects_truncated_photo(kind: str, part: float) -> None:
     data = encoded(Image.fromarray(photo()), kind)
     with pytest.raises(UnreadableImage):
         imaging.decode(data[: int(part * len(data))])
@@ -155,7 +155,7 @@ def test_a_truncated_photo_is_never_decoded(kind: str, part: float) -> None:
 
 @settings(max_examples=150)
 @given(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "AVIF"]), st.data())
-def test_facts_never_raise_on_damaged_bytes_and_do_not_change_between_calls(kind: str, draw: st.DataObject) -> None:
+def test_facts_of_damaged_bytes_are_reproducible(kind: str, draw: st.DataObject) -> None:
     data = bytearray(encoded(Image.fromarray(photo(height=20, width=30)), kind))
     for _ in range(draw.draw(st.integers(1, 8))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
@@ -165,7 +165,7 @@ def test_facts_never_raise_on_damaged_bytes_and_do_not_change_between_calls(kind
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that declares a size and holds next to no data."""
+    """Return a PNG that declares a size and has almost no data."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -176,7 +176,7 @@ def png_header(width: int, height: int) -> bytes:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [8_000, 12_000, 60_000])
-def test_a_bomb_is_refused_from_its_header(side: int) -> None:
+def test_rejects_bomb_by_header(side: int) -> None:
     data = png_header(side, side)
     with pytest.raises(UnreadableImage, match="limit of 50,000,000 pixels"):
         imaging.decode(data)
@@ -186,20 +186,20 @@ def test_a_bomb_is_refused_from_its_header(side: int) -> None:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [8_000, 60_000])
-def test_a_bomb_counts_as_an_image_by_its_header_alone(side: int) -> None:
+def test_detects_bomb_as_image_by_header(side: int) -> None:
     assert imaging.is_image(f"P6 {side} {side} 255\n".encode())
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "I;16"])
-def test_every_mode_can_be_turned(mode: str, orientation: int) -> None:
+def test_applies_orientation_in_every_mode(mode: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     decoded = imaging.decode(encoded(Image.new(mode, (3, 2)), exif=exif.tobytes()))
     assert decoded.shape == ((2, 3, 3) if orientation == 3 else (3, 2, 3))
 
 
-def test_sixteen_bit_grey_of_other_formats_is_scaled_too() -> None:
+def test_scales_sixteen_bit_grey_of_other_formats() -> None:
     high = np.array([[0, 257 * 7, 65_535]], dtype=">u2")
     expected = [[[0] * 3, [7] * 3, [255] * 3]]
     assert imaging.decode(b"P5 3 1 65535\n" + high.tobytes()).tolist() == expected
@@ -208,21 +208,21 @@ def test_sixteen_bit_grey_of_other_formats_is_scaled_too() -> None:
 
 
 @pytest.mark.parametrize("mode", ["F", "LAB"])
-def test_colours_without_a_conversion_say_what_to_do(mode: str) -> None:
+def test_rejects_modes_without_conversion(mode: str) -> None:
     data = encoded(Image.new(mode, (2, 2)), "TIFF")
     with pytest.raises(UnreadableImage, match=f"mode {mode} .*save it as RGB"):
         imaging.decode(data)
     assert imaging.is_image(data)
 
 
-def test_the_pixel_limit_is_inclusive() -> None:
+def test_pixel_limit_is_inclusive() -> None:
     data = encoded(Image.new("RGB", (10, 10)))
     assert imaging.decode(data, max_pixels=100).shape == (10, 10, 3)
     with pytest.raises(UnreadableImage, match="10 × 10"):
         imaging.decode(data, max_pixels=99)
 
 
-def test_square_takes_the_centre() -> None:
+def test_square_is_the_centre() -> None:
     image = np.zeros((4, 8, 3), dtype=np.uint8)
     image[:, 2:6] = RED
     squared = imaging.square(encoded(Image.fromarray(image)), 4)
@@ -231,14 +231,14 @@ def test_square_takes_the_centre() -> None:
     assert (squared[0] == 255).all()
 
 
-def test_a_square_of_the_right_side_is_left_as_it_is() -> None:
+def test_square_of_right_size_is_unchanged() -> None:
     pixels = photo(height=32, width=32)
     assert np.array_equal(imaging.square(encoded(Image.fromarray(pixels)), 32), pixels.transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("orientation", [None, 1, 3, 6])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "I;16"])
-def test_square_sees_what_decode_sees(mode: str, orientation: int | None) -> None:
+def test_square_equals_crop_of_decoded_image(mode: str, orientation: int | None) -> None:
     picture = Image.fromarray(photo(height=61, width=84))
     stored = (
         Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
@@ -252,7 +252,7 @@ def test_square_sees_what_decode_sees(mode: str, orientation: int | None) -> Non
     assert np.array_equal(imaging.square(data, 61), pixels[top : top + 61, left : left + 61].transpose(2, 0, 1))
 
 
-def test_a_jpeg_with_a_second_picture_inside_gives_the_square_of_one_without() -> None:
+def test_ignores_second_picture_in_jpeg() -> None:
     picture = Image.fromarray(photo(height=900, width=1200))
     several = io.BytesIO()
     picture.save(several, "MPO", save_all=True, append_images=[Image.new("RGB", (30, 30))])
@@ -262,9 +262,7 @@ def test_a_jpeg_with_a_second_picture_inside_gives_the_square_of_one_without() -
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_large_jpeg_is_decoded_smaller_and_gives_nearly_the_same_square(
-    monkeypatch: pytest.MonkeyPatch, mode: str, orientation: int
-) -> None:
+def test_reduced_decoding_of_large_jpeg_is_accurate(monkeypatch: pytest.MonkeyPatch, mode: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[imaging.ORIENTATION_TAG] = orientation
     data = encoded(Image.fromarray(photo(height=900, width=1200)).convert(mode), "JPEG", quality=95, exif=exif)
@@ -285,7 +283,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_gives_nearly_the_same_square(
 
 
 @given(mode=st.sampled_from(["RGB", "L", "LA", "RGBA", "P", "I;16", "CMYK"]), strip=st.integers(1, 6000), clear=st.booleans())
-def test_colours_do_not_depend_on_the_strips_they_are_converted_in(mode: str, strip: int, clear: bool) -> None:
+def test_colours_do_not_depend_on_strip_size(mode: str, strip: int, clear: bool) -> None:
     picture = Image.fromarray(photo(height=41, width=57))
     if mode == "I;16":
         stored = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 250)
@@ -301,7 +299,7 @@ def test_colours_do_not_depend_on_the_strips_they_are_converted_in(mode: str, st
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_large_photos_are_decoded_one_at_a_time_and_small_ones_beside_them(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_decodes_large_photos_one_at_a_time(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     large, small = encoded(Image.new("RGB", (41, 41)), kind), encoded(Image.new("RGB", (40, 40)), kind)
     monkeypatch.setattr(imaging, "LARGE", 1600)
     with ThreadPoolExecutor(1) as pool, imaging._large:
@@ -336,7 +334,7 @@ print(peak() - before)
         ("RGBA", "WEBP", {"lossless": True, "method": 0}, 900),
     ],
 )
-def test_the_largest_photo_that_is_taken_needs_bounded_memory(mode, kind, options, megabytes) -> None:
+def test_largest_photo_needs_bounded_memory(mode, kind, options, megabytes) -> None:
     side = math.isqrt(imaging.MAX_PIXELS)
     if "exif" in options:
         exif = Image.Exif()
@@ -347,13 +345,13 @@ def test_the_largest_photo_that_is_taken_needs_bounded_memory(mode, kind, option
     assert float(done.stdout) < megabytes
 
 
-def test_square_has_the_same_limit_on_pixels() -> None:
+def test_square_has_pixel_limit() -> None:
     with pytest.raises(UnreadableImage, match="10 × 10"):
         imaging.square(encoded(Image.new("RGB", (10, 10))), 5, max_pixels=99)
 
 
-def test_pixels_and_hashes_are_the_committed_ones() -> None:
-    # A change here changes the data of every target: it must be meant.
+def test_pixels_and_hashes_are_pinned() -> None:
+    # A change of these values changes the data of every target, so it must be intended.
     pixels = np.arange(40 * 50 * 3, dtype=np.uint64).reshape(40, 50, 3) * 2654435761 >> 7
     image = (pixels % 251).astype(np.uint8)
     data = encoded(Image.fromarray(image))
@@ -361,7 +359,7 @@ def test_pixels_and_hashes_are_the_committed_ones() -> None:
     assert imaging.facts(data)["perceptual_hash"] == HASH
 
 
-def test_facts_of_a_known_picture() -> None:
+def test_facts_of_known_picture() -> None:
     image = np.zeros((2, 4, 3), dtype=np.uint8)
     image[:, 2:] = 255
     facts = imaging.facts(encoded(Image.fromarray(image)))
@@ -375,25 +373,25 @@ def test_facts_of_a_known_picture() -> None:
         "decodable": True,
         "error": None,
         "key": hashlib.sha256(b"2x4x3\n" + image.tobytes()).hexdigest(),
-        "perceptual_hash": "1010101010101010",  # brighter only where the right half starts
+        "perceptual_hash": "1010101010101010",  # brighter only at the start of the right half
     }
 
 
-def test_facts_of_an_undecodable_file_keep_the_columns_and_name_the_bytes() -> None:
+def test_facts_of_undecodable_file_have_all_columns() -> None:
     good, bad = imaging.facts(encoded(Image.new("RGB", (2, 2)))), imaging.facts(b"\xff\xd8\xff broken")
     assert good.keys() == bad.keys()
     assert (bad["width"], bad["mode"], bad["brightness"], bad["perceptual_hash"]) == (0, "", 0.0, "")
     assert bad["key"] == hashlib.sha256(b"\xff\xd8\xff broken").hexdigest()
 
 
-def test_width_and_height_are_those_after_turning() -> None:
+def test_width_and_height_follow_orientation() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     facts = imaging.facts(encoded(Image.new("RGB", (4, 2)), "JPEG", exif=exif.tobytes()))
     assert (facts["width"], facts["height"]) == (2, 4)
 
 
-def test_the_same_pixels_in_another_file_have_the_same_key() -> None:
+def test_key_depends_only_on_pixels() -> None:
     image = Image.fromarray(photo())
     keys = {
         imaging.facts(encoded(image, kind, **options))["key"]
@@ -402,18 +400,18 @@ def test_the_same_pixels_in_another_file_have_the_same_key() -> None:
     assert len(keys) == 1
 
 
-def test_the_same_bytes_in_another_shape_have_another_key() -> None:
+def test_key_depends_on_shape() -> None:
     keys = {imaging.facts(encoded(Image.new("RGB", size)))["key"] for size in ((2, 6), (6, 2), (3, 4))}
     assert len(keys) == 3
 
 
-def test_difference_hash_bits_say_where_it_gets_brighter() -> None:
+def test_difference_hash_encodes_increasing_brightness() -> None:
     ramp = np.repeat(np.linspace(0, 255, 90).astype(np.uint8)[None, :, None], 80, axis=0).repeat(3, axis=2)
     assert imaging.difference_hash(ramp) == 2**64 - 1
     assert imaging.difference_hash(ramp[:, ::-1]) == 0
 
 
-def test_saving_a_photo_again_smaller_and_worse_keeps_it_a_near_duplicate() -> None:
+def test_smaller_and_compressed_copy_is_near_duplicate() -> None:
     photos = [photo(seed) for seed in range(5)]
     again = Image.fromarray(photos[3]).resize((64, 48))
     photos.append(imaging.decode(encoded(again, "JPEG", quality=60)))
@@ -422,7 +420,7 @@ def test_saving_a_photo_again_smaller_and_worse_keeps_it_a_near_duplicate() -> N
     assert imaging.near_duplicates(hashes, thumbnails, bits=4, difference=6.0) == [(3, 5)]
 
 
-def test_equal_hashes_of_different_pictures_are_no_near_duplicates() -> None:
+def test_equal_hashes_of_different_pictures_are_not_near_duplicates() -> None:
     thumbnails = np.stack([np.zeros((16, 16), np.uint8), np.full((16, 16), 7, np.uint8)])
     hashes = np.zeros(2, np.uint64)
     assert imaging.near_duplicates(hashes, thumbnails, bits=0, difference=6.0) == []
@@ -431,7 +429,7 @@ def test_equal_hashes_of_different_pictures_are_no_near_duplicates() -> None:
 
 @settings(max_examples=30)
 @given(st.integers(0, 40), st.integers(0, 64), st.floats(0, 255), st.integers(0, 1000))
-def test_near_duplicates_are_those_of_the_plain_definition(n: int, bits: int, difference: float, seed: int) -> None:
+def test_near_duplicates_equal_brute_force(n: int, bits: int, difference: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     hashes = rng.integers(0, 2**64, n, dtype=np.uint64)
     thumbnails = rng.integers(0, 256, (n, 16, 16), dtype=np.uint8)
@@ -445,7 +443,7 @@ def test_near_duplicates_are_those_of_the_plain_definition(n: int, bits: int, di
     assert imaging.near_duplicates(hashes, thumbnails, bits, difference) == expected
 
 
-def test_near_duplicates_across_blocks_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_near_duplicates_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imaging, "HASH_BLOCK", 3)
     monkeypatch.setattr(imaging, "PAIR_BLOCK", 2)
     hashes, thumbnails = np.zeros(8, np.uint64), np.zeros((8, 16, 16), np.uint8)

@@ -1,4 +1,4 @@
-"""`PHOTOS=`: a user's photos are taken once, whole or not at all."""
+"""`PHOTOS=`: import of a user's photos is atomic and never overwrites other data."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def destination(tmp_path: Path) -> Path:
     return tmp_path / "data/external/petals-folder"
 
 
-def names(place: Path) -> list[str]:
-    return list(folder_files(place))
+def names(root: Path) -> list[str]:
+    return list(folder_files(root))
 
 
 def leftovers(destination: Path) -> list[str]:
@@ -49,7 +49,7 @@ def leftovers(destination: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "gztar", "zip"])
-def test_class_folders_are_taken_from_a_folder_a_tar_or_a_zip(photos: Path, destination: Path, kind: str) -> None:
+def test_imports_folder_tar_or_zip(photos: Path, destination: Path, kind: str) -> None:
     source = photos if kind == "folder" else Path(shutil.make_archive(str(photos) + "-packed", kind, photos))
     summary = import_data(source, destination, folder)
     assert names(destination) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg"]
@@ -64,14 +64,14 @@ def test_class_folders_are_taken_from_a_folder_a_tar_or_a_zip(photos: Path, dest
     assert leftovers(destination) == [".petals-folder.import.json", "petals-folder"]
 
 
-def test_what_was_imported_is_what_the_source_folder_brings(photos: Path, destination: Path, tmp_path: Path) -> None:
+def test_source_returns_imported_files(photos: Path, destination: Path, tmp_path: Path) -> None:
     import_data(photos, destination, folder)
     files = fetch(Config(path=str(destination)), tmp_path / "raw")
     assert [file.path for file in files] == names(destination)
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_the_same_photos_again_change_nothing(photos: Path, destination: Path, packed: bool) -> None:
+def test_same_photos_change_nothing(photos: Path, destination: Path, packed: bool) -> None:
     source = Path(shutil.make_archive(str(photos), "tar", photos)) if packed else photos
     import_data(source, destination, folder)
     before = {path: path.stat().st_ino for path in folder_files(destination).values()}
@@ -81,13 +81,13 @@ def test_the_same_photos_again_change_nothing(photos: Path, destination: Path, p
         assert {path: path.stat().st_ino for path in folder_files(destination).values()} == before
 
 
-def test_the_same_photos_from_elsewhere_are_no_change(photos: Path, destination: Path) -> None:
+def test_same_photos_of_another_source_change_nothing(photos: Path, destination: Path) -> None:
     import_data(photos, destination, folder)
     archive = Path(shutil.make_archive(str(photos), "zip", photos))
     assert import_data(archive, destination, folder)["changed"] is False
 
 
-def test_other_photos_replace_what_was_imported_before(photos: Path, destination: Path) -> None:
+def test_other_photos_replace_earlier_import(photos: Path, destination: Path) -> None:
     import_data(photos, destination, folder)
     (photos / "flowers/daisy/2.jpg").unlink()
     write_photo(photos / "flowers/rose/1.jpg", 99)
@@ -98,7 +98,7 @@ def test_other_photos_replace_what_was_imported_before(photos: Path, destination
 
 
 @pytest.mark.parametrize("imported_before", [False, True])
-def test_data_that_no_import_put_there_is_never_overwritten(photos: Path, destination: Path, imported_before: bool) -> None:
+def test_never_overwrites_data_without_import(photos: Path, destination: Path, imported_before: bool) -> None:
     if imported_before:
         import_data(photos, destination, folder)
     write_photo(destination / "daisy/by-hand.jpg", 7)
@@ -108,7 +108,7 @@ def test_data_that_no_import_put_there_is_never_overwritten(photos: Path, destin
     assert digest(destination) == before
 
 
-def test_photos_that_are_there_without_a_record_are_recognised(photos: Path, destination: Path) -> None:
+def test_recognises_photos_without_record(photos: Path, destination: Path) -> None:
     import_data(photos, destination, folder)
     destination.with_name(".petals-folder.import.json").unlink()
     assert import_data(photos, destination, folder)["changed"] is False
@@ -116,51 +116,51 @@ def test_photos_that_are_there_without_a_record_are_recognised(photos: Path, des
     assert import_data(photos, destination, folder)["added"] == 1
 
 
-def test_the_destination_itself_may_be_given(photos: Path, destination: Path) -> None:
+def test_accepts_destination_as_source(photos: Path, destination: Path) -> None:
     import_data(photos, destination, folder)
     assert import_data(destination, destination, folder)["changed"] is False
 
 
-def test_a_bad_source_leaves_what_was_there(photos: Path, destination: Path, tmp_path: Path) -> None:
+def test_invalid_source_does_not_change_destination(photos: Path, destination: Path, tmp_path: Path) -> None:
     import_data(photos, destination, folder)
     before = digest(destination)
     bad = tmp_path / "bad.tar"
     with tarfile.open(bad, "w") as archive:
         archive.add(photos, "photos")
         archive.addfile(tarfile.TarInfo("../escape.jpg"))
-    with pytest.raises(BitBloomError, match="no plain path"):
+    with pytest.raises(BitBloomError, match="not a plain path"):
         import_data(bad, destination, folder)
     assert digest(destination) == before
     assert leftovers(destination) == [".petals-folder.import.json", "petals-folder"]
 
 
-def test_a_source_that_is_no_data_set_leaves_nothing(destination: Path, tmp_path: Path) -> None:
+def test_rejects_source_that_is_not_a_data_set(destination: Path, tmp_path: Path) -> None:
     write_photo(tmp_path / "one/rose/1.jpg", 0)
     with pytest.raises(BitBloomError, match="only one class"):
         import_data(tmp_path / "one", destination, folder)
     assert leftovers(destination) == []
 
 
-def test_a_missing_source_is_named(destination: Path) -> None:
+def test_rejects_missing_source(destination: Path) -> None:
     with pytest.raises(BitBloomError, match="gone: there is no such file or folder"):
         import_data(Path("gone"), destination, folder)
 
 
-def test_a_file_that_is_no_archive_is_named(destination: Path, tmp_path: Path) -> None:
+def test_rejects_file_that_is_not_an_archive(destination: Path, tmp_path: Path) -> None:
     write_photo(tmp_path / "one.jpg", 0)
     with pytest.raises(BitBloomError, match="not a tar or zip archive; PHOTOS= takes"):
         import_data(tmp_path / "one.jpg", destination, folder)
 
 
 @pytest.mark.parametrize(("source", "destination"), [("x", "x/y/z"), ("x/y", "x")])
-def test_a_source_around_or_inside_the_destination_is_refused(tmp_path: Path, source: str, destination: str) -> None:
+def test_rejects_source_around_or_inside_destination(tmp_path: Path, source: str, destination: str) -> None:
     (tmp_path / source).mkdir(parents=True)
     with pytest.raises(BitBloomError, match="inside each other"):
         import_data(tmp_path / source, tmp_path / destination, folder)
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not FLOWERS.is_file(), reason="the photos of flower_photos are not beside this checkout")
-def test_three_thousand_real_photos_are_imported(destination: Path) -> None:
+@pytest.mark.skipif(not FLOWERS.is_file(), reason="the photos of flower_photos are not available beside this checkout")
+def test_imports_real_photos(destination: Path) -> None:
     summary = import_data(FLOWERS, destination, folder)
     assert summary["files"] == 3117

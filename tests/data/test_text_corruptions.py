@@ -1,4 +1,4 @@
-"""The corruption matrix of `tweets`: every expectation is broken alone, and says so with the rows at fault."""
+"""The corruption matrix of `tweets`: each corruption fails one expectation, and the result lists the failing rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = ["the", "flood", "party", "swept", "through", "our", "old", "market", "t
 
 
 def manifest(rows: int = 30) -> pd.DataFrame:
-    """What ingest writes of so many texts in which no word of the last rows is new."""
+    """Return the manifest of texts without new words in the last rows."""
     return describe_files([sample(number) for number in range(rows)], Path(), "tweets", "tweets_csv")
 
 
@@ -33,7 +33,7 @@ def sample(number: int) -> SourceFile:
 
 
 def shouted(source: int, to: int) -> Corruption:
-    """The text of one row in another, in capitals and with an address, described as ingest does."""
+    """Copy the text of one row to another, in capitals and with an address."""
 
     def corrupt(table: pd.DataFrame) -> pd.DataFrame:
         row = {"text": f"{table.loc[source, 'text'].upper()}!! http://t.co/x", "keyword": "", "location": ""}
@@ -43,7 +43,7 @@ def shouted(source: int, to: int) -> Corruption:
 
 
 def newest(words: str) -> Corruption:
-    """Other words in each of the last six rows."""
+    """Replace the words of the last six rows."""
 
     def corrupt(table: pd.DataFrame) -> pd.DataFrame:
         for row in range(24, 30):
@@ -54,7 +54,7 @@ def newest(words: str) -> Corruption:
 
 
 def first(column: str, rows: int, value: str = "") -> Corruption:
-    """A value in the first rows of a column."""
+    """Set a value in the first rows of a column."""
     return lambda table: table.assign(**{column: [value] * rows + list(table[column])[rows:]})
 
 
@@ -95,7 +95,7 @@ CASES = {
     "a list of words": Case("words", put(0, words=101), FIRST, "(101)"),
     "another script": Case("script", put(0, ascii_share=0.1), FIRST, gate={"ascii_rows": 1.0}),
     "keywords lost": Case("keyword-given", first("keyword", 20), {f"{row:03}" for row in range(20)}),
-    "places lost": Case("location-given", first("location", 28), {f"{row:03}" for row in range(28)}),
+    "locations lost": Case("location-given", first("location", 28), {f"{row:03}" for row in range(28)}),
     "a wrong encoding": Case("mojibake", put(0, text="the flood \ufffd\ufffd the market"), FIRST),
     "another language in the newest rows": Case("vocabulary-drift", newest("eine Flut riss den Markt fort"), says="at most 0.3"),
 }
@@ -108,27 +108,27 @@ MATRIX = Matrix("tweets", manifest, GATE, CASES, wrong_types(TEXT, CASTS, "001")
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_corruption_fails_its_expectation_alone(case: Case) -> None:
+def test_corruption_fails_only_its_expectation(case: Case) -> None:
     MATRIX.assert_fails_alone(case)
 
 
-def test_a_valid_manifest_passes_whole() -> None:
-    assert {finding.outcome for finding in MATRIX.check(manifest()).findings} == {PASSED}
+def test_valid_manifest_passes() -> None:
+    assert {result.outcome for result in MATRIX.check(manifest()).checks} == {PASSED}
 
 
-def test_each_column_of_a_wrong_type_fails_its_own_expectation_and_nothing_else() -> None:
+def test_wrong_type_fails_only_its_expectation() -> None:
     MATRIX.assert_wrong_types_fail_alone()
 
 
-def test_a_null_in_each_column_fails_its_own_expectation_and_nothing_else() -> None:
+def test_null_fails_only_its_expectation() -> None:
     MATRIX.assert_nulls_fail_alone()
 
 
-def test_every_expectation_is_broken_by_some_corruption() -> None:
+def test_every_expectation_has_a_corruption() -> None:
     MATRIX.assert_complete()
 
 
-def test_drift_looks_at_the_newest_rows_alone() -> None:
+def test_drift_considers_only_newest_rows() -> None:
     table = manifest()
     table = put(3, normalised=texts.normalised("eine Flut riss den Markt fort"))(table)
     assert rows_by_name(MATRIX.check(table)) == {}

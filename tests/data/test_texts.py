@@ -1,4 +1,4 @@
-"""Cleaning and comparing short texts: laws for any text, and what it makes of what people really type."""
+"""Cleaning and comparing short texts: properties for any text, and typical examples."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ anything = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(PIECES), max
 
 @given(anything)
 @example("&" + "amp;" * 30 + "lt;")
-def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+def test_cleaning_is_idempotent(text: str) -> None:
     assert texts.clean(texts.clean(text)) == texts.clean(text)
 
 
@@ -43,23 +43,23 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
 @example("ﬃ" * 10)
 @example("@a@b@c" * 5)
 @example("ﷺ")
-def test_a_cleaned_text_has_at_most_twice_the_characters(text: str) -> None:
+def test_cleaned_text_is_at_most_twice_as_long(text: str) -> None:
     assert len(texts.clean(text)) <= 2 * len(text)
 
 
 @given(anything, st.sampled_from("😀🔥🌊🚒❤🌍"))
-def test_emoji_stay(text: str, emoji: str) -> None:
+def test_keeps_emoji(text: str, emoji: str) -> None:
     assert texts.clean(f"{text} {emoji} flood").count(emoji) >= 1
 
 
 @given(st.lists(st.text(string.ascii_letters + string.digits, min_size=1, max_size=8), min_size=1, max_size=8))
-def test_case_punctuation_and_spaces_do_not_tell_repeats_apart(words: list[str]) -> None:
+def test_key_ignores_case_punctuation_and_spaces(words: list[str]) -> None:
     assert texts.key(" ".join(words)) == texts.key("  ...".join(words).swapcase() + " !! http://t.co/x")
 
 
 @given(anything)
 @example("%25" * 3 + "20")
-def test_a_keyword_is_cleaned_to_a_fixpoint_too(text: str) -> None:
+def test_cleaning_of_keywords_is_idempotent(text: str) -> None:
     assert texts.clean_keyword(texts.clean_keyword(text)) == texts.clean_keyword(text)
 
 
@@ -78,11 +78,11 @@ def test_a_keyword_is_cleaned_to_a_fixpoint_too(text: str) -> None:
         ("", ""),
     ],
 )
-def test_what_people_type_is_put_in_order(typed: str, cleaned: str) -> None:
+def test_cleans_typical_texts(typed: str, cleaned: str) -> None:
     assert texts.clean(typed) == cleaned
 
 
-def test_a_keyword_is_percent_decoded() -> None:
+def test_decodes_percent_encoded_keyword() -> None:
     assert texts.clean_keyword("body%20bag") == "body bag"
 
 
@@ -94,15 +94,15 @@ def test_a_keyword_is_percent_decoded() -> None:
         ("@anna flood in Leeds", "flood @bob in Leeds"),
     ],
 )
-def test_repeats_have_one_key_and_so_one_split(one: str, other: str) -> None:
+def test_repeats_have_equal_keys(one: str, other: str) -> None:
     assert texts.key(one) == texts.key(other)
 
 
-def test_texts_without_a_word_are_told_apart_by_what_they_are() -> None:
+def test_texts_without_words_have_different_keys() -> None:
     assert texts.key("🔥") != texts.key("🌊")
 
 
-def test_a_row_is_described_by_its_cleaned_parts() -> None:
+def test_describes_row_by_cleaned_parts() -> None:
     row = {"text": "Fire &amp; smoke http://t.co/x", "keyword": "wild%20fires", "location": " Leeds "}
     found = tweets.describe(json.dumps(row).encode(), {})
     assert {name: found[name] for name in ("text", "keyword", "location", "normalised", "words", "characters", "decodable")} == {
@@ -116,17 +116,17 @@ def test_a_row_is_described_by_its_cleaned_parts() -> None:
     }
 
 
-def test_a_row_of_which_nothing_is_left_says_so() -> None:
+def test_describes_empty_row_as_undecodable() -> None:
     found = tweets.describe(json.dumps({"text": " \n ", "keyword": "", "location": ""}).encode(), {})
     assert found["decodable"] is False
     assert "nothing is left" in str(found["error"])
 
 
-def test_the_model_reads_keyword_text_and_place() -> None:
+def test_joins_keyword_text_and_location() -> None:
     assert texts.joined("the town &amp; us", "wild%20fires", "") == "wild fires | the town & us"
     assert texts.joined("a", "b", "c") == "b | a | c"
 
 
-@pytest.mark.parametrize(("text", "share"), [("flood", 1.0), ("наводнение", 0.0), ("12 !!", 1.0)])
-def test_the_share_of_ascii_letters(text: str, share: float) -> None:
-    assert texts.ascii_share(text) == share
+@pytest.mark.parametrize(("text", "fraction"), [("flood", 1.0), ("наводнение", 0.0), ("12 !!", 1.0)])
+def test_fraction_of_ascii_letters(text: str, fraction: float) -> None:
+    assert texts.ascii_share(text) == fraction

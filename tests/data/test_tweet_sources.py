@@ -1,4 +1,4 @@
-"""Where tweets come from: Kaggle's files, and the chatter that writes its own."""
+"""Sources of tweets: Kaggle's files, and the chatter."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def destination(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("given_as", ["file", "folder", "zip"])
-def test_the_labelled_file_is_taken_from_a_file_a_folder_or_a_zip(tmp_path, destination, given_as) -> None:
+def test_imports_file_folder_or_zip(tmp_path, destination, given_as) -> None:
     file = write(tmp_path / "mine/train.csv")
     write(tmp_path / "mine/test.csv", [("1", "", "", "a")], HEADER[:4])
     source = {"file": file, "folder": file.parent, "zip": tmp_path / "mine.zip"}[given_as]
@@ -53,7 +53,7 @@ def test_the_labelled_file_is_taken_from_a_file_a_folder_or_a_zip(tmp_path, dest
     assert (destination / "train.csv").read_bytes() == file.read_bytes()
 
 
-def test_rows_become_samples_named_by_their_id(tmp_path) -> None:
+def test_rows_become_samples_with_their_ids(tmp_path) -> None:
     file = write(tmp_path / "in/train.csv", encoding="utf-8-sig")
     (tmp_path / "out").mkdir()
     found = tweets_csv.fetch(tweets_csv.Config(path=str(file.parent)), tmp_path / "out")
@@ -65,37 +65,37 @@ BAD = {
     "a column is missing": ([row[:4] for row in ROWS], HEADER[:4], "lacks the columns target"),
     "another target": ([("1", "", "", "a", "2")], HEADER, "row 2: target is '2'"),
     "a row is cut short": ([("1", "", "")], HEADER, "row 2: target is None"),
-    "an id twice": ([ROWS[0], ROWS[0]], HEADER, "row 3: the id '4' is empty or not the first"),
+    "an id twice": ([ROWS[0], ROWS[0]], HEADER, "row 3: the id '4' is empty or repeated"),
     "no id": ([("", "", "", "a", "1")], HEADER, "row 2: the id '' is empty"),
 }
 
 
 @pytest.mark.parametrize(("rows", "header", "says"), BAD.values(), ids=BAD)
-def test_a_file_of_another_form_is_refused_and_nothing_is_imported(tmp_path, destination, rows, header, says) -> None:
+def test_rejects_file_of_another_form(tmp_path, destination, rows, header, says) -> None:
     with pytest.raises(BitBloomError, match=says):
         import_data(write(tmp_path / "train.csv", rows, header), destination, tweets_csv)
     assert not destination.exists()
 
 
-def test_a_file_in_another_encoding_is_refused(tmp_path, destination) -> None:
+def test_rejects_file_in_another_encoding(tmp_path, destination) -> None:
     file = write(tmp_path / "train.csv", [("1", "", "", "café", "1")], encoding="latin-1")
     with pytest.raises(BitBloomError, match="cannot be read as CSV in UTF-8"):
         import_data(file, destination, tweets_csv)
 
 
-def test_a_missing_path_says_what_may_be_given(destination) -> None:
+def test_rejects_missing_path(destination) -> None:
     with pytest.raises(BitBloomError, match=r"TWEETS= takes Kaggle's train.csv, or a folder"):
         import_data(Path("gone"), destination, tweets_csv)
 
 
 def stand_in_client(folder: Path, script: str) -> None:
-    """A program `kaggle` that is found first."""
+    """Write a program `kaggle` to the folder."""
     program = folder / "kaggle"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
 
 
-def test_a_competition_is_got_by_kaggles_own_client(tmp_path, destination, monkeypatch) -> None:
+def test_downloads_competition_with_kaggle_client(tmp_path, destination, monkeypatch) -> None:
     with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
         archive.write(write(tmp_path / "train.csv"), "train.csv")
     stand_in_client(tmp_path, f'echo "$@" > {tmp_path}/asked; cp {tmp_path}/made.zip "$6/nlp-getting-started.zip"')
@@ -106,21 +106,21 @@ def test_a_competition_is_got_by_kaggles_own_client(tmp_path, destination, monke
     assert (tmp_path / "asked").read_text().startswith("competitions download -c nlp-getting-started -p ")
 
 
-def test_what_kaggle_refuses_is_said(tmp_path, monkeypatch) -> None:
+def test_reports_error_of_kaggle_client(tmp_path, monkeypatch) -> None:
     stand_in_client(tmp_path, "echo 403 - accept the rules first; exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(BitBloomError, match="cannot download 'x': 403 - accept the rules first"), kaggle.opened("kaggle:x"):
         pass
 
 
-def test_without_the_client_it_says_how_to_get_it(tmp_path, monkeypatch) -> None:
+def test_rejects_missing_kaggle_client(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BitBloomError, match="pip install kaggle"), kaggle.opened("kaggle:x"):
         pass
 
 
 @given(st.integers(0, 10**6))
-def test_a_message_is_a_pure_function_of_its_number(index) -> None:
+def test_message_is_pure_function_of_its_number(index) -> None:
     assert chatter.write(chatter.Config(), index) == chatter.write(chatter.Config(), index)
 
 
@@ -130,28 +130,28 @@ def messages():
     return [chatter.write(config, index) for index in range(config.messages)]
 
 
-def test_the_first_messages_are_the_same_for_any_number_of_them(messages, tmp_path) -> None:
+def test_messages_do_not_depend_on_their_count(messages, tmp_path) -> None:
     found = chatter.fetch(chatter.Config(messages=5), tmp_path)
     assert [(one.label, json.loads(one.content)["text"]) for one in found] == [
         (one.label, one.content["text"]) for one in messages[:5]
     ]
 
 
-def test_half_of_the_messages_are_about_disasters(messages) -> None:
+def test_half_of_messages_are_about_disasters(messages) -> None:
     counts = collections.Counter(message.label for message in messages)
     assert max(counts.values()) / min(counts.values()) < 1.1
 
 
-def test_labels_are_noisy_in_training_and_validation_and_never_in_the_test_split(messages) -> None:
+def test_labels_are_noisy_except_in_test_split(messages) -> None:
     noisy = collections.defaultdict(list)
     for message in messages:
         noisy[splits.split_of(texts.key(message.content["text"]), [70, 10, 20])].append(message.attributes["noisy"])
     assert sum(noisy["test"]) == 0
-    share = sum(noisy["train"] + noisy["val"]) / len(noisy["train"] + noisy["val"])
-    assert 0.04 < share < 0.06
+    fraction = sum(noisy["train"] + noisy["val"]) / len(noisy["train"] + noisy["val"])
+    assert 0.04 < fraction < 0.06
 
 
-def test_messages_look_like_what_people_type(messages) -> None:
+def test_messages_have_marks_of_typed_texts(messages) -> None:
     everything = " ".join(message.content["text"] for message in messages)
     for mark in ("http://t.co/", "@", "#", "!"):
         assert mark in everything
@@ -160,7 +160,7 @@ def test_messages_look_like_what_people_type(messages) -> None:
 
 
 @pytest.mark.parametrize("words", [1, 2])
-def test_counting_words_does_not_solve_it(messages, words) -> None:
+def test_word_counts_do_not_solve_the_task(messages, words) -> None:
     rows = {"train": [], "val": [], "test": []}
     for message in messages:
         rows[splits.split_of(texts.key(message.content["text"]), [70, 10, 20])].append(message)
@@ -172,7 +172,7 @@ def test_counting_words_does_not_solve_it(messages, words) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not TWEETS.is_file(), reason="Kaggle's disaster tweets are not beside this checkout")
-def test_six_thousand_real_tweets_are_imported(destination) -> None:
+@pytest.mark.skipif(not TWEETS.is_file(), reason="Kaggle's disaster tweets are not available beside this checkout")
+def test_imports_real_tweets(destination) -> None:
     import_data(TWEETS, destination, tweets_csv)
     assert len(tweets_csv.rows(destination / "train.csv")) == 6083

@@ -1,4 +1,4 @@
-"""Attention rollout: shares that add up, and a map that points at what the network was made to look at."""
+"""Attention rollout: normalised rows, and a map with its maximum at the attended patch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VIT = ImageModel(
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(2, 9), st.integers(0, 2**31))
-def test_rows_of_a_rollout_add_up_to_one(layers, heads, tokens, seed):
+def test_rows_of_rollout_add_up_to_one(layers, heads, tokens, seed):
     torch.manual_seed(seed)
     attentions = [torch.rand(2, heads, tokens, tokens).softmax(dim=-1) for _ in range(layers)]
     flow = attention.rollout(attentions)
@@ -25,35 +25,35 @@ def test_rows_of_a_rollout_add_up_to_one(layers, heads, tokens, seed):
     assert torch.allclose(flow.sum(dim=-1), torch.ones(2, tokens), atol=1e-5)
 
 
-def test_a_network_that_looks_at_one_patch_only_is_found_out():
+def test_maps_attention_to_the_attended_patch():
     grid, target = 4, 6
-    looking = torch.zeros(1, 2, 1 + grid**2, 1 + grid**2)
-    looking[..., 1 + target] = 1
-    found = attention.patch_map(attention.rollout([looking, looking]), [slice(1)], grid)
+    attentions = torch.zeros(1, 2, 1 + grid**2, 1 + grid**2)
+    attentions[..., 1 + target] = 1
+    found = attention.patch_map(attention.rollout([attentions, attentions]), [slice(1)], grid)
     assert found.shape == (1, grid, grid)
     assert int(found.argmax()) == target
     assert found.sum() == pytest.approx(1)
 
 
-def test_every_group_of_readers_counts_the_same():
+def test_pooled_groups_have_equal_weight():
     flow = torch.zeros(1, 5, 5)
     flow[0, 0, 1], flow[0, 1:, 4] = 1, 1
     assert attention.patch_map(flow, [slice(1), slice(-4, None)], 2).flatten().tolist() == [0.5, 0, 0, 0.5]
 
 
 @pytest.mark.parametrize("changed", [{"pooling": "mean"}, {"pooling": "class"}, {"architecture": "dinov2", "weights": "none"}])
-def test_looking_changes_no_logit(changed):
+def test_attention_does_not_change_logits(changed):
     shape = ImageModel(**{**vars(VIT), **changed})
     network = classifier.build(shape, 3).eval()
     pixels = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
-        logits, seen = network.looking(pixels)
+        logits, attended = network.with_attention(pixels)
         assert torch.equal(logits, network(pixels))
-    assert seen.shape == (2, 4, 4)
-    assert torch.allclose(seen.sum(dim=(1, 2)), torch.ones(2), atol=1e-5)
+    assert attended.shape == (2, 4, 4)
+    assert torch.allclose(attended.sum(dim=(1, 2)), torch.ones(2), atol=1e-5)
 
 
-def test_a_cnn_cannot_say_where_it_looked():
+def test_cnn_has_no_attention():
     cnn = ImageModel(architecture="cnn", image_size=16, hidden_size=32, layers=2, stem="patch")
-    assert not classifier.looks(classifier.build(cnn, 3))
-    assert classifier.looks(classifier.build(tiny.MODEL, 3))
+    assert not classifier.has_attention(classifier.build(cnn, 3))
+    assert classifier.has_attention(classifier.build(tiny.MODEL, 3))

@@ -1,4 +1,4 @@
-"""The exported graphs of photos and sentences: what they say, and that nothing of the machine is in them."""
+"""The exported captioning graphs: equal to the network, and independent of the machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import vocabulary
 from bitbloom.export import graphs
-from bitbloom.models import writing
+from bitbloom.models import generation
 from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.stages import export
 from bitbloom.tasks.captions import export as captions
@@ -31,7 +31,7 @@ MODELS = tiny_captions.TARGET.models
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A workspace in which a trained captioner was exported, and what there is of it in PyTorch."""
+    """Return a workspace with an exported captioner, and the captioner in PyTorch."""
     folder = tmp_path_factory.mktemp("exported")
     with tiny_captions.workspace(folder, tiny_captions.trained().network):
         export.run(tiny_captions.TARGET)
@@ -50,32 +50,32 @@ def png(image):
         return stream.getvalue()
 
 
-def test_the_exported_model_writes_what_was_learned_of_a_photo(predictor):
+def test_exported_model_generates_learned_captions(predictor):
     for channel, label in enumerate(("poppy", "fern", "sky")):
         best = predictor.caption(png(tiny_captions.photo(channel)))["sentences"][0]
         assert best["sentence"] in tiny_captions.SAYING[label]
 
 
-def test_the_exported_model_finds_photos_by_a_sentence(predictor):
-    for label, said in tiny_captions.SAYING.items():
-        found = predictor.search(said[0], 1)
+def test_exported_model_retrieves_photos_by_sentence(predictor):
+    for label, captions_ in tiny_captions.SAYING.items():
+        found = predictor.search(captions_[0], 1)
         assert found is not None and found["photos"][0]["id"].startswith(label)
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_step_by_step_with_a_cache_the_sentences_are_those_of_the_whole(exported, predictor, width):
+def test_cached_decoding_equals_uncached_decoding(exported, predictor, width):
     _, trained = exported
     image = trained.dataset.arrays["images"][0]
     with torch.no_grad():
-        pixels = captions.ImageSide(trained.network, trained.model).preprocess(torch.tensor(image[None]))
-        whole = writing.beam(trained.network, trained.network.places(pixels)[0], width)
+        pixels = captions.ImageEncoder(trained.network, trained.model).preprocess(torch.tensor(image[None]))
+        whole = generation.beam(trained.network, trained.network.patch_features(pixels)[0], width)
     cached = predictor.caption(png(image), width)["sentences"]
     assert [one["sentence"] for one in cached] == [vocabulary.sentence(one.words, trained.meta["vocabulary"]) for one in whole]
     assert [one["score"] for one in cached] == pytest.approx([one.score for one in whole], abs=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_any_number_of_rows_gives_the_same_answers(exported, count):
+def test_outputs_do_not_depend_on_batch_size(exported, count):
     folder, trained = exported
     images = trained.dataset.arrays["images"][:8]
     several, all_of_them = (graphs.by_onnx(folder / MODELS / "image.onnx", {"images": some}) for some in (images[:count], images))
@@ -83,7 +83,7 @@ def test_any_number_of_rows_gives_the_same_answers(exported, count):
         assert np.allclose(array, all_of_them[name][:count], atol=1e-5)
 
 
-def test_the_verdict_says_that_vectors_and_sentences_are_the_networks(exported):
+def test_verdict_confirms_embeddings_and_sentences(exported):
     folder, trained = exported
     parity = canonical.read_json(folder / MODELS / "parity.json")
     assert parity == {
@@ -95,16 +95,16 @@ def test_the_verdict_says_that_vectors_and_sentences_are_the_networks(exported):
 
 
 @pytest.mark.slow
-def test_another_networks_graphs_are_an_error(tmp_path, exported, monkeypatch):
+def test_rejects_graphs_that_differ_from_network(tmp_path, exported, monkeypatch):
     _, trained = exported
-    said = captions.greedy_sentences(trained, trained.dataset.arrays["images"][:2])
-    assert len(said) == 2
+    sentences = captions.greedy_sentences(trained, trained.dataset.arrays["images"][:2])
+    assert len(sentences) == 2
     monkeypatch.setattr(captions, "greedy_sentences", lambda trained, images: ["something else"] * len(images))
     with tiny_captions.workspace(tmp_path, trained.network), pytest.raises(BitBloomError, match="differs from the network"):
         export.run(tiny_captions.TARGET)
 
 
-def test_the_index_holds_the_first_photos_of_the_test_split(exported):
+def test_index_has_first_photos_of_test_split(exported):
     folder, trained = exported
     index = folder / MODELS / "index"
     photos = json.loads((index / "photos.json").read_text())
@@ -117,7 +117,7 @@ def test_the_index_holds_the_first_photos_of_the_test_split(exported):
 
 
 @pytest.mark.parametrize("name", ["image.onnx", "text.onnx", "decoder.onnx"])
-def test_no_byte_of_a_graph_knows_where_it_was_made(exported, name):
+def test_graphs_contain_no_paths_of_the_machine(exported, name):
     folder, _ = exported
     data = (folder / MODELS / name).read_bytes()
     assert MACHINE.search(data) is None
@@ -126,18 +126,18 @@ def test_no_byte_of_a_graph_knows_where_it_was_made(exported, name):
 
 
 @pytest.mark.slow
-def test_exporting_again_elsewhere_gives_the_same_bytes(exported, tmp_path):
+def test_export_is_reproducible_in_another_folder(exported, tmp_path):
     folder, trained = exported
-    place = tmp_path / "a longer name" / "and depth"
-    with tiny_captions.workspace(place, trained.network):
+    other = tmp_path / "a longer name" / "and depth"
+    with tiny_captions.workspace(other, trained.network):
         export.run(tiny_captions.TARGET)
     made = sorted(path.relative_to(folder / MODELS) for path in (folder / MODELS).rglob("*") if path.is_file())
     assert len(made) >= 10
     for name in made:
-        assert (folder / MODELS / name).read_bytes() == (place / MODELS / name).read_bytes(), name
+        assert (folder / MODELS / name).read_bytes() == (other / MODELS / name).read_bytes(), name
 
 
-def test_a_long_sentence_is_cut_where_the_cache_ends(exported):
+def test_sentences_are_truncated_at_cache_length(exported):
     folder, trained = exported
     with contextlib.chdir(folder):
         predictor = CaptionPredictor.open(MODELS)

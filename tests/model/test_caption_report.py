@@ -1,6 +1,6 @@
-"""What is reported of a model that writes sentences: every number, picture and table, on made-up data whose answers are known.
+"""The report of a captioning model: metrics, figures and tables, on synthetic data with known results.
 
-Run as a program, `python test_caption_report.py`, it prints the digest of the whole report: what two processes are compared by.
+The program `python test_caption_report.py` prints the digest of the whole report, to compare two processes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from bitbloom.data.sources.garden import sentences
 from bitbloom.data.sources.garden.randomness import Dice
 from bitbloom.evaluation.report import card, html, photos, plots, style
 from bitbloom.evaluation.report.content import Content, Picture
-from bitbloom.tasks.captions import findings as captioning
 from bitbloom.tasks.captions import samples as captions
+from bitbloom.tasks.captions import scoring
 
 SPECIES, COLOURS = ("daisy", "iris", "rose", "lily"), ("red", "white", "blue")
 RECALLS = {f"{way}_recall_at_{k}" for way in ("i2t", "t2i") for k in (1, 5, 10)}
@@ -43,7 +43,7 @@ QUICK = Evaluate(bootstrap=20, worst=4)
 
 
 def garden(n=48, grouped=True):
-    """Flowers with the sentences of the garden, two of them for every fifth; half of them are the test split."""
+    """Return flowers with generated captions, two for every fifth and three for others; half are in the test split."""
     attributes, said = [], []
     for i in range(n):
         seen = {"count": 1 + i % 3, "colour": COLOURS[i // 3 % 3], "species": SPECIES[i // 9 % 4]}
@@ -78,19 +78,19 @@ def unit(vectors):
 
 
 def perfect(data):
-    """A model that writes a true sentence, and to which a photo and its own sentences are the same and all others unlike."""
+    """Return predictions that repeat a caption, with equal embeddings of a photo and its own captions only."""
     test, train = (data.samples.iloc[data.split(name)] for name in ("test", "train"))
     said = [json.loads(own) for own in test["captions"]]
     own = unit(np.random.default_rng(0).normal(size=(len(test), 32)))
     texts = np.repeat(own[:, None], data.arrays["words"].shape[1], axis=1)
     written = [sentence[-1] for sentence in said]
     learned = unit(np.random.default_rng(1).normal(size=(len(train), 32)))
-    return captioning.Found(own, texts, learned, written, written, np.linspace(-1, 0, len(test)))
+    return scoring.Predictions(own, texts, learned, written, written, np.linspace(-1, 0, len(test)))
 
 
 def evaluate(data=None, found=None, config=QUICK, history=HISTORY):
     data = garden() if data is None else data
-    return captioning.evaluate(found or perfect(data), data, history, config)
+    return scoring.evaluate(found or perfect(data), data, history, config)
 
 
 def content(found):
@@ -101,7 +101,7 @@ def content(found):
 
 
 def digest():
-    """Of metrics, tables, pictures, page and card."""
+    """Return the digest of metrics, tables, figures, page and card."""
     found = evaluate()
     told = content(found)
     parts = [canonical.json_text(found.metrics), canonical.json_text(found.tables), html.render(told), card.render(told)]
@@ -118,7 +118,7 @@ def told(report):
     return content(report)
 
 
-def test_metrics_have_the_keys_of_the_contract(report):
+def test_metrics_have_all_keys(report):
     assert set(report.metrics) == KEYS | ATTRIBUTES
     assert set(report.metrics["confidence_intervals"]) == RECALLS | ATTRIBUTES
     assert set(report.metrics["baselines"]) == {"nearest_neighbour", "most_frequent", "chance"}
@@ -126,14 +126,14 @@ def test_metrics_have_the_keys_of_the_contract(report):
     assert report.metrics["nn_cider_d"] == report.metrics["baselines"]["nearest_neighbour"]["cider_d"]
 
 
-def test_a_perfect_model_gets_perfect_numbers(report):
+def test_perfect_model_has_perfect_scores(report):
     numbers = report.metrics
     assert all(numbers[key] == 1 for key in RECALLS | ATTRIBUTES | {"bleu_1", "bleu_4", "rouge_l"})
     assert numbers["i2t_median_rank"] == numbers["t2i_median_rank"] == 1
     assert numbers["cider_d"] == numbers["greedy_cider_d"] > max(rule["cider_d"] for rule in numbers["baselines"].values())
 
 
-def test_beam_and_greedy_sentences_are_judged_apart():
+def test_beam_and_greedy_sentences_are_scored_separately():
     data = garden()
     found = dataclasses.replace(perfect(data), greedy=["cloud overhead"] * 24)
     numbers = evaluate(data, found).metrics
@@ -141,12 +141,12 @@ def test_beam_and_greedy_sentences_are_judged_apart():
     assert numbers["attribute_accuracy"] == 1
 
 
-def test_a_photo_of_the_same_group_is_a_hit_only_where_there_are_groups():
-    """Every photo of the test split has a twin of its group there, and here the embedding of that twin."""
+def test_photos_of_same_group_match_only_with_groups():
+    """Every test photo has another one of its group; here it has the embedding of that photo."""
     rows = {}
     for grouped in (True, False):
         data = garden(n=72, grouped=grouped)
-        twins = np.roll(np.arange(36), 18)  # 36 samples are a round of all groups, and 18 of them are in the test split
+        twins = np.roll(np.arange(36), 18)  # 36 samples have all groups, and 18 of them are in the test split
         found = perfect(data)
         rows[grouped] = evaluate(data, dataclasses.replace(found, images=found.images[twins])).metrics
     assert rows[True]["i2t_recall_at_1"] == rows[True]["t2i_recall_at_1"] == 1
@@ -155,7 +155,7 @@ def test_a_photo_of_the_same_group_is_a_hit_only_where_there_are_groups():
     assert rows[False]["chance_t2i_recall_at_1"] == pytest.approx(1 / 36, rel=1e-5)
 
 
-def test_what_stands_for_an_absent_sentence_is_not_looked_at(report):
+def test_ignores_embeddings_of_absent_captions(report):
     data = garden()
     found = perfect(data)
     absent = data.arrays["words"][data.split("test")][:, :, 0] == 0
@@ -164,7 +164,7 @@ def test_what_stands_for_an_absent_sentence_is_not_looked_at(report):
     assert evaluate(data, found).metrics == report.metrics
 
 
-def test_photos_without_attributes_are_judged_without_the_garden():
+def test_scores_photos_without_attributes():
     program = """
 import sys
 from test_caption_report import dataset, evaluate, ATTRIBUTES
@@ -181,20 +181,20 @@ assert not [name for name in sys.modules if name.startswith("bitbloom.data.sourc
     assert done.returncode == 0, done.stderr
 
 
-def test_baselines_repeat_sentences_of_included_training_photos():
+def test_baselines_use_captions_of_included_training_photos():
     said = [["a dog runs"], ["a dog runs"], ["a dog runs"], ["the cat"], ["a bird"], ["the cat"], ["a bird"], ["no one"]] * 3
     data = dataset(said, [{}] * len(said))
     data.samples.loc[data.samples["captions"].str.contains("a dog"), "excluded"] = data.samples["split"] == "train"
     found = perfect(data)
     learned = [json.loads(own)[0] for own in data.samples["captions"].iloc[data.split("train")]]
     assert set(learned) == {"the cat", "no one"}
-    alike = dataclasses.replace(found, images=np.repeat(found.learned[:1], len(found.images), axis=0))
+    alike = dataclasses.replace(found, images=np.repeat(found.train_images[:1], len(found.images), axis=0))
     rules = evaluate(data, alike).metrics
     assert rules["baselines"]["nearest_neighbour"] == rules["baselines"]["most_frequent"]  # "the cat" for all
     assert rules["seen_share"] == 0
 
 
-def test_sentences_of_the_training_split_count_as_seen():
+def test_captions_of_training_split_count_as_seen():
     data = garden()
     learned = [json.loads(own)[0] for own in data.samples["captions"].iloc[data.split("train")]]
     found = evaluate(data, dataclasses.replace(perfect(data), beam=[f"{learned[0]} ."] * 12 + ["cloud overhead"] * 12))
@@ -202,7 +202,7 @@ def test_sentences_of_the_training_split_count_as_seen():
     assert found.metrics["distinct_share"] == pytest.approx(2 / 24, rel=1e-5)
 
 
-def test_tables_hold_every_sentence_and_the_worst_that_the_model_was_surest_of():
+def test_tables_have_all_sentences_and_the_most_confident_errors():
     data = garden()
     scores = np.linspace(-1, 0, 24)
     beam = [*perfect(data).beam[:-6], *["cloud overhead"] * 6]
@@ -214,55 +214,55 @@ def test_tables_hold_every_sentence_and_the_worst_that_the_model_was_surest_of()
     assert [row["cider_d"] for row in tables["worst"]] == [0] * 4
 
 
-def test_figures_come_in_the_order_of_the_report_and_curves_only_of_a_training(report):
+def test_figures_have_the_order_of_the_report(report):
     assert list(report.figures) == FIGURES
     assert list(evaluate(history={}).figures) == [stem for stem in FIGURES if stem != "curves"]
 
 
-def test_one_test_photo_is_enough():
+def test_evaluates_a_single_test_photo():
     data = dataset([["a dog"], ["a cat", "the cat"]], [{}, {}])
     found = evaluate(data)
     assert found.metrics["i2t_recall_at_1"] == found.metrics["chance_i2t_recall_at_1"] == 1
     assert all(style.png(figure) for _, figure in found.figures.values())
 
 
-def test_no_sentence_leaves_the_model_speechless():
+def test_evaluates_empty_sentences():
     data = garden()
     found = evaluate(data, dataclasses.replace(perfect(data), beam=[""] * 24))
     assert found.metrics["cider_d"] == found.metrics["attribute_accuracy"] == found.metrics["distinct_words"] == 0
     assert "(no word)" in {text.get_text() for text in found.figures["captions_sheet"][1].texts}
 
 
-def test_no_bootstrap_gives_no_intervals():
+def test_omits_intervals_without_bootstrap():
     assert evaluate(config=Evaluate(bootstrap=0)).metrics["confidence_intervals"] == {}
 
 
 CUT = {
     "images": lambda found: {"images": found.images[:-1]},
     "texts": lambda found: {"texts": found.texts[:, :-1]},
-    "learned": lambda found: {"learned": found.learned[:, :-1]},
+    "train_images": lambda found: {"train_images": found.train_images[:, :-1]},
     "scores": lambda found: {"scores": found.scores[:-1]},
     "sentences": lambda found: {"greedy": found.greedy[:-1]},
     "unit length": lambda found: {"images": found.images * 1.01},
-    "NaN": lambda found: {"learned": found.learned * np.nan},
+    "NaN": lambda found: {"train_images": found.train_images * np.nan},
 }
 
 
 @pytest.mark.parametrize("named", CUT)
-def test_what_does_not_fit_the_split_is_refused_by_name(named):
+def test_rejects_predictions_that_do_not_fit_split(named):
     found = perfect(garden())
     with pytest.raises(BitBloomError, match=named):
         evaluate(garden(), dataclasses.replace(found, **CUT[named](found)))
 
 
-def test_a_photo_without_its_words_says_to_prepare_again():
+def test_rejects_photo_without_words():
     data = garden()
     data.arrays["words"][0] = 0
     with pytest.raises(BitBloomError, match="prepare again"):
         evaluate(data, perfect(garden()))
 
 
-def test_an_empty_split_is_refused():
+def test_rejects_empty_split():
     data = garden()
     found = perfect(data)
     data.samples["excluded"] = data.samples["split"] == "train"
@@ -270,7 +270,7 @@ def test_an_empty_split_is_refused():
         evaluate(data, found)
 
 
-def test_page_and_card_tell_the_numbers_and_the_worst(report, told):
+def test_page_and_card_have_metrics_and_worst_sentences(report, told):
     page, text = html.render(told), card.render(told)
     for written in (page, text):
         assert "CIDEr-D" in written
@@ -284,20 +284,20 @@ def test_page_and_card_tell_the_numbers_and_the_worst(report, told):
     assert "pretrained weights some" in text
 
 
-def test_names_in_sentences_are_escaped_on_the_page():
+def test_page_escapes_sentences():
     data = dataset([["<b>bold</b> & brave"]] * 6, [{}] * 6)
     page = html.render(content(evaluate(data)))
     assert "&lt;b&gt;bold" in page
     assert "<b>bold" not in page
 
 
-def test_a_headline_is_a_tile_and_a_detail_is_not(report, told):
+def test_headlines_and_details_are_disjoint(report, told):
     assert told.headlines[0].name == "CIDEr-D"
     assert not {line.name for line in told.headlines} & {line.name for line in told.details}
     assert {line.text for line in told.details if line.name == "Different words"} == {str(report.metrics["distinct_words"])}
 
 
-def test_another_process_with_other_hash_seeds_makes_the_same_bytes():
+def test_report_is_equal_in_another_process():
     environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LANG": "de_DE.UTF-8"}
     command = [sys.executable, str(Path(__file__).resolve())]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -314,7 +314,7 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
-def test_no_setting_of_the_user_changes_a_figure(draw):
+def test_figures_ignore_user_settings(draw):
     import matplotlib
 
     plain = style.png(draw())
@@ -322,13 +322,13 @@ def test_no_setting_of_the_user_changes_a_figure(draw):
         assert style.png(draw()) == plain
 
 
-def test_a_captioned_photo_keeps_its_stored_pixels():
+def test_captioned_photo_keeps_stored_pixels():
     drawn = pixels(DRAWN["captioned"]())
     left = drawn[:, photos.MARGIN : photos.MARGIN + photos.CAPTIONED]
     assert any((left[y : y + photos.CAPTIONED] == PHOTO.transpose(1, 2, 0)).all() for y in range(photos.CAPTIONED))
 
 
-def test_only_a_right_photo_is_framed():
+def test_only_matching_photos_are_framed():
     leaf = tuple(bytes.fromhex(style.LEAF[1:]))
     black = np.zeros((2, 3, 8, 8), np.uint8)
     found = {right: pixels(photos.searches([photos.Search("", black, np.array([right, False]), 9)])) for right in (True, False)}

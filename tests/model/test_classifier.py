@@ -1,4 +1,4 @@
-"""Networks: their shapes, their initial weights, and weights that come from elsewhere."""
+"""Networks: their shapes, their initial weights, and pretrained weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = ImageModel(image_size=32, patch_size=8, hidden_size=32, layers=2, heads=
 VARIANTS = {
     "vit with a convolutional stem": replace(SMALL, stem="conv"),
     "vit with patches": SMALL,
-    "vit read by the mean": replace(SMALL, pooling="mean"),
+    "vit with mean pooling": replace(SMALL, pooling="mean"),
     "cnn": replace(SMALL, architecture="cnn"),
     "dinov2": replace(SMALL, architecture="dinov2"),
 }
@@ -32,21 +32,21 @@ def seeded(config: ImageModel, seed: int = 0, classes: int = 5) -> nn.Module:
 
 
 @every_variant
-def test_every_architecture_gives_one_logit_a_class(config):
+def test_every_architecture_returns_one_logit_per_class(config):
     logits = seeded(config).eval()(torch.zeros(3, 3, 32, 32))
     assert logits.shape == (3, 5)
     assert logits.dtype == torch.float32
 
 
 @every_variant
-def test_initial_weights_are_the_same_bits_for_a_seed_and_others_for_another(config):
+def test_initial_weights_depend_only_on_seed(config):
     one, again, other = (seeded(config, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(tensor, again[name]) for name, tensor in one.items())
     assert not all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 @every_variant
-def test_a_network_for_a_state_that_is_loaded_next_has_the_same_shapes(config):
+def test_network_without_weights_has_same_shapes(config):
     trained, empty = seeded(config), classifier.build(config, 5, pretrained=False)
     empty.load_state_dict(trained.state_dict())
     pixels = torch.rand(2, 3, 32, 32)
@@ -54,12 +54,12 @@ def test_a_network_for_a_state_that_is_loaded_next_has_the_same_shapes(config):
 
 
 @every_variant
-def test_a_picture_gets_the_same_logits_alone_and_in_a_batch(config):
+def test_logits_do_not_depend_on_batch(config):
     network, pixels = seeded(config).eval(), torch.rand(4, 3, 32, 32)
     assert torch.allclose(network(pixels)[1:2], network(pixels[1:2]), atol=1e-5)
 
 
-def test_attention_is_the_one_that_is_written_out():
+def test_attention_is_eager():
     for config in (SMALL, replace(SMALL, architecture="dinov2")):
         assert seeded(config).get_submodule("model").config._attn_implementation == "eager"
 
@@ -78,12 +78,12 @@ def test_attention_is_the_one_that_is_written_out():
         ({"architecture": "auto", "weights": "path:/there/is/none"}, "there is no folder"),
     ],
 )
-def test_what_cannot_be_built_is_a_clear_error(change, message):
+def test_rejects_invalid_models(change, message):
     with pytest.raises(BitBloomError, match=message):
         classifier.build(replace(SMALL, **change), 5)
 
 
-def test_initial_deviations_follow_the_fan_in():
+def test_initial_deviations_follow_fan_in():
     network = nn.Sequential(nn.Linear(400, 300), nn.Conv2d(16, 64, 3), nn.LayerNorm(8), nn.GroupNorm(2, 8))
     torch.manual_seed(0)
     initialise.portable(network)
@@ -94,12 +94,12 @@ def test_initial_deviations_follow_the_fan_in():
     assert torch.all(linear.bias == 0)
 
 
-def test_embeddings_start_small():
+def test_embeddings_have_small_initial_deviation():
     state = seeded(SMALL).state_dict()
     assert float(state["model.vit.embeddings.position_embeddings"].std()) == pytest.approx(0.02, rel=0.1)
 
 
-def test_the_bell_has_mean_zero_and_variance_one():
+def test_draws_have_mean_zero_and_variance_one():
     torch.manual_seed(0)
     draws = initialise.bell(torch.Size([200_000]))
     assert float(draws.mean()) == pytest.approx(0, abs=0.01)
@@ -109,7 +109,7 @@ def test_the_bell_has_mean_zero_and_variance_one():
 
 @pytest.fixture
 def saved(tmp_path):
-    """A tiny model of transformers, saved to a folder."""
+    """Save a tiny model of `transformers` to a folder."""
     from transformers import ViTConfig, ViTForImageClassification
 
     torch.manual_seed(0)
@@ -120,18 +120,18 @@ def saved(tmp_path):
     return tmp_path / "model"
 
 
-def test_any_model_of_a_folder_can_be_fine_tuned_with_a_new_head(saved):
+def test_loads_model_of_folder_with_new_head(saved):
     config = ImageModel(architecture="auto", weights=f"path:{saved}", image_size=32)
     network = seeded(config, classes=7)
     assert network.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
-    assert not network.head().weight.detach().any()  # silent: it may not push noise into good features
+    assert not network.head().weight.detach().any()  # zero-initialised, so that it does not distort the features
     backbone = weights.state(f"path:{saved}")
     assert torch.equal(network.state_dict()["model.vit.layernorm.weight"], backbone["layernorm.weight"])
     same_shapes = classifier.build(config, 7, pretrained=False)
     same_shapes.load_state_dict(network.state_dict())
 
 
-def test_a_model_that_knows_no_image_size_and_has_its_head_elsewhere_can_be_fine_tuned_too(tmp_path):
+def test_loads_model_without_image_size_and_with_another_head(tmp_path):
     from transformers import ResNetConfig, ResNetForImageClassification
 
     shape = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
@@ -142,7 +142,7 @@ def test_a_model_that_knows_no_image_size_and_has_its_head_elsewhere_can_be_fine
     assert not network.head().weight.detach().any()
 
 
-def test_a_model_without_a_linear_head_is_a_clear_error():
+def test_rejects_model_without_linear_head():
     from transformers import ViTConfig, ViTForImageClassification
 
     model = ViTForImageClassification(ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, num_labels=7))
@@ -151,18 +151,18 @@ def test_a_model_without_a_linear_head_is_a_clear_error():
         classifier.Logits(model)
 
 
-def test_a_hub_model_needs_a_whole_commit():
+def test_accepts_hub_model_with_full_commit():
     commit = "0123456789abcdef0123456789abcdef01234567"
     assert weights.location(f"hub:some/model@{commit}") == ("some/model", commit)
 
 
 @pytest.mark.parametrize("spec", ["hub:some/model", "hub:some/model@main", "hub:some/model@0123456", "path:", "elsewhere:x", ""])
-def test_weights_of_no_known_place_are_an_error_that_lists_the_places(spec):
+def test_rejects_unknown_weights_and_lists_forms(spec):
     with pytest.raises(BitBloomError, match=r"names no model to load"):
         weights.location(spec)
 
 
-def test_a_folder_of_weights_has_no_revision(tmp_path):
+def test_folder_of_weights_has_no_revision(tmp_path):
     assert weights.location(f"path:{tmp_path}") == (str(tmp_path), None)
 
 
@@ -179,7 +179,7 @@ LOCKED = {
 
 @pytest.fixture
 def locked_store(tmp_path, monkeypatch):
-    """A project that locks one file of weights, and has another one of that name in its store."""
+    """Create a project that locks a file of weights, and has another file of that name in its store."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights.lock").write_text(json.dumps({"small": LOCKED}))
     (tmp_path / ".bitbloom/weights/small").mkdir(parents=True)
@@ -187,27 +187,27 @@ def locked_store(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("locked_store")
-def test_a_file_that_is_not_the_locked_one_is_refused():
+def test_rejects_file_with_another_digest():
     with pytest.raises(BitBloomError, match=r"not what weights.lock names"):
         weights.ensure("small")
 
 
 @pytest.mark.usefixtures("locked_store")
-def test_a_name_that_is_not_locked_is_an_error_that_lists_the_names():
+def test_rejects_unknown_name_and_lists_names():
     assert weights.names() == ["small"]
     with pytest.raises(BitBloomError, match="no weights 'large'; it has: small"):
         weights.ensure("large")
 
 
 @pytest.mark.usefixtures("locked_store")
-def test_a_wheel_that_cannot_be_had_is_an_error_that_names_it(tmp_path, monkeypatch):
+def test_reports_wheel_that_cannot_be_installed(tmp_path, monkeypatch):
     (tmp_path / ".bitbloom/weights/small/weights.bin").unlink()
     monkeypatch.setenv("UV_OFFLINE", "1")
-    with pytest.raises(BitBloomError, match=r"some-weights 1\.0 cannot be had"):
+    with pytest.raises(BitBloomError, match=r"some-weights 1\.0 cannot be installed"):
         weights.ensure("small")
 
 
-def test_a_backbone_takes_weights_of_its_shape_and_positions_of_any_grid():
+def test_loads_backbone_with_positions_of_any_grid():
     small, large = (seeded(replace(SMALL, architecture="dinov2", image_size=size), size) for size in (32, 48))
     state = large.get_submodule("model.dinov2").state_dict()
     weights.load_backbone(small.get_submodule("model.dinov2"), state)
@@ -216,20 +216,20 @@ def test_a_backbone_takes_weights_of_its_shape_and_positions_of_any_grid():
     assert loaded["embeddings.position_embeddings"].shape == (1, 17, 32)
 
 
-def test_a_missing_tensor_is_named():
+def test_rejects_missing_tensor_by_name():
     backbone = seeded(replace(SMALL, architecture="dinov2")).get_submodule("model.dinov2")
     state = {name: tensor for name, tensor in backbone.state_dict().items() if name != "layernorm.bias"}
     with pytest.raises(BitBloomError, match=r"lack 1 tensors of this architecture, the first is layernorm.bias"):
         weights.load_backbone(backbone, state)
 
 
-def test_a_tensor_of_another_shape_is_named():
+def test_rejects_tensor_of_another_shape_by_name():
     backbone = seeded(replace(SMALL, architecture="dinov2")).get_submodule("model.dinov2")
     with pytest.raises(BitBloomError, match=r"layernorm.bias is \(3,\), the config needs \(32,\)"):
         weights.load_backbone(backbone, backbone.state_dict() | {"layernorm.bias": torch.zeros(3)})
 
 
-def test_resized_positions_keep_the_class_token_a_flat_field_and_the_corners():
+def test_resized_positions_keep_class_token_and_corners():
     positions = torch.cat([torch.full((1, 1, 4), 9.0), torch.full((1, 25, 4), 2.0)], dim=1)
     positions[0, 1], positions[0, -1] = 1.0, 5.0
     resized = weights.resize_positions(positions, 16)
@@ -248,13 +248,13 @@ def locked_file():
             patch.chdir(REPOSITORY)
             return weights.ensure("vit-s-dinov2").resolve()
     except BitBloomError as error:
-        if "cannot be had" not in str(error):
+        if "cannot be installed" not in str(error):
             raise
-        pytest.skip(f"the locked weights are not here and the package index does not give them: {error}")
+        pytest.skip(f"the locked weights are not available: {error}")
 
 
 @pytest.mark.slow
-def test_the_locked_vit_computes_what_the_graph_in_its_wheel_computes(locked_file, monkeypatch, tmp_path):
+def test_locked_vit_equals_graph_of_its_wheel(locked_file, monkeypatch, tmp_path):
     import onnx
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""Laws of the numbers in metrics.json."""
+"""Properties of the metrics in metrics.json."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LAW = settings(max_examples=40)
 
 
 @st.composite
-def answers(draw, most=40):
-    """Logits [n, K] on a coarse grid, so that ties happen, and labels [n]."""
+def predictions(draw, most=40):
+    """Draw logits [n, K] on a coarse grid, with ties, and labels [n]."""
     classes = draw(st.integers(2, 9))
     n = draw(st.integers(1, most))
     seed = draw(st.integers(0, 2**32 - 1))
-    spread = draw(st.sampled_from([1, 4, 24]))  # further apart, scikit-learn would clip the probabilities
+    spread = draw(st.sampled_from([1, 4, 24]))  # scikit-learn clips the probabilities of larger logits
     generator = np.random.default_rng(seed)
     logits = generator.integers(-spread, spread + 1, size=(n, classes)).astype(np.float32) / 2
     return torch.from_numpy(logits), generator.integers(0, classes, size=n)
@@ -37,8 +37,8 @@ def report(logits, labels, bootstrap=20, bins=10):
 
 
 @LAW
-@given(answers(), st.randoms(use_true_random=False))
-def test_the_order_of_the_samples_changes_no_byte(case, random):
+@given(predictions(), st.randoms(use_true_random=False))
+def test_metrics_do_not_depend_on_order_of_samples(case, random):
     logits, labels = case
     order = list(range(len(labels)))
     random.shuffle(order)
@@ -46,7 +46,7 @@ def test_the_order_of_the_samples_changes_no_byte(case, random):
 
 
 @LAW
-@given(answers())
+@given(predictions())
 def test_metrics_stay_within_their_bounds(case):
     found = report(*case)
     for key in ("accuracy", "top5_accuracy", "macro_f1", "expected_calibration_error"):
@@ -59,7 +59,7 @@ def test_metrics_stay_within_their_bounds(case):
 
 
 @LAW
-@given(answers())
+@given(predictions())
 def test_perfect_predictions_get_perfect_scores(case):
     logits, labels = case
     perfect = torch.full_like(logits, -50.0)
@@ -71,8 +71,8 @@ def test_perfect_predictions_get_perfect_scores(case):
 
 
 @LAW
-@given(answers())
-def test_numbers_agree_with_scikit_learn(case):
+@given(predictions())
+def test_metrics_agree_with_scikit_learn(case):
     import sklearn.metrics as reference
 
     logits, labels = case
@@ -88,8 +88,8 @@ def test_numbers_agree_with_scikit_learn(case):
 
 
 @LAW
-@given(answers())
-def test_scores_of_a_class_are_exact_quotients_of_what_is_counted(case):
+@given(predictions())
+def test_class_scores_are_exact_quotients_of_counts(case):
     logits, labels = case
     pairs = list(zip(labels.tolist(), logits.numpy().argmax(axis=1).tolist(), strict=True))
     k = logits.shape[1]
@@ -107,29 +107,29 @@ def test_scores_of_a_class_are_exact_quotients_of_what_is_counted(case):
 @given(st.integers(1, 20), st.lists(st.integers(1, 20), min_size=1, max_size=6))
 def test_calibrated_bins_have_no_calibration_error(bins, tops):
     confidence, correct = [], []
-    for top in tops:  # 20 answers with confidence top / 20, of which top are right
+    for top in tops:  # 20 predictions with confidence top / 20, of which `top` are correct
         confidence += [top / 20] * 20
         correct += [True] * top + [False] * (20 - top)
     error = metrics.calibration_error(np.array(confidence), np.array(correct), bins)
     assert error == pytest.approx(0, abs=1e-12)
 
 
-def test_certain_and_wrong_is_the_largest_calibration_error():
+def test_confident_errors_have_largest_calibration_error():
     assert metrics.calibration_error(np.ones(7), np.zeros(7, dtype=bool), 10) == 1
 
 
-def test_confidence_on_an_edge_counts_once():
+def test_confidence_on_bin_edge_counts_once():
     rows = metrics.calibration(np.array([0.0, 0.1, 0.5, 1.0]), np.array([True] * 4), 10)
     assert [row["count"] for row in rows] == [1, 1, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 5])
-def test_top5_of_at_most_five_classes_is_always_right(classes):
+def test_top5_of_at_most_five_classes_is_one(classes):
     logits = torch.zeros(classes, classes)
     assert report(logits, np.arange(classes))["top5_accuracy"] == 1
 
 
-def test_equal_logits_go_to_the_first_class():
+def test_ties_go_to_first_class():
     judged = metrics.compare(torch.zeros(3, 7), np.array([0, 4, 6]))
     assert judged.predicted.tolist() == [0, 0, 0]
     assert judged.rank.tolist() == [0, 4, 6]
@@ -144,7 +144,7 @@ def test_huge_logits_do_not_overflow():
 def test_interval_surrounds_the_accuracy_and_narrows_with_more_samples():
     def width(n):
         labels = np.zeros(n, dtype=np.int64)
-        predicted = (np.arange(n) % 4 == 0).astype(np.int64)  # three of four are right
+        predicted = (np.arange(n) % 4 == 0).astype(np.int64)  # three of four are correct
         judged = metrics.Predictions(2, labels, predicted, predicted, np.ones(n), np.zeros(n))
         low, high = metrics.intervals(judged, 400)["accuracy"]
         assert low < 0.75 < high
@@ -153,7 +153,7 @@ def test_interval_surrounds_the_accuracy_and_narrows_with_more_samples():
     assert width(1000) < width(40) / 3
 
 
-def test_bootstrap_does_not_depend_on_how_many_draws_fit_in_memory(monkeypatch):
+def test_bootstrap_does_not_depend_on_chunk_size(monkeypatch):
     labels = np.arange(30) % 3
     judged = metrics.Predictions(3, labels, (labels * 2) % 3, labels, np.ones(30), np.ones(30))
     whole = metrics.intervals(judged, 50)
@@ -161,15 +161,15 @@ def test_bootstrap_does_not_depend_on_how_many_draws_fit_in_memory(monkeypatch):
     assert metrics.intervals(judged, 50) == whole
 
 
-def test_no_resamples_give_no_intervals():
+def test_omits_intervals_without_resamples():
     assert report(torch.zeros(4, 2), np.array([0, 1, 0, 1]), bootstrap=0)["confidence_intervals"] == {}
 
 
-def test_majority_is_the_commonest_training_class():
+def test_majority_is_most_frequent_training_class():
     assert metrics.majority(np.array([2, 1, 1, 0]), 3, classes=4).tolist() == [1, 1, 1]
 
 
-def test_nearest_mean_colour_tells_red_from_blue_and_never_names_an_unseen_class():
+def test_nearest_mean_colour_predicts_only_seen_classes():
     images = np.zeros((4, 3, 5, 5), dtype=np.uint8)
     images[[0, 2], 0] = 200
     images[[1, 3], 2] = [[[180]], [[220]]]
@@ -180,7 +180,7 @@ def test_nearest_mean_colour_tells_red_from_blue_and_never_names_an_unseen_class
 
 @LAW
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_rounding_hides_the_last_bit_and_is_stable(value):
+def test_rounding_is_idempotent_and_accurate(value):
     once = metrics.rounded(value)
     assert metrics.rounded(once) == once
     assert math.isclose(once, value, rel_tol=1e-5, abs_tol=1e-300)
@@ -198,19 +198,19 @@ def test_rounding_hides_the_last_bit_and_is_stable(value):
         (torch.tensor([[0.0, math.nan]]), [0], "diverged"),
     ],
 )
-def test_unusable_outputs_are_explained(logits, labels, words):
+def test_rejects_invalid_outputs(logits, labels, words):
     with pytest.raises(BitBloomError, match=words):
         metrics.compare(logits, np.array(labels, dtype=np.int64))
 
 
-def test_names_that_do_not_fit_the_outputs_are_explained():
+def test_rejects_names_that_do_not_fit_outputs():
     with pytest.raises(BitBloomError, match="3 outputs"):
         metrics.classification(metrics.compare(torch.zeros(1, 3), np.array([0])), ["a", "b"], 10, 10)
 
 
 @LAW
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30))
-def test_f1_of_disasters_is_that_of_one_class_and_zero_where_nothing_is_one(pairs):
+def test_f1_is_that_of_the_positive_class(pairs):
     labels, predicted = (np.array(column) for column in zip(*pairs, strict=True))
     hits = pairs.count((1, 1))
     named = sum(label == 1 for label, _ in pairs) + sum(got == 1 for _, got in pairs)

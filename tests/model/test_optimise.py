@@ -1,4 +1,4 @@
-"""Faster forms of a classifier: what pruning changes, that each answers as the network does, and that the table says it."""
+"""Optimised variants of a classifier: pruning, closeness to the network, and the table of measurements."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from bitbloom.stages import export
 from bitbloom.training import inference
 from support import standin, text_standin, tiny
 
-SHARE = 50
-"""Percent that these tests prune; the other share of the table is left out, and becomes a failure."""
+PERCENTAGE = 50
+"""Percentage that these tests prune; the other percentage of the table is omitted, and becomes a failure."""
 VIT = ImageModel(image_size=16, patch_size=8, hidden_size=32, layers=2, heads=4, stem="patch", pooling="mean")
 NETWORKS = {
     "vit": lambda: classifier.build(VIT, 3),
     "dinov2": lambda: classifier.build(replace(VIT, architecture="dinov2"), 3),
     "bert": lambda: text_classifier.build(TextModel(hidden_size=32, layers=2, heads=4, positions=16), _text_meta()),
 }
-shares = st.floats(0, 1)
+fractions = st.floats(0, 1)
 
 
 def _text_meta():
     return {"classes": list(text_standin.CLASSES), "tokenizer": text_standin.tokenizer().to_str()}
 
 
-def asked(name):
-    """Inputs of a network of NETWORKS."""
+def inputs_of(name):
+    """Return inputs of a network of NETWORKS."""
     generator = torch.Generator().manual_seed(1)
     if name == "bert":
         return torch.randint(1, len(text_standin.WEIGHTS), (3, 8), generator=generator)
@@ -61,7 +61,7 @@ def asked(name):
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def named_network(request):
-    """Its name and a network that no test changes."""
+    """Return the name of a network, and a network that no test changes."""
     torch.manual_seed(0)
     return request.param, NETWORKS[request.param]().eval()
 
@@ -76,7 +76,7 @@ def random_scores(found, seed=0):
     return [torch.rand(len(units), generator=generator) for units in found]
 
 
-def test_each_layer_has_its_units_and_its_heads(network):
+def test_finds_units_and_heads_of_each_layer(network):
     found = pruning.find(network)
     assert (
         sorted((units.kind, len(units), units.size) for units in found)
@@ -84,51 +84,51 @@ def test_each_layer_has_its_units_and_its_heads(network):
     )
 
 
-def test_a_network_without_them_is_an_error():
+def test_rejects_network_without_prunable_units():
     with pytest.raises(BitBloomError, match="cannot be pruned"):
         pruning.find(classifier.build(replace(VIT, architecture="cnn", layers=1), 3))
 
 
 @settings(max_examples=15)
-@given(share=shares, seed=st.integers(0, 9))
-def test_units_that_nothing_reads_can_go_and_no_answer_changes(named_network, share, seed):
+@given(fraction=fractions, seed=st.integers(0, 9))
+def test_pruning_unread_units_does_not_change_outputs(named_network, fraction, seed):
     name, whole = named_network
     network = copy.deepcopy(whole)
     found = pruning.find(network)
     scores = random_scores(found, seed)
     with torch.no_grad():
         for units, score in zip(found, scores, strict=True):
-            unread = score.argsort()[: pruning.removed(len(units), share)]
+            unread = score.argsort()[: pruning.removed(len(units), fraction)]
             units.consumer.weight.view(-1, len(units), units.size)[:, unread] = 0
-        before = network(asked(name))
-        pruning.prune(found, scores, share)
-        assert torch.allclose(network(asked(name)), before, atol=1e-5)
+        before = network(inputs_of(name))
+        pruning.prune(found, scores, fraction)
+        assert torch.allclose(network(inputs_of(name)), before, atol=1e-5)
 
 
 @settings(max_examples=15)
-@given(share=shares)
-def test_every_matrix_shrinks_by_the_share_that_was_asked_for(named_network, share):
+@given(fraction=fractions)
+def test_pruning_shrinks_matrices_by_the_fraction(named_network, fraction):
     network = copy.deepcopy(named_network[1])
     found, before = pruning.find(network), pruning.parameters(network)
     gone = 0
     for units in found:
         inputs, outputs = units.producers[0].in_features, units.consumer.out_features
-        gone += pruning.removed(len(units), share) * units.size * (len(units.producers) * (inputs + 1) + outputs)
+        gone += pruning.removed(len(units), fraction) * units.size * (len(units.producers) * (inputs + 1) + outputs)
     counts = [len(units) for units in found]
-    pruning.prune(found, random_scores(found), share)
+    pruning.prune(found, random_scores(found), fraction)
     assert pruning.parameters(network) == before - gone
     for units, count in zip(found, counts, strict=True):
-        width = (count - pruning.removed(count, share)) * units.size
+        width = (count - pruning.removed(count, fraction)) * units.size
         assert units.consumer.weight.shape[1] == units.consumer.in_features == width
         assert all(len(writer.weight) == len(writer.bias) == writer.out_features == width for writer in units.producers)
 
 
-@given(units=st.integers(1, 4096), share=shares)
-def test_no_more_goes_than_was_asked_for_and_something_stays(units, share):
-    assert 0 <= pruning.removed(units, share) <= min(units * share, units - 1)
+@given(units=st.integers(1, 4096), fraction=fractions)
+def test_removes_at_most_the_fraction_and_keeps_one_unit(units, fraction):
+    assert 0 <= pruning.removed(units, fraction) <= min(units * fraction, units - 1)
 
 
-def test_the_least_important_units_are_those_that_go(network):
+def test_removes_least_important_units(network):
     units = pruning.find(network)[0]
     kept = torch.tensor([number for number in range(len(units)) if number % 2])
     rows = (kept[:, None] * units.size + torch.arange(units.size)).flatten()
@@ -137,18 +137,18 @@ def test_the_least_important_units_are_those_that_go(network):
     assert torch.equal(units.producers[0].weight, expected)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_what_is_no_share_is_an_error(network, share):
+@pytest.mark.parametrize("fraction", [-0.1, 1.1])
+def test_rejects_invalid_fraction(network, fraction):
     found = pruning.find(network)
     with pytest.raises(BitBloomError, match="between 0 and 1"):
-        pruning.prune(found, random_scores(found), share)
+        pruning.prune(found, random_scores(found), fraction)
 
 
-def test_importance_is_what_leaving_a_unit_out_costs_to_first_order(named_network):
-    """Scaling a unit's output by 1 - e changes the loss by e × activation × gradient, for every sample of its own."""
+def test_importance_is_first_order_cost_of_removal(named_network):
+    """Scaling a unit's output by 1 - e changes the loss by e × activation × gradient, for every sample."""
     name, whole = named_network
     network = copy.deepcopy(whole).double()
-    one = asked(name)[:1]
+    one = inputs_of(name)[:1]
     one = one if name == "bert" else one.double()
 
     def loss():
@@ -162,40 +162,40 @@ def test_importance_is_what_leaving_a_unit_out_costs_to_first_order(named_networ
         assert abs(before - float(loss().detach())) / step == pytest.approx(float(score[unit]), rel=0.02, abs=1e-6)
 
 
-def test_a_unit_that_nothing_reads_has_no_importance(network, named_network):
+def test_unread_unit_has_no_importance(network, named_network):
     found = pruning.find(network)
     with torch.no_grad():
         for units in found:
             units.consumer.weight.view(-1, len(units), units.size)[:, 0] = 0
-    inputs = asked(named_network[0])
+    inputs = inputs_of(named_network[0])
     scores = pruning.importance(found, (network(inputs).logsumexp(1).mean() for _ in range(2)))
     for score in scores:
         assert score[0] == 0
         assert score[1:].max() > 0
 
 
-def test_a_pruned_network_is_loaded_into_a_whole_one(named_network):
+def test_loads_pruned_state_into_whole_network(named_network):
     name, whole = named_network
     pruned, other = copy.deepcopy(whole), copy.deepcopy(whole)
     found = pruning.find(pruned)
     pruning.prune(found, random_scores(found), 0.4)
     pruning.load(other, pruned.state_dict())
     with torch.no_grad():
-        assert torch.equal(other(asked(name)), pruned(asked(name)))
+        assert torch.equal(other(inputs_of(name)), pruned(inputs_of(name)))
 
 
-def test_weights_of_another_network_are_no_pruned_form(network):
+def test_rejects_weights_of_another_network(network):
     with pytest.raises(BitBloomError, match="no pruned form"):
         pruning.load(network, {"something": torch.zeros(1)})
 
 
 @given(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=60))
-def test_a_paired_interval_holds_its_mean_and_turns_over_with_the_sides(gained):
+def test_paired_interval_is_antisymmetric(gained):
     differences = np.array(gained, np.int64)
     low, high = measure.paired_interval(differences, 200)
     assert -1 <= low <= high <= 1
     other = measure.paired_interval(-differences, 200)
-    spread = 1 / len(gained)  # a percentile of a few hundred means is one of them: the other side may take the next
+    spread = 1 / len(gained)  # a percentile is one of a few hundred means: the mirrored one can be its neighbour
     assert other == pytest.approx((-high, -low), abs=2 * spread + 0.05)
     if len(set(gained)) == 1:
         assert low == high == gained[0]
@@ -207,7 +207,7 @@ def photos(folder: Path) -> None:
 
 
 def messages(folder: Path) -> None:
-    """Processed data of `tweets-tiny`: the words of the stand-in, labelled by the first of them."""
+    """Write processed data of `tweets-tiny`: words of the stand-in, labelled by the first word."""
     overrides = ("model.hidden_size=32", "train.epochs=1", "train.max_steps=null", "evaluate.bootstrap=50")
     (folder / "params").mkdir(parents=True)
     tree = composition.compose("tweets-tiny", (*overrides, "export.calibration_samples=16"))
@@ -226,7 +226,7 @@ def messages(folder: Path) -> None:
 
 
 def trained(target: Target) -> None:
-    """A network of random weights and sharp answers in place of what training leaves."""
+    """Write a network with random weights and confident predictions in place of a trained one."""
     meta = canonical.read_json(target.processed / "meta.json")
     torch.manual_seed(0)
     network = tasks.model(target.task).build(target.model, meta, pretrained=False)
@@ -242,12 +242,12 @@ def trained(target: Target) -> None:
     scope="module", params=["petals-tiny", pytest.param("tweets-tiny", marks=pytest.mark.slow)], ids=lambda name: name
 )
 def built(request, tmp_path_factory):
-    """The target, in a workspace where its variants are made, compiled ones not measured."""
+    """Return the target, in a workspace with its variants."""
     folder = tmp_path_factory.mktemp("optimise")
     {"petals-tiny": photos, "tweets-tiny": messages}[request.param](folder)
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKERS", "1")
-        patch.setattr(make, "PERCENTAGES", (SHARE,))
+        patch.setattr(make, "PERCENTAGES", (PERCENTAGE,))
         target = Target.load(request.param)
         trained(target)
         export.run(target)
@@ -257,7 +257,7 @@ def built(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(built):
-    """The report's JSON; compiled variants are for the slow tests."""
+    """Return the report's JSON without compiled variants, which the slow tests measure."""
     quick = tuple(variant for variant in variants.VARIANTS if not variant.compiled)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "VARIANTS", quick)
@@ -270,7 +270,7 @@ def by_name(measured):
     return {row["name"]: row for row in measured["rows"]}
 
 
-def test_each_variant_is_a_row_with_numbers_or_with_a_reason(measured):
+def test_every_variant_has_measurements_or_a_failure(measured):
     assert [row["name"] for row in measured["rows"]] == [each.name for each in variants.VARIANTS if not each.compiled]
     without = {row["name"] for row in measured["rows"] if row["failure"]}
     assert without == {"pruned-25-untuned", "pruned-25", "pruned-25-int8"}
@@ -279,7 +279,7 @@ def test_each_variant_is_a_row_with_numbers_or_with_a_reason(measured):
         assert all(number is None for number in numbers) if row["failure"] else None not in numbers
 
 
-def test_a_size_is_that_of_the_file_and_what_is_smaller_is_smaller(by_name):
+def test_sizes_are_those_of_files(by_name):
     for row in by_name.values():
         assert row["failure"] or row["bytes"] == Path(row["file"]).stat().st_size
     sizes = {name: row["bytes"] for name, row in by_name.items()}
@@ -288,14 +288,14 @@ def test_a_size_is_that_of_the_file_and_what_is_smaller_is_smaller(by_name):
     assert sizes["pruned-50-int8"] < sizes["int8"]
 
 
-def test_accuracy_and_its_difference_are_those_of_the_answers(built, by_name):
+def test_accuracy_is_computed_from_predictions(built, by_name):
     found = inference.load(built, tasks.model(built.task))
     positions = found.dataset.split("test")
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, positions)
     labels = found.dataset.take(positions)["labels"]
     for name in ("onnx-fp32", "pruned-50"):
-        answers = variants.load(built.name, name)(samples.some(np.arange(len(positions)))).argmax(1)
-        assert by_name[name]["accuracy"] == pytest.approx((answers == labels).mean())
+        predicted = variants.load(built.name, name)(samples.some(np.arange(len(positions)))).argmax(1)
+        assert by_name[name]["accuracy"] == pytest.approx((predicted == labels).mean())
         assert by_name[name]["difference"] == pytest.approx(by_name[name]["accuracy"] - by_name["torch-fp32"]["accuracy"])
     assert by_name["torch-fp32"]["agreement"] == by_name["onnx-fp32"]["agreement"] == 1
     assert by_name["onnx-fp32"]["speed"] == 1
@@ -304,25 +304,25 @@ def test_accuracy_and_its_difference_are_those_of_the_answers(built, by_name):
 @pytest.mark.parametrize(
     ("name", "bound"), [("torch-fp32", 1e-5), ("torch-bf16", 0.1), ("onnx-fp32", 1e-4), ("int8", 0.2), ("dynamic-int8", 0.2)]
 )
-def test_a_variant_answers_about_as_the_network_does(built, name, bound):
+def test_variants_are_close_to_network(built, name, bound):
     found = inference.load(built, tasks.model(built.task))
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, found.dataset.split("test"))
     expected = variants.load(built.name, "torch-fp32")(samples.batch())
-    answers = variants.load(built.name, name)(samples.batch())
-    assert answers.dtype == np.float32
-    assert np.allclose(answers.sum(1), 1, atol=0.02)
-    assert np.abs(answers - expected).max() < bound
-    assert name == "torch-fp32" or np.abs(answers - expected).max() > 0  # it is another computation
+    predicted = variants.load(built.name, name)(samples.batch())
+    assert predicted.dtype == np.float32
+    assert np.allclose(predicted.sum(1), 1, atol=0.02)
+    assert np.abs(predicted - expected).max() < bound
+    assert name == "torch-fp32" or np.abs(predicted - expected).max() > 0  # the computation differs
 
 
 @pytest.mark.parametrize(("name", "bound"), [("torch-fp32", 1e-5), ("torch-bf16", 0.1)])
-def test_what_pytorch_runs_answers_files_as_any_graph_does(built, tmp_path, name, bound):
+def test_pytorch_variants_predict_files(built, tmp_path, name, bound):
     lines, photo = tmp_path / "lines.txt", tmp_path / "photo.jpg"
     lines.write_text("A flood is in the streets\n")
     photo.write_bytes(standin.photo((210, 40, 40)))
-    asked = [lines] if built.task == "tweets" else [photo]
+    given = [lines] if built.task == "tweets" else [photo]
     found, expected = (
-        list(files.predictions_of(session, "digest", file, asked))
+        list(files.predictions_of(session, "digest", file, given))
         for session, file in (variants.session(built.name, each) for each in (name, "onnx-fp32"))
     )
     assert [sorted(answer) for answer in found] == [sorted(answer) for answer in expected]
@@ -331,12 +331,12 @@ def test_what_pytorch_runs_answers_files_as_any_graph_does(built, tmp_path, name
         assert bound > 1e-4 or answer["label"] == same["label"]
 
 
-def test_only_dynamic_int8_answers_by_the_company(by_name):
+def test_only_dynamic_int8_depends_on_batch(by_name):
     assert by_name["onnx-fp32"]["batch_difference"] < 1e-5
     assert by_name["int8"]["batch_difference"] < 1e-5 < by_name["dynamic-int8"]["batch_difference"]
 
 
-def test_fine_tuning_changes_the_weights_and_no_shape(built):
+def test_fine_tuning_changes_weights_but_not_shapes(built):
     folder = Path(variants.OPTIMISED) / built.name
     before, after = (load_file(folder / name / "model.safetensors") for name in ("pruned-50-untuned", "pruned-50"))
     assert {name: tensor.shape for name, tensor in before.items()} == {name: tensor.shape for name, tensor in after.items()}
@@ -344,13 +344,13 @@ def test_fine_tuning_changes_the_weights_and_no_shape(built):
 
 
 @given(part=st.floats(0.01, 1), head=st.none() | st.floats(1e-5, 1))
-def test_all_learning_rates_of_a_recipe_are_lowered_alike(part, head):
+def test_lowers_all_learning_rates_by_one_factor(part, head):
     found = make.slower(Train(learning_rate=0.5, head_learning_rate=head), part)
     assert found.learning_rate == 0.5 * part
     assert found.head_learning_rate == (None if head is None else head * part)
 
 
-def test_a_pruned_graph_is_the_pruned_network(built):
+def test_pruned_graph_equals_pruned_network(built):
     found = inference.load(built, tasks.model(built.task))
     pruning.load(found.network, load_file(Path(variants.OPTIMISED) / built.name / "pruned-50/model.safetensors"))
     graph = variants.graph(built.task, found)
@@ -360,7 +360,7 @@ def test_a_pruned_graph_is_the_pruned_network(built):
     assert np.abs(variants.load(built.name, "pruned-50")(samples.batch()) - expected.numpy()).max() < 1e-4
 
 
-def test_every_graph_has_the_metadata_that_predictions_need(built):
+def test_every_graph_has_required_metadata(built):
     told = {item.key: item.value for item in onnx.load(built.models / "model.onnx").metadata_props}
     for variant in (each for each in variants.VARIANTS if each.by_onnx and each.path(built.name).is_file()):
         graph = onnx.load(variant.path(built.name))
@@ -368,7 +368,7 @@ def test_every_graph_has_the_metadata_that_predictions_need(built):
         onnx.checker.check_model(graph)
 
 
-def test_bitbloom_predict_answers_with_a_variant(built, tmp_path):
+def test_bitbloom_predict_runs_variants(built, tmp_path):
     from PIL import Image
 
     file = tmp_path / "input"
@@ -382,7 +382,7 @@ def test_bitbloom_predict_answers_with_a_variant(built, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_variant_is_packed_into_a_bento_that_names_it(built):
+def test_packs_variant_into_bento(built):
     shutil.copytree(tiny.REPOSITORY / "bentos", "bentos", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for lock in ("requirements.lock", "requirements-serve.lock"):
         shutil.copyfile(tiny.REPOSITORY / lock, lock)
@@ -398,12 +398,12 @@ def test_a_variant_is_packed_into_a_bento_that_names_it(built):
     ("name", "message"),
     [("torch-bf16", "ONNX Runtime only"), ("pruned-25", "run `make optimise TARGET="), ("int4", "is none of")],
 )
-def test_what_cannot_be_packed_is_told_why(built, name, message):
+def test_rejects_variants_that_cannot_be_packed(built, name, message):
     with pytest.raises(BitBloomError, match=message):
         packing.pack(built, name)
 
 
-def test_the_table_has_a_line_a_variant_and_says_where_it_was_measured(built, measured):
+def test_table_has_line_per_variant_and_conditions(built, measured):
     text = (built.reports / "optimise.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| variant", "| ---"))]
     assert len(lines) == len(measured["rows"])
@@ -413,18 +413,18 @@ def test_the_table_has_a_line_a_variant_and_says_where_it_was_measured(built, me
     assert (built.reports / "optimise.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_variant_that_breaks_is_a_row_and_the_others_are_measured(built, monkeypatch):
+def test_broken_variant_does_not_stop_measurement(built, monkeypatch):
     broken = variants.Variant("broken", "Broken", variants.MODELS, "broken.onnx")
     (built.models / "broken.onnx").write_bytes(b"no graph")
     monkeypatch.setattr(measure, "VARIANTS", (variants.named(variants.SERVED), broken))
     served, failed = measure.rows(built, inference.load(built, tasks.model(built.task)), turns=1)
     assert served.accuracy is not None
-    assert served.difference is None  # PyTorch was not among them
+    assert served.difference is None  # there is no PyTorch baseline
     assert "cannot be loaded" in failed.failure
     assert "not measured" in report.cells(asdict(failed))[0]
 
 
-def test_what_could_not_be_made_is_noted_and_told(built, monkeypatch, tmp_path):
+def test_records_and_reports_failures(built, monkeypatch, tmp_path):
     def break_down(*_):
         raise RuntimeError("no memory\nfor this")
 
@@ -439,23 +439,23 @@ def test_what_could_not_be_made_is_noted_and_told(built, monkeypatch, tmp_path):
     assert row.failure == "RuntimeError: no memory"
 
 
-def test_other_models_are_told_which_ones_it_works_for():
+def test_rejects_models_that_are_not_classifiers():
     with pytest.raises(BitBloomError, match="models that are one classifier: that of captions-tiny is of kind caption"):
         variants.checked(Target("captions-tiny", {"model": CaptionModel()}))
 
 
-def test_a_target_that_is_not_exported_is_told_what_to_run(tmp_path, monkeypatch):
+def test_rejects_target_that_is_not_exported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BitBloomError, match="make export TARGET=petals"):
         variants.checked(Target("petals", {"model": ImageModel()}))
 
 
-def test_an_unknown_variant_is_told_which_there_are():
+def test_rejects_unknown_variant_and_lists_variants():
     with pytest.raises(BitBloomError, match="'int4' is none of torch-fp32, "):
         variants.named("int4")
 
 
-def test_measuring_is_free_of_the_pins_that_hold_code_to_avx2(monkeypatch):
+def test_measures_without_portable_pins(monkeypatch):
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
     monkeypatch.setenv("MKL_CBWR", "AVX2,STRICT")
     found = unpinned()
@@ -464,7 +464,7 @@ def test_measuring_is_free_of_the_pins_that_hold_code_to_avx2(monkeypatch):
 
 
 @pytest.mark.slow
-def test_compiled_variants_answer_as_the_network_does(built):
+def test_compiled_variants_are_close_to_network(built):
     found = inference.load(built, tasks.model(built.task))
     samples = measure.Samples(found.dataset, variants.graph(built.task, found).inputs, found.dataset.split("test"))
     expected = variants.load(built.name, "torch-fp32")(samples.batch())
@@ -473,7 +473,7 @@ def test_compiled_variants_answer_as_the_network_does(built):
 
 
 @pytest.mark.slow
-def test_without_a_compiler_a_compiled_variant_is_a_row_that_says_so(built, monkeypatch, tmp_path):
+def test_reports_missing_compiler(built, monkeypatch, tmp_path):
     from torch._inductor import config as inductor
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))

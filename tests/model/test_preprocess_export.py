@@ -1,4 +1,4 @@
-"""Preprocessing and the exported graphs: the network and nothing of the machine, the same bytes every time."""
+"""Preprocessing and the exported graphs: equal to the network, independent of the machine, and reproducible."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ MACHINE = re.compile(rb"/(home|root|tmp|usr|work|opt)/|site-packages|\.py\b|Trac
 
 
 def six(low, high):
-    """Lists of six float32."""
+    """Draw lists of six float32."""
     return st.lists(st.floats(low, high, width=32), min_size=6, max_size=6)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A workspace in which the export stage has run."""
+    """Return a workspace after the export stage."""
     folder = tiny.write_trained(tmp_path_factory.mktemp("exported"))
     with contextlib.chdir(folder):
         export.run(TARGET)
@@ -61,13 +61,13 @@ def by_onnx(path, images):
     return graphs.by_onnx(path, {"images": images})["probabilities"]
 
 
-def test_pixels_are_scaled_to_the_unit_interval():
+def test_scales_pixels_to_unit_interval():
     scaled = scale(torch.tensor([[0, 51, 255]], dtype=torch.uint8))
     assert scaled.dtype == torch.float32
     assert scaled.tolist() == [[0.0, pytest.approx(0.2), 1.0]]
 
 
-def test_preprocessing_resizes_and_normalises_a_channel_at_a_time():
+def test_resizes_and_normalises_each_channel():
     images = torch.tensor([0, 128, 255], dtype=torch.uint8).reshape(1, 3, 1, 1).expand(2, 3, 30, 30)
     pixels = Preprocess(15, [0.5, 0.4, 0.3], [0.5, 0.25, 0.1])(images)
     assert pixels.shape == (2, 3, 15, 15)
@@ -75,18 +75,18 @@ def test_preprocessing_resizes_and_normalises_a_channel_at_a_time():
         assert torch.allclose(pixels[:, channel], torch.tensor(value), atol=1e-4)
 
 
-def test_shrinking_is_smoothed():
+def test_downscaling_smooths():
     stripes = torch.zeros(1, 3, 32, 32)
     stripes[..., ::2] = 1
     assert torch.allclose(Preprocess(8, [0] * 3, [1] * 3).resize(stripes)[..., 1:-1], torch.tensor(0.5), atol=0.1)
 
 
-def test_a_picture_of_the_right_size_is_not_resampled():
+def test_does_not_resample_image_of_right_size():
     pixels = torch.rand(1, 3, 16, 16)
     assert Preprocess(16, [0] * 3, [1] * 3).resize(pixels) is pixels
 
 
-def test_the_graph_gives_the_networks_probabilities_for_random_pixels(exported, images, by_torch):
+def test_graph_equals_network_for_random_pixels(exported, images, by_torch):
     found = by_onnx(exported / "models/petals/model.onnx", images)
     assert np.abs(found - by_torch).max() < 1e-5
     assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
@@ -94,13 +94,13 @@ def test_the_graph_gives_the_networks_probabilities_for_random_pixels(exported, 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
 @pytest.mark.parametrize("count", [1, 2, 7, 32])
-def test_any_number_of_images_gives_the_same_answers(exported, images, name, count):
+def test_outputs_do_not_depend_on_batch_size(exported, images, name, count):
     path = exported / "models/petals" / name
     several, all_of_them = by_onnx(path, images[:count]), by_onnx(path, images)
     assert np.allclose(several, all_of_them[:count], atol=1e-6)
 
 
-def test_the_int8_graph_is_smaller_and_close(exported, images, by_torch):
+def test_int8_graph_is_smaller_and_close(exported, images, by_torch):
     folder = exported / "models/petals"
     found = by_onnx(folder / "model.int8.onnx", images)
     assert 0 < np.abs(found - by_torch).mean() < 0.05
@@ -110,13 +110,13 @@ def test_the_int8_graph_is_smaller_and_close(exported, images, by_torch):
 
 
 def _bytes_of_matrices(path):
-    """Bytes of the large constants of a graph."""
+    """Return the size of the large constants of a graph."""
     arrays = (onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer)
     return sum(array.nbytes for array in arrays if array.size >= 1024)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
-def test_a_graph_says_its_classes_its_size_and_its_task(exported, name):
+def test_graph_has_classes_size_and_task(exported, name):
     graph = onnx.load(exported / "models/petals" / name)
     properties = {item.key: item.value for item in graph.metadata_props}
     assert json.loads(properties["classes"]) == tiny.CLASSES
@@ -127,20 +127,20 @@ def test_a_graph_says_its_classes_its_size_and_its_task(exported, name):
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
-def test_no_byte_of_a_graph_knows_where_it_was_made(exported, name):
+def test_graphs_contain_no_paths_of_the_machine(exported, name):
     data = (exported / "models/petals" / name).read_bytes()
     assert MACHINE.search(data) is None
     assert str(exported).encode() not in data
 
 
-def test_exporting_again_elsewhere_gives_the_same_bytes(exported, tmp_path, monkeypatch):
+def test_export_is_reproducible_in_another_folder(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tiny.write_trained(tmp_path / "a longer name" / "and depth"))
     export.run(TARGET)
     for name in ("model.onnx", "model.int8.onnx", "parity.json"):
         assert (exported / "models/petals" / name).read_bytes() == (TARGET.models / name).read_bytes()
 
 
-def test_the_verdict_holds_counts_and_the_measurements_are_apart(exported):
+def test_verdict_has_counts_and_run_has_measurements(exported):
     parity = canonical.read_json(exported / "models/petals/parity.json")
     test_samples = len(tiny.dataset().split("test"))
     assert parity["samples"] == parity["labels_equal"] == test_samples
@@ -151,19 +151,19 @@ def test_the_verdict_holds_counts_and_the_measurements_are_apart(exported):
 
 
 @given(six(0, 1), six(-(2**-14), 2**-14))
-def test_outputs_within_the_tolerance_have_equal_labels_on_every_cpu(values, errors):
+def test_labels_are_equal_within_tolerance(values, errors):
     expected = np.array(values, np.float32).reshape(2, 3)
     found = expected + np.array(errors, np.float32).reshape(2, 3)
     assert classification.equal_labels(expected, found, 1e-4) == 2
 
 
-def test_another_label_counts_as_another_where_the_network_is_sure():
+def test_different_label_counts_if_network_is_confident():
     expected = np.array([[0.6, 0.4], [0.5, 0.5]], np.float32)
     assert classification.equal_labels(expected, expected[:, ::-1], 1e-4) == 1
 
 
 @pytest.mark.parametrize("broken", [{"labels_equal": 9}, {"within_tolerance": False}])
-def test_a_graph_that_is_not_the_network_is_an_error(tmp_path, monkeypatch, broken):
+def test_rejects_graph_that_differs_from_network(tmp_path, monkeypatch, broken):
     monkeypatch.chdir(tiny.write_trained(tmp_path))
     verdict = {"samples": 10, "labels_equal": 10, "within_tolerance": True, "tolerance": 1e-4} | broken
     found = Parity(verdict, {}, classification.describe_difference(verdict))
@@ -173,7 +173,7 @@ def test_a_graph_that_is_not_the_network_is_an_error(tmp_path, monkeypatch, brok
     assert canonical.read_json(TARGET.models / "parity.json") == verdict
 
 
-def test_weights_of_another_code_are_an_error_that_says_what_to_run(exported, tmp_path, monkeypatch):
+def test_rejects_weights_of_other_code(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tiny.write_trained(tmp_path))
     save_file({"something": torch.zeros(1)}, "models/petals/model.safetensors")
     with pytest.raises(BitBloomError, match="run `make train TARGET=petals`"):

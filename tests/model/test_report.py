@@ -1,6 +1,6 @@
-"""The report a person reads: complete, self-contained, safe with any name, and the same bytes everywhere.
+"""The report: complete, self-contained, safe with any name, and reproducible.
 
-Run as a program, `python test_report.py FOLDER`, it writes a report of made-up data: what two processes are compared by.
+The program `python test_report.py FOLDER` writes a report of synthetic data, to compare two processes.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def fake_dataset(classes=NASTY, n=60, side=12, images=True):
 
 
 def fake_logits(dataset, test=None):
-    """Right for most samples, sure and wrong for every seventh."""
+    """Return logits that are correct for most samples, and confident and wrong for every seventh."""
     test = dataset.split("test") if test is None else test
     labels = dataset.arrays["labels"][test]
-    said = np.where(np.arange(len(test)) % 7 == 0, labels + 1, labels) % len(dataset.meta["classes"])
+    predicted = np.where(np.arange(len(test)) % 7 == 0, labels + 1, labels) % len(dataset.meta["classes"])
     logits = torch.zeros(len(test), len(dataset.meta["classes"]))
-    logits[torch.arange(len(test)), torch.from_numpy(said)] = torch.linspace(1, 5, len(test))
+    logits[torch.arange(len(test)), torch.from_numpy(predicted)] = torch.linspace(1, 5, len(test))
     return logits
 
 
@@ -95,7 +95,7 @@ def fake_target():
 
 
 def write_report(folder):
-    """Run the whole stage in `folder` with a stand-in for the network; returns reports/fake."""
+    """Run the whole stage in `folder` with a stand-in for the network; return reports/fake."""
     os.chdir(folder)
     target, dataset = fake_target(), fake_dataset()
     dataset.save(target.processed)
@@ -117,7 +117,7 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    """The same report from this process and from one that shares nothing with it but the inputs."""
+    """Return the same report from this process and from another process with the same inputs."""
     here, there = (tmp_path_factory.mktemp(name) for name in ("here", "there"))
     (there / "matplotlibrc").write_text("font.family: serif\nfigure.facecolor: black\nsavefig.dpi: 50\n")
     environment = {
@@ -147,20 +147,20 @@ def page(reports):
     return (reports[0] / "index.html").read_text()
 
 
-def test_time_zone_locale_folder_and_user_style_change_no_byte(reports):
+def test_report_does_not_depend_on_environment(reports):
     first, second = map(contents, reports)
     assert sorted(first) == sorted(second)
     assert [name for name in first if first[name] != second[name]] == []
 
 
-def test_everything_the_contract_names_is_written(reports):
+def test_writes_all_files_of_contract(reports):
     names = set(contents(reports[0]))
     assert {"metrics.json", "index.html", "model_card.md"} <= names
     assert {f"figures/{stem}.png" for stem in FIGURES} == {name for name in names if name.startswith("figures/")}
     assert {"tables/confusion.json", "tables/reliability.json"} <= names
 
 
-def test_metrics_have_the_keys_of_the_contract_at_their_top_level(reports):
+def test_metrics_have_keys_of_contract(reports):
     found = canonical.read_json(reports[0] / "metrics.json")
     keys = {"accuracy", "top5_accuracy", "macro_f1", "log_loss", "expected_calibration_error"}
     assert all(isinstance(found[key], float) for key in keys)
@@ -168,21 +168,21 @@ def test_metrics_have_the_keys_of_the_contract_at_their_top_level(reports):
     assert set(found["baselines"]) == {"majority_class", "nearest_mean_colour"}
 
 
-def test_confusion_table_is_one_row_a_test_sample(reports):
+def test_confusion_table_has_row_per_test_sample(reports):
     rows = canonical.read_json(reports[0] / "tables" / "confusion.json")
     found = canonical.read_json(reports[0] / "metrics.json")
     assert len(rows) == found["samples"]
     assert sum(row["actual"] == row["predicted"] for row in rows) / len(rows) == pytest.approx(found["accuracy"], rel=1e-5)
 
 
-def test_figures_hold_no_software_time_or_host(reports):
+def test_figures_have_no_software_time_or_host(reports):
     for name, data in contents(reports[0] / "figures").items():
         assert data.startswith(b"\x89PNG"), name
         for word in (b"Software", b"matplotlib", b"tIME", b"Creation"):
             assert word not in data, name
 
 
-def test_page_holds_every_figure_and_no_external_address(page):
+def test_page_has_all_figures_and_no_external_address(page):
     assert page.count("data:image/png;base64,") == len(FIGURES)
     assert all(f'<section id="{stem}">' in page for stem in FIGURES)
     assert not re.search(r"https?:|//[a-z]|<script|@import|url\(", re.sub(r"base64,[^\"]*", "", page))
@@ -202,21 +202,21 @@ def test_page_is_well_formed(page):
     assert open_tags == []
 
 
-def test_names_are_escaped_on_the_page(page):
+def test_page_escapes_names(page):
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "Flowers &lt;of&gt; the test" in page
     assert "Every &lt;id&gt; occurs once" in page
 
 
-def test_page_tells_of_gate_numbers_and_provenance(page):
+def test_page_has_gate_metrics_and_provenance(page):
     assert "all hold" in page
     assert "(95 %)" in page
     assert hashlib.sha256(b"weights").hexdigest() in page
     assert "make verify TARGET=fake" in page
 
 
-def test_card_escapes_names_and_keeps_its_tables_whole(reports):
+def test_card_escapes_names_and_has_valid_tables(reports):
     text = (reports[0] / "model_card.md").read_text()
     assert "<script>" not in text
     assert "a \\| b" in text
@@ -231,19 +231,19 @@ def test_card_has_the_sections_of_a_model_card(reports):
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == sections
 
 
-def test_figures_of_an_earlier_run_are_gone_and_the_gate_is_kept(reports):
+def test_removes_figures_of_earlier_run_and_keeps_gate(reports):
     assert not (reports[0] / "figures" / "stale.png").exists()
     assert canonical.read_json(reports[0] / "validation.json") == GATE
 
 
-def test_a_missing_model_says_what_to_run(tmp_path, monkeypatch):
+def test_rejects_missing_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fake_dataset().save(fake_target().processed)
     with pytest.raises(BitBloomError, match="make train TARGET=fake"):
         evaluate.run(fake_target())
 
 
-def test_an_empty_test_split_says_what_to_do(tmp_path, monkeypatch):
+def test_rejects_empty_test_split(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     dataset, target = fake_dataset(), fake_target()
     dataset.samples["split"] = "train"
@@ -253,7 +253,7 @@ def test_an_empty_test_split_says_what_to_do(tmp_path, monkeypatch):
         evaluate.run(target)
 
 
-def test_texts_are_reported_without_photos():
+def test_report_of_texts_has_no_photos():
     dataset = fake_dataset(classes=["real", "not"], images=False)
     found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=20), 1.0, text="text")
     assert list(found.figures) == ["curves", "confusion", "recall", "reliability"]
@@ -263,7 +263,7 @@ def test_texts_are_reported_without_photos():
     assert "tweet <b>" not in page
 
 
-def test_a_task_without_classes_gets_its_numbers_shown():
+def test_shows_metrics_of_task_without_classes():
     found = Evaluation({"recall_at_1": 0.25, "recall_at_5_images": 0.5}, {})
     for text in (html.render(content(found)), card.render(content(found))):
         assert "Recall at 1" in text
@@ -289,7 +289,7 @@ def content(found):
     )
 
 
-def test_mistakes_come_most_confident_first():
+def test_mistakes_are_sorted_by_confidence():
     dataset = fake_dataset()
     found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=0, worst=2), 1.0)
     rows = found.tables["mistakes"]
@@ -298,11 +298,11 @@ def test_mistakes_come_most_confident_first():
     assert all(row["actual"] != row["predicted"] for row in rows)
 
 
-def test_a_model_without_mistakes_gets_a_figure_that_says_so():
+def test_figure_of_no_mistakes_has_text():
     assert "No mistakes" in photos.mistakes([]).texts[0].get_text()
 
 
-def test_contact_sheet_shows_the_stored_pixels_unchanged():
+def test_contact_sheet_keeps_stored_pixels():
     photo = np.random.default_rng(3).integers(0, 256, size=(3, photos.THUMB, photos.THUMB)).astype(np.uint8)
     drawn = pixels(photos.contact_sheet({"daisy": [photo]}, {"daisy": 1}))
     top = next(y for y in range(drawn.shape[0]) if (drawn[y, photos.MARGIN] == photo[:, 0, 0]).all())
@@ -311,7 +311,7 @@ def test_contact_sheet_shows_the_stored_pixels_unchanged():
 
 
 @pytest.mark.parametrize("classes", [2, 5, 12, 25, 60, 104])
-def test_figures_can_be_read_for_any_number_of_classes(classes):
+def test_figures_are_readable_for_any_number_of_classes(classes):
     counts = np.eye(classes, dtype=np.int64) * 9
     counts[0, 1] = 1
     names = [f"species {i}" for i in range(classes)]
@@ -324,13 +324,13 @@ def test_figures_can_be_read_for_any_number_of_classes(classes):
     assert sheet.get_figheight() * style.DPI < 3000
 
 
-def test_a_single_mistake_is_visible_among_many_samples():
+def test_single_mistake_is_visible_among_many_samples():
     counts = np.array([[999, 1], [0, 1000]])
     colours = plots._confusion_colours(counts)
     assert np.abs(colours[0, 1] - colours[1, 0]).max() > 0.05
 
 
-def test_one_epoch_and_missing_values_still_make_curves():
+def test_draws_curves_of_one_epoch_and_missing_values():
     history = fake_history(1)
     history["epochs"][0]["val_loss"] = None
     assert pixels(plots.curves(history)).std() > 1
@@ -344,7 +344,7 @@ def pixels(figure):
     return np.asarray(Image.open(io.BytesIO(style.png(figure))).convert("RGB"))
 
 
-def test_drawing_leaves_the_global_style_alone():
+def test_drawing_does_not_change_global_style():
     import matplotlib
 
     before = json.dumps({key: str(value) for key, value in matplotlib.rcParams.items()})
@@ -363,7 +363,7 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
-def test_no_setting_of_the_user_changes_a_figure(draw):
+def test_figures_ignore_user_settings(draw):
     import matplotlib
 
     plain = style.png(draw())

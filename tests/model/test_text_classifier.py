@@ -1,4 +1,4 @@
-"""Text classifiers: their shapes, what padding changes, and where weights come from."""
+"""Text classifiers: shapes, padding, tokenizers and pretrained weights."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def encoded(*texts: str) -> torch.Tensor:
     return torch.from_numpy(tokens.encode(tokenizer(), texts)[0])
 
 
-def test_tokens_become_logits(network):
+def test_returns_logits_of_tokens(network):
     assert network(encoded("a flood", "no party")).shape == (2, 2)
 
 
-def test_the_vocabulary_is_the_tokenizers(network):
+def test_vocabulary_has_size_of_tokenizer(network):
     assert network.get_submodule("model.bert").embeddings.word_embeddings.num_embeddings == len(WEIGHTS)
 
 
-def test_padding_changes_no_answer(network):
+def test_padding_does_not_change_logits(network):
     short, long = encoded("flood fire")[:, :2], encoded("flood fire")
     assert torch.allclose(network(short), network(long), atol=1e-6)
 
 
-def test_an_answer_does_not_depend_on_its_company(network):
+def test_logits_do_not_depend_on_batch(network):
     together = network(encoded("flood", "no concert party fire destroyed"))
     assert torch.allclose(together[0], network(encoded("flood"))[0], atol=1e-6)
 
 
-def test_case_addresses_and_names_of_users_change_nothing():
+def test_case_addresses_and_mentions_do_not_change_tokens():
     from bitbloom.data import texts
 
     one = texts.joined("FLOOD near us http://t.co/a @anna", "", "")
@@ -52,7 +52,7 @@ def test_case_addresses_and_names_of_users_change_nothing():
     assert torch.equal(encoded(one), encoded(other))
 
 
-def test_any_classifier_of_transformers_is_taken_from_a_folder(tmp_path):
+def test_loads_any_classifier_from_folder(tmp_path):
     shape = BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     BertForSequenceClassification(shape).save_pretrained(tmp_path)
     model = TextModel(architecture="auto", weights=f"path:{tmp_path}")
@@ -60,18 +60,18 @@ def test_any_classifier_of_transformers_is_taken_from_a_folder(tmp_path):
     assert network(encoded("a flood")).shape == (1, 2)
 
 
-def test_an_unknown_architecture_is_an_error():
+def test_rejects_unknown_architecture():
     with pytest.raises(BitBloomError, match="'lstm' is none of bert, auto"):
         text_classifier.build(TextModel(architecture="lstm"), META)
 
 
-def test_rows_are_cut_to_the_longest_in_whole_steps():
+def test_truncates_rows_to_multiple_of_step():
     rows = np.zeros((2, 64), np.int64)
     assert tokens.cut(rows, np.array([9, 2])).shape == (2, 16)
     assert tokens.cut(rows, np.array([8, 2])).shape == (2, 8)
 
 
-def test_a_long_text_is_cut(tmp_path):
+def test_truncates_long_text(tmp_path):
     (tmp_path / "tokenizer.json").write_text(tokenizer().to_str())
     opened = tokens.open_tokenizer(tmp_path / "tokenizer.json", 4)
     rows, lengths = tokens.encode(opened, ["flood " * 9, "fire"])
@@ -79,7 +79,7 @@ def test_a_long_text_is_cut(tmp_path):
     assert lengths.tolist() == [4, 1]
 
 
-def test_padding_may_have_any_number(tmp_path):
+def test_padding_token_can_have_any_index(tmp_path):
     (tmp_path / "tokenizer.json").write_text(tokenizer().to_str().replace("[PAD]", "first").replace("party", "<pad>"))
     opened = tokens.open_tokenizer(tmp_path / "tokenizer.json", 4)
     assert tokens.padding(opened) == list(WEIGHTS).index("party")
@@ -89,14 +89,14 @@ def test_padding_may_have_any_number(tmp_path):
     assert torch.allclose(network(rows), network(rows[:, :2]), atol=1e-6)
 
 
-def test_a_vocabulary_without_padding_is_refused(tmp_path):
+def test_rejects_vocabulary_without_padding(tmp_path):
     (tmp_path / "tokenizer.json").write_text(tokenizer().to_str().replace("[PAD]", "first"))
-    with pytest.raises(BitBloomError, match="has no token"):
+    with pytest.raises(BitBloomError, match="has no padding token"):
         tokens.open_tokenizer(tmp_path / "tokenizer.json", 4)
 
 
 @pytest.mark.parametrize("content", [None, "{}"])
-def test_a_file_that_is_no_tokenizer_is_named(tmp_path, content):
+def test_rejects_file_that_is_not_a_tokenizer(tmp_path, content):
     if content:
         (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(BitBloomError, match=r"tokenizer.json is (missing|not a tokenizer)"):

@@ -169,7 +169,7 @@ def test_stops_when_a_folder_beside_the_program_hides_the_checkout(commands, sec
     shutil.copytree(commands.parents[1] / "src/bitbloom", second / "bitbloom")
     done = run(second, commands / "python", "-m", "bitbloom.cli")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "without a folder 'bitbloom' beside the program" in done.stderr
+    assert "without a folder 'bitbloom' next to the program" in done.stderr
 
 
 def test_rejects_path_that_pythonpath_cannot_name(commands, tmp_path):

@@ -190,7 +190,7 @@ def test_sections_have_their_types():
     for name in ("gate", "prepare", "model", "augment", "train", "numerics", "evaluate", "export", "service"):
         assert type(getattr(mine, name)).__name__.lower() == {"model": "imagemodel"}.get(name, name)
     assert mine.source["kind"] == "garden"
-    paths = (mine.raw, mine.manifest, mine.processed, mine.models, mine.reports, mine.external, mine.bento)
+    paths = (mine.raw, mine.manifest, mine.processed, mine.models, mine.reports, mine.bento)
     assert all("petals-tiny" in str(path) and not path.is_absolute() for path in paths)
 
 

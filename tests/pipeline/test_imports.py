@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.core.imports import ROOT, closure, direct
+from bitbloom.core.imports import ROOT, closure, imported
 
 
 def package(root: Path, **modules: str) -> Path:
@@ -80,9 +80,8 @@ def test_closure_reads_but_omits_file_outside_the_package(tmp_path):
 
 def test_direct_imports_omit_indirect_ones_and_packages(tmp_path):
     package(tmp_path, a="from bitbloom.sub.b import x\n", sub="# package\n", sub__b="import bitbloom.c as c\nx = 1\n", c="")
-    assert names(direct("bitbloom.a", tmp_path), tmp_path) == ["sub/b.py"]
-    with pytest.raises(BitBloomError, match=r"there is no module .bitbloom\.nowhere."):
-        direct("bitbloom.nowhere", tmp_path)
+    file = tmp_path / "bitbloom/a.py"
+    assert list(imported(file, "bitbloom.a", tmp_path)) == [("bitbloom.sub.b", f"{file}:1")]
 
 
 def test_missing_module_error_names_the_line(tmp_path):

@@ -38,8 +38,10 @@ def modules(package: Path) -> dict[str, Path]:
 def imported(package: Path) -> dict[str, set[str]]:
     """Module of a package → the other modules of the package that it imports at run time, by dotted names."""
     found = modules(package)
-    names = {file: name for name, file in found.items()}
-    return {name: {names[other] for other in imports.direct(name, package.parent)} - {name} for name in found}
+    return {
+        name: ({other for other, _ in imports.imported(file, name, package.parent)} & found.keys()) - {name}
+        for name, file in found.items()
+    }
 
 
 def room(module: str) -> str:

@@ -83,5 +83,5 @@ def test_split_sizes_follow_the_percentages():
 
 @pytest.mark.parametrize("parts", [[70, 30], [70, 10, 10], [110, -20, 10], [25, 25, 25, 25], []])
 def test_rejects_percentages_that_do_not_sum_to_100(parts):
-    with pytest.raises(BitBloomError, match="the percents of train, val, test, 100 together"):
+    with pytest.raises(BitBloomError, match="the percentages of train, val, test, 100 in total"):
         splits.split_of("0" * 64, parts)

@@ -1,4 +1,4 @@
-"""`bitbloom diff`: the first step, field and op in which two runs differ."""
+"""`bitbloom diff`: the first step, field and op that differ between two runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write(folder, lines):
 
 
 @pytest.mark.parametrize("field", ["batch", "loss", "gradient", "weights"])
-def test_the_first_step_and_the_first_field_are_named(field, tmp_path):
+def test_reports_first_different_step_and_field(field, tmp_path):
     changed = [dict(line) for line in LINES]
     for line in changed[3:]:
         line.update({"weights": "other", field: "other"})
@@ -42,26 +42,26 @@ def test_the_first_step_and_the_first_field_are_named(field, tmp_path):
     assert f"first difference: step 3, {field}" in result.output
 
 
-def test_equal_runs_are_said_to_be_equal(tmp_path):
+def test_reports_equal_runs(tmp_path):
     here, there = write(tmp_path / "a", LINES), write(tmp_path / "b", LINES)
     result = CliRunner().invoke(cli.app, ["diff", str(here), str(there / "ledger.jsonl")])
     assert result.exit_code == 0
     assert "the runs are equal: 6 steps" in result.output
 
 
-def test_a_run_that_ends_early_differs_where_it_ends(tmp_path):
+def test_shorter_run_differs_at_its_end(tmp_path):
     found = compare.first_difference(LINES, LINES[:4])
     assert (found.step, found.field) == (4, "length")
     assert "one run ends at step 4" in compare.explain(found, 6)
 
 
-def test_a_digest_at_a_checkpoint_counts():
+def test_compares_digests_at_checkpoints():
     sealed = [*LINES[:5], LINES[5] | {"weights_sha256": "1" * 64}]
     assert compare.first_difference(LINES, sealed).field == "weights_sha256"
 
 
 @pytest.mark.parametrize("text", ["no json\n", '{"loss": 1}\n', "[]\n"])
-def test_what_is_no_ledger_is_an_error_that_names_it(text, tmp_path):
+def test_rejects_file_that_is_not_a_ledger(text, tmp_path):
     (tmp_path / "ledger.jsonl").write_text(text)
     with pytest.raises(BitBloomError, match=r"ledger.jsonl is not a ledger"):
         compare.read(tmp_path)
@@ -71,7 +71,7 @@ def test_what_is_no_ledger_is_an_error_that_names_it(text, tmp_path):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two workspaces on the same data: in the second the learning rate changes at the third step, as by a bug."""
+    """Train in two workspaces with the same data; in the second, a bug changes the learning rate at the third step."""
     folders = []
     for name in ("here", "there"):
         folder = write_workspace(tmp_path_factory.mktemp(name))
@@ -98,7 +98,7 @@ def python(*arguments, cwd, check=True):
 
 
 @pytest.mark.slow
-def test_ops_of_the_first_different_step_are_recorded_and_compared(runs):
+def test_records_and_compares_ops_of_first_different_step(runs):
     here, there = runs
     shutil.copytree("conf", here / "conf", dirs_exist_ok=True)
     shutil.copytree("conf", there / "conf", dirs_exist_ok=True)
@@ -114,14 +114,14 @@ def test_ops_of_the_first_different_step_are_recorded_and_compared(runs):
     assert second.stdout.count('"c_library"') == 2
 
 
-def test_a_record_of_another_step_is_refused(tmp_path):
+def test_rejects_record_of_another_step(tmp_path):
     for name, step in (("a", 1), ("b", 2)):
         trace.write(tmp_path / name, [], {"target": "petals", "step": step})
     with pytest.raises(BitBloomError, match="different steps"):
         compare.explain_ops(trace.read(tmp_path / "a"), trace.read(tmp_path / "b"))
 
 
-def test_a_file_that_is_no_record_is_refused(tmp_path):
+def test_rejects_file_that_is_not_a_record(tmp_path):
     (tmp_path / "record").write_text(json.dumps({"op": "mm"}) + "\n")
-    with pytest.raises(BitBloomError, match="no record of ops"):
+    with pytest.raises(BitBloomError, match="not a record of ops"):
         trace.read(tmp_path / "record")

@@ -1,4 +1,4 @@
-"""A build that is killed, again and again, at any moment of any stage, still ends with the claimed bytes."""
+"""A build that is killed repeatedly, at random times in every stage, still gives the expected bytes."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ VICTIMS = {
     "DVC": "dvc --wait-for-lock repro",
     "the stage": "bitbloom.stages.",
 }
-"""Who is killed: everything at once, or one of them alone, known by its command line."""
+"""Processes to kill, identified by their command line; an empty text means all."""
 NAME = "petals-tiny"
-BESIDE = "evaluate"
-"""What runs beside the two after it."""
+PARALLEL = "evaluate"
+"""The stage that runs in parallel with the two after it."""
 STAGES = ["ingest", "validate", "prepare", "train", "evaluate", "export", "package"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_kills_at_random_moments_of_every_stage_change_nothing(tmp_path: Path) -> None:
+def test_kills_at_random_times_do_not_change_the_build(tmp_path: Path) -> None:
     folder = checkout(tmp_path / "killed")
     lasts, dice, kills = seconds_of_stages(folder), random.Random(3), Counter[str]()
     forget(folder, STAGES[0])
@@ -48,7 +48,7 @@ def test_kills_at_random_moments_of_every_stage_change_nothing(tmp_path: Path) -
         kills.update(hit)
         if not hit:
             assert changes(folder) == ""
-        if aim not in hit:  # it came to its end before the blow
+        if aim not in hit:  # the stage ended before the kill
             forget(folder, aim)
     assert kills.total() >= 20
     output = run(folder, "make", "all", TARGET)
@@ -56,20 +56,20 @@ def test_kills_at_random_moments_of_every_stage_change_nothing(tmp_path: Path) -
 
 
 def seconds_of_stages(folder: Path) -> dict[str, float]:
-    """How long each stage of a whole build takes on this machine."""
+    """Return the duration of each stage of a whole build on this machine, seconds."""
     starts: dict[str, float] = {}
     with started(folder) as (process, log):
         while process.poll() is None:
             starts |= {stage: time.monotonic() for stage in stages_in(log) if stage not in starts}
             time.sleep(0.05)
     assert process.returncode == 0, log.read_text()
-    alone = [stage for stage in starts if stage != BESIDE]
+    alone = [stage for stage in starts if stage != PARALLEL]
     ends = {stage: starts[following] for stage, following in pairwise(alone)}
     return {stage: ends.get(stage, time.monotonic()) - start for stage, start in starts.items()}
 
 
 def kill(folder: Path, aim: str, seconds: float, victim: str) -> set[str]:
-    """Start a build and kill one of VICTIMS so long after the stage `aim` began; the stages that were hit, if any."""
+    """Start a build, kill one of VICTIMS `seconds` after the stage `aim` starts, and return the stages that were hit."""
     with started(folder) as (process, log):
         while process.poll() is None and aim not in stages_in(log):
             time.sleep(0.05)
@@ -78,8 +78,8 @@ def kill(folder: Path, aim: str, seconds: float, victim: str) -> set[str]:
         except subprocess.TimeoutExpired:
             hit = running(process) or {stages_in(log)[-1]}
             if VICTIMS[victim] and strike(process, VICTIMS[victim]):
-                process.wait(600)  # the others notice, and what runs beside comes to its end
-                if aim not in (STAGES[-1], BESIDE):  # DVC, which may live on, would build all the rest
+                process.wait(600)  # the other processes notice, and a parallel stage finishes
+                if aim not in (STAGES[-1], PARALLEL):  # DVC can survive and would build the rest
                     end(process)
             return hit
     assert process.returncode == 0, log.read_text()
@@ -87,13 +87,13 @@ def kill(folder: Path, aim: str, seconds: float, victim: str) -> set[str]:
 
 
 def running(build: subprocess.Popen[bytes]) -> set[str]:
-    """The stages whose processes are there."""
+    """Return the stages with running processes."""
     lines = [words(process) for process in members(build)]
     return {stage for line in lines for stage in STAGES if f"bitbloom.stages.{stage} {NAME}" in line}
 
 
 def members(build: subprocess.Popen[bytes]) -> Iterator[psutil.Process]:
-    """The processes of a build's session."""
+    """Iterate over the processes of a build's session."""
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, psutil.Error):
             if os.getsid(process.pid) == build.pid:
@@ -101,7 +101,7 @@ def members(build: subprocess.Popen[bytes]) -> Iterator[psutil.Process]:
 
 
 def words(process: psutil.Process) -> str:
-    """The command line of a process; none where it has just ended."""
+    """Return the command line of a process; empty if it just ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -109,7 +109,7 @@ def words(process: psutil.Process) -> str:
 
 
 def strike(build: subprocess.Popen[bytes], victim: str) -> bool:
-    """Kill the processes of a build whose command line has these words; whether there were any: between two stages runs none."""
+    """Kill the processes of a build with this command line; return whether there were any: none run between stages."""
     struck = False
     for process in members(build):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -121,9 +121,9 @@ def strike(build: subprocess.Popen[bytes], victim: str) -> bool:
 
 @contextmanager
 def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A build in a session of its own, killed at the end of the block if make still runs, and what it prints.
+    """Start a build in its own session, and yield it with its log; kill it at the end of the block if make still runs.
 
-    The log is a new one: DVC may live on after a killed front door, and goes on writing to the log of its build.
+    Each build has a new log, because DVC can survive a killed `bitbloom build` and keep writing to its log.
     """
     log = Path(tempfile.mkdtemp(dir=folder / ".bitbloom")) / "build.log"
     with log.open("w") as stream:
@@ -138,18 +138,18 @@ def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
 
 
 def end(build: subprocess.Popen[bytes]) -> None:
-    """Kill whatever is left of a build."""
+    """Kill all remaining processes of a build."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(build.pid, signal.SIGKILL)
 
 
 def stages_in(log: Path) -> list[str]:
-    """The stages that a build has started, in their order."""
+    """Return the stages that a build has started, in order."""
     return re.findall(rf"^(?:\w+ \| )?Running stage '{graph.stage_name('', NAME)}(.*)'", log.read_text(), re.MULTILINE)
 
 
 def forget(folder: Path, stage: str) -> None:
-    """The outputs of a stage and of those after it, and the cache they could come back from."""
+    """Remove the outputs of a stage and the later ones, and the cache."""
     later = STAGES[STAGES.index(stage) :]
     outputs = [path for path, maker in claim.artifacts(NAME).items() if maker in later]
     assert outputs

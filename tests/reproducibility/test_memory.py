@@ -1,4 +1,4 @@
-"""Memory that is not filled: PyTorch can fill fresh memory with NaN where it is to be deterministic; our pins switch that off."""
+"""Uninitialised memory: the pins disable PyTorch's filling of new memory with NaN in deterministic mode."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pinned():
     [("petals", []), ("tweets", ["model.weights=none", "model.layers=1"]), ("captions", [])],
     ids=["petals", "tweets", "captions"],
 )
-def test_no_op_of_a_training_step_reads_memory_that_none_has_written(name, overrides, pinned, monkeypatch):
+def test_training_step_reads_no_uninitialised_memory(name, overrides, pinned, monkeypatch):
     few = ["numerics.micro_batches=2", "train.batch_size=32"]
     _, bare = portable_work.steps(name, 2, [*few, *overrides])
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)

@@ -1,6 +1,6 @@
-"""Other CPUs: the same bits on an emulated Intel Haswell and an emulated AMD EPYC as on this machine.
+"""Other CPUs: an emulated Intel Haswell and an emulated AMD EPYC give the same bits as this machine.
 
-QEMU's user mode runs one process of another CPU (Debian: qemu-user). Both CPUs run at once, one a core, and each takes minutes.
+QEMU's user mode emulates another CPU for one process (Debian: qemu-user). Both CPUs run in parallel and take minutes.
 """
 
 from __future__ import annotations
@@ -31,19 +31,18 @@ HERE = "here"
 FEW = {"petals": ("numerics.micro_batches=1", "train.batch_size=8")}
 MANY = {"petals": (), "tweets-tiny": (), "captions-tiny": ("numerics.micro_batches=2", "train.batch_size=32")}
 STEPS = MANY if "BITBLOOM_MANY_STEPS" in os.environ else FEW
-"""Shipped configs of which a step is taken, and what is left out of it: micro-batches keep their size. `make ci-emulated`
-takes the many."""
+"""Shipped configs for a training step, with overrides that keep the size of micro-batches. `make ci-emulated` uses MANY."""
 REBUILT = "petals-tiny"
 SMALLER = (
     *("source.images=96", "gate.rows=[96,96]", "gate.class_rows=8", "prepare.image_size=64", "model.image_size=64"),
     *("numerics.micro_batches=2", "train.batch_size=16", "train.max_steps=2"),
 )
 STAGES = ("ingest", "prepare", "train")
-"""Those that draw, decode and compute."""
+"""Stages that draw, decode and compute."""
 
 
 def run(cpu: str, *arguments: str, cwd: Path | None = None) -> None:
-    """Run Python on an emulated CPU, or on this one."""
+    """Run Python on an emulated CPU, or on the real one."""
     environment = os.environ | pins.environment("portable") | {"WORKERS": "1"}
     emulator = [] if cpu == HERE else ["qemu-x86_64", "-cpu", cpu]
     done = subprocess.run([*emulator, sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
@@ -52,36 +51,36 @@ def run(cpu: str, *arguments: str, cwd: Path | None = None) -> None:
 
 @pytest.fixture(scope="module")
 def everywhere(tmp_path_factory) -> dict[str, Path]:
-    """A folder for each CPU, this machine's and two emulated ones, in which all work was done."""
-    places = {cpu: workspace(tmp_path_factory.mktemp(cpu)) for cpu in (HERE, *CPUS)}
+    """Do all work on each CPU, the real one and two emulated ones; return their folders."""
+    folders = {cpu: workspace(tmp_path_factory.mktemp(cpu)) for cpu in (HERE, *CPUS)}
     for stage in ("ingest", "validate"):
-        run(HERE, "-m", f"bitbloom.stages.{stage}", REBUILT, cwd=places[HERE])
+        run(HERE, "-m", f"bitbloom.stages.{stage}", REBUILT, cwd=folders[HERE])
     for cpu in CPUS:
-        shutil.copytree(places[HERE] / "reports", places[cpu] / "reports")
+        shutil.copytree(folders[HERE] / "reports", folders[cpu] / "reports")
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda cpu: run(cpu, str(WORK), str(places[cpu]), json.dumps(STEPS), REBUILT, *STAGES), places))
-    return places
+        list(pool.map(lambda cpu: run(cpu, str(WORK), str(folders[cpu]), json.dumps(STEPS), REBUILT, *STAGES), folders))
+    return folders
 
 
-def workspace(place: Path) -> Path:
-    """A workspace with the parameters of a smaller build."""
+def workspace(folder: Path) -> Path:
+    """Create a workspace with the parameters of a smaller build."""
     for shared in build.SHARED:
-        (place / shared).symlink_to(Path(shared).resolve())
-    params = place / f"params/{REBUILT}.yaml"
+        (folder / shared).symlink_to(Path(shared).resolve())
+    params = folder / f"params/{REBUILT}.yaml"
     params.parent.mkdir()
     params.write_text(graph.HEADER + composition.yaml_text(composition.compose(REBUILT, list(SMALLER))))
-    return place
+    return folder
 
 
 @pytest.fixture(scope="module")
 def records(everywhere) -> dict[str, dict[str, trace.Record]]:
-    """What every op gave, by CPU and kind of work."""
+    """Return the records of all ops, by CPU and kind of work."""
     names = ("ops", *STEPS)
-    return {cpu: {name: trace.read(place / f"{name}.jsonl") for name in names} for cpu, place in everywhere.items()}
+    return {cpu: {name: trace.read(folder / f"{name}.jsonl") for name in names} for cpu, folder in everywhere.items()}
 
 
 @pytest.mark.parametrize("cpu", CPUS)
-def test_every_op_of_the_portable_subset_has_the_same_results(records, cpu):
+def test_portable_ops_have_same_results(records, cpu):
     assert_same(records[HERE]["ops"], records[cpu]["ops"])
 
 
@@ -91,30 +90,30 @@ def assert_same(here: trace.Record, there: trace.Record) -> None:
     assert position is None, (here.lines[position], there.lines[position])
 
 
-def test_every_op_that_counts_as_proven_was_compared(records):
+def test_compares_every_proven_op(records):
     compared = {line["op"] for name in ("ops", "petals") for line in records[HERE][name].lines}
     assert compared | {op.rstrip("_") for op in compared} >= subset.PROVEN
 
 
 @pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("target", STEPS)
-def test_a_training_step_has_the_same_ops_ledger_and_weights(records, target, cpu):
+def test_training_step_has_same_ops_ledger_and_weights(records, target, cpu):
     here, there = records[HERE][target], records[cpu][target]
     assert_same(here, there)
     assert here.head["ledger"] == there.head["ledger"] != []
 
 
-def test_data_and_weights_of_petals_tiny_are_the_same_bytes(everywhere):
+def test_data_and_weights_of_petals_tiny_have_same_bytes(everywhere):
     outputs = [path for path, stage in claim.artifacts(REBUILT).items() if stage in STAGES]
-    made = {cpu: {path: digest(place / path) for path in outputs} for cpu, place in everywhere.items()}
+    made = {cpu: {path: digest(folder / path) for path in outputs} for cpu, folder in everywhere.items()}
     leave_records(made, everywhere)
     assert made[HERE] == made["Haswell"] == made["EPYC"]
 
 
-def leave_records(made: dict[str, dict[str, str]], places: dict[str, Path]) -> None:
-    """Write a record of each CPU's build below BITBLOOM_RECORDS, if it is set, to be compared with other machines'."""
-    if folder := os.environ.get("BITBLOOM_RECORDS"):
-        for cpu, place in places.items():
+def leave_records(made: dict[str, dict[str, str]], folders: dict[str, Path]) -> None:
+    """Write a record of each CPU's build to BITBLOOM_RECORDS, if it is set, for comparison with other machines."""
+    if destination := os.environ.get("BITBLOOM_RECORDS"):
+        for cpu, folder in folders.items():
             name = machine.cpu() if cpu == HERE else f"emulated {cpu}"
-            ledger = place / f"models/{REBUILT}/ledger.jsonl"
-            write_record(Path(folder) / cpu, f"{REBUILT}, smaller", name, made[cpu], ledger)
+            ledger = folder / f"models/{REBUILT}/ledger.jsonl"
+            write_record(Path(destination) / cpu, f"{REBUILT}, smaller", name, made[cpu], ledger)

@@ -1,4 +1,4 @@
-"""The parts of verifying, attesting and explaining, each on little: `test_verify.py` runs them on a whole build."""
+"""Unit tests of verification, attestation and explanation; `test_verify.py` tests them on a whole build."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def rows(different: tuple[str, ...] = ()) -> list[rebuild.Row]:
     return [rebuild.Row(path, stage, "a" * 64, ("b" if path in different else "a") * 64) for path, stage in OUTPUTS.items()]
 
 
-def test_equal_rows_are_a_table_and_a_good_verdict(capsys):
+def test_prints_table_of_equal_rows(capsys):
     rebuild.show("t", rows())
     assert "t: all 3 are the same" in capsys.readouterr().out
 
 
-def test_the_first_stage_that_differs_is_named_and_for_training_the_next_command(capsys):
+def test_reports_first_different_stage(capsys):
     with pytest.raises(BitBloomError, match="2 of 3 differ, stage 'ingest' first"):
         rebuild.show("t", rows(("data/raw/t", "models/t/ledger.jsonl")))
     assert capsys.readouterr().out.count("NO") == 2
@@ -38,7 +38,7 @@ def test_the_first_stage_that_differs_is_named_and_for_training_the_next_command
         rebuild.show("t", rows(("models/t/model.safetensors",)))
 
 
-def test_a_rebuilt_workspace_is_compared_with_claim_and_lock(tmp_path, monkeypatch):
+def test_compares_rebuilt_workspace_with_expected_digests_and_lock(tmp_path, monkeypatch):
     monkeypatch.setattr(claim, "artifacts", lambda *_: OUTPUTS)
     for path in OUTPUTS:
         canonical.write_text(tmp_path / path, path)
@@ -56,7 +56,7 @@ def test_a_rebuilt_workspace_is_compared_with_claim_and_lock(tmp_path, monkeypat
     assert rebuild.records(tmp_path / "nowhere", "t") == {}
 
 
-def test_a_fresh_workspace_holds_copies_and_no_cache(tmp_path, monkeypatch):
+def test_fresh_workspace_has_copies_and_no_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(rebuild, "workspace", lambda _: tmp_path / "fresh")
     place = rebuild.fresh(TARGET)
     assert file_digest(place / "src/bitbloom/cli.py") == file_digest(Path("src/bitbloom/cli.py"))
@@ -65,7 +65,7 @@ def test_a_fresh_workspace_holds_copies_and_no_cache(tmp_path, monkeypatch):
     assert (place / f"params/{TARGET}.yaml").read_bytes() == Path(f"params/{TARGET}.yaml").read_bytes()
 
 
-def test_an_unknown_stage_and_an_unclaimed_target_are_errors(tmp_path, monkeypatch):
+def test_rejects_unknown_stage_and_target_without_expected_digests(tmp_path, monkeypatch):
     with pytest.raises(BitBloomError, match="no stage 'bake'"):
         rebuild.verify(TARGET, "bake")
     with pytest.raises(BitBloomError, match="no stage 'bake'"):
@@ -75,7 +75,7 @@ def test_an_unknown_stage_and_an_unclaimed_target_are_errors(tmp_path, monkeypat
         rebuild.verify(TARGET)
 
 
-def test_changes_are_the_leaves_that_differ():
+def test_changes_are_the_different_leaves():
     before, now = {"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 5}, "e": 6}
     assert list(why.changes("k", before, now)) == [("k.b.c", 2, 5), ("k.b.d", 3, "nothing"), ("k.e", "nothing", 6)]
 
@@ -90,12 +90,12 @@ def test_changes_are_the_leaves_that_differ():
         ("x", "file"),
     ],
 )
-def test_an_input_has_a_name_a_person_uses(path, kind):
+def test_names_kind_of_input(path, kind):
     assert why.kind_of(path) == kind
 
 
 def repository(folder: Path) -> Path:
-    """A DVC repository with one target whose training was done, and this project's configuration."""
+    """Create a DVC repository with a target and this project's configuration."""
     for name in ("src", "conf", "params", "bentos"):
         (folder / name).symlink_to(Path(name).resolve())
     tree = composition.compose(TARGET)
@@ -104,7 +104,7 @@ def repository(folder: Path) -> Path:
     return folder / "place", stage
 
 
-def test_a_stage_that_never_ran_says_so(tmp_path, monkeypatch):
+def test_reports_stage_that_never_ran(tmp_path, monkeypatch):
     place, stage = repository(tmp_path)
     monkeypatch.chdir(place)
     assert [reason.before for reason in why._reasons(why.known_to_dvc()[stage.name])] == ["never built here"]
@@ -120,7 +120,7 @@ TRACE = """
 """
 
 
-def test_a_trace_tells_what_was_asked_for_and_not_declared(tmp_path):
+def test_finds_undeclared_files_in_trace(tmp_path):
     cell, checkout = tmp_path / "cell", tmp_path / "checkout"
     for path in (cell / "declared.txt", checkout / "declared.txt", checkout / "hidden.txt"):
         canonical.write_text(path, "")
@@ -128,7 +128,7 @@ def test_a_trace_tells_what_was_asked_for_and_not_declared(tmp_path):
     assert list(hermetic.undeclared_files(tmp_path / "trace", cell, checkout)) == ["hidden.txt", "conf/petals.yaml"]
 
 
-def test_a_cell_holds_the_declared_keys_and_files_alone(tmp_path):
+def test_cell_has_only_declared_keys_and_files(tmp_path):
     stages = {stage.stage: stage for stage in graph.stages("petals-folder", composition.compose("petals-folder"))}
     stage = stages["train"]
     inputs = tuple(path for path in stage.inputs if not path.startswith("data/"))
@@ -138,7 +138,7 @@ def test_a_cell_holds_the_declared_keys_and_files_alone(tmp_path):
     assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "src").rglob("*.py")} <= set(inputs)
 
 
-def test_a_missing_tool_is_named(monkeypatch):
+def test_rejects_missing_tool(monkeypatch):
     monkeypatch.setattr(hermetic.shutil, "which", lambda _: None)
     with pytest.raises(BitBloomError, match="apt-get install strace"):
         hermetic.check(TARGET)
@@ -154,7 +154,7 @@ def write_key(path: Path, private: object) -> Path:
 
 @pytest.fixture
 def bento(tmp_path, monkeypatch):
-    """A working tree with a Bento and one material; a key."""
+    """Create a working tree with a Bento and a material; return a key."""
     materials = attestation.materials(TARGET)
     assert {"requirements.lock", "src/bitbloom/stages/train.py", f"params/{TARGET}.yaml"} <= set(materials)
     assert not any(name.startswith(("models/", "data/")) for name in materials)
@@ -174,7 +174,7 @@ def bento(tmp_path, monkeypatch):
     return write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
 
 
-def test_a_signed_statement_holds_until_something_changes(bento):
+def test_signed_statement_is_valid_until_a_change(bento):
     folder = attestation.attest(TARGET, bento, "me")
     public = bento.with_suffix(".pub")
     assert "signed by urn:bitbloom:builder:me; the Bento and 1 materials are as stated" in attestation.check(TARGET, public, "me")
@@ -186,7 +186,7 @@ def test_a_signed_statement_holds_until_something_changes(bento):
         attestation.check(TARGET, public, "me")
 
 
-def test_what_is_not_claimed_or_was_built_from_other_files_is_not_signed(bento, monkeypatch):
+def test_does_not_sign_changed_or_unexpected_builds(bento, monkeypatch):
     monkeypatch.setattr(attestation, "changed_stages", lambda _: ["train"])
     with pytest.raises(BitBloomError, match="inputs of train changed since the build"):
         attestation.attest(TARGET, bento, "me")
@@ -195,7 +195,7 @@ def test_what_is_not_claimed_or_was_built_from_other_files_is_not_signed(bento, 
         attestation.attest(TARGET, bento, "me")
 
 
-def test_a_statement_on_another_target_or_of_another_builder_is_refused(bento, monkeypatch):
+def test_rejects_statement_of_another_target_or_builder(bento, monkeypatch):
     attestation.attest(TARGET, bento, "me")
     public = bento.with_suffix(".pub")
     for target, builder in (("petals", "me"), (TARGET, "you")):
@@ -205,7 +205,7 @@ def test_a_statement_on_another_target_or_of_another_builder_is_refused(bento, m
             attestation.check(target, public, builder)
 
 
-def test_a_bundle_that_only_parsers_forgive_is_refused(bento):
+def test_rejects_bundle_that_is_not_canonical(bento):
     attestation.attest(TARGET, bento, "me")
     bundle = attestation.signature(TARGET, "me")
     canonical.write_text(bundle, bundle.read_text() + " ")
@@ -213,7 +213,7 @@ def test_a_bundle_that_only_parsers_forgive_is_refused(bento):
         attestation.check(TARGET, bento.with_suffix(".pub"), "me")
 
 
-def test_what_is_not_there_and_what_cannot_sign_are_clear_errors(bento, tmp_path):
+def test_rejects_missing_statement_bento_and_unsuitable_key(bento, tmp_path):
     with pytest.raises(BitBloomError, match="no statement of 'nobody'"):
         attestation.check(TARGET, bento.with_suffix(".pub"), "nobody")
     with pytest.raises(BitBloomError, match="make all TARGET=other"):
@@ -222,7 +222,7 @@ def test_what_is_not_there_and_what_cannot_sign_are_clear_errors(bento, tmp_path
         attestation.attest(TARGET, write_key(tmp_path / "ed.pem", ed25519.Ed25519PrivateKey.generate()), "me")
 
 
-def test_equal_builds_give_equal_statements_and_a_clean_tree_names_its_commit(bento):
+def test_equal_builds_have_equal_statements_with_commit(bento):
     first = attestation.statement(TARGET, "me")
     assert first == attestation.statement(TARGET, "me")
     subprocess.run(["git", "init", "-q"], check=True)

@@ -1,4 +1,4 @@
-"""The promise: one state of code, config and data gives one set of bytes, however the training is run."""
+"""Reproducible training: equal code, config and data give equal bytes in any environment."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SECONDS_TO_A_CHECKPOINT = 60
 
 
 def variables(workers: int = 1, **more: str) -> dict[str, str]:
-    """An environment with the pins set, as the Makefile does, and a number of workers."""
+    """Return an environment with pins and a number of workers."""
     return os.environ | pins.environment("portable") | {"WORKERS": str(workers)} | more
 
 
 def train(workspace: Path, *command: str, **environment: str) -> str:
-    """Run the train stage to its end; what it printed."""
+    """Run the train stage to its end; return its output."""
     arguments = command or (sys.executable, *TRAIN)
     done = subprocess.run(arguments, cwd=workspace, env=environment or variables(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -45,7 +45,7 @@ def outputs(workspace: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """The bytes of one run with one worker."""
+    """Return the bytes of a run with one worker."""
     workspace = write_workspace(tmp_path_factory.mktemp("once"))
     train(workspace)
     return outputs(workspace)
@@ -57,12 +57,12 @@ def workspace(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (4, 8))])
-def test_any_number_of_workers_gives_the_same_bytes(once, workspace, workers):
+def test_bytes_do_not_depend_on_number_of_workers(once, workspace, workers):
     train(workspace, **variables(workers))
     assert outputs(workspace) == once
 
 
-def test_another_folder_hash_seed_zone_language_and_user_give_the_same_bytes(once, tmp_path):
+def test_bytes_do_not_depend_on_folder_and_environment(once, tmp_path):
     workspace = write_workspace(tmp_path / "a longer name, with spaces" / "and depth")
     other = {
         "PYTHONHASHSEED": "77",
@@ -77,9 +77,9 @@ def test_another_folder_hash_seed_zone_language_and_user_give_the_same_bytes(onc
 
 
 def other_patch_release() -> str | None:
-    """Another Python 3.11 of this machine, with another patch release than this one."""
-    places = [Path("/usr/bin"), Path("/usr/local/bin"), *Path.home().glob(".pyenv/versions/3.11.*/bin")]
-    for python in (str(place / "python3.11") for place in places if (place / "python3.11").exists()):
+    """Return another Python 3.11 of this machine with another patch release, or None."""
+    folders = [Path("/usr/bin"), Path("/usr/local/bin"), *Path.home().glob(".pyenv/versions/3.11.*/bin")]
+    for python in (str(folder / "python3.11") for folder in folders if (folder / "python3.11").exists()):
         found = subprocess.check_output([python, "-c", "import platform; print(platform.python_version())"], text=True).strip()
         if found.startswith("3.11.") and found != platform.python_version():
             return python
@@ -87,24 +87,24 @@ def other_patch_release() -> str | None:
 
 
 @pytest.mark.skipif(not other_patch_release(), reason="needs another patch release of Python 3.11: apt-get install python3.11")
-def test_another_patch_release_of_python_gives_the_same_bytes(once, workspace):
+def test_bytes_do_not_depend_on_patch_release_of_python(once, workspace):
     packages = os.pathsep.join([str(imports.ROOT), sysconfig.get_paths()["purelib"]])
     train(workspace, str(other_patch_release()), *TRAIN, **variables(PYTHONPATH=packages))
     assert outputs(workspace) == once
 
 
-def test_a_process_without_pins_starts_itself_again_with_them(once, workspace):
+def test_restarts_without_pins(once, workspace):
     bare = {key: value for key, value in variables().items() if key not in pins.environment("portable")}
     train(workspace, **bare, OMP_NUM_THREADS="3")
     assert outputs(workspace) == once
 
 
-def test_torchrun_gives_the_same_bytes(once, workspace):
+def test_torchrun_gives_same_bytes(once, workspace):
     train(workspace, sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN)
     assert outputs(workspace) == once
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_with_another_number_of_workers_to_the_same_bytes(once, workspace):
+def test_killed_run_resumes_with_another_number_of_workers(once, workspace):
     kill_after_a_checkpoint(workspace, workers=2)
     assert not (workspace / "models").exists()
     assert "resuming at step" in train(workspace)
@@ -113,7 +113,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_number_of_workers
 
 
 def kill_after_a_checkpoint(workspace: Path, workers: int) -> None:
-    """Start a training and end it, with all its processes, as soon as a checkpoint is there."""
+    """Start a training and kill all its processes as soon as a checkpoint exists."""
     command = [sys.executable, *TRAIN]
     process = subprocess.Popen(command, cwd=workspace, env=variables(workers), stdout=subprocess.DEVNULL, start_new_session=True)
     end = time.monotonic() + SECONDS_TO_A_CHECKPOINT
@@ -126,7 +126,7 @@ def kill_after_a_checkpoint(workspace: Path, workers: int) -> None:
 
 
 @pytest.mark.slow
-def test_two_machines_go_on_from_the_checkpoint_that_one_of_them_has(once, workspace, tmp_path):
+def test_two_machines_resume_from_checkpoint_of_one(once, workspace, tmp_path):
     kill_after_a_checkpoint(workspace, workers=2)
     other = write_workspace(tmp_path / "other machine")
     with socket.socket() as probe:
@@ -140,20 +140,20 @@ def test_two_machines_go_on_from_the_checkpoint_that_one_of_them_has(once, works
     assert not (other / "models").exists()
 
 
-def test_a_checkpoint_of_other_inputs_is_not_taken_up(once, workspace):
+def test_ignores_checkpoint_of_other_inputs(once, workspace):
     kill_after_a_checkpoint(workspace, workers=1)
     (workspace / "requirements.lock").write_text("torch==0.0.0\n")
     assert "resuming" not in train(workspace)
     assert outputs(workspace) == once
 
 
-def test_the_outputs_know_nothing_of_the_machine(once, workspace):
+def test_outputs_have_no_names_of_the_machine(once, workspace):
     for name, data in once.items():
         for word in (str(workspace.parent), sys.prefix, "/tmp", os.uname().nodename):
             assert word.encode() not in data, name
 
 
-def test_the_ledger_has_a_line_a_step_in_canonical_form(once):
+def test_ledger_has_canonical_line_per_step(once):
     lines = once["ledger.jsonl"].decode().splitlines(keepends=True)
     parsed = [json.loads(line) for line in lines]
     assert [line["step"] for line in parsed] == list(range(len(lines)))
@@ -162,7 +162,7 @@ def test_the_ledger_has_a_line_a_step_in_canonical_form(once):
 
 
 def train_as(profile: str, folder: Path, workers: int) -> dict[str, bytes]:
-    """The bytes of a training in another profile."""
+    """Return the bytes of a training in another profile."""
     workspace = write_workspace(folder, (f"numerics={profile}",))
     train(workspace, **(os.environ | pins.environment(profile) | {"WORKERS": str(workers)}))
     return outputs(workspace)
@@ -178,13 +178,13 @@ def train_as(profile: str, folder: Path, workers: int) -> dict[str, bytes]:
         ("cuda", ["avx2"], "bf16-mixed"),
     ],
 )
-def test_bf16_is_for_machines_that_multiply_it(profile, sets, wanted, monkeypatch):
+def test_uses_bf16_only_on_suitable_machines(profile, sets, wanted, monkeypatch):
     monkeypatch.setattr(machine, "instruction_sets", lambda: sets)
     assert loop.precision(profile) == wanted
 
 
 @pytest.mark.slow
-def test_fast_gives_the_same_bytes_on_one_kind_of_cpu_and_names_it(once, tmp_path):
+def test_fast_profile_is_reproducible_on_one_kind_of_cpu(once, tmp_path):
     first = train_as("fast", tmp_path / "first", workers=1)
     assert train_as("fast", tmp_path / "second", workers=2) == first
     if loop.precision("fast") != loop.precision("portable"):
@@ -195,7 +195,7 @@ def test_fast_gives_the_same_bytes_on_one_kind_of_cpu_and_names_it(once, tmp_pat
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and the venv of ACCEL=cuda")
-def test_cuda_gives_the_same_bytes_on_one_kind_of_gpu_and_names_it(tmp_path):
+def test_cuda_profile_is_reproducible_on_one_kind_of_gpu(tmp_path):
     first = train_as("cuda", tmp_path / "first", workers=1)
     assert train_as("cuda", tmp_path / "second", workers=1) == first
     assert json.loads(first["training.json"])["machine"] == torch.cuda.get_device_name()
@@ -204,13 +204,13 @@ def test_cuda_gives_the_same_bytes_on_one_kind_of_gpu_and_names_it(tmp_path):
 ECHO = "import os, sys; from bitbloom.numerics import pins; pins.require('portable'); print(os.environ['MKL_CBWR'], sys.argv[1:])"
 
 
-def test_arguments_survive_the_restart_with_pins():
+def test_restart_keeps_arguments():
     bare = {key: value for key, value in os.environ.items() if key not in pins.environment("portable")}
     done = subprocess.run([sys.executable, "-c", ECHO, "a b", "c"], env=bare, capture_output=True, text=True, check=True)
     assert done.stdout == "AVX2,STRICT ['a b', 'c']\n"
 
 
-def test_a_process_with_its_pins_is_left_running(monkeypatch):
+def test_does_not_restart_with_pins(monkeypatch):
     for key, value in pins.environment("portable").items():
         monkeypatch.setenv(key, value)
     started: list[tuple[object, ...]] = []
@@ -219,12 +219,12 @@ def test_a_process_with_its_pins_is_left_running(monkeypatch):
     assert started == []
 
 
-def test_a_processor_without_avx2_is_an_error(monkeypatch):
+def test_rejects_cpu_without_avx2(monkeypatch):
     monkeypatch.setattr(cpu, "flags", lambda: {"sse2"})
     with pytest.raises(pins.BitBloomError, match="needs a CPU with AVX2"):
         pins.require("portable")
 
 
-def test_an_unknown_profile_is_an_error_that_lists_them():
+def test_rejects_unknown_profile_and_lists_profiles():
     with pytest.raises(pins.BitBloomError, match="'quick' is none of portable, fast, cuda"):
         pins.require("quick")

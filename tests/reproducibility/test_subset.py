@@ -1,4 +1,4 @@
-"""The portable subset: what is let through, what is refused, and how the refusal reads."""
+"""The portable subset: allowed and rejected ops, and the messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support import tiny
 
 
 def fit(network_change, folder, monkeypatch, profile: str = "portable") -> loop.Run:
-    """A whole run of a network that `network_change` was put in front of the loss of."""
+    """Run a training whose loss is changed by `network_change`."""
     monkeypatch.chdir(folder)
     run = tiny.start(loop.Sections(tiny.MODEL, Augment(), Train(epochs=1, batch_size=32, max_steps=1), Numerics(profile=profile)))
     loss = run.task.loss
@@ -31,7 +31,7 @@ def fit(network_change, folder, monkeypatch, profile: str = "portable") -> loop.
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "instead"),
+    ("name", "change", "advice"),
     [
         ("exp", torch.exp, "softmax"),
         ("log", lambda loss: (loss + 5).log(), "log-softmax"),
@@ -40,18 +40,18 @@ def fit(network_change, folder, monkeypatch, profile: str = "portable") -> loop.
         ("erfinv", lambda loss: (loss / 100).erfinv(), "bitbloom.models.initialise"),
     ],
 )
-def test_an_op_outside_the_subset_stops_a_training_before_its_first_step(name, change, instead, tmp_path, monkeypatch):
-    with pytest.raises(subset.Unportable, match=rf"op '{name}' on \(float32\[.*\]\).*{instead}.*numerics=fast") as caught:
+def test_rejects_op_outside_subset_before_first_step(name, change, advice, tmp_path, monkeypatch):
+    with pytest.raises(subset.Unportable, match=rf"op '{name}' on \(float32\[.*\]\).*{advice}.*numerics=fast") as caught:
         fit(change, tmp_path, monkeypatch)
     assert not (tmp_path / ".bitbloom/checkpoints/test").exists()
     assert "bits differ between CPUs" in str(caught.value)
 
 
-def test_the_fast_profile_lets_any_op_through(tmp_path, monkeypatch):
+def test_fast_profile_allows_any_op(tmp_path, monkeypatch):
     assert fit(lambda loss: (loss.float() + 5).log(), tmp_path, monkeypatch, profile="fast").history.ledger
 
 
-def test_a_run_within_the_subset_is_not_changed_by_the_check(tmp_path, monkeypatch):
+def test_check_does_not_change_training(tmp_path, monkeypatch):
     checked = fit(lambda loss: loss, tmp_path, monkeypatch)
     unchecked = tiny.start(checked.sections)
     unchecked.step(0)
@@ -59,7 +59,7 @@ def test_a_run_within_the_subset_is_not_changed_by_the_check(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(3, 64), (64, 11), (1, 1)])
-def test_small_matrix_products_are_refused_with_their_shapes(rows, columns):
+def test_rejects_small_matrix_products(rows, columns):
     with (
         pytest.raises(subset.Unportable, match=rf"float32\[{rows},32\], float32\[32,{columns}\].*PortableLinear"),
         subset.Guard(),
@@ -68,32 +68,32 @@ def test_small_matrix_products_are_refused_with_their_shapes(rows, columns):
 
 
 @pytest.mark.parametrize(
-    ("terms", "let_through"),
+    ("terms", "allowed"),
     [(192, True), (193, False), (256, False), (257, False), (258, True), (383, False), (384, True), (385, True)],
 )
 @pytest.mark.parametrize("multiply", [torch.mm, lambda a, b: torch.bmm(a[None], b[None]), lambda a, b: torch.addmm(b[0], a, b)])
-def test_sums_that_cpus_cut_into_other_blocks_are_refused(multiply, terms, let_through):
+def test_rejects_sums_of_unportable_length(multiply, terms, allowed):
     with contextlib.ExitStack() as stack:
-        if not let_through:
-            stack.enter_context(pytest.raises(subset.Unportable, match=f"sums of {terms} products"))
+        if not allowed:
+            stack.enter_context(pytest.raises(subset.Unportable, match=f"sums of {terms} terms"))
         stack.enter_context(subset.Guard())
         multiply(torch.rand(16, terms), torch.rand(terms, 16))
 
 
 @pytest.mark.parametrize(
-    ("images", "kernel", "side", "let_through"),
+    ("images", "kernel", "side", "allowed"),
     [(4, 1, 14, False), (4, 1, 10, True), (16, 1, 14, True), (1, 3, 16, False), (2, 3, 16, True), (1, 3, 12, True)],
 )
-def test_a_convolution_computed_as_a_matrix_product_is_held_to_the_same(images, kernel, side, let_through):
+def test_rejects_unportable_convolutions(images, kernel, side, allowed):
     layer = nn.Conv2d(16, 24, kernel, padding=kernel // 2)
     with contextlib.ExitStack() as stack:
-        if not let_through:
-            stack.enter_context(pytest.raises(subset.Unportable, match=f"op 'convolution.*sums of {side * side} products"))
+        if not allowed:
+            stack.enter_context(pytest.raises(subset.Unportable, match=f"op 'convolution.*sums of {side * side} terms"))
         stack.enter_context(subset.Guard())
         layer(torch.rand(images, 16, side, side)).sum().backward()
 
 
-def test_an_op_in_the_backward_pass_is_seen():
+def test_rejects_op_in_backward_pass():
     class Log(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
@@ -108,14 +108,14 @@ def test_an_op_in_the_backward_pass_is_seen():
         Log.apply(weights).sum().backward()
 
 
-def test_batch_statistics_are_refused():
+def test_rejects_batch_statistics():
     network = nn.BatchNorm2d(3)
     with pytest.raises(subset.Unportable, match="group norm"), subset.Guard():
         network(torch.rand(4, 3, 5, 5))
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(4, 9), st.booleans())
-def test_a_portable_layer_is_a_linear_layer_inside_the_subset(inputs, outputs, rows, bias):
+def test_portable_layer_equals_linear_layer(inputs, outputs, rows, bias):
     layer = nn.Linear(inputs, outputs, bias=bias)
     portable = PortableLinear.of(layer)
     assert portable.state_dict().keys() == layer.state_dict().keys()
@@ -128,7 +128,7 @@ def test_a_portable_layer_is_a_linear_layer_inside_the_subset(inputs, outputs, r
     assert portable.weight.grad.shape == layer.weight.shape
 
 
-def test_many_outputs_are_computed_as_they_are():
+def test_many_outputs_need_no_padding():
     layer = PortableLinear(8, FEWEST_OUTPUTS + 1)
     features = torch.rand(4, 8)
     assert torch.equal(layer(features), nn.functional.linear(features, layer.weight, layer.bias))

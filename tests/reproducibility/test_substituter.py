@@ -1,4 +1,4 @@
-"""A remote as substituter: a clean clone downloads what is on it instead of building, and ends with the same digests."""
+"""A remote as substituter: a clean clone downloads a build from it, with the same digests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS_TO_START = 30
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """An emulator of Google Cloud Storage on this machine with one bucket, to which every client is sent."""
+    """Start an emulator of Google Cloud Storage with one bucket, and direct all clients to it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -60,7 +60,7 @@ def add_remote(folder: Path, url: str) -> None:
 
 
 def downloaded(built: Path, other: Path, url: str) -> str:
-    """Push a build to a remote and make the target in a clone that has it; what make printed."""
+    """Push a build to a remote, make the target in a clone with that remote, and return the output of make."""
     add_remote(built, url)
     try:
         run(built, "dvc", "push", "--run-cache", *STAGES, "--with-deps")
@@ -76,7 +76,7 @@ def same(built: Path, other: Path) -> bool:
     return all((built / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
-def test_a_bucket_is_downloaded_from(built: Path, tmp_path: Path, storage: None) -> None:
+def test_downloads_build_from_bucket(built: Path, tmp_path: Path, storage: None) -> None:
     output = downloaded(built, tmp_path / "other", f"gs://{BUCKET}/dvc")
     assert "epoch 1:" not in output
     assert same(built, tmp_path / "other")

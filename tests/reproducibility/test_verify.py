@@ -1,4 +1,4 @@
-"""What people check: `make verify`, `bitbloom why`, `make hermetic`, attestations. On one build of petals-tiny."""
+"""`make verify`, `bitbloom why`, `make hermetic` and attestations, on a build of petals-tiny."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NAME = "petals-tiny"
 
 @pytest.fixture
 def changed(built: Path) -> Iterator[Path]:
-    """The built checkout, every file of git put back afterwards."""
+    """Yield the built checkout, and restore all files of git afterwards."""
     yield built
     run(built, "git", "checkout", "-q", ".")
     for stamp in built.glob(".bitbloom/venv-*"):
-        stamp.touch()  # the locks are as they were, with a new time
+        stamp.touch()  # the locks are unchanged, with a new time
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -35,27 +35,27 @@ def edit(path: Path, old: str, new: str) -> None:
 
 @pytest.fixture(scope="module")
 def verified(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What `make verify` says of the built checkout, and where what it built is kept: the next one starts from nothing."""
-    said = run(built, "make", "verify", TARGET)
-    return said, (built / f".bitbloom/verify/{NAME}").rename(tmp_path_factory.mktemp("rebuilt") / NAME)
+    """Run `make verify` on the built checkout; return its output, and the rebuilt workspace, moved away."""
+    output = run(built, "make", "verify", TARGET)
+    return output, (built / f".bitbloom/verify/{NAME}").rename(tmp_path_factory.mktemp("rebuilt") / NAME)
 
 
-def test_a_build_without_a_cache_is_the_same_in_every_artifact(verified: tuple[str, Path], built: Path) -> None:
-    said, _ = verified
+def test_rebuild_without_cache_has_same_artifacts(verified: tuple[str, Path], built: Path) -> None:
+    output, _ = verified
     claimed = json.loads((built / f"digests/{NAME}.json").read_text())
-    assert f"all {len(claimed) + 7} are the same" in said
-    assert "epoch 12" in said
+    assert f"all {len(claimed) + 7} are the same" in output
+    assert "epoch 12" in output
     assert changes(built) == ""
 
 
-def test_a_part_can_be_verified_alone(built: Path) -> None:
+def test_verifies_one_stage(built: Path) -> None:
     output = run(built, "make", "verify", TARGET, "STAGE=validate")
     assert "all 4 are the same" in output
     assert graph.stage_name("validate", NAME) in output
     assert graph.stage_name("train", NAME) not in output
 
 
-def test_another_claim_is_a_difference_that_names_the_first_stage(changed: Path) -> None:
+def test_reports_first_stage_with_different_digest(changed: Path) -> None:
     claim = changed / f"digests/{NAME}.json"
     claimed = json.loads(claim.read_text())
     for path in (f"reports/{NAME}/validation.json", f"data/raw/{NAME}"):
@@ -66,16 +66,16 @@ def test_another_claim_is_a_difference_that_names_the_first_stage(changed: Path)
     assert "0000000000000000" in output
 
 
-def test_a_target_without_a_claim_says_so(changed: Path) -> None:
+def test_rejects_target_without_expected_digests(changed: Path) -> None:
     (changed / f"digests/{NAME}.json").unlink()
     assert f"'{NAME}' has no expected digests yet" in run(changed, "bitbloom", "verify", NAME, fails=True)
 
 
-def test_nothing_changed_is_no_reason(built: Path) -> None:
+def test_reports_no_reason_without_changes(built: Path) -> None:
     assert "nothing changed: train of petals-tiny would not run" in run(built, "bitbloom", "why", "train", NAME)
 
 
-def test_a_changed_module_is_named_with_both_digests_by_the_stages_that_import_it(changed: Path) -> None:
+def test_reports_changed_module_with_both_digests(changed: Path) -> None:
     with (changed / "src/bitbloom/training/sampler.py").open("a") as stream:
         stream.write("\n# a comment\n")
     [line] = run(changed, "bitbloom", "why", "train", NAME).splitlines()
@@ -85,14 +85,14 @@ def test_a_changed_module_is_named_with_both_digests_by_the_stages_that_import_i
     assert "stage train: done → runs first" in run(changed, "bitbloom", "why", "evaluate", NAME)
 
 
-def test_a_changed_key_is_named_with_both_values(changed: Path) -> None:
+def test_reports_changed_key_with_both_values(changed: Path) -> None:
     edit(changed / f"conf/{NAME}.yaml", "epochs: 12", "epochs: 13")
     assert "run `make graph`" in run(changed, "bitbloom", "why", "train", NAME)
     run(changed, "bitbloom", "graph")
     assert run(changed, "bitbloom", "why", "train", NAME).strip() == "config key train.epochs: 12 → 13"
 
 
-def test_the_profile_the_lock_and_a_lost_output_have_names_of_their_own(changed: Path) -> None:
+def test_reports_changed_profile_lock_and_missing_output(changed: Path) -> None:
     edit(changed / f"params/{NAME}.yaml", "profile: portable", "profile: fast")
     edit(changed / f"conf/{NAME}.yaml", "\nevaluate:", "\nnumerics:\n  profile: fast\nevaluate:")
     with (changed / "requirements.lock").open("a") as stream:
@@ -112,20 +112,20 @@ tools = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace: apt
 
 
 @tools
-def test_every_stage_gives_the_claimed_bytes_from_its_declared_inputs_alone(built: Path) -> None:
+def test_stages_need_only_declared_inputs(built: Path) -> None:
     output = run(built, "make", "hermetic")
     assert output.count("no other files opened, expected digests") == 7
 
 
 @tools
-def test_an_undeclared_file_is_named(changed: Path) -> None:
+def test_reports_undeclared_file(changed: Path) -> None:
     edit(changed / "src/bitbloom/pipeline/graph.py", ', "expectations/{task}.json")', ",)")
     output = run(changed, "bitbloom", "hermetic", NAME, fails=True)
     assert "validate of petals-tiny opens undeclared files: expectations/petals.json" in output
 
 
 def write_keys(folder: Path) -> tuple[Path, Path]:
-    """A new private and public key."""
+    """Write a new private and public key."""
     private = ec.generate_private_key(ec.SECP256R1())
     pem, spki = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     bare = serialization.NoEncryption()
@@ -137,7 +137,7 @@ def write_keys(folder: Path) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def attested(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The built checkout with a signed statement, and the public key."""
+    """Return the built checkout with a signed statement, and the public key."""
     private, public = write_keys(tmp_path_factory.mktemp("keys"))
     run(built, "bitbloom", "attest", NAME, "--key", str(private))
     return built, public
@@ -147,7 +147,7 @@ def check(folder: Path, key: Path, builder: str = "local", fails: bool = False) 
     return run(folder, "bitbloom", "check-attestation", NAME, "--key", str(key), "--builder", builder, fails=fails)
 
 
-def test_a_statement_names_the_bento_every_material_and_no_time(attested) -> None:
+def test_statement_has_bento_and_materials_and_no_time(attested) -> None:
     folder, public = attested
     assert "signed by urn:bitbloom:builder:local" in check(folder, public)
     stated = json.loads((folder / f"dist/attestations/{NAME}/local/provenance.intoto.json").read_text())
@@ -158,12 +158,12 @@ def test_a_statement_names_the_bento_every_material_and_no_time(attested) -> Non
 
 
 @pytest.mark.parametrize("name", [f"local/{NAME}.bento", "local/provenance.intoto.json", "local.sigstore.json"])
-@pytest.mark.parametrize("place", [0.1, 0.5, 0.97])
-def test_one_changed_bit_is_refused(attested, name: str, place: float) -> None:
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.97])
+def test_rejects_one_changed_bit(attested, name: str, fraction: float) -> None:
     folder, public = attested
     path = folder / f"dist/attestations/{NAME}" / name
     whole = path.read_bytes()
-    position = int(len(whole) * place)
+    position = int(len(whole) * fraction)
     path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
     try:
         assert "refused" in check(folder, public, fails=True)
@@ -171,7 +171,7 @@ def test_one_changed_bit_is_refused(attested, name: str, place: float) -> None:
         path.write_bytes(whole)
 
 
-def test_a_changed_material_and_another_bento_are_refused_by_name(attested) -> None:
+def test_rejects_changed_material_and_bento(attested) -> None:
     folder, public = attested
     for name in ("src/bitbloom/core/canonical.py", f"dist/{NAME}.bento"):
         whole = (folder / name).read_bytes()
@@ -182,12 +182,12 @@ def test_a_changed_material_and_another_bento_are_refused_by_name(attested) -> N
             (folder / name).write_bytes(whole)
 
 
-def test_another_key_is_refused(attested, tmp_path) -> None:
+def test_rejects_another_key(attested, tmp_path) -> None:
     folder, _ = attested
     assert "refused" in check(folder, write_keys(tmp_path)[1], fails=True)
 
 
-def test_who_rebuilt_adds_a_statement_that_differs_in_the_builder_alone(attested, verified, tmp_path) -> None:
+def test_statement_of_rebuilder_differs_only_in_builder(attested, verified, tmp_path) -> None:
     (folder, _), (_, rebuilt), (private, public) = attested, verified, write_keys(tmp_path)
     second = ["--key", str(private), "--builder", "https://example.org/second", "--workspace", str(rebuilt)]
     run(folder, "bitbloom", "attest", NAME, *second)

@@ -1,1 +1,1 @@
-"""What tests share: stand-ins for models and services, checkouts, tiny targets, damaged data, a browser."""
+"""Helpers of tests: stand-ins for models and services, checkouts, tiny targets, corrupted data, a browser."""

@@ -1,6 +1,6 @@
-"""Headless Chromium, for tests of pages: what a person sees and does.
+"""Headless Chromium for tests of pages.
 
-Selenium drives it, with the Chromium and the chromedriver that the machine has: it looks for none and downloads none.
+Selenium drives the installed Chromium and chromedriver; it downloads none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 KEYS = {"Tab": Keys.TAB, "Enter": Keys.ENTER, "Escape": Keys.ESCAPE, "Space": Keys.SPACE}
 OFFLINE = {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true"}
-"""For Selenium's own finder of drivers, which downloads and reports use. A driver given by its path leaves it without work."""
+"""Settings of Selenium's driver manager, which would download drivers and report usage. It is not used with a given path."""
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -38,7 +38,7 @@ FLAGS = [
 
 
 class Browser:
-    """The verbs of the page tests, on one window that Selenium drives."""
+    """A browser window with the actions of the page tests."""
 
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
@@ -50,23 +50,23 @@ class Browser:
         self.driver.get(url)
 
     def devtools(self, command: str, **arguments: Any) -> Any:
-        """Ask Chromium by its own protocol, for what WebDriver has no word for."""
+        """Run a command of the Chrome DevTools protocol."""
         return self.driver.execute_cdp_cmd(command, arguments)
 
     def find(self, selector: str) -> WebElement:
-        """The first element that a CSS selector names."""
+        """Return the first element of a CSS selector."""
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def choose(self, *files: Path) -> None:
-        """Choose files as a person does, in the page's file input."""
+        """Choose files in the page's file input."""
         self.type("#photo", "\n".join(map(str, files)))
 
     def type(self, selector: str, words: str) -> None:
-        """Type into a field, or on the keyboard where it has the focus."""
+        """Type text into a field."""
         self.find(selector).send_keys(words)
 
     def press(self, *keys: str, shift: bool = False) -> None:
-        """Press keys one after another, wherever the focus is: those of KEYS by name, others by what they write."""
+        """Press keys in sequence at the current focus: those of KEYS by name, others by their character."""
         strokes = ActionChains(self.driver)
         if shift:
             strokes.key_down(Keys.SHIFT)
@@ -81,35 +81,35 @@ class Browser:
         self.find(selector).click()
 
     def script(self, code: str) -> Any:
-        """The value of an expression of JavaScript in the page."""
+        """Return the value of a JavaScript expression in the page."""
         return self.driver.execute_script(f"return {code}")
 
     def visible(self, selector: str) -> bool:
-        """Whether an element that is in the page is shown."""
+        """Return whether an element of the page is visible."""
         return bool(self.script(f"document.querySelector('{selector}').checkVisibility()"))
 
     def text(self, selector: str) -> str:
-        """The text of an element, as far as it is shown."""
+        """Return the visible text of an element."""
         return self.find(selector).text
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 15) -> None:
-        """Wait until a condition holds; else fail with what the page says."""
+        """Wait until a condition holds; otherwise fail with the text of the page."""
         try:
             WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(lambda _: condition())
         except TimeoutException:
-            pytest.fail(f"not seen in {seconds} s; the page says: {self.text('body')}")
+            pytest.fail(f"not seen in {seconds} s; text of the page: {self.text('body')}")
 
     def accessibility_tree(self) -> list[dict[str, Any]]:
-        """What a screen reader is told; it passes over the nodes that are `ignored`, not over what is in them."""
+        """Return the accessibility tree of the page; screen readers skip `ignored` nodes, but not their children."""
         self.devtools("Accessibility.enable")
         return list(self.devtools("Accessibility.getFullAXTree")["nodes"])
 
     def screenshot(self, path: Path) -> None:
-        """Write what the window shows as a PNG."""
+        """Write a screenshot of the window as PNG."""
         path.write_bytes(self.driver.get_screenshot_as_png())
 
     def log(self) -> list[dict[str, Any]]:
-        """What the page wrote to the console since the last call; broken scripts and blocked resources are there."""
+        """Return the console messages since the last call, including script errors and blocked resources."""
         return list(self.driver.get_log("browser"))
 
 
@@ -123,7 +123,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
-    """A window of Chromium with its profile in a folder, closed at the end of the block."""
+    """Yield a window of Chromium with its profile in a folder, closed at the end of the block."""
     os.environ.update(OFFLINE)
     options = ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))

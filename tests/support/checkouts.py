@@ -1,4 +1,4 @@
-"""Checkouts of this repository in which a newcomer's commands are run: helpers and a fixture of the slow tests."""
+"""Checkouts of this repository for the commands of slow tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TARGET = "TARGET=petals-tiny"
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of the working tree as git sees it, with this venv, as a repository of its own."""
+    """Copy the files that git does not ignore to a new repository, and link this venv."""
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True).splitlines()
     for name in listed:
         if (ROOT / name).is_file():
@@ -26,14 +26,14 @@ def checkout(folder: Path) -> Path:
         (folder / ".bitbloom" / stamp).touch()
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     with (folder / ".git/info/exclude").open("a") as excluded:
-        excluded.write("/.venv\n")  # .gitignore means a folder
+        excluded.write("/.venv\n")  # .gitignore has only the folder
     for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The variables of a newcomer's shell, with the checkout's own code before that of the venv."""
+    """Return the environment of a new shell, with the checkout's code before that of the venv."""
     ours = ("MAKE", "COV_", "WORKERS", "OMP_NUM", "MKL_NUM", "OPENBLAS_NUM")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     path = f"{folder / '.venv/bin'}{os.pathsep}{kept['PATH']}"
@@ -43,7 +43,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, *command: str, fails: bool = False) -> str:
-    """Run a command in a checkout, with its own code, and expect it to succeed or to fail; its whole output."""
+    """Run a command in a checkout with its own code; check that it succeeds or fails, and return its output."""
     done = subprocess.run(
         command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -52,13 +52,13 @@ def run(folder: Path, *command: str, fails: bool = False) -> str:
 
 
 def changes(folder: Path) -> str:
-    """What is not as it was committed, and how the claim differs; empty after a build that kept it."""
+    """Return uncommitted changes and differences of the expected digests; empty after a reproducible build."""
     return run(folder, "git", "status", "--porcelain") + run(folder, "git", "diff", "--", "digests")
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which petals-tiny was built from nothing, and pushed to a remote beside it."""
+    """Return a checkout with a build of petals-tiny."""
     folder = checkout(tmp_path_factory.mktemp("checkout"))
     output = run(folder, "make", "all", TARGET)
     assert "epoch 12" in output

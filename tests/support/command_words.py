@@ -1,4 +1,4 @@
-"""The programs that shell scripts, a Makefile and the shell blocks of documents call: the words in the place of a command."""
+"""Find the programs that shell scripts, a Makefile and the shell blocks of documents call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 KEYWORDS = {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"}
 WRAPPERS = {"exec", "command", "env", "nohup", "xargs", "run"}
-"""A command follows these: `run` is deploy/common.sh's."""
+"""Words followed by a command; `run` is defined in deploy/common.sh."""
 OPERATORS = "\n;&|()"
 NOT_SHELL = ("from ", "import ", "{")
 
 
 class Shell:
-    """One pass over a script, character by character; `found` has the command words and `functions` what it defines itself."""
+    """A parser of a script: `found` has the command words, and `functions` the functions that the script defines."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
@@ -25,7 +25,7 @@ class Shell:
         self.cases = 0
 
     def peek(self, length: int = 1) -> str:
-        """The next characters."""
+        """Return the next characters."""
         return self.text[self.at : self.at + length]
 
     def read(self, end: str = "") -> None:
@@ -51,7 +51,7 @@ class Shell:
                 command, wrapped = self.take(word, command, wrapped)
 
     def operator(self) -> None:
-        """Pass an operator. A newline brings the bodies of here-documents, `;;` the next pattern of a case."""
+        """Skip an operator. After a newline, skip the bodies of here-documents; after `;;`, the next pattern of a case."""
         if self.peek(2) == ";;" and self.cases:
             self.at += 2
             self.pattern()
@@ -68,7 +68,7 @@ class Shell:
                 self.at = skipped.end() if skipped else len(self.text)
 
     def redirection(self) -> None:
-        """Pass a redirection and its target."""
+        """Skip a redirection and its target."""
         operator = re.compile(r"<<-?(?!<)|<\(|>\(|[<>]+[&|]?").match(self.text, self.at)
         assert operator
         self.at = operator.end()
@@ -82,19 +82,19 @@ class Shell:
             self.documents.append(target.strip("'\"\\"))
 
     def blanks(self) -> None:
-        """Pass blanks."""
+        """Skip blanks."""
         while self.peek() in (" ", "\t"):
             self.at += 1
 
     def word(self) -> str:
-        """The next word, as written; what is substituted inside of it is read as commands of its own."""
+        """Return the next word, and read its substitutions as commands."""
         begin = self.at
         while self.at < len(self.text) and self.peek() not in " \t<>" + OPERATORS:
             self.part()
         return self.text[begin : self.at]
 
     def part(self, quoted: bool = False) -> None:
-        """Pass one character of a word, or one quoted or substituted part."""
+        """Skip one character of a word, or one quoted or substituted part."""
         character = self.peek()
         if self.peek(3) == "$((":
             self.at = self.text.index("))", self.at) + 2
@@ -118,7 +118,7 @@ class Shell:
             self.at += 2 if character == "\\" else 1
 
     def pattern(self) -> None:
-        """Pass the pattern of a case, up to its parenthesis, or the case's end."""
+        """Skip the pattern of a case up to its parenthesis, or the end of the case."""
         while self.peek() in tuple(" \t\n"):
             self.at += 1
         if self.peek(4) == "esac":
@@ -128,7 +128,7 @@ class Shell:
         self.at += 1
 
     def take(self, word: str, command: bool, wrapped: bool) -> tuple[bool, bool]:
-        """Note a word. Returns whether the next one is in the place of a command, and whether a wrapper precedes it."""
+        """Record a word. Return whether the next word can be a command, and whether a wrapper precedes it."""
         if not command:
             if word in ("-exec", "-execdir"):
                 return True, False
@@ -154,7 +154,7 @@ class Shell:
         return word in WRAPPERS, word in WRAPPERS
 
     def case(self) -> None:
-        """Pass `WORD in` and the first pattern."""
+        """Skip `WORD in` and the first pattern."""
         self.cases += 1
         for _ in range(2):
             self.blanks()
@@ -162,7 +162,7 @@ class Shell:
         self.pattern()
 
     def trap(self) -> None:
-        """Read what a trap runs."""
+        """Read the commands of a trap."""
         self.blanks()
         inner = Shell(self.word().strip("'\""))
         inner.read()
@@ -170,7 +170,7 @@ class Shell:
 
 
 def of_script(text: str, sourced: str = "") -> set[str]:
-    """The commands of a shell script, without the functions of its own and of what it sources."""
+    """Return the commands of a shell script, without its functions and those of a sourced script."""
     shell, other = Shell(text), Shell(sourced)
     shell.read()
     other.read()
@@ -179,7 +179,7 @@ def of_script(text: str, sourced: str = "") -> set[str]:
 
 
 def of_makefile(text: str) -> set[str]:
-    """The commands of a Makefile's recipes and of its `$(shell …)`."""
+    """Return the commands of a Makefile's recipes and of its `$(shell …)`."""
     text = text.replace("\\\n", " ")
     found: set[str] = set()
     for line in text.splitlines():
@@ -194,14 +194,14 @@ def of_makefile(text: str) -> set[str]:
 
 
 def _expanded(line: str, kept: str = "") -> str:
-    """A line with make's own `$(…)` replaced, the innermost first; those that `kept` looks ahead to stay."""
+    """Replace make's `$(…)` in a line, innermost first, except those that match the lookahead `kept`."""
     while line != (line := re.sub(rf"(?<!\$)\$\({kept}[^()]*\)", "MADE", line)):
         pass
     return line
 
 
 def blocks(markdown: str) -> Iterator[str]:
-    """The shell blocks of a document: fenced as `sh`, or indented by four blanks, up to a paragraph of another language."""
+    """Iterate over the shell blocks of a document: fenced as `sh`, or indented by four blanks."""
     yield from re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
     plain = re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)
     for block in re.findall(r"(?:\A|\n\n)((?:    .*\n(?:\n(?=    ))?)+)", plain):
@@ -210,5 +210,5 @@ def blocks(markdown: str) -> Iterator[str]:
 
 
 def of_markdown(text: str) -> set[str]:
-    """The commands of a document's shell blocks."""
+    """Return the commands of a document's shell blocks."""
     return {word for block in blocks(text) for word in of_script(block)}

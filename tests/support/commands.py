@@ -1,4 +1,4 @@
-"""Scripts of deploy/ run with stand-ins for the command lines of clouds on PATH, which write down how they were called."""
+"""Run scripts of deploy/ with stand-ins for cloud command lines on PATH, which record their arguments."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ sys.exit(int(os.environ.get("FAKE_EXIT", "0")))
 
 @dataclass(frozen=True)
 class Done:
-    """How a script ended, and what it called."""
+    """The result of a script, and the commands that it called."""
 
     code: int
     out: str
@@ -59,12 +59,12 @@ class Done:
 
     @property
     def commands(self) -> list[list[str]]:
-        """The lines that it printed, read as a shell reads them."""
+        """The printed lines, split like shell commands."""
         return [shlex.split(line) for line in self.out.splitlines()]
 
 
 class Desk:
-    """A copy of deploy/ in a folder of its own, and stand-ins that record."""
+    """A copy of deploy/ with recording stand-ins."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.tools, self.record = folder / "checkout", folder / "tools", folder / "record"
@@ -74,13 +74,13 @@ class Desk:
             self.stand_in(tool)
 
     def stand_in(self, tool: str, text: str | None = None) -> None:
-        """Put a stand-in for a command on PATH: one that records, or this text."""
+        """Put a stand-in for a command on PATH: a recorder, or this script."""
         path = self.tools / tool
         path.write_text(text or RECORDER.format(python=sys.executable, record=str(self.record)))
         path.chmod(0o755)
 
     def run(self, script: str, *arguments: str, names: dict[str, str | None] | None = None) -> Done:
-        """Run a script of deploy/ with NAMES, some of them changed, added or (None) taken away."""
+        """Run a script of deploy/ with NAMES, some of them changed, added or removed (None)."""
         self.record.unlink(missing_ok=True)
         wanted = {**NAMES, **(names or {})}
         kept = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
@@ -92,12 +92,12 @@ class Desk:
         return Done(done.returncode, done.stdout, done.stderr, calls)
 
     def rendered(self, name: str) -> str:
-        """A template as a script filled it."""
+        """Return a template that a script rendered."""
         return (self.folder / ".bitbloom/deploy" / name).read_text()
 
 
 def tool_venv(lock: str, name: str) -> Path:
-    """The venv of a lock, made when it is not there: some seconds, or as long as the download takes."""
+    """Return the venv of a lock, and create it if necessary, which can include a download."""
     uv = REPOSITORY / ".venv/bin/uv"
     if not uv.exists():
         pytest.skip(".venv is not here: run `make setup`")

@@ -1,4 +1,4 @@
-"""How a manifest is corrupted, and what has to be said of it: shared by the corruption matrices of all tasks."""
+"""Corruptions of manifests and their expected results, for the corruption matrices of all tasks."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Case:
     Attributes:
         fails: the expectation's name.
         corrupt: the corruption.
-        rows: ids at fault; empty where the fault is the table's.
-        says: text that the explanation must hold.
-        gate: bounds that differ from the usual ones.
-        unchecked: expectations that cannot be checked any more.
+        rows: failing ids; empty if the whole table fails.
+        says: text in the explanation.
+        gate: bounds that differ from the defaults.
+        unchecked: expectations that can no longer be checked.
     """
 
     fails: str
@@ -39,7 +39,7 @@ class Case:
 
 
 def put(row: int, **values: object) -> Corruption:
-    """Other values in one row."""
+    """Change values of one row."""
 
     def corrupt(table: pd.DataFrame) -> pd.DataFrame:
         for column, value in values.items():
@@ -52,21 +52,21 @@ def put(row: int, **values: object) -> Corruption:
 
 
 def copy(column: str, source: int, to: int) -> Corruption:
-    """The value of one row in another."""
+    """Copy a value from one row to another."""
     return lambda table: put(to, **{column: table.loc[source, column]})(table)
 
 
 def cast(column: str, dtype: str) -> Corruption:
-    """Another type of a column."""
+    """Change the type of a column."""
     return lambda table: table.astype({column: dtype})
 
 
 def wrong_types(text: Iterable[str], casts: Mapping[str, str], row: str) -> dict[str, tuple[Corruption, set[str]]]:
-    """For each column a corruption that gives it another type, and the ids at fault.
+    """Return a corruption of the type of each column, and the failing ids.
 
     Args:
-        text: columns of text, besides the id: the second row gets a number.
-        casts: type that each column of numbers is cast to; the fault is the table's.
+        text: text columns except the id: the second row gets a number.
+        casts: type that each numeric column is cast to; the whole table fails.
         row: id of the second row.
     """
     return {
@@ -77,7 +77,7 @@ def wrong_types(text: Iterable[str], casts: Mapping[str, str], row: str) -> dict
 
 
 def broken_names(row: str, rows: int) -> dict[str, Case]:
-    """What can be wrong with the id and the hashes of the first row, whose id is `row`, of a manifest of so many rows."""
+    """Return corruptions of id and hashes of the first row, with the id `row`, of a manifest of `rows` rows."""
     return {
         "an id twice": Case("unique-id", copy("id", 0, 1), {row}, f"rows at fault: 2 of {rows}"),
         "a digest cut short": Case("form-sha256", put(0, sha256="abc"), {row}, "(abc)"),
@@ -86,7 +86,7 @@ def broken_names(row: str, rows: int) -> dict[str, Case]:
 
 
 def broken_photo(row: str) -> dict[str, Case]:
-    """What can be wrong with the photo of the first row, whose id is `row`."""
+    """Return corruptions of the photo of the first row, with the id `row`."""
     return {
         "a hash of another size": Case("form-perceptual-hash", put(0, perceptual_hash="0" * 32), {row}),
         "a thumbnail": Case("shortest-side", put(0, width=96, height=31), {row}, "(31)"),
@@ -103,15 +103,15 @@ def broken_photo(row: str) -> dict[str, Case]:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Corruptions of a valid manifest that together break every expectation of a task, each alone.
+    """Corruptions of a valid manifest: each fails one expectation, and together they fail every expectation of a task.
 
     Attributes:
-        task: whose expectations they are.
-        manifest: makes a valid manifest.
-        gate: the usual bounds.
+        task: the task's name.
+        manifest: function that returns a valid manifest.
+        gate: default bounds.
         cases: corruptions of values.
-        types: corruptions of types by column, with the ids at fault.
-        never_null: columns that a null would give another type, or that may hold one.
+        types: corruptions of types by column, with the failing ids.
+        never_null: columns whose type changes with a null, or that can have a null.
     """
 
     task: str
@@ -123,28 +123,28 @@ class Matrix:
 
     @property
     def suite(self) -> Path:
-        """The expectations."""
+        """The suite's file."""
         return REPOSITORY / suite_path(self.task)
 
     def check(self, table: pd.DataFrame, **bounds: object) -> Verdict:
-        """The verdict on a table, with some bounds that differ from the usual ones."""
+        """Check a table with default bounds, some of them changed."""
         return check(table, self.suite, Gate(**{**self.gate, **bounds}))
 
     def assert_fails_alone(self, case: Case) -> None:
-        """The corrupted table fails the expectation of the case and no other, which names the rows at fault and what to do."""
+        """Assert that the corrupted table fails only the expectation of the case, with the failing rows and the advice."""
         verdict = self.check(case.corrupt(self.manifest()), **case.gate)
-        [finding] = verdict.with_outcome(FAILED)
-        assert finding.name == case.fails
-        assert {row["id"] for row in finding.rows} == case.rows
+        [result] = verdict.with_outcome(FAILED)
+        assert result.name == case.fails
+        assert {row["id"] for row in result.rows} == case.rows
         assert {one.name for one in verdict.with_outcome(NOT_CHECKED)} == case.unchecked
-        assert finding.count == len(finding.rows)
+        assert result.count == len(result.rows)
         text = verdict.in_words()
         assert advice(self.suite, case.fails) in text
         assert case.says in text
         assert all(row in text for row in sorted(case.rows)[:5])
 
     def assert_wrong_types_fail_alone(self) -> Verdict:
-        """A table in which every column has another type fails the expectations of types and no other; its verdict."""
+        """Assert that a table with a wrong type in every column fails only the expectations of types; return the verdict."""
         table = self.manifest()
         for corrupt, _ in self.types.values():
             table = corrupt(table)
@@ -153,7 +153,7 @@ class Matrix:
         return verdict
 
     def assert_nulls_fail_alone(self) -> None:
-        """A table with a null in every column, each in a row of its own, fails the expectations of nulls and no other."""
+        """Assert that a table with a null in every column, in different rows, fails only the expectations of nulls."""
         table = self.manifest()
         rows = {column: position for position, column in enumerate(table) if column not in self.never_null}
         ids = {f"not-null-{column}": {table.loc[row, "id"] if column != "id" else "(no id)"} for column, row in rows.items()}
@@ -164,7 +164,7 @@ class Matrix:
         assert verdict.with_outcome(NOT_CHECKED) == []
 
     def assert_complete(self) -> None:
-        """Every expectation of the suite is broken by a corruption."""
+        """Assert that every expectation of the suite has a corruption."""
         nulls = {f"not-null-{column}" for column in self.manifest() if column not in self.never_null}
         types = {f"type-{column}" for column in self.types}
         assert {case.fails for case in self.cases.values()} | nulls | types == {
@@ -173,11 +173,11 @@ class Matrix:
 
 
 def advice(suite: Path, name: str) -> str:
-    """What the suite says to do when an expectation fails."""
+    """Return the advice of an expectation."""
     [found] = [one["meta"]["advice"] for one in canonical.read_json(suite)["expectations"] if one["meta"]["name"] == name]
     return str(found)
 
 
 def rows_by_name(verdict: Verdict) -> dict[str, set[str]]:
-    """The ids at fault of each expectation that fails."""
-    return {finding.name: {row["id"] for row in finding.rows} for finding in verdict.with_outcome(FAILED)}
+    """Return the failing ids of each failed expectation."""
+    return {result.name: {row["id"] for row in result.rows} for result in verdict.with_outcome(FAILED)}

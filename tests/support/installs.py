@@ -1,4 +1,4 @@
-"""A venv that imports `bitbloom` from one checkout, as an editable install does, and has the packages of this one."""
+"""A venv that imports `bitbloom` from a checkout, like an editable install, with the packages of the current venv."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COMMANDS = {"bitbloom": "bitbloom.cli", "dvc": "dvc.cli"}
 
 
 def install(checkout: Path) -> Path:
-    """Make `.venv` in a checkout, with the package installed from its `src`; the folder of its commands."""
+    """Create `.venv` in a checkout, with the package installed from its `src`; return the folder of its commands."""
     venv = checkout / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    # A path in a .pth file is searched, but not for .pth files: what this venv's own editable install says is not read.
+    # A path in a .pth file is not searched for .pth files, so this venv's own editable install is ignored.
     paths = [checkout / "src", *dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))]
     (venv / "lib" / version / "site-packages/installed.pth").write_text("".join(f"{path}\n" for path in paths))
     for command, module in COMMANDS.items():
@@ -35,7 +35,7 @@ def install(checkout: Path) -> Path:
 
 
 def copy_of_the_working_tree(folder: Path) -> Path:
-    """A git repository with the files of this one as they are now, committed."""
+    """Create a git repository with the current files of this one, committed."""
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=REPOSITORY, text=True).splitlines()
     for name in listed:
         if (REPOSITORY / name).is_file():

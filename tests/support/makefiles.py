@@ -1,4 +1,4 @@
-"""The Makefile and the files of make/ that it includes, as the tests read them."""
+"""The Makefile and the files of make/ that it includes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ MAKEFILES = (REPOSITORY / "Makefile", *sorted((REPOSITORY / "make").glob("*.mk")
 
 
 def text() -> str:
-    """All of them, one after another."""
+    """Return the text of all Makefiles."""
     return "".join(path.read_text(encoding="utf-8") for path in MAKEFILES)
 
 
 def targets() -> set[str]:
-    """The targets that a person can call: the phony ones in small letters."""
+    """Return the phony targets in lower case, which a user can call."""
     names = {name for line in re.findall(r"^\.PHONY: (.*)$", text(), re.MULTILINE) for name in line.split()}
     return {name for name in names if name.islower()}

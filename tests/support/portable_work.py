@@ -1,10 +1,10 @@
-"""Work whose every bit has to be the same on every CPU, as a program, so that an emulated CPU can run it.
+"""Work that has to give the same bits on every CPU, as a program for emulated CPUs.
 
 python portable_work.py folder '{"petals": ["train.batch_size=16"]}' petals-tiny ingest prepare train
 
-It leaves one record for each target, folder/petals.jsonl, of a training step of its shipped config, with overrides, on freshly
-drawn samples; folder/ops.jsonl of each op of the portable subset, at the edge of its shapes; and the outputs of stages of a
-target, run in the folder, where its parameters are. All in one process: under emulation, loading the libraries takes a minute.
+It writes a record of a training step for each target, folder/petals.jsonl, with its shipped config, overrides and generated
+samples; folder/ops.jsonl with all ops of the portable subset at the limits of their shapes; and the outputs of stages of a
+target, run in the folder. One process does all work, because loading the libraries takes a minute under emulation.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from bitbloom.training.workers import Worker
 
 DRAWN = 24
 Sample = tuple[bytes, str, dict[str, object]]
-"""A sample's bytes, its label and what its source knows of it."""
+"""A sample's bytes, label and attributes."""
 
 
 def drawn(target: Target) -> Dataset:
-    """Some samples of the embedded source of the target's task, drawn and packed here, as the stages do it."""
+    """Draw and pack samples of the embedded source of the target's task."""
     made = {"image": photos, "text": messages, "caption": captioned}[target.model.kind]()
     kind = tasks.samples(target.task)
     rows = pd.DataFrame([kind.describe(data, attributes) for data, _, attributes in made])
@@ -55,24 +55,24 @@ def drawn(target: Target) -> Dataset:
 
 
 def photos() -> list[Sample]:
-    """Photos of the garden."""
+    """Draw photos of the garden."""
     return [garden.draw(garden.Config(images=DRAWN, seed=7), number) for number in range(DRAWN)]
 
 
 def captioned() -> list[Sample]:
-    """Photos of the garden with sentences."""
+    """Draw photos of the garden with captions."""
     made = ((data, label, seen, Dice(7, number)) for number, (data, label, seen) in enumerate(photos()))
     return [(data, label, {**seen, "captions": sentences.write(seen, dice)}) for data, label, seen, dice in made]
 
 
 def messages() -> list[Sample]:
-    """Rows of text."""
+    """Generate messages."""
     made = [chatter.write(chatter.Config(seed=7), number) for number in range(DRAWN)]
     return [(canonical.json_line(message.content).encode(), message.label, {}) for message in made]
 
 
 def steps(name: str, count: int, overrides: list[str]) -> tuple[list[trace.Line], list[dict[str, object]]]:
-    """The ops of a shipped config's first steps and of a validation, and the ledger's lines."""
+    """Return the ops of a shipped config's first steps and of a validation, and the lines of the ledger."""
     tree = composition.compose(name, overrides)
     target = Target(
         name, {str(key): OmegaConf.to_object(tree[key]) if OmegaConf.is_config(tree[key]) else tree[key] for key in tree}
@@ -84,29 +84,29 @@ def steps(name: str, count: int, overrides: list[str]) -> tuple[list[trace.Line]
         for step in range(count):
             run.step(step)
         inference.outputs(run.task, run.network, data, data.split("val"), target.model)
-    run.note_weights()
+    run.record_weights()
     return recorder.lines, run.history.ledger
 
 
 def values(*shape: int) -> Tensor:
-    """Numbers between -4 and 4 from integers, with a gradient."""
+    """Draw numbers between -4 and 4 from integers, with a gradient."""
     return (torch.randint(-(1 << 20), 1 << 20, shape).float() / (1 << 18)).requires_grad_()
 
 
 def both_ways(output: Tensor) -> None:
-    """Backward from an output that was just computed."""
+    """Run the backward pass from an output."""
     output.backward(values(*output.shape).detach())
 
 
 def drawn_layer(inputs: int, outputs: int) -> torch.nn.Linear:
-    """A layer of such numbers."""
+    """Return a linear layer with drawn values."""
     layer = torch.nn.Linear(inputs, outputs)
     layer.load_state_dict({"weight": values(outputs, inputs), "bias": values(outputs)})
     return layer
 
 
 def every_op() -> list[trace.Line]:
-    """The proven ops, forward and backward, in the smallest and in odd shapes of the subset; pretrained positions."""
+    """Run the proven ops forward and backward, in the smallest and in odd shapes, and resize positions; return their record."""
     torch.manual_seed(0)
     with trace.Recorder() as recorder, subset.Guard():
         for rows, inner, columns in ((4, 12, 12), (4, 768, 16), (5, 31, 13), (65, 64, 65), (260, 384, 1536), (16, 192, 16)):
@@ -138,7 +138,7 @@ def every_op() -> list[trace.Line]:
         weights = torch.nn.Parameter(values(300).detach())
         weights.grad = values(300).detach()
         torch.optim.AdamW([weights], lr=1e-3, fused=True).step()
-    with trace.Recorder() as before_training:  # not under the guard, which starts when the network stands
+    with trace.Recorder() as before_training:  # without the guard, which applies to training steps only
         resize_positions(values(1, 1 + 37 * 37, 384).detach(), 64)
     return recorder.lines + before_training.lines
 
@@ -150,7 +150,7 @@ if __name__ == "__main__":
     trace.write(Path("ops.jsonl"), every_op(), {"work": "ops"})
     for stage in stages:
         importlib.import_module(f"bitbloom.stages.{stage}").run(Target.load(rebuilt))
-    inference.BATCH = subset.DIRECT_FROM  # the fewest with the algorithms of more
+    inference.BATCH = subset.DIRECT_FROM  # the smallest size that uses the algorithms of larger ones
     for name, overrides in json.loads(overridden).items():
         lines, lines_of_ledger = steps(name, 1, overrides)
         trace.write(Path(f"{name}.jsonl"), lines, {"work": [name, *overrides], "ledger": lines_of_ledger})

@@ -1,4 +1,4 @@
-"""With BITBLOOM_NO_SKIPS=1 a test that is skipped because something is missing fails, but for what CI has not got either."""
+"""With BITBLOOM_NO_SKIPS=1, a skipped test fails, except for requirements that CI does not have either."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NOT_IN_CI = (
     "gcloud is not here",
     "needs another patch release of Python",
 )
-"""Parts of the reasons that are taken: real data, a GPU, Nix, Google's command line, a second Python 3.11."""
+"""Accepted reasons: real data, a GPU, Nix, Google's command line, a second Python 3.11."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Make a failure of a skip whose reason is not one of NOT_IN_CI."""
+    """Report a skip as a failure unless its reason is in NOT_IN_CI."""
     report = yield
     if os.environ.get(VARIABLE) == "1" and report.skipped and not hasattr(report, "wasxfail"):
         *_, reason = report.longrepr

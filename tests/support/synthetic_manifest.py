@@ -1,4 +1,4 @@
-"""A manifest of photos as `ingest` writes it, without the photos."""
+"""A synthetic manifest of photos in the format of `ingest`."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ LABELS = ["daisy", "rose", "tulip"]
 
 
 def manifest(labels: list[str] = LABELS, each: int = 12) -> pd.DataFrame:
-    """Rows sorted by id, `each` a label, none of which any expectation of `petals` objects to."""
+    """Return a manifest that passes all expectations of `petals`: `each` rows per label, sorted by id."""
     generator = np.random.default_rng(7)
     rows = []
     for label in labels:

@@ -1,4 +1,4 @@
-"""A tiny data set, its network's configuration and a workspace around them: what tests of training and builds run on."""
+"""A tiny data set, the configuration of its network and a workspace, for tests of training and builds."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ REPOSITORY = Path(__file__).parents[2]
 CLASSES = ["fern", "poppy", "sky"]
 SIDE = 16
 STORED = 20
-"""Side of the squares that are processed data: an exported graph has to resize them to the network's input."""
+"""Side of the stored squares, which an exported graph has to resize to the network's input."""
 MODEL = ImageModel(image_size=SIDE, patch_size=4, hidden_size=32, layers=1, heads=2, stem="patch", pooling="mean")
 SPLITS = ("train", "train", "train", "train", "val", "test")
-"""The splits of the first six samples, and again from there."""
+"""The splits of the samples, repeated cyclically."""
 
 
 def dataset(samples: int = 144, side: int = SIDE) -> Dataset:
-    """Photos of one colour each, noisy: green ferns, red poppies, blue skies."""
+    """Return noisy photos of one colour each: green ferns, red poppies, blue skies."""
     dice = np.random.default_rng(1)
     labels = np.arange(samples) % len(CLASSES)
     images = dice.integers(0, 120, (samples, 3, side, side))
@@ -55,13 +55,13 @@ def dataset(samples: int = 144, side: int = SIDE) -> Dataset:
 
 
 def sections(train: dict[str, object] | None = None, model: ImageModel = MODEL) -> loop.Sections:
-    """What training reads: a few short steps, unless `train` says otherwise."""
+    """Return config sections for a short training, with overrides in `train`."""
     settings: dict[str, object] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "label_smoothing": 0.0}
     return loop.Sections(model, Augment(colour=0.0, crop=0.0), Train(**(settings | (train or {}))), Numerics())
 
 
 def start(chosen: loop.Sections, data: Dataset | None = None) -> loop.Run:
-    """A run of one worker that has not taken a step."""
+    """Return a run of one worker before its first step."""
     return loop.Run(workers.Worker(), tasks.model("petals"), data or dataset(), chosen)
 
 
@@ -80,7 +80,7 @@ OVERRIDES = (
 
 
 def write_workspace(folder: Path, overrides: Sequence[str] = ()) -> Path:
-    """Where the train stage of target `petals-tiny` can run: its parameters, its processed data and the locks."""
+    """Create a workspace for the train stage of target `petals-tiny`: parameters, processed data and locks."""
     tree = composition.compose("petals-tiny", (*OVERRIDES, *overrides))
     (folder / "params").mkdir(parents=True)
     (folder / "params/petals-tiny.yaml").write_text(composition.yaml_text(tree), encoding="utf-8")
@@ -91,7 +91,7 @@ def write_workspace(folder: Path, overrides: Sequence[str] = ()) -> Path:
 
 
 def write_trained(folder: Path) -> Path:
-    """Where target `petals` can be exported: processed data, and a transformer of random weights with sharp answers."""
+    """Create a workspace to export target `petals`: processed data, and a random transformer with confident predictions."""
     data = dataset(side=STORED)
     data.save(folder / "data/processed/petals")
     torch.manual_seed(0)

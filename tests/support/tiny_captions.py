@@ -1,4 +1,4 @@
-"""Tiny photos with sentences and a network for them: what the tests of captioning run on."""
+"""Tiny photos with captions and a network, for tests of captioning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from bitbloom import tasks
-from bitbloom.config.models.caption import CaptionModel, Writer
+from bitbloom.config.models.caption import CaptionModel, Decoder
 from bitbloom.config.models.image import ImageModel
 from bitbloom.config.models.text import TextModel
 from bitbloom.config.sections.augment import Augment
@@ -34,12 +34,12 @@ SAYING = {
     "poppy": ("a red poppy", "one red thing here"),
     "sky": ("the sky is blue",),
 }
-"""What is said of the photos of each colour: a photo of the sky has one sentence less."""
+"""Captions of the photos of each colour; photos of the sky have one caption less."""
 TOKENS = 14
 MODEL = CaptionModel(
     image=ImageModel(image_size=16, patch_size=4, hidden_size=32, layers=2, heads=2, stem="patch"),
     text=TextModel(hidden_size=32, layers=2, heads=2, positions=16, dropout=0.0),
-    writer=Writer(hidden_size=32, layers=2, heads=2, dropout=0.0),
+    writer=Decoder(hidden_size=32, layers=2, heads=2, dropout=0.0),
     embedding_size=16,
     grid=4,
 )
@@ -47,12 +47,12 @@ TARGET = Target("captions-tiny", {"task": "captions", "export": Export(int8=Fals
 
 
 def dataset() -> Dataset:
-    """The photos of `tiny`, packed with sentences as the prepare stage does it."""
+    """Return the photos of `tiny`, packed with captions like in the prepare stage."""
     photos = tiny.dataset()
     rows = photos.samples.assign(captions=[json.dumps(SAYING[label]) for label in photos.samples["label"]])
-    said = [[samples.split(one) for one in json.loads(row)] for row in rows["captions"]]
-    vocabulary = samples.known_words((words for each in said for words in each), 1)
-    words = samples.numbered(said, vocabulary, TOKENS)
+    captions = [[samples.split(caption) for caption in json.loads(row)] for row in rows["captions"]]
+    vocabulary = samples.known_words((words for given in captions for words in given), 1)
+    words = samples.numbered(captions, vocabulary, TOKENS)
     tokenizer = samples._tokenizer(Prepare(tokens=TOKENS), vocabulary)
     tokens = samples.encoded([json.loads(row) for row in rows["captions"]], tokenizer, words.shape)
     meta = {"vocabulary": vocabulary, "tokenizer": tokenizer.to_str(), "tokens": TOKENS, "image_size": tiny.SIDE}
@@ -60,26 +60,26 @@ def dataset() -> Dataset:
 
 
 def start(model: CaptionModel = MODEL, data: Dataset | None = None, **train: object) -> loop.Run:
-    """A run of one worker that has not taken a step; micro-batches of 12 photos, for pairs are told apart within them."""
+    """Return a run of one worker before its first step; micro-batches have 12 photos for the contrastive loss."""
     settings: dict[str, object] = {"epochs": 1, "batch_size": 96, "learning_rate": 0.01, "label_smoothing": 0.0}
     sections = loop.Sections(model, Augment(colour=0.0, crop=0.0), Train(**(settings | train)), Numerics())
     return loop.Run(workers.Worker(), tasks.model("captions"), data or dataset(), sections)
 
 
 def frozen(data: Dataset, model: CaptionModel = MODEL) -> tuple[CaptionModel, Dataset]:
-    """The same with both towers frozen, and the features that the features stage would have written of all samples."""
-    held = replace(model, image_layers=0, text_layers=0, views=2)
+    """Return the model with frozen towers, and the data with the features of the features stage."""
+    config = replace(model, image_layers=0, text_layers=0, views=2)
     torch.manual_seed(Train().seed)
     task = tasks.model("captions")
-    network = task.build(held, data.meta).eval()
+    network = task.build(config, data.meta).eval()
     with torch.no_grad():
-        found = task.features(network, data.arrays, data.sample_seeds(), Augment(colour=0.0), held)  # type: ignore[attr-defined]
-    return held, replace(data, arrays={**data.arrays, **found})
+        found = task.features(network, data.arrays, data.sample_seeds(), Augment(colour=0.0), config)  # type: ignore[attr-defined]
+    return config, replace(data, arrays={**data.arrays, **found})
 
 
 @contextlib.contextmanager
 def workspace(folder: Path, network: torch.nn.Module, model: CaptionModel = MODEL) -> Iterator[None]:
-    """Inside a folder that holds what training leaves, while the block lasts."""
+    """Change to a folder with the outputs of a training for the duration of the block."""
     data = dataset()
     data.save(folder / TARGET.processed)
     (folder / TARGET.models).mkdir(parents=True)
@@ -93,7 +93,7 @@ def workspace(folder: Path, network: torch.nn.Module, model: CaptionModel = MODE
 
 
 def trained(epochs: int = 20) -> loop.Run:
-    """A run that has seen every photo so often."""
+    """Return a trained run in evaluation mode."""
     run = start(epochs=epochs)
     for step in range(run.steps):
         run.step(step)
@@ -102,7 +102,7 @@ def trained(epochs: int = 20) -> loop.Run:
 
 
 def photo(colour: int) -> np.ndarray:
-    """uint8 [3, side, side] of one of the three colours: 0 is the poppy's, 1 the fern's, 2 the sky's."""
+    """Return a photo, uint8 [3, side, side], of the colour of a poppy (0), a fern (1) or the sky (2)."""
     image = np.full((3, tiny.SIDE, tiny.SIDE), 60, np.uint8)
     image[colour] += 110
     return image

@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 from bitbloom.ci import data
-from bitbloom.validation.verdict import FAILED, NOT_CHECKED, PASSED, Finding, Verdict
+from bitbloom.validation.verdict import FAILED, NOT_CHECKED, PASSED, Check, Verdict
 
-PASS = Finding("has_rows", "ExpectTableRowCount", "There are rows.", "Add rows.", PASSED, {})
-UNCHECKED = Finding("widths", "ExpectColumn", "Wide enough.", "Add wider.", NOT_CHECKED, {})
+PASS = Check("has_rows", "ExpectTableRowCount", "There are rows.", "Add rows.", PASSED, {})
+UNCHECKED = Check("widths", "ExpectColumn", "Wide enough.", "Add wider.", NOT_CHECKED, {})
 
 
-def failure(*ids: str) -> Finding:
+def failure(*ids: str) -> Check:
     rows = [{"id": name, "value": 0.1} for name in ids]
     observed = {"rows_checked": 3}
-    return Finding("sharp_enough", "ExpectValues", "Photos are sharp.", "Focus.", FAILED, {}, observed, len(rows), rows)
+    return Check("sharp_enough", "ExpectValues", "Photos are sharp.", "Focus.", FAILED, {}, observed, len(rows), rows)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-    from bitbloom.validation.verdict import Finding, Verdict
+    from bitbloom.validation.verdict import Check, Verdict
 
 SHOWN, SIDE = 8, 160
 """Number of pictures for each expectation, and their side in pixels."""
@@ -67,11 +67,11 @@ def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
 def section(target: str, verdict: Verdict) -> str:
     """The report on one target, with the messages of `make validate`."""
     if verdict.passed:
-        return f"### {target}: passed\n\nAll {len(verdict.findings)} expectations hold for {verdict.rows} rows.\n"
+        return f"### {target}: passed\n\nAll {len(verdict.checks)} expectations hold for {verdict.rows} rows.\n"
     return f"### {target}: failed\n\n{markdown.fenced(verdict.in_words())}"
 
 
-def picture(finding: Finding, manifest: pd.DataFrame, raw: Path, file: Path) -> None:
+def picture(finding: Check, manifest: pd.DataFrame, raw: Path, file: Path) -> None:
     """Write the first failing photos side by side. Texts have no picture."""
     if not {"id", "path", "width"} <= set(manifest):  # texts have no width
         return

@@ -1,1 +1,1 @@
-"""The configuration of a target, as the stages read it: one module a section and a model kind, and a target with its paths."""
+"""The configuration of a target for the stages: one module per section and model kind, and the target with its paths."""

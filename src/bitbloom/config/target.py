@@ -1,4 +1,4 @@
-"""A target as a stage sees it: its name, its paths, and the config sections that the stage declares to read."""
+"""A target in a stage: its name, its paths, and the config sections that the stage declares."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def params_path(name: str) -> Path:
-    """The composed configuration of a target, relative to the workspace."""
+    """Return the file of a target's composed configuration, relative to the workspace."""
     return Path("params") / f"{name}.yaml"
 
 
@@ -34,7 +34,7 @@ def params_path(name: str) -> Path:
 class Target:
     """A target's paths, relative to the workspace, and its declared config sections.
 
-    Reading a section that was not declared is an error: what a stage reads is what DVC compares.
+    Reading an undeclared section is an error, because DVC compares only the declared ones.
     """
 
     name: str
@@ -42,17 +42,17 @@ class Target:
 
     @classmethod
     def load(cls, name: str, reads: Iterable[str] | None = None) -> Target:
-        """Read `params/<name>.yaml` and keep `reads` of it, sections or dotted keys (all sections when None).
+        """Read `params/<name>.yaml` and select `reads`, sections or dotted keys (all sections if None).
 
         A section with a module in `config/sections` is an instance of its type, `model` one of its kind; others are plain values.
 
         Raises:
-            BitBloomError: the file is missing, lacks one of `reads`, or has a value of a wrong type.
+            BitBloomError: the file is missing, lacks one of `reads`, or has a value of the wrong type.
         """
         return cls(name, load(params_path(name), reads))
 
     def section(self, key: str) -> Any:
-        """One section, or one dotted key. Raises KeyError when the stage did not declare just that."""
+        """Return a section or a dotted key. Raises KeyError if the stage did not declare it."""
         if key not in self.sections:
             raise KeyError(f"the stage reads config section '{key}' but does not declare it in READS")
         return self.sections[key]
@@ -64,7 +64,7 @@ class Target:
 
     @property
     def manifest(self) -> Path:
-        """data/raw/<target>/manifest.parquet, one row a sample."""
+        """data/raw/<target>/manifest.parquet, one row per sample."""
         return self.raw / "manifest.parquet"
 
     @property
@@ -88,11 +88,6 @@ class Target:
         return Path("reports") / self.name
 
     @property
-    def external(self) -> Path:
-        """data/external/<target>: the user's own data, imported once by content."""
-        return Path("data/external") / self.name
-
-    @property
     def bento(self) -> Path:
         """dist/<target>.bento: the canonical archive of the Bento."""
         return Path("dist") / f"{self.name}.bento"
@@ -103,7 +98,7 @@ class Target:
 
     @property
     def source(self) -> dict[str, Any]:
-        """The keys of the source's kind: `data.sources.configured` gives them their type."""
+        """The keys of the source; `data.sources.configured` converts them to the type of its kind."""
         return cast("dict[str, Any]", self.section("source"))
 
     @property
@@ -144,9 +139,9 @@ class Target:
 
 
 def load(path: Path, reads: Iterable[str] | None = None) -> dict[str, Any]:
-    """Sections, or dotted keys of them, read back from a composed tree and typed again: `dvc exp run` may have changed them.
+    """Read sections, or dotted keys, from a composed tree and check their types, because `dvc exp run` may have changed them.
 
-    The others are not looked at: a stage does not depend on the modules of sections that it does not read.
+    Other sections are ignored: a stage does not depend on the modules of sections that it does not read.
     """
     try:
         tree: Any = OmegaConf.to_container(OmegaConf.load(path))
@@ -160,20 +155,20 @@ def load(path: Path, reads: Iterable[str] | None = None) -> dict[str, Any]:
 
 
 def part(tree: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """What a plain tree has of these keys, dotted for one inside a section, and nothing else."""
+    """Return the part of a plain tree with these keys, which may be dotted."""
     found: dict[str, Any] = {}
     for key in keys:
         *above, last = key.split(".")
-        there, here = tree, found
+        source, selected = tree, found
         for name in above:
-            there, here = there.get(name) or {}, here.setdefault(name, {})
-        if last in there:
-            here[last] = there[last]
+            source, selected = source.get(name) or {}, selected.setdefault(name, {})
+        if last in source:
+            selected[last] = source[last]
     return found
 
 
 def typed_section(name: str, value: Any, where: str) -> Any:
-    """A section merged into its type, as a config node; a plain value where it has none. Raises BitBloomError."""
+    """Merge a section into its type, as a config node; return plain values of other sections. Raises BitBloomError."""
     if name == "model" and isinstance(value, Mapping):
         kind: Any = model_type(value.get("kind"))
     elif name in sections.names():
@@ -187,7 +182,7 @@ def typed_section(name: str, value: Any, where: str) -> Any:
 
 
 def _plain(key: str, typed: Mapping[str, Any], path: Path) -> Any:
-    """One key of typed sections: an instance of the section's type, or a plain value."""
+    """Return a key of typed sections: an instance of the section's type, or a plain value."""
     name, _, inner = key.partition(".")
     if name not in typed:
         raise BitBloomError(f"{path} has no '{name}': run `make graph`")
@@ -198,13 +193,13 @@ def _plain(key: str, typed: Mapping[str, Any], path: Path) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """The innermost reason that names a key, else the innermost: Hydra wraps the errors of OmegaConf."""
+    """Return the first line of the innermost error with a key, else of the innermost error: Hydra wraps OmegaConf's errors."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and all(cause is not earlier for earlier in chain):  # OmegaConf can make an error its own cause
+    while cause is not None and all(cause is not earlier for earlier in chain):  # in OmegaConf, an error can be its own cause
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    named = [one for one in chain if getattr(one, "full_key", None)]
-    reason = (named or chain)[-1]
+    with_key = [link for link in chain if getattr(link, "full_key", None)]
+    reason = (with_key or chain)[-1]
     line, key = str(reason).splitlines()[0], getattr(reason, "full_key", None)
     return f"{key}: {line}" if key else line

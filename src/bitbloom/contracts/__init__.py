@@ -1,17 +1,17 @@
-"""What a task offers, and what goes from room to room: the files that a newcomer writes.
+"""The interfaces of a task, and the types that rooms exchange.
 
-A task is the folder `tasks/<task>/` with four modules, each loaded by the stages that need it and by no other:
+A task is the folder `tasks/<task>/` with four modules. Each stage loads only the modules that it needs:
 
-    samples.py     `Samples`: what a sample is, before there is a model             ingest, prepare
+    samples.py     `Samples`: description and packing of samples                    ingest, prepare
     model.py       `TaskModel`: network, batches, loss, score                       features, train, evaluate, export
-    evaluate.py    `Evaluator`: numbers and figures of the test split               evaluate
-    export.py      `Exporter`: the graphs that are served                           export
+    evaluate.py    `Evaluator`: metrics and figures of the test split               evaluate
+    export.py      `Exporter`: the graphs for the service                           export
 
-Beside it stand `expectations/<task>.json`, the suite of its manifest, and `conf/<target>.yaml`. A service and a page of its own
-(`bentos/<task>/`) are optional: without them `bentos/common/<kind of model>/` serves it. A source of raw files is one module in
-`data/sources/`, whose protocol is there.
+A task also needs `expectations/<task>.json`, the suite of its manifest, and `conf/<target>.yaml`. Its own service and page
+(`bentos/<task>/`) are optional: the default is `bentos/common/<kind of model>/`. A source of raw files is one module in
+`data/sources/`, which defines the protocol.
 
-A task never reads a path of the build: stages give it bytes, rows, arrays and modules, and write what it returns.
+A task never reads files of the build: stages pass bytes, rows, arrays and modules to it, and write its results.
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ if TYPE_CHECKING:
     from bitbloom.data.dataset import Arrays, Dataset
 
 Batch = dict[str, "torch.Tensor"]
-"""A micro-batch: the same names, as tensors."""
+"""A micro-batch: named tensors."""
 Outputs = dict[str, "torch.Tensor"]
-"""Outputs of a network for some samples, by name: tensors whose first axis is the sample."""
+"""Named outputs of a network: tensors whose first axis is the sample."""
 
 
 class Samples(Protocol):
     """`samples.py`."""
 
     EXAMPLE: str
-    """Name of a file that `bitbloom predict` takes, for hints."""
+    """Example of a file name for `bitbloom predict`, for hints."""
     KEPT: Sequence[str]
-    """Columns of the manifest that later stages read beside id, label, key and attributes."""
+    """Columns of the manifest that later stages read in addition to id, label, key and attributes."""
 
     def describe(self, data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
-        """Manifest columns of one sample, of its bytes and of what its source knows of it.
+        """Return the manifest columns of a sample, from its bytes and the attributes of its source.
 
-        Never raises on bad bytes: `decodable` is False and `error` says why.
+        Invalid bytes raise no error: `decodable` is False and `error` has the reason.
         """
         ...
 
     def near_duplicates(self, rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
-        """Pairs of row positions (i < j) that show nearly the same thing."""
+        """Return pairs of row positions (i < j) with nearly the same content."""
         ...
 
     def pack(self, rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
-        """Decode all samples into arrays, and say what the model has to know of them (`meta.json`)."""
+        """Decode all samples into arrays; also return the metadata for the model (`meta.json`)."""
         ...
 
 
@@ -71,34 +71,34 @@ class TaskModel(Protocol):
     """`model.py`."""
 
     def build(self, model: Model, meta: Mapping[str, Any], pretrained: bool = True) -> torch.nn.Module:
-        """The network, its weights drawn from the global generator or loaded as `model.weights` says; not if not `pretrained`."""
+        """Build the network; if `pretrained`, draw its weights from the global generator or load those of `model.weights`."""
         ...
 
     def parameter_groups(self, network: torch.nn.Module, train: Train) -> list[dict[str, Any]]:
-        """Optimiser groups (`params`, `lr`, `weight_decay`)."""
+        """Return optimiser groups (`params`, `lr`, `weight_decay`)."""
         ...
 
     def batch(
         self, arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment | None, model: Model
     ) -> Batch:
-        """Tensors of some samples; `seeds` [n] augments each with its own by `augment`, None leaves them as they are."""
+        """Return the tensors of samples; with `seeds` [n], each is augmented by `augment`, with None none is."""
         ...
 
     def forward(self, network: torch.nn.Module, batch: Batch) -> Outputs:
-        """Outputs of a batch, which `score` and the evaluation measure."""
+        """Return the outputs for a batch, for `score` and the evaluator."""
         ...
 
     def loss(self, network: torch.nn.Module, batch: Batch, train: Train) -> torch.Tensor:
-        """Mean loss of a micro-batch, a scalar."""
+        """Return the mean loss of a micro-batch, a scalar."""
         ...
 
     def score(self, outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-        """Validation numbers from the outputs of all validation samples; `accuracy`-like key `score` is maximised."""
+        """Return validation metrics from the outputs of all validation samples; training maximises the key `score`."""
         ...
 
 
 class FeatureExtractor(Protocol):
-    """What `model.py` offers beside that for a model of which parts may keep their weights."""
+    """Additional function of `model.py` for models with frozen parts."""
 
     def features(
         self,
@@ -108,12 +108,12 @@ class FeatureExtractor(Protocol):
         augment: Augment,
         model: Model,
     ) -> dict[str, NDArray[Any]]:
-        """Outputs of those parts for some samples: arrays that `batch` then takes instead of those they were made from."""
+        """Return the outputs of the frozen parts: arrays that `batch` uses instead of the raw ones."""
         ...
 
 
 class Trained(Protocol):
-    """A trained network in evaluation mode, as evaluation and export get it."""
+    """A trained network in evaluation mode, for evaluation and export."""
 
     @property
     def task(self) -> TaskModel:
@@ -121,7 +121,9 @@ class Trained(Protocol):
         ...
 
     @property
-    def network(self) -> torch.nn.Module: ...
+    def network(self) -> torch.nn.Module:
+        """The network."""
+        ...
 
     @property
     def model(self) -> Model:
@@ -130,25 +132,27 @@ class Trained(Protocol):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What its task noted of the data it was trained on (`meta.json`)."""
+        """The task's metadata of the training data (`meta.json`)."""
         ...
 
     @property
-    def dataset(self) -> Dataset: ...
+    def dataset(self) -> Dataset:
+        """The processed data."""
+        ...
 
     @property
     def data_digest(self) -> str:
-        """SHA-256 of the data that it was trained on."""
+        """SHA-256 of the training data."""
         ...
 
     def outputs(self, split: str) -> Outputs:
-        """Its outputs for a split's included samples, in the order of `dataset.split`."""
+        """Return the outputs for the included samples of a split, in the order of `dataset.split`."""
         ...
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found: numbers, pictures, and the samples worth looking at."""
+    """Results of an evaluation: metrics, figures and tables."""
 
     metrics: dict[str, Any]
     figures: dict[str, tuple[str, Figure]]
@@ -161,18 +165,18 @@ class Evaluator(Protocol):
     """`evaluate.py`."""
 
     def evaluate(self, trained: Trained, history: dict[str, Any], config: Evaluate) -> Evaluation:
-        """Metrics, figures and tables of a trained network's outputs for the test split."""
+        """Return metrics, figures and tables of a trained network on the test split."""
         ...
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Whether what was exported gives the outputs of the network.
+    """Comparison of the exported graphs with the network.
 
     Attributes:
-        verdict: `parity.json`: counts and verdicts that are the same on every CPU, although the floats of ONNX Runtime are not.
-        measured: the differences themselves and what int8 costs, for `run.json`, which is not hashed.
-        wrong: what differs from the network, in words; empty when all is well.
+        verdict: content of `parity.json`: counts and verdicts that are the same on every CPU, unlike the floats of ONNX Runtime.
+        measured: the differences and the cost of int8, for `run.json`, which is not hashed.
+        wrong: description of a failed comparison; empty on success.
     """
 
     verdict: dict[str, Any]
@@ -184,5 +188,5 @@ class Exporter(Protocol):
     """`export.py`."""
 
     def export(self, trained: Trained, config: Export, folder: Path) -> Parity:
-        """Write the files that the model's `EXPORTS` names to `folder`, and compare them with the network on the test split."""
+        """Write the model's `EXPORTS` to `folder`, and compare them with the network on the test split."""
         ...

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, canonical files, digests, progress, processes, imports, git."""
+"""Foundations of all rooms: errors, canonical files, digests, progress, processes, imports and git."""

@@ -1,7 +1,7 @@
-"""Canonical bytes: the one way in which this project writes JSON, and the one way in which it writes files.
+"""Canonical JSON and atomic file writes, for all files of this project.
 
-Equal values give equal bytes on every machine (sorted keys, fixed float text, `\n`, UTF-8), and a reader never
-sees half a file: everything is written under a temporary name first, then renamed.
+Equal values give equal bytes on every machine (sorted keys, fixed float text, `\n`, UTF-8). Files are written under a
+temporary name and then renamed, so that a reader never sees a partial file.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import Any
 
 FLOAT_DIGITS = 9
-"""Significant digits kept of a float: enough to tell any two float32 apart (IEEE 754: 9)."""
+"""Significant digits of a float: enough to distinguish any two float32 (IEEE 754: 9)."""
 
 
 def json_text(value: Any) -> str:
-    """Canonical JSON, indented, ending in a newline. Raises ValueError on NaN and infinities."""
+    """Return indented canonical JSON that ends in a newline. Raises ValueError on NaN and infinities."""
     return json.dumps(_plain(value), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def json_line(value: Any) -> str:
-    """The same value on one line, for JSON-lines files."""
+    """Return canonical JSON on one line, for JSON-lines files."""
     return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:
-    """Floats rounded to FLOAT_DIGITS; NumPy scalars and arrays, tuples and mappings made plain."""
+    """Round floats to FLOAT_DIGITS; convert NumPy scalars and arrays, tuples and mappings to plain values."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, float):
@@ -43,13 +43,13 @@ def _plain(value: Any) -> Any:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing."""
+    """Write a file atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file or nothing."""
+    """Write a UTF-8 file atomically."""
     write_bytes(path, text.encode())
 
 
@@ -65,7 +65,7 @@ def read_json(path: Path) -> Any:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file name beside `path`, renamed to it when the block succeeds and removed when it fails."""
+    """Yield a temporary file name next to `path`; rename it to `path` if the block succeeds, and remove it otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -78,7 +78,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block succeeds."""
+    """Yield a temporary folder next to `path` that replaces `path` if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     temporary.chmod(0o755)

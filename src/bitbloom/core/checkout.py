@@ -1,8 +1,8 @@
-"""The code that runs is that of the checkout it runs in. Standard library only.
+"""Ensures that a process runs the code of the checkout in its current folder. Standard library only.
 
-An editable install imports the package from the folder it was installed from, wherever a command runs: also in a second clone,
-in a git worktree, and in the copy of the repository in which `dvc exp run --queue` and `--temp` run an experiment. DVC would then
-record one checkout's code as the input of outputs that the code of another one made. So every entry point calls `require` first.
+An editable install imports the package from its original folder, also in a second clone, in a git worktree, and in the copy of
+the repository in which `dvc exp run --queue` and `--temp` run an experiment. DVC would then record the code of one checkout as
+the input of outputs of another one. Every entry point therefore calls `require` first.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from bitbloom.core.errors import BitBloomError
 PACKAGE = Path(__file__).parents[1]
 """The folder of the running package."""
 SOURCE = Path("src")
-"""Where a checkout has its code, relative to the folder that a command runs in."""
+"""The code of a checkout, relative to the current folder."""
 
 
 def require() -> None:
-    """Return when the running package is `./src/bitbloom`, or there is none; else start this process again with `./src` first.
+    """Return if the running package is `./src/bitbloom`, or there is none; otherwise restart this process with `./src` first.
 
-    The new process has the same id, arguments and open files, and `./src` as the first folder in its PYTHONPATH; so have the
-    processes that it starts. Modules that were imported before this call are imported again.
+    The new process has the same id, arguments and open files, and `./src` as the first folder of its PYTHONPATH, which its child
+    processes inherit. Modules that were imported before this call are imported again.
 
     Raises:
-        BitBloomError: PYTHONPATH already names `./src` first and another package was imported nevertheless (`python -I`,
-            `python -E`, a folder `./bitbloom`, a colon in the path), or the program was typed or piped into Python,
-            so that it cannot be started again.
+        BitBloomError: another package was imported although `./src` is the first folder of PYTHONPATH (`python -I`,
+            `python -E`, a folder `./bitbloom`, a colon in the path); or the program was typed or piped into Python, so that it
+            cannot be restarted.
     """
     own = SOURCE / PACKAGE.name
     if not (own / "__init__.py").is_file() or own.samefile(PACKAGE):  # links and bind mounts are the same folder
@@ -38,8 +38,8 @@ def require() -> None:
     wrong = f"the code of {PACKAGE} is running, but this checkout has its own in {own.resolve()}"
     if f"{found}{os.pathsep}".startswith(f"{source}{os.pathsep}"):
         raise BitBloomError(
-            f"{wrong}, and Python does not take it from PYTHONPATH: start Python without -I and -E, and without a folder "
-            f"'{PACKAGE.name}' beside the program, in a checkout whose path has no '{os.pathsep}'"
+            f"{wrong}, and Python ignores PYTHONPATH: start Python without -I and -E, and without a folder "
+            f"'{PACKAGE.name}' next to the program, in a checkout whose path has no '{os.pathsep}'"
         )
     if sys.argv[0] in ("", "-") or len(sys.orig_argv) < 2:
         raise BitBloomError(f"{wrong}: set PYTHONPATH={source}")

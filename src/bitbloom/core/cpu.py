@@ -1,4 +1,4 @@
-"""The CPU as the kernel describes it: how many cores this process may use, and what they can do. Standard library only."""
+"""The CPU as the kernel describes it: the cores of this process, and their features. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""CPU time that a container may use: microseconds of each period (cgroup v2)."""
+"""CPU quota of a container: microseconds per period (cgroup v2)."""
 
 
 def cores(quota: Path = QUOTA) -> int:
-    """Cores that this process can use: those it may run on, and no more than its container's quota, rounded up."""
+    """Return the cores that this process can use: its CPU affinity, limited by its container's quota, rounded up."""
     affinity = getattr(os, "sched_getaffinity", None)
-    here = len(affinity(0)) if affinity else os.cpu_count() or 1
+    available = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
         microseconds, period = quota.read_text(encoding="ascii").split()
-        return max(1, min(here, math.ceil(int(microseconds) / int(period))))
+        return max(1, min(available, math.ceil(int(microseconds) / int(period))))
     except (OSError, ValueError):  # no cgroup, or "max"
-        return here
+        return available
 
 
 def flags(cpuinfo: Path = CPUINFO) -> set[str]:
-    """The CPU's flags as the kernel names them, known before PyTorch is loaded; empty where the system does not tell."""
+    """Return the CPU's flags by the kernel's names, without loading PyTorch; empty if the system does not provide them."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The errors a person can mend: what is wrong, where, and what to do about it."""
+"""Errors with a message for the user: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 class BitBloomError(Exception):
-    """Bad input or a failed check. Its message says what, where and what to do; no traceback is shown."""
+    """Invalid input or a failed check. The message says what, where and what to do; no traceback is shown."""
 
 
 class UnreadableImage(BitBloomError):
-    """A file that cannot be decoded to pixels."""
+    """A file cannot be decoded to pixels."""
 
 
 class GateFailed(BitBloomError):
-    """Data that does not meet its expectations."""
+    """Data does not meet its expectations."""
 
     def __init__(self, message: str, report: Path) -> None:
         super().__init__(message)

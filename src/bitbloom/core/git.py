@@ -1,4 +1,4 @@
-"""What git says of the checkout in the current folder."""
+"""Queries to git about the checkout in the current folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def clean_commit() -> str | None:
-    """The commit of the working tree, when it holds nothing else."""
+    """Return the commit of the working tree, or None if it has uncommitted changes or no commit."""
     try:
         status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
         head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
@@ -17,7 +17,7 @@ def clean_commit() -> str | None:
 
 
 def committed(path: Path) -> bytes | None:
-    """What the last commit has at a path; None where it has nothing, or where there is no commit."""
+    """Return the content of a path in the last commit; None if the path or the commit does not exist."""
     try:
         shown = subprocess.run(["git", "show", f"HEAD:./{path.as_posix()}"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):

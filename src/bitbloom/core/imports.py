@@ -1,8 +1,8 @@
-"""Which modules of `bitbloom` a piece of code needs: the import closure, read from the source without running it.
+"""The import closure: all modules of `bitbloom` that a piece of code needs, read from the source without running it.
 
-The build graph takes each stage's dependencies from it, and a Bento carries just the modules in the closure of its
-service. Imports inside functions count, since they run when the code does; imports under `if TYPE_CHECKING:` do
-not, since they never run. A module loaded by a computed name is invisible here: name it as a start of its own.
+The build graph takes each stage's dependencies from it, and a Bento contains only the modules in the closure of its
+service. Imports inside functions count, because they run with the code; imports under `if TYPE_CHECKING:` do not,
+because they never run. Modules that are loaded by a computed name are not found: pass them as additional starts.
 
     closure(["bitbloom.stages.train", "bitbloom.tasks.petals.model"])
     closure([Path("bentos/petals/service.py")])
@@ -24,15 +24,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def closure(start: Iterable[str | Path], root: Path = ROOT) -> set[Path]:
-    """The files of all `bitbloom` modules that run when the starting code runs, `__init__` files of packages included.
+    """Return the files of all `bitbloom` modules that the starting code needs, including `__init__` files of packages.
 
     Args:
         start: dotted names of modules, whose own files belong to the closure, or paths of Python files. A file
-            outside the package is read for its imports, and does not belong to the closure.
-        root: the folder that holds `bitbloom/`; the result's paths begin with it.
+            outside the package is read for its imports, but does not belong to the closure.
+        root: the folder that contains `bitbloom/`; the paths of the result begin with it.
 
     Raises:
-        BitBloomError: an imported module is not there, or a file does not parse; names the file and line.
+        BitBloomError: an imported module does not exist, or a file cannot be parsed; names the file and line.
     """
     found: set[Path] = set()
     waiting: list[Path] = []
@@ -50,24 +50,16 @@ def closure(start: Iterable[str | Path], root: Path = ROOT) -> set[Path]:
         module = _module_name(file, root)
         if module:
             found.add(file)
-        for name, where in _imported(file, module, root):
+        for name, where in imported(file, module, root):
             waiting.extend(_files(name, root, where))
     return found
 
 
-def direct(module: str, root: Path = ROOT) -> set[Path]:
-    """The files of the modules that a module itself imports, without the packages around them. Raises as `closure` does."""
-    file = _file(module, root)
-    if file is None:
-        raise BitBloomError(f"there is no module '{module}' in {root}")
-    return {found for name, _ in _imported(file, module, root) if (found := _file(name, root))}
-
-
 def _files(module: str, root: Path, where: str) -> list[Path]:
-    """The module's file and the `__init__` files of the packages around it."""
-    file = _file(module, root)
+    """Return the module's file and the `__init__` files of its packages."""
+    file = module_file(module, root)
     if file is None and root.joinpath(*module.split(".")).is_dir():
-        return []  # a folder without __init__.py: only modules in it have code
+        return []  # a folder without __init__.py has no code of its own
     if file is None:
         raise BitBloomError(f"{where}: there is no module '{module}' in {root}")
     parts = module.split(".")
@@ -75,7 +67,8 @@ def _files(module: str, root: Path, where: str) -> list[Path]:
     return [file, *(package for package in packages if package.is_file())]
 
 
-def _file(module: str, root: Path) -> Path | None:
+def module_file(module: str, root: Path = ROOT) -> Path | None:
+    """Return the file of a module by its dotted name, or None."""
     base = root.joinpath(*module.split("."))
     for file in (base.with_suffix(".py"), base / "__init__.py"):
         if file.is_file():
@@ -84,15 +77,24 @@ def _file(module: str, root: Path) -> Path | None:
 
 
 def _module_name(file: Path, root: Path) -> str:
-    """The dotted name of a file of the package, or "" for a file outside of it."""
+    """Return the dotted name of a file of the package, or "" for a file outside of it."""
     if not file.is_relative_to(root / PACKAGE):
         return ""
     parts = file.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imported(file: Path, module: str, root: Path) -> Iterator[tuple[str, str]]:
-    """Every `bitbloom` module a file imports, with the place that does."""
+def imported(file: Path, module: str, root: Path = ROOT) -> Iterator[tuple[str, str]]:
+    """Iterate over the `bitbloom` modules that a file imports, each with the file and line of the import.
+
+    Args:
+        file: the file to read.
+        module: its dotted name, or "" outside the package.
+        root: as in `closure`.
+
+    Raises:
+        BitBloomError: the file cannot be read or parsed.
+    """
     try:
         named = _named(file.read_bytes())
     except (OSError, SyntaxError) as error:
@@ -106,7 +108,7 @@ def _imported(file: Path, module: str, root: Path) -> Iterator[tuple[str, str]]:
         if _is_ours(base):
             yield base, where
             submodules = (f"{base}.{name}" for name in statement.names)
-            yield from ((name, where) for name in submodules if _file(name, root))
+            yield from ((name, where) for name in submodules if module_file(name, root))
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Statement:
 
 @functools.lru_cache(maxsize=4096)
 def _named(source: bytes) -> tuple[Statement, ...]:
-    """The imports of a source text, whoever asks: the build graph asks for each stage of each target."""
+    """Return the imports of a source text; cached, because the build graph reads each file for each stage and target."""
     found = []
     for node in _running(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -132,7 +134,7 @@ def _named(source: bytes) -> tuple[Statement, ...]:
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a tree but those under `if TYPE_CHECKING:`."""
+    """Iterate over all nodes of a tree except those under `if TYPE_CHECKING:`."""
     yield node
     skipped: list[ast.stmt] = []
     if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
@@ -143,7 +145,7 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _base(statement: Statement, file: Path, module: str) -> str:
-    """The absolute name of what stands between `from` and `import`."""
+    """Return the absolute name of the module between `from` and `import`."""
     if not statement.level:
         return statement.base
     package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]

@@ -1,4 +1,4 @@
-"""ONNX Runtime, loaded so that it keeps to itself."""
+"""ONNX Runtime, loaded with telemetry disabled."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from types import ModuleType
 
 
 def onnxruntime() -> ModuleType:
-    """The module. From version 1.31 it sends what it does to its makers, unless the environment forbids it when it is loaded.
+    """Return the module. From version 1.31, it sends telemetry unless the environment disables it at load time (Privacy.md).
 
-    (Privacy.md of the package.) Who wants that sets ORT_DISABLE_TELEMETRY=0.
+    Set ORT_DISABLE_TELEMETRY=0 to enable telemetry.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return importlib.import_module("onnxruntime")

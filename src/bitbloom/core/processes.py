@@ -1,4 +1,4 @@
-"""Processes that a stage shares its work with, and that end when it ends, however it ends."""
+"""Worker processes of a stage, which always end with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 def workers() -> int:
-    """Worker processes: `WORKERS`, or one a core this process may use. It never changes a byte.
+    """Return the number of worker processes: `WORKERS`, or the number of available cores. It never changes the output.
 
     Raises:
         BitBloomError: `WORKERS` is not a positive integer.
@@ -33,7 +33,7 @@ def workers() -> int:
 
 
 def spread(function: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int) -> Iterator[Result]:
-    """`map` in order, over fresh processes where there is more than one worker: items go to them in chunks of so many."""
+    """Apply a function to items in order; with several workers, new processes receive the items in chunks of `chunk`."""
     if workers == 1:
         yield from map(function, items)
         return
@@ -42,7 +42,7 @@ def spread(function: Callable[[Item], Result], items: Iterable[Item], workers: i
 
 
 def end_with_parent() -> None:
-    """Let the system kill this process when its parent ends: a pool's workers hold the pipe open that they wait on, for ever."""
+    """Make the system kill this process when its parent ends: workers of a pool would otherwise wait forever."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

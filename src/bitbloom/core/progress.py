@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, now and then a line in a log. It never changes what is built."""
+"""Progress on stderr: a bar on a terminal, occasional lines in a log. It never changes the output."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Item = TypeVar("Item")
 Advance = Callable[[int], None]
 
 QUIET_SECONDS = 3.0
-"""Lines in a log are at least so far apart, and short work prints none."""
+"""Smallest interval between lines in a log, seconds; shorter work prints no lines."""
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items, showing how many are done. `total` is their number where `len` does not give it."""
+    """Yield the items and show the progress. `total` is their number if `len` is not available."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with _display(description, total, in_bytes=False) as advance:
@@ -27,7 +27,7 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
 
 @contextlib.contextmanager
 def advancing(description: str, total: int | None = None, done: int = 0, in_bytes: bool = False) -> Iterator[Advance]:
-    """A function to call with the number of items (or bytes) just finished; `done` of `total` were before."""
+    """Yield a function that takes the number of newly finished items (or bytes); `done` of `total` are finished already."""
     with _display(description, total, in_bytes) as advance:
         if done:
             advance(done)
@@ -42,7 +42,7 @@ def _display(description: str, total: int | None, in_bytes: bool) -> contextlib.
 
 @contextlib.contextmanager
 def _bar(description: str, total: int | None, in_bytes: bool) -> Iterator[Advance]:
-    """A bar with what is done and the time that is left."""
+    """Show a bar with the finished items and the remaining time."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -55,15 +55,15 @@ def _bar(description: str, total: int | None, in_bytes: bool) -> Iterator[Advanc
 
 @contextlib.contextmanager
 def _lines(description: str, total: int | None, in_bytes: bool, clock: Callable[[], float] = time.monotonic) -> Iterator[Advance]:
-    """A line whenever another tenth is done (without a total: whenever it was quiet long enough)."""
-    done, told, last = 0, 0, clock()
+    """Print a line for each tenth (without a total: after each interval)."""
+    done, printed, last = 0, 0, clock()
 
     def advance(step: int) -> None:
-        nonlocal done, told, last
+        nonlocal done, printed, last
         done += step
-        tenth = 10 * done // total if total else told + 1
-        if tenth > told and clock() - last >= QUIET_SECONDS:
-            told, last = tenth, clock()
+        tenth = 10 * done // total if total else printed + 1
+        if tenth > printed and clock() - last >= QUIET_SECONDS:
+            printed, last = tenth, clock()
             print(_line(description, done, total, in_bytes), file=sys.stderr, flush=True)
 
     yield advance

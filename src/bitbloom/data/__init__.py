@@ -1,1 +1,1 @@
-"""Samples before there is a model: sources, photos, texts, packed arrays, and the split of each sample."""
+"""Data before training: sources, photos, texts, packed arrays and splits."""

@@ -1,12 +1,12 @@
-"""Safe extraction of tar and zip archives that somebody else made.
+"""Safe extraction of untrusted tar and zip archives.
 
-Only plain files and folders come out, below the destination and nowhere else; an archive that asks for more
-(links, devices, paths that leave the folder, the same name twice, far more data than its size lets expect) is
-refused as a whole, with the member named. Nothing of a refused archive stays on the disk.
+Extraction writes only plain files and folders below the destination. It refuses an archive as a whole if it contains links,
+devices, paths outside the folder, repeated names, or too much data for its size; the error names the member. A refused
+archive leaves nothing on the disk.
 
-`tarfile` (by its filter `data`) and `zipfile` write the members, and let none out of the folder. Both would do so by changing
-what an archive says: strip the root of an absolute path, follow a link that stays inside, write a name a second time. What
-they would change is refused here before, and so is what they do not count: bytes, ratio and files.
+`tarfile` (with its filter `data`) and `zipfile` write the members, and keep them inside the folder. Both change some members to
+do so: they strip the root of an absolute path, follow a link inside the folder, or write a name a second time. This module
+refuses such members beforehand, and also limits what the libraries do not: bytes, ratio and number of files.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from bitbloom.core.canonical import replacing_folder
 from bitbloom.core.errors import BitBloomError
 
 COMPRESSIONS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-"""First bytes → what opens the decompressed tar."""
+"""First bytes → function that opens the decompressed tar."""
 
 LARGEST_HEADER = 1 << 20
-"""Bytes of one header of a tar; real ones hold a name and a few numbers."""
+"""Largest header of a tar, bytes; real headers have a name and a few numbers."""
 UNSAFE = re.compile(r"[\x00-\x1f\x7f]|^[A-Za-z]:")
-"""Control characters, and the drives of Windows."""
+"""Control characters and Windows drives."""
 BY_HAND = "unpack it yourself and give the folder"
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
-"""What the standard library raises on damaged, encrypted or unsupported archives."""
+"""Errors of the standard library for damaged, encrypted or unsupported archives."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may unpack to. The ratio counts only above `free_bytes`: little data cannot fill a disk."""
+    """Limits of the unpacked data. The ratio applies only above `free_bytes`, because little data cannot fill a disk."""
 
     files: int = 1_000_000
     total_bytes: int = 100_000_000_000
@@ -53,7 +53,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class _Member:
-    """One entry, the same for tar and zip. `refusal` says why it may not come out, or is empty."""
+    """An entry of a tar or zip. `refusal` is the reason to refuse it, or empty."""
 
     name: str
     size: int
@@ -63,15 +63,15 @@ class _Member:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a tar (plain, gz, bz2, xz) or a zip, by its content."""
+    """Return whether a file is a tar (plain, gz, bz2, xz) or a zip, by its content."""
     return path.is_file() and (_is_zip(path) or tarfile.is_tarfile(path))
 
 
 def extract(archive: Path, destination: Path, limits: Limits | None = None) -> None:
-    """Unpack a tar (.gz, .bz2, .xz) or zip; the folder `destination` then holds it, and only it.
+    """Unpack a tar (.gz, .bz2, .xz) or zip; its content replaces the folder `destination`.
 
     Raises:
-        BitBloomError: no archive, a damaged one, or one that is refused; `destination` is left as it was.
+        BitBloomError: the file is not an archive, is damaged, or is refused; `destination` does not change.
     """
     if not archive.is_file():
         raise BitBloomError(f"{archive}: there is no such file")
@@ -84,7 +84,7 @@ def extract(archive: Path, destination: Path, limits: Limits | None = None) -> N
 
 
 def _unpack(archive: Path, members: Iterator[_Member], folder: Path, limits: Limits) -> None:
-    """Write every member below the folder, counting as it goes."""
+    """Write every member below the folder, and check the limits."""
     most = min(limits.total_bytes, max(limits.free_bytes, int(limits.ratio * archive.stat().st_size)))
     total, files = 0, 0
     for member in members:
@@ -95,7 +95,7 @@ def _unpack(archive: Path, members: Iterator[_Member], folder: Path, limits: Lim
         if member.is_folder:
             (folder / path).mkdir(parents=True, exist_ok=True)
             continue
-        if os.path.lexists(folder / path):  # asked of the disk, which may take two spellings for one name
+        if os.path.lexists(folder / path):  # by the file system, which can treat two spellings as one name
             raise BitBloomError(f"{archive}: refused: '{member.name}' is in it twice")
         files += 1
         if files > limits.files:
@@ -104,19 +104,19 @@ def _unpack(archive: Path, members: Iterator[_Member], folder: Path, limits: Lim
 
 
 def _checked(archive: Path, member: _Member) -> PurePosixPath:
-    """The member's path, relative and free of tricks."""
+    """Return the member's path, checked to be relative and safe."""
     path = PurePosixPath(member.name)
     if member.refusal:
         raise BitBloomError(f"{archive}: refused: '{member.name}' {member.refusal}")
     if path.is_absolute() or ".." in path.parts or UNSAFE.search(member.name):
-        raise BitBloomError(f"{archive}: refused: '{ascii(member.name)[1:-1]}' is no plain path inside the folder")
+        raise BitBloomError(f"{archive}: refused: '{ascii(member.name)[1:-1]}' is not a plain path inside the folder")
     if not member.is_folder and not path.parts:
         raise BitBloomError(f"{archive}: refused: a file in it has no name")
     return path
 
 
 def _write(archive: Path, member: _Member, folder: Path) -> None:
-    """Copy one file out; its owner, permissions and times stay behind."""
+    """Extract one file, without its owner, permissions and times."""
     try:
         member.extract(folder)
     except tarfile.FilterError as error:
@@ -126,7 +126,7 @@ def _write(archive: Path, member: _Member, folder: Path) -> None:
 
 
 def _is_zip(path: Path) -> bool:
-    """By its first bytes: `zipfile.is_zipfile` looks at the end, where a tar may hold a zip as its last file."""
+    """Return whether a file is a zip by its first bytes; `zipfile.is_zipfile` checks the end, where a tar can contain a zip."""
     with path.open("rb") as stream:
         return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -138,23 +138,23 @@ def _zip_members(path: Path) -> Iterator[_Member]:
             refusal = f"is encrypted: {BY_HAND}" if info.flag_bits & 1 else ""
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 refusal = f"is a link or a device: {BY_HAND}"
-            info.filename = info.filename.replace("\\", "/")  # as some Windows programs write it
+            info.filename = info.filename.replace("\\", "/")  # some Windows programs write backslashes
             yield _Member(info.filename, info.file_size, info.is_dir(), refusal, partial(archive.extract, info))
 
 
 def _tar_members(path: Path) -> Iterator[_Member]:
-    with _decompressed(path) as stream, tarfile.open(fileobj=_Careful(stream), mode="r:") as archive:  # type: ignore[call-overload]
+    with _decompressed(path) as stream, tarfile.open(fileobj=_Limited(stream), mode="r:") as archive:  # type: ignore[call-overload]
         for info in archive:
             refusal = f"is a link: {BY_HAND}" if info.islnk() or info.issym() else ""
             if info.issparse():
                 refusal = f"is a sparse file: {BY_HAND}"
             write = partial(archive.extract, info, set_attrs=False, filter="data")
             yield _Member(info.name, info.size, info.isdir(), refusal, write)
-        # tarfile takes a cut or damaged header for the end; the real end is a block of zeros.
+        # tarfile treats a truncated or damaged header as the end; the real end is a block of zeros.
         stream.seek(archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("it ends early")
-        while stream.read(LARGEST_HEADER):  # on to the checksum at the end of a compressed stream
+        while stream.read(LARGEST_HEADER):  # reads to the checksum at the end of a compressed stream
             pass
 
 
@@ -167,8 +167,8 @@ def _decompressed(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-class _Careful:
-    """The part of a file object that tarfile uses, without reads that only a hostile header asks for."""
+class _Limited:
+    """The part of a file object that tarfile uses, with a limit on reads for hostile headers."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.tell, self.seek, self._read = stream.tell, stream.seek, stream.read

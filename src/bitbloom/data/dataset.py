@@ -1,4 +1,4 @@
-"""Processed data as the later stages read it: memory-mapped arrays, one row a sample, and what the task noted."""
+"""Processed data for the later stages: memory-mapped arrays, one row per sample, and the task's metadata."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples of all splits, excluded ones too.
+    """Samples of all splits, including excluded ones.
 
     Attributes:
         arrays: name → array [N, …], memory-mapped (`images` uint8 [N, 3, side, side], `labels` int64 [N], …).
         samples: N rows in the order of the arrays: id, label, key (64 hex digits), split, excluded, reason.
-        meta: what the task noted (`classes`: names in the order of the label indexes).
+        meta: the task's metadata (`classes`: names in the order of the label indexes).
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -34,13 +34,13 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path, *more: Path) -> Dataset:
-        """Map a folder written by `save`, and the arrays of more folders beside its own."""
-        files = (path for place in (folder, *more) for path in sorted(place.glob("*.npy")))
+        """Map a folder written by `save`, and the arrays of additional folders."""
+        files = (path for source in (folder, *more) for path in sorted(source.glob("*.npy")))
         arrays = {path.stem: np.load(path, mmap_mode="r") for path in files}
         return cls(arrays, pd.read_parquet(folder / "samples.parquet"), canonical.read_json(folder / "meta.json"))
 
     def save(self, folder: Path) -> None:
-        """Write the arrays, `samples.parquet` and `meta.json`, whole or not at all."""
+        """Write the arrays, `samples.parquet` and `meta.json` atomically."""
         with canonical.replacing_folder(folder) as temporary:
             for name, array in self.arrays.items():
                 np.save(temporary / f"{name}.npy", np.ascontiguousarray(array))
@@ -48,14 +48,14 @@ class Dataset:
             canonical.write_json(temporary / "meta.json", self.meta)
 
     def split(self, name: str) -> NDArray[np.int64]:
-        """Positions of a split's included samples, ascending."""
+        """Return the positions of a split's included samples, ascending."""
         chosen = (self.samples["split"] == name) & ~self.samples["excluded"]
         return np.flatnonzero(chosen.to_numpy()).astype(np.int64)
 
     def take(self, positions: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Copies of some samples' arrays."""
+        """Return copies of the arrays of some samples."""
         return {name: np.asarray(array[positions]) for name, array in self.arrays.items()}
 
     def sample_seeds(self) -> NDArray[np.uint64]:
-        """[N] The first 64 bits of each sample's key: the same for a sample whatever else the data holds."""
+        """Return the first 64 bits of each sample's key, [N], which do not depend on other samples."""
         return np.array([int(key[:16], 16) for key in self.samples["key"]], dtype=np.uint64)

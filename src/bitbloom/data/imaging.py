@@ -1,7 +1,7 @@
-"""Photos: the one place where image bytes become pixels, and pixels become facts about a photo.
+"""Photos: decoding of image bytes to pixels, and facts about a photo.
 
-Ingest, prepare, `bitbloom predict` and the service all decode here, so a photo means the same pixels everywhere.
-It needs NumPy and Pillow only, because it travels with the service. Whatever ends up in a hashed file comes from
+Ingest, prepare, `bitbloom predict` and the service use the same decoder, so a photo has the same pixels everywhere.
+The module needs only NumPy and Pillow, because it is part of the service. All values in hashed files come from
 integer arithmetic (Pillow's resize is fixed-point; means and deviations come from integer sums).
 """
 
@@ -30,15 +30,15 @@ Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 50_000_000
 LARGE = 16_000_000
-"""A photo of more pixels takes 6 to 16 bytes a pixel for a moment, so `square` has one such at a time, whatever the threads."""
+"""Larger photos temporarily need 6 to 16 bytes per pixel, so `square` decodes one of them at a time."""
 REDUCED = 3
-"""Times the side of a square that a JPEG still has when it is decoded smaller; Pillow calls 3 close to fair resampling."""
+"""Smallest side of a reduced JPEG, in multiples of the square's side; according to Pillow, 3 is close to fair resampling."""
 STRIP = 1 << 20
-"""Pixels whose colours are converted at once: what a conversion needs in between is bounded by it."""
+"""Pixels per colour conversion, which bounds its temporary memory."""
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM")
-"""What is decoded. A short list on purpose: Pillow also knows formats that start other programs, such as EPS."""
+"""Supported formats. The list is short because Pillow starts other programs for some formats, such as EPS."""
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
-"""First bytes that no text file has; BMP and PPM start with letters, and have to show a whole header."""
+"""First bytes that no text file has; BMP and PPM start with letters, so their whole header is checked."""
 AVIF_SIGNATURES = (b"ftypavif", b"ftypavis")
 
 ORIENTATION_TAG = 0x0112
@@ -51,29 +51,29 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation → what turns the stored image upright."""
+"""EXIF orientation → transposition to the upright image."""
 
 THUMBNAIL = 16
 HASH_BLOCK = 512
-"""Rows of the Hamming distance matrix computed at once: 512 × 13,000 uint64 are 53 MB."""
+"""Rows per block of the Hamming distance matrix: 512 × 13,000 uint64 are 53 MB."""
 PAIR_BLOCK = 65_536
-"""Candidate pairs whose thumbnails are compared at once: 65,536 × 256 int16 are 34 MB."""
+"""Candidate pairs per block of thumbnails: 65,536 × 256 int16 are 34 MB."""
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The pixels of an image file: RGB uint8 [H, W, 3], upright by its EXIF orientation, transparency on white.
+    """Decode an image file to RGB uint8 [H, W, 3], upright by its EXIF orientation, with transparency on white.
 
-    Grey, palette, CMYK and 16-bit files are converted; of an animation the first frame is taken.
+    Grey, palette, CMYK and 16-bit files are converted; the first frame of an animation is used.
 
     Raises:
-        UnreadableImage: not an image, damaged or truncated, or of more than `max_pixels` (known from the header,
-            before a pixel is decoded).
+        UnreadableImage: the file is not an image, is damaged or truncated, or has more than `max_pixels` (checked in the
+            header, before decoding).
     """
     return np.array(_rgb(_load(data, max_pixels)))
 
 
 def is_image(head: bytes) -> bool:
-    """Whether a file is an image by its signature, whole or not, from its first 64 KiB; its name does not count."""
+    """Return whether a file is an image by the signature in its first 64 KiB, even if it is truncated."""
     if head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in AVIF_SIGNATURES:
         return True
     try:
@@ -86,16 +86,16 @@ def is_image(head: bytes) -> bool:
 
 
 def square(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The centre square of an image file, as `decode` sees it, resized to uint8 [3, side, side]. Raises UnreadableImage.
+    """Return the centre square of the image of `decode`, resized to uint8 [3, side, side]. Raises UnreadableImage.
 
-    A JPEG of far more pixels is decoded at 1/2, 1/4 or 1/8 of its size, in a tenth of the time. Of photos of more than LARGE
-    pixels, the other threads wait for the one that has the turn.
+    A much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size, in a tenth of the time. Threads decode photos of more than
+    LARGE pixels one at a time.
     """
     image = _header(data, max_pixels)
-    large = image.width * image.height > LARGE  # as the file has it: a progressive JPEG is read whole, however small it gets
-    image.draft(image.mode, (REDUCED * side, REDUCED * side))  # nothing happens in the other formats
+    large = image.width * image.height > LARGE  # size in the file: a progressive JPEG is read whole at any reduction
+    image.draft(image.mode, (REDUCED * side, REDUCED * side))  # no effect on other formats
     with _large if large else contextlib.nullcontext():
-        # One name, so that what it meant before is given back. Colours are converted pixel by pixel: first cut, then convert.
+        # One name, so that previous images are freed. Cropping precedes the colour conversion, which works pixel by pixel.
         image = _whole(image)
         image = _centre(image)
         image = _rgb(image)
@@ -113,7 +113,7 @@ def _centre(image: Image.Image) -> Image.Image:
 
 
 def facts(data: bytes) -> dict[str, object]:
-    """The manifest columns of one image file. Never raises: `decodable` is False and `error` says why."""
+    """Return the manifest columns of an image file. Raises no error: `decodable` is False and `error` has the reason."""
     try:
         loaded = _load(data, MAX_PIXELS)
         image = np.array(_rgb(loaded))
@@ -151,27 +151,27 @@ def _undecodable(data: bytes, reason: str) -> dict[str, object]:
 
 
 def difference_hash(image: Pixels) -> int:
-    """The 64-bit difference hash of an RGB image: is a cell of its 9×8 grey picture brighter than its left neighbour?
+    """Return the 64-bit difference hash of an RGB image: whether each cell of its 9×8 grey image is brighter than the left one.
 
-    Row by row from the top left, the first comparison in the highest bit.
+    The order is row by row from the top left, with the first comparison in the highest bit.
     """
     cells = np.asarray(_grey(image).resize((9, 8), Image.Resampling.BOX))
     return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
 
 
 def thumbnail(image: Pixels) -> Pixels:
-    """A grey thumbnail [16, 16] of an RGB image, stretched to a square."""
+    """Return a grey thumbnail [16, 16] of an RGB image, stretched to a square."""
     return np.asarray(_grey(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
 
 
 def near_duplicates(hashes: NDArray[np.uint64], thumbnails: Pixels, bits: int, difference: float) -> list[tuple[int, int]]:
-    """All pairs i < j, sorted, that show nearly the same picture.
+    """Return all pairs i < j of nearly equal images, sorted.
 
     Args:
         hashes: difference hashes [n].
         thumbnails: grey thumbnails [n, 16, 16].
-        bits: largest Hamming distance of two hashes that makes a candidate.
-        difference: largest mean absolute difference (0 to 255) of two thumbnails that confirms it.
+        bits: largest Hamming distance of the hashes of a candidate pair.
+        difference: largest mean absolute difference (0 to 255) of the thumbnails of a pair.
     """
     cells = THUMBNAIL * THUMBNAIL
     flat = thumbnails.reshape(-1, cells).astype(np.int16)
@@ -184,7 +184,7 @@ def near_duplicates(hashes: NDArray[np.uint64], thumbnails: Pixels, bits: int, d
 
 
 def _candidates(hashes: NDArray[np.uint64], bits: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Pairs i < j within `bits` of each other, in order, in blocks of bounded size."""
+    """Iterate over pairs i < j within `bits` of each other, in order, in blocks of bounded size."""
     for start in range(0, len(hashes), HASH_BLOCK):
         rows = hashes[start : start + HASH_BLOCK, None]
         near = np.bitwise_count(rows ^ hashes[None, start:]) <= bits
@@ -194,12 +194,12 @@ def _candidates(hashes: NDArray[np.uint64], bits: int) -> Iterator[tuple[NDArray
 
 
 def _grey(image: Pixels) -> Image.Image:
-    """Luma (ITU-R 601) of an RGB image, in Pillow's fixed-point arithmetic."""
+    """Return the luma (ITU-R 601) of an RGB image, in Pillow's fixed-point arithmetic."""
     return Image.fromarray(image).convert("L")
 
 
 def _brightness_and_contrast(image: Pixels) -> tuple[float, float]:
-    """Mean and standard deviation of the luma, 0 to 1, from exact integer sums."""
+    """Return mean and standard deviation of the luma, 0 to 1, from exact integer sums."""
     counts = _grey(image).histogram()
     pixels = sum(counts)
     total = sum(value * count for value, count in enumerate(counts))
@@ -209,24 +209,24 @@ def _brightness_and_contrast(image: Pixels) -> tuple[float, float]:
 
 
 def _open(data: bytes) -> Image.Image:
-    """The header of an image file. Pillow's own limit on pixels may raise its DecompressionBombError."""
+    """Read the header of an image file. Pillow's own limit on pixels can raise DecompressionBombError."""
     if not data:
         raise UnreadableImage("the file is empty")
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise
-    except Exception as error:  # plugins let errors of many types escape on hostile bytes
+    except Exception as error:  # plugins raise errors of many types on hostile bytes
         raise UnreadableImage(f"not an image of a known format ({', '.join(FORMATS)})") from error
 
 
 def _load(data: bytes, max_pixels: int) -> Image.Image:
-    """The whole image in the mode of the file, upright."""
+    """Decode an image in the mode of the file, upright."""
     return _whole(_header(data, max_pixels))
 
 
 def _header(data: bytes, max_pixels: int) -> Image.Image:
-    """An image of which no pixel has been decoded. Raises UnreadableImage when it has too many."""
+    """Open an image without decoding it. Raises UnreadableImage if it has too many pixels."""
     limit = f"more than the limit of {max_pixels:,} pixels: resize it"
     try:
         image = _open(data)
@@ -238,7 +238,7 @@ def _header(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _whole(image: Image.Image) -> Image.Image:
-    """The pixels of an image, upright."""
+    """Decode the pixels of an image, upright."""
     try:
         image.load()
     except Exception as error:
@@ -247,22 +247,22 @@ def _whole(image: Image.Image) -> Image.Image:
 
 
 def _detail(error: Exception) -> str:
-    """Pillow's words, unless they hold an address in memory, which differs from run to run."""
+    """Return Pillow's message, unless it has a memory address, which differs between runs."""
     text = str(error)
     return f" ({text})" if text and "0x" not in text else ""
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF orientation asks; damaged EXIF data asks for nothing."""
+    """Transpose an image by its EXIF orientation; damaged EXIF data is ignored."""
     try:
         turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # EXIF is parsed from untrusted bytes; without it the pixels still count
+    except Exception:  # EXIF is parsed from untrusted bytes; the pixels are valid without it
         return image
     return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """RGB of an image in any mode, strip by strip: between 16-bit grey, or transparency, and RGB lie several copies."""
+    """Convert an image of any mode to RGB, strip by strip, because 16-bit grey and transparency need several copies."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     whole, rows = Image.new("RGB", image.size), max(1, STRIP // image.width)
@@ -284,12 +284,12 @@ def _converted(image: Image.Image) -> Image.Image:
             layer = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
         return image.convert("RGB")
-    except Exception as error:  # or palette data that is damaged
+    except Exception as error:  # also damaged palette data
         raise UnreadableImage(f"colours of mode {image.mode} cannot be converted{_detail(error)}: save it as RGB") from error
 
 
 def look_alikes(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
-    """Pairs of photos that look alike: close perceptual hashes, confirmed on 16×16 grey thumbnails."""
+    """Return pairs of similar photos: close perceptual hashes, confirmed by 16×16 grey thumbnails."""
     hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
     thumbnails = np.stack([thumbnail(decode(data)) for data in raw])
     return near_duplicates(hashes, thumbnails, prepare.near_duplicate_bits, prepare.near_duplicate_difference)

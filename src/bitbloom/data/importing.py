@@ -1,8 +1,7 @@
-"""The user's own data (`PHOTOS=`, `TWEETS=`, `CAPTIONS=`), taken once and by content to `data/external/<target>/`.
+"""Import of the user's own data (`PHOTOS=`, `TWEETS=`, `CAPTIONS=`) to `data/external/<target>/`.
 
-From then on every command reads that folder, wherever the data came from. It is filled whole or not at all.
-Data given again replaces what an *earlier import* put there, and nothing else: a folder that somebody filled or
-changed by hand is never overwritten.
+After the import, every command reads that folder. The import is atomic. A new import replaces only data of an *earlier
+import*: a folder that was filled or changed by hand is never overwritten.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def import_data(source: Path, destination: Path, kind: OwnDataSource) -> dict[str, Any]:
-    """Copy what a kind of source needs of a folder, a file, a tar or a zip to `destination`.
+    """Copy the data of a folder, file, tar or zip that a kind of source needs to `destination`.
 
     Returns:
-        `changed` (bool), `digest` of the listing, `files` (count), and against what was there before: `added`,
+        `changed` (bool), `digest` of the listing, `files` (count), and the changes to the previous content: `added`,
         `removed` and `modified` (counts).
 
     Raises:
-        BitBloomError: no such source, not of the kind's form, or `destination` holds data of another origin.
+        BitBloomError: the source is missing or has the wrong form, or `destination` holds data of another origin.
     """
     _check(source, destination, kind)
     before = _listing(destination)
@@ -63,7 +62,7 @@ def _check(source: Path, destination: Path, kind: OwnDataSource) -> None:
 
 @contextmanager
 def _opened(source: Path, scratch: Path) -> Iterator[Path]:
-    """The source; an archive is unpacked beside the destination and removed afterwards."""
+    """Yield the source; an archive is unpacked next to the destination and removed afterwards."""
     if source.is_dir() or not is_archive(source):
         yield source
         return
@@ -73,12 +72,12 @@ def _opened(source: Path, scratch: Path) -> Iterator[Path]:
 
 
 def _listing(folder: Path) -> dict[str, str]:
-    """POSIX path → SHA-256 of every file, empty when there is no folder."""
+    """Return POSIX path → SHA-256 of every file; empty if there is no folder."""
     return {name: file_digest(path) for name, path in folder_files(folder).items()} if folder.is_dir() else {}
 
 
 def _record_path(destination: Path) -> Path:
-    """Where an import notes what it put there: beside the folder, hidden, ignored by git."""
+    """Return the record file of an import: hidden, next to the folder, ignored by git."""
     return destination.with_name(f".{destination.name}.import.json")
 
 

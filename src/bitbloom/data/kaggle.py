@@ -1,8 +1,8 @@
-"""Files of a Kaggle competition, got by Kaggle's own client with the user's own credentials.
+"""Download of a Kaggle competition by Kaggle's client, with the user's credentials.
 
     make all TARGET=tweets-kaggle TWEETS=kaggle:nlp-getting-started
 
-The client (`kaggle`, installed by the user, who has accepted the competition's rules) reads KAGGLE_USERNAME and KAGGLE_KEY, or
+The user installs the client (`kaggle`) and accepts the competition's rules. The client reads KAGGLE_USERNAME and KAGGLE_KEY, or
 `~/.kaggle/kaggle.json`.
 """
 
@@ -22,10 +22,10 @@ SCHEME = "kaggle:"
 
 @contextmanager
 def opened(given: str) -> Iterator[Path]:
-    """What was given as a path: that path, or the zip of a competition's files while the block lasts.
+    """Yield a given path, or a temporary zip of a competition's files.
 
     Raises:
-        BitBloomError: the client is missing, or it refuses; its last line is in the message.
+        BitBloomError: the client is missing or fails; the message has its last line.
     """
     if not given.startswith(SCHEME):
         yield Path(given)
@@ -35,7 +35,7 @@ def opened(given: str) -> Iterator[Path]:
 
 
 def download(competition: str, folder: Path) -> Path:
-    """The zip of all files of a competition, in `folder`."""
+    """Download the zip of all files of a competition to `folder`."""
     if not shutil.which("kaggle"):
         raise BitBloomError(
             "kaggle: the program is missing: pip install kaggle, set KAGGLE_USERNAME and KAGGLE_KEY, "
@@ -45,6 +45,6 @@ def download(competition: str, folder: Path) -> Path:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     found = sorted(folder.glob("*.zip"))
     if done.returncode or not found:
-        said = done.stdout.strip().splitlines()
-        raise BitBloomError(f"kaggle cannot download '{competition}': {said[-1] if said else f'exit code {done.returncode}'}")
+        output = done.stdout.strip().splitlines()
+        raise BitBloomError(f"kaggle cannot download '{competition}': {output[-1] if output else f'exit code {done.returncode}'}")
     return found[0]

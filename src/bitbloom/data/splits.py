@@ -1,7 +1,7 @@
-"""Which split a sample belongs to, by its own key alone, and which near-duplicates are left out.
+"""The split of each sample, by its own key alone, and the exclusion of near-duplicates.
 
-Laws: adding data never changes a sample's split, it can only exclude samples; no included pair of near-duplicates
-straddles two splits.
+Additional data never changes the split of a sample; it can only exclude samples. No included pair of near-duplicates
+is in two splits.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ RANK = {name: rank for rank, name in enumerate(SPLITS)}
 
 
 def percent_of(key: str) -> int:
-    """Where a key (64 hex digits) lies between 0 and 99: its last 64 bits as a fraction of 100 percent."""
+    """Map a key (64 hex digits) to 0 … 99: its last 64 bits as a percentage."""
     return int(key[-16:], 16) * 100 >> 64
 
 
 def split_of(key: str, percents: Sequence[int]) -> str:
-    """The split of a key: train lies below, test above (see `percent_of`).
+    """Return the split of a key: the lowest percentages are train, the highest test (see `percent_of`).
 
     Raises:
-        BitBloomError: the percents are not three numbers that add up to 100.
+        BitBloomError: the percentages are not three numbers that add up to 100.
     """
     if len(percents) != len(SPLITS) or sum(percents) != 100 or min(percents) < 0:
-        raise BitBloomError(f"prepare.split is {list(percents)}: it has to be the percents of {', '.join(SPLITS)}, 100 together")
-    place = percent_of(key)
-    if place < percents[0]:
+        raise BitBloomError(f"prepare.split {list(percents)} has to be the percentages of {', '.join(SPLITS)}, 100 in total")
+    percent = percent_of(key)
+    if percent < percents[0]:
         return SPLITS[0]
-    return SPLITS[1] if place < percents[0] + percents[1] else SPLITS[2]
+    return SPLITS[1] if percent < percents[0] + percents[1] else SPLITS[2]
 
 
 def assign(ids: Sequence[str], keys: Sequence[str], pairs: Iterable[tuple[int, int]], percents: Sequence[int]) -> pd.DataFrame:
-    """Columns split, excluded and reason of samples in order.
+    """Return the columns split, excluded and reason of samples, in order.
 
     Args:
-        ids: names used in the reasons.
+        ids: names for the reasons.
         keys: the samples' keys.
         pairs: positions of near-duplicates.
-        percents: of train, val and test.
+        percents: percentages of train, val and test.
     """
     splits = [split_of(key, percents) for key in keys]
     reasons: list[str] = [""] * len(splits)

@@ -1,7 +1,7 @@
-"""One published file, known by its URL, size and SHA-256, brought to this disk once.
+"""A published file with a known URL, size and SHA-256, downloaded once.
 
-It is looked for in the folder `BITBLOOM_MIRROR` names, then among earlier downloads, and only then on the network.
-A cut download goes on where it stopped, in this run or the next; a file is used only when its digest is right.
+The search order is the folder in `BITBLOOM_MIRROR`, earlier downloads, the network. An interrupted download resumes, in
+this run or the next. A file is used only if its digest is correct.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 DOWNLOADS = Path(".bitbloom/downloads")
 MIRROR = "BITBLOOM_MIRROR"
 ATTEMPTS = 5
-"""Failures after which a download gives up; one that got further than all before it counts as the first."""
+"""Largest number of consecutive failures without progress."""
 PAUSE = 1.0
-"""Seconds before the second attempt, doubled before each further one."""
+"""Seconds before the second attempt, doubled for each further one."""
 TIMEOUT = (15.0, 60.0)
-"""Seconds to connect, and between two pieces of data."""
+"""Timeouts to connect, and between two chunks of data, seconds."""
 CHUNK = 1 << 18
-WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
+RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """What a publisher offers: the address, the size in bytes, and the SHA-256 in hexadecimal."""
+    """A published file: its address, its size in bytes, and its SHA-256 in hexadecimal."""
 
     url: str
     size: int
@@ -52,14 +52,14 @@ class PublishedFile:
 
 
 class _CutError(Exception):
-    """A transfer that broke off, and may go better the next time."""
+    """An interrupted transfer that can be retried."""
 
 
 def obtain(file: PublishedFile) -> Path:
-    """A local path to the file, verified.
+    """Return a verified local path of the file.
 
     Raises:
-        BitBloomError: it cannot be had, or what is there or came is not the file that is meant.
+        BitBloomError: the file is not available, or it has another size or digest.
     """
     mirrored = _mirrored(file)
     if mirrored:
@@ -90,7 +90,7 @@ def _mirrored(file: PublishedFile) -> Path | None:
 
 
 def _wrong(path: Path, file: PublishedFile) -> str:
-    """Why a local file is not the one that is meant, or an empty text."""
+    """Return how a local file differs from the expected one, or an empty text."""
     size = path.stat().st_size
     if size != file.size:
         return f"it has {size:,} bytes where {file.size:,} are expected"
@@ -99,7 +99,7 @@ def _wrong(path: Path, file: PublishedFile) -> str:
 
 
 def _download(file: PublishedFile, path: Path) -> None:
-    """Bring the file to `path`, resuming `<path>.part`; a resumed file that turns out wrong gets one fresh start."""
+    """Download the file to `path`, resuming `<path>.part`; if a resumed file is wrong, start over once."""
     part = path.with_name(f"{path.name}.part")
     resumed = part.is_file()
     while True:
@@ -111,7 +111,7 @@ def _download(file: PublishedFile, path: Path) -> None:
         part.replace(bad)
         if not resumed:
             raise BitBloomError(
-                f"{file.url}: {wrong}. What came is kept as {bad}. Has the file changed at its publisher? "
+                f"{file.url}: {wrong}. The received file is kept as {bad}. Has the file changed at its publisher? "
                 f"If you have the right one, put it into a folder and name that folder with {MIRROR}"
             )
         resumed = False
@@ -120,7 +120,7 @@ def _download(file: PublishedFile, path: Path) -> None:
 
 
 def _transfer(file: PublishedFile, part: Path) -> None:
-    """Fill `part` up to the expected size, in as many requests as it takes."""
+    """Download to `part` up to the expected size, with retries."""
     failures, furthest = 0, _size(part)
     with advancing(f"download {file.name}", file.size, furthest, in_bytes=True) as advance:
         while _size(part) < file.size:
@@ -132,30 +132,30 @@ def _transfer(file: PublishedFile, part: Path) -> None:
                 furthest = max(furthest, _size(part))
                 if failures >= ATTEMPTS:
                     raise BitBloomError(
-                        f"{file.url}: download failed {failures} times ({cut}). Try again later: it goes on where it "
-                        f"stopped. Or put {file.name} into a folder and name that folder with {MIRROR}"
+                        f"{file.url}: download failed {failures} times ({cut}). Try again later: the download "
+                        f"resumes. Or put {file.name} into a folder and name that folder with {MIRROR}"
                     ) from cut
                 time.sleep(PAUSE * 2 ** (failures - 1))
 
 
 def _pieces(file: PublishedFile, part: Path) -> Iterator[int]:
-    """One request: append what it brings to `part`, yielding the number of bytes (negative: a server starts over)."""
+    """Send one request, append the response to `part`, and yield numbers of bytes (negative if the server starts over)."""
     import requests
     import urllib3
 
     have = _size(part)
     try:
-        with requests.get(file.url, headers=_headers(part, have), stream=True, timeout=TIMEOUT) as answer:
-            start = _accept(file, answer, have)
-            if answer.status_code == requests.codes.ok:
-                _validator_path(part).write_text(_validator(answer))
+        with requests.get(file.url, headers=_headers(part, have), stream=True, timeout=TIMEOUT) as response:
+            start = _accept(file, response, have)
+            if response.status_code == requests.codes.ok:
+                _validator_path(part).write_text(_validator(response))
             if start != have:
                 yield start - have
             with part.open("r+b" if part.exists() else "wb") as target:
                 target.truncate(start)
                 target.seek(start)
                 # The bytes as published: a server may wrongly declare a .tgz to be compressed in transit.
-                for piece in answer.raw.stream(CHUNK, decode_content=False):
+                for piece in response.raw.stream(CHUNK, decode_content=False):
                     target.write(piece)
                     yield len(piece)
                     if target.tell() > file.size:
@@ -176,31 +176,31 @@ def _headers(part: Path, have: int) -> dict[str, str]:
     return headers
 
 
-def _accept(file: PublishedFile, answer: Response, have: int) -> int:
-    """Where in the file the answer's body starts."""
-    if answer.status_code == 206:
-        place = answer.headers.get("Content-Range", "").removeprefix("bytes ")
-        span, _, total = place.partition("/")
+def _accept(file: PublishedFile, response: Response, have: int) -> int:
+    """Return the offset of the response's body in the file."""
+    if response.status_code == 206:
+        received = response.headers.get("Content-Range", "").removeprefix("bytes ")
+        span, _, total = received.partition("/")
         start = span.split("-")[0]
         if not start.isdigit() or int(start) > have:
-            raise BitBloomError(f"{file.url}: the server answers a range with 'Content-Range: {place}': remove the .part file")
+            raise BitBloomError(f"{file.url}: the server responded with 'Content-Range: {received}': remove the .part file")
         _check_size(file, total)
         return int(start)
-    if answer.status_code == 200:
-        _check_size(file, answer.headers.get("Content-Length", ""))
+    if response.status_code == 200:
+        _check_size(file, response.headers.get("Content-Length", ""))
         return 0
-    if answer.status_code == 416:  # less is there than is here already
-        _check_size(file, answer.headers.get("Content-Range", "").rpartition("/")[2])
-    if answer.status_code in WORTH_ANOTHER_TRY:
-        raise _CutError(f"the server answers {answer.status_code} {answer.reason}")
+    if response.status_code == 416:  # the file is smaller than the downloaded part
+        _check_size(file, response.headers.get("Content-Range", "").rpartition("/")[2])
+    if response.status_code in RETRIED:
+        raise _CutError(f"the server responded with {response.status_code} {response.reason}")
     raise BitBloomError(
-        f"{file.url}: the server answers {answer.status_code} {answer.reason}. "
+        f"{file.url}: the server responded with {response.status_code} {response.reason}. "
         f"If you have {file.name}, put it into a folder and name that folder with {MIRROR}"
     )
 
 
 def _check_size(file: PublishedFile, announced: str) -> None:
-    """Notice a changed file before it is downloaded."""
+    """Detect a changed file before the download."""
     if announced.isdigit() and int(announced) != file.size:
         raise BitBloomError(
             f"{file.url}: the server offers {int(announced):,} bytes where {file.size:,} are expected: "
@@ -209,14 +209,14 @@ def _check_size(file: PublishedFile, announced: str) -> None:
 
 
 def _validator_path(part: Path) -> Path:
-    """Where the server's name for this version of the file is kept, beside the part of it that is here."""
+    """Return the file with the server's identifier of this version, next to the partial download."""
     return part.with_name(f"{part.name}.version")
 
 
-def _validator(answer: Response) -> str:
-    """A strong ETag, else the time of the last change: what `If-Range` may hold."""
-    tag: str = answer.headers.get("ETag", "")
-    changed: str = answer.headers.get("Last-Modified", "")
+def _validator(response: Response) -> str:
+    """Return a strong ETag or the time of the last change, as a value for `If-Range`."""
+    tag: str = response.headers.get("ETag", "")
+    changed: str = response.headers.get("Last-Modified", "")
     return changed if not tag or tag.startswith("W/") else tag
 
 
@@ -225,7 +225,7 @@ def _size(path: Path) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause: the outer layers repeat the address."""
+    """Return the innermost cause: the outer errors repeat the address."""
     reason: BaseException = error
     while reason.__cause__ or reason.__context__:
         reason = reason.__cause__ or reason.__context__ or reason

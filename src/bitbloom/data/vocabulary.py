@@ -1,4 +1,4 @@
-"""The words with a place of their own at the front of every vocabulary. It imports nothing: it travels with the service."""
+"""Special tokens at the start of every vocabulary. The module has no dependencies, because it is part of the service."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 PADDING, START, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
-"""In the order of their numbers."""
+"""In the order of their indices."""
 
 
 def sentence(words: Iterable[int], vocabulary: Sequence[str]) -> str:
-    """Numbers of words as the sentence they write."""
+    """Convert word indices to a sentence."""
     return " ".join(vocabulary[word] for word in words)

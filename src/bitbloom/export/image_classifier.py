@@ -11,7 +11,7 @@ from bitbloom.config.models.image import ImageModel
 from bitbloom.evaluation import calibration
 from bitbloom.export import classification
 from bitbloom.export.graphs import Graph
-from bitbloom.models.classifier import looks
+from bitbloom.models.classifier import has_attention
 from bitbloom.models.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def graph(trained: Trained, task: str) -> Graph:
     calibrated = classification.Calibrated(calibration.temperature(trained))
     classes = json.dumps(meta["classes"], ensure_ascii=False)
     properties = {"classes": classes, "image_size": str(meta["image_size"]), "task": task}
-    if not looks(trained.network):
+    if not has_attention(trained.network):
         module, outputs = nn.Sequential(preprocess, trained.network, calibrated), (classification.PROBABILITIES,)
         return Graph(module, ("images",), outputs, ({0: "n"},), properties)
     with_attention = WithAttention(preprocess, trained.network, calibrated)
@@ -48,5 +48,5 @@ class WithAttention(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [n, 3, S, S] → float32 [n, classes], and float32 [n, grid, grid] with the sum 1."""
         network: Any = self.network
-        logits, attention = network.looking(self.preprocess(images))
+        logits, attention = network.with_attention(self.preprocess(images))
         return self.calibrated(logits), attention

@@ -1,1 +1,1 @@
-"""Networks and what surrounds them: builders, pretrained weights, Kornia preprocessing and augmentation."""
+"""Networks: builders, pretrained weights, Kornia preprocessing and augmentation, and sentence generation."""

@@ -1,8 +1,8 @@
-"""Kornia augmentations with parameters that are pure functions of each sample's seed.
+"""Kornia augmentations whose parameters are pure functions of each sample's seed.
 
 Kornia's own samplers use tensor `exp`, `log`, `pow` and Beta draws, which differ between CPUs. Here the parameters come
-from integers (`numerics.seeds`) and Kornia's operators apply them through `params=`. So a sample looks the same
-whichever micro-batch, worker or machine it falls to; only MixUp and CutMix look at its neighbours in the micro-batch.
+from integers (`numerics.seeds`), and Kornia's operators apply them through `params=`. The result for a sample does not
+depend on the micro-batch, worker or machine that processes it; only MixUp and CutMix use other samples of the micro-batch.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 
 Seeds = NDArray[np.uint64]
 CROP, FLIP, VERTICAL, COLOUR, ERASE, MIX = range(6)
-"""Purposes: what a sample's seed is derived for, so that switching one augmentation off leaves the others alone."""
+"""Purposes: each augmentation derives its own seed, so that disabling one does not change the others."""
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """A batch after augmentation: label `first` weighs 1 - share, label `second` weighs share.
+    """A batch after augmentation: label `first` has the weight 1 - `weight`, label `second` has `weight`.
 
-    Shapes: pixels float32 [n, 3, s, s], first and second int64 [n], share float32 [n].
+    Shapes: pixels float32 [n, 3, s, s], first and second int64 [n], weight float32 [n].
     """
 
     pixels: Tensor
     first: Tensor
     second: Tensor
-    share: Tensor
+    weight: Tensor
 
 
 def augment(pixels: Tensor, labels: Tensor, seeds: Seeds, side: int, config: Augment) -> Mixed:
-    """Vary a micro-batch, float32 [n, 3, S, S] in 0..1, and mix its samples; one seed a sample."""
+    """Augment a micro-batch, float32 [n, 3, S, S] in 0..1, and mix its samples; one seed per sample."""
     return mix(vary(pixels, seeds, side, config), labels, draw.derive(seeds, MIX), config)
 
 
 def vary(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:
-    """Crop to `side`, flip, colour and erase, each sample apart from the others: [n, 3, S, S] → [n, 3, side, side]."""
+    """Crop to `side`, flip, colour and erase each sample independently: [n, 3, S, S] → [n, 3, side, side]."""
     pixels = crop(pixels, draw.derive(seeds, CROP), side, config)
     pixels = flip(pixels, draw.derive(seeds, FLIP), config.flip, K.RandomHorizontalFlip)
     pixels = flip(pixels, draw.derive(seeds, VERTICAL), config.vertical_flip, K.RandomVerticalFlip)
@@ -56,11 +56,11 @@ def vary(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:
 
 
 def crop(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:
-    """A random square of `crop_scale` of the side, cut by slicing and resized; the whole picture where it does not happen."""
+    """Crop a random square of `crop_scale` of the side by slicing and resize it; resize the whole image if no crop is drawn."""
     full = pixels.shape[-1]
     if config.crop == 0 and full == side:
         return pixels
-    low, high = (max(1, round(full * part)) for part in config.crop_scale)
+    low, high = (max(1, round(full * scale)) for scale in config.crop_scale)
     size = draw.integers(draw.derive(seeds, 0), low, high)
     size = np.where(draw.happens(draw.derive(seeds, 1), config.crop), size, full)
     boxes = _boxes(draw.derive(seeds, 2), size, size, full)
@@ -69,7 +69,7 @@ def crop(pixels: Tensor, seeds: Seeds, side: int, config: Augment) -> Tensor:
 
 
 def flip(pixels: Tensor, seeds: Seeds, probability: float, operator: type[K.GeometricAugmentationBase2D]) -> Tensor:
-    """Mirror some samples."""
+    """Mirror samples with the given probability."""
     if probability == 0:
         return pixels
     flipped: Tensor = operator(p=0.5)(pixels, params={"batch_prob": _gate(seeds, 0, probability)})
@@ -77,7 +77,7 @@ def flip(pixels: Tensor, seeds: Seeds, probability: float, operator: type[K.Geom
 
 
 def colour(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
-    """Brightness, contrast and saturation of some samples, each by a factor around one (Kornia's ColorJiggle)."""
+    """Scale brightness, contrast and saturation of some samples by factors around one (Kornia's ColorJiggle)."""
     if config.colour == 0:
         return pixels
     amounts = (config.brightness, config.contrast, config.saturation)
@@ -90,11 +90,11 @@ def colour(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
 
 
 def erase(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
-    """Grey squares over some samples, of `erase_scale` of the picture's area (sides from a table, no square root of tensors)."""
+    """Cover some samples with a grey rectangle of `erase_scale` of the area (sides by integers, no square root of tensors)."""
     if config.erase == 0:
         return pixels
     side = pixels.shape[-1]
-    smallest, largest = (max(1, _root(part, side)) for part in config.erase_scale)
+    smallest, largest = (max(1, _root(fraction, side)) for fraction in config.erase_scale)
     width, height = (draw.integers(draw.derive(seeds, purpose), smallest, largest) for purpose in (1, 2))
     corner = _boxes(draw.derive(seeds, 3), width, height, side)[:, 0]
     params = {"widths": _floats(width), "heights": _floats(height), "xs": corner[:, 0], "ys": corner[:, 1]}
@@ -104,20 +104,20 @@ def erase(pixels: Tensor, seeds: Seeds, config: Augment) -> Tensor:
 
 
 def mix(pixels: Tensor, labels: Tensor, seeds: Seeds, config: Augment) -> Mixed:
-    """MixUp (Zhang et al. 2018), else CutMix (Yun et al. 2019), else neither: one draw a micro-batch, a partner a sample.
+    """Apply MixUp (Zhang et al. 2018), CutMix (Yun et al. 2019) or neither: one draw per micro-batch.
 
-    A sample's partner is its neighbour in the micro-batch; its share is uniform in [0, 0.5).
+    The partner of a sample is the previous one of the micro-batch; its weight is uniform in [0, 0.5).
     """
-    nothing = Mixed(pixels, labels, labels, torch.zeros(len(seeds)))
+    unmixed = Mixed(pixels, labels, labels, torch.zeros(len(seeds)))
     choice = draw.units(draw.derive(seeds[:1], 0))[0]
     partner = torch.roll(torch.arange(len(seeds)), 1)
-    share = draw.units(draw.derive(seeds, 1)) / 2
+    weight = draw.units(draw.derive(seeds, 1)) / 2
     if choice < config.mixup:
-        params = {"mixup_pairs": partner, "mixup_lambdas": torch.from_numpy(share), "batch_prob": torch.ones(len(seeds))}
-        return Mixed(_mixup()(pixels, params=params), labels, labels[partner], torch.from_numpy(share))
+        params = {"mixup_pairs": partner, "mixup_lambdas": torch.from_numpy(weight), "batch_prob": torch.ones(len(seeds))}
+        return Mixed(_mixup()(pixels, params=params), labels, labels[partner], torch.from_numpy(weight))
     if choice < config.mixup + config.cutmix:
         return _cutmix(pixels, labels, seeds, partner)
-    return nothing
+    return unmixed
 
 
 def _cutmix(pixels: Tensor, labels: Tensor, seeds: Seeds, partner: Tensor) -> Mixed:
@@ -130,11 +130,11 @@ def _cutmix(pixels: Tensor, labels: Tensor, seeds: Seeds, partner: Tensor) -> Mi
         "batch_prob": torch.ones(len(seeds)),
         "image_shape": torch.tensor([side, side]),
     }
-    share = torch.from_numpy((size * size).astype(np.float32) / np.float32(side * side))
-    return Mixed(_cutmix_operator()(pixels, params=params), labels, labels[partner], share)
+    weight = torch.from_numpy((size * size).astype(np.float32) / np.float32(side * side))
+    return Mixed(_cutmix_operator()(pixels, params=params), labels, labels[partner], weight)
 
 
-# Operators are made once: with their samplers, which nobody asks here, they take a logarithm that differs between CPUs.
+# Operators are cached: the constructors of their samplers, which are not used here, take a logarithm that differs between CPUs.
 
 
 @functools.cache
@@ -165,7 +165,7 @@ def _cutmix_operator() -> K.RandomCutMixV2:
 
 
 def _boxes(seeds: Seeds, width: NDArray[np.int64], height: NDArray[np.int64], side: int) -> Tensor:
-    """float32 [n, 4, 2] corners (x, y), clockwise from top left and inclusive as Kornia counts, somewhere in the picture."""
+    """float32 [n, 4, 2] corners (x, y), clockwise from top left, inclusive as in Kornia, at random positions."""
     left, top = draw.below(draw.derive(seeds, 0), side - width + 1), draw.below(draw.derive(seeds, 1), side - height + 1)
     right, bottom = left + width - 1, top + height - 1
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
@@ -184,6 +184,6 @@ def _around_one(seeds: Seeds, amount: float) -> NDArray[np.float32]:
     return (1 + (2 * draw.units(seeds) - 1) * np.float32(amount)).astype(np.float32)
 
 
-def _root(part: float, side: int) -> int:
-    """The side of the largest square of at most `part` of a picture's area, by integers."""
-    return max(size for size in range(side + 1) if size * size <= part * side * side)
+def _root(fraction: float, side: int) -> int:
+    """Return the side of the largest square of at most `fraction` of an image's area, by integers."""
+    return max(size for size in range(side + 1) if size * size <= fraction * side * side)

@@ -1,7 +1,7 @@
-"""The network of captions: a tower for photos and one for sentences that meet in a common space, and a writer.
+"""The captioning network: an image tower and a text tower with a common embedding space, and a decoder.
 
-Both towers are transformers' own, held by a `VisionTextDualEncoderModel` and trained as CLIP is (Radford et al. 2021,
-arXiv:2103.00020); the writer is a `BertLMHeadModel` with cross-attention, which sees the photo's patches and the words before.
+Both towers are models of the `transformers` package in a `VisionTextDualEncoderModel`, trained like CLIP (Radford et al. 2021,
+arXiv:2103.00020). The decoder is a `BertLMHeadModel` with cross-attention to the patch features of the photo.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bitbloom.data.vocabulary import PADDING
 from bitbloom.models import classifier, initialise, text_classifier, weights
 from bitbloom.models.layers import LAYER, bert_sizes
 from bitbloom.models.linear import PortableLinear
-from bitbloom.models.text_classifier import blocking
+from bitbloom.models.text_classifier import additive_mask
 from bitbloom.models.tokens import padding
 
 if TYPE_CHECKING:
@@ -28,87 +28,90 @@ if TYPE_CHECKING:
     from bitbloom.config.models.image import ImageModel
     from bitbloom.config.models.text import TextModel
 
-SHARPEST = 100.0
-"""Largest factor of a cosine in the contrastive loss, as in CLIP."""
+MAX_SCALE = 100.0
+"""Largest scale of a cosine similarity in the contrastive loss, as in CLIP."""
 SCALE_START = -2.0
-"""SHARPEST times the sigmoid of it is 12: CLIP starts at 14, and learns the logarithm instead, whose `exp` is not portable."""
+"""MAX_SCALE times its sigmoid is 12. CLIP starts at 14 and learns the logarithm, whose `exp` is not portable."""
 
 
 class Captioner(nn.Module):
     """The whole network.
 
-    Attributes:
-        longest: most words of a written sentence, END included.
+    The submodules `dual`, `bridge` and `writer` (the decoder) are part of the parameter names in `model.safetensors`.
 
-    Shapes: n samples, c sentences, T places of a photo (`grid`² + 1), D the image tower's width, E `embedding_size`, V words.
+    Attributes:
+        longest: largest number of words of a generated sentence, END included.
+
+    Shapes: n samples, c sentences, T patch features of a photo (`grid`² + 1), D the image tower's width, E `embedding_size`,
+    V words.
     """
 
-    def __init__(self, dual: Any, writer: Any, config: CaptionModel, filling: int) -> None:
+    def __init__(self, dual: Any, decoder: Any, config: CaptionModel, padding: int) -> None:
         super().__init__()
         self.dual: nn.Module = dual
-        self.bridge = nn.Linear(dual.visual_projection.in_features, writer.config.hidden_size)
-        self.writer: nn.Module = writer
+        self.bridge = nn.Linear(dual.visual_projection.in_features, decoder.config.hidden_size)
+        self.writer: nn.Module = decoder
         self.grid = config.grid
         self.contrast_weight = config.contrast_weight
-        self.filling = filling
-        self.longest: int = writer.config.max_position_embeddings
+        self.padding = padding
+        self.longest: int = decoder.config.max_position_embeddings
 
-    def places(self, pixels: Tensor) -> Tensor:
-        """float32 [n, 3, s, s] → what the image tower says of the whole photo, then place by place, [n, T, D]."""
+    def patch_features(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 3, s, s] → outputs of the image tower for the class token and for each patch, [n, T, D]."""
         hidden: Tensor = self.dual.get_submodule("vision_model")(pixel_values=pixels).last_hidden_state
         side = round((hidden.shape[1] - 1) ** 0.5)
         if self.grid in (0, side):
             return hidden
         if side % self.grid:
             raise BitBloomError(
-                f"model.grid {self.grid} does not divide a photo's {side} x {side} patches: take a divisor, or 0 for all"
+                f"model.grid {self.grid} does not divide a photo's {side} x {side} patches: use a divisor, or 0 for all"
             )
         patches = hidden[:, 1:].transpose(1, 2).reshape(hidden.shape[0], -1, side, side)
         return torch.cat([hidden[:, :1], avg_pool2d(patches, side // self.grid).flatten(2).transpose(1, 2)], dim=1)
 
-    def image_embedding(self, places: Tensor) -> Tensor:
-        """[n, T, D] → unit vectors [n, E], of the whole and the mean of the places."""
-        whole = (places[:, 0] + places[:, 1:].mean(dim=1)) / 2
-        return normalize(self.dual.get_submodule("visual_projection")(whole), dim=-1)
+    def image_embedding(self, patches: Tensor) -> Tensor:
+        """Patch features [n, T, D] → unit vectors [n, E], from the class token and the mean of the patches."""
+        pooled = (patches[:, 0] + patches[:, 1:].mean(dim=1)) / 2
+        return normalize(self.dual.get_submodule("visual_projection")(pooled), dim=-1)
 
-    def meaning(self, tokens: Tensor) -> Tensor:
-        """int64 [n, l] → the mean of what the text tower says of a sentence's tokens, [n, width]."""
-        there = (tokens != self.filling).to(torch.float32)
+    def text_features(self, tokens: Tensor) -> Tensor:
+        """int64 [n, l] → mean output of the text tower over a sentence's tokens, [n, width]."""
+        mask = (tokens != self.padding).to(torch.float32)
         tower = self.dual.get_submodule("text_model")
-        hidden = tower(input_ids=tokens, attention_mask=blocking(there)).last_hidden_state
-        mean: Tensor = (hidden * there[:, :, None]).sum(dim=1) / there.sum(dim=1, keepdim=True).clamp(min=1.0)
+        hidden = tower(input_ids=tokens, attention_mask=additive_mask(mask)).last_hidden_state
+        mean: Tensor = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1.0)
         return mean
 
-    def text_embedding(self, meaning: Tensor) -> Tensor:
-        """[n, width] → unit vectors [n, E]."""
-        return normalize(self.dual.get_submodule("text_projection")(meaning), dim=-1)
+    def text_embedding(self, features: Tensor) -> Tensor:
+        """Text features [n, width] → unit vectors [n, E]."""
+        return normalize(self.dual.get_submodule("text_projection")(features), dim=-1)
 
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
-        """Cosines [n, m] of unit vectors [n, E] and [m, E], sharpened by the learned temperature."""
-        return images @ texts.T * (SHARPEST * torch.sigmoid(self.dual.get_parameter("logit_scale")))
+        """Cosine similarities [n, m] of unit vectors [n, E] and [m, E], times the learned scale."""
+        return images @ texts.T * (MAX_SCALE * torch.sigmoid(self.dual.get_parameter("logit_scale")))
 
-    def next_words(self, places: Tensor, words: Tensor) -> Tensor:
-        """Logits [n, w, V] of the word after each of `words` int64 [n, w], having seen those before it."""
-        memory = self.bridge(places)
+    def next_words(self, patches: Tensor, words: Tensor) -> Tensor:
+        """Logits [n, w, V] of the word after each of `words` int64 [n, w], given the words up to it and the patch features."""
+        memory = self.bridge(patches)
         length = words.shape[1]
-        seen = torch.ones(length, length).tril()[None] * (words != PADDING).to(torch.float32)[:, None]
-        mask = ((1.0 - seen) * torch.finfo(torch.float32).min)[:, None]
-        found = self.writer(input_ids=words, attention_mask=mask, encoder_hidden_states=memory, use_cache=False)
-        logits: Tensor = found.logits
+        visible = torch.ones(length, length).tril()[None] * (words != PADDING).to(torch.float32)[:, None]
+        mask = ((1.0 - visible) * torch.finfo(torch.float32).min)[:, None]
+        output = self.writer(input_ids=words, attention_mask=mask, encoder_hidden_states=memory, use_cache=False)
+        logits: Tensor = output.logits
         return logits
 
 
 def build(config: CaptionModel, meta: Mapping[str, Any], pretrained: bool = True) -> Captioner:
-    """The network of a `model` section; `meta` has the `vocabulary` of the writer, the `tokenizer` and `tokens` a sentence.
+    """Build the network of a `model` section; `meta` has the decoder's `vocabulary`, the `tokenizer` and `tokens` per sentence.
 
     Raises:
-        BitBloomError: weights that do not fit, or a `grid` that does not divide the patches of a photo.
+        BitBloomError: the weights do not fit the architecture, or a tower has an unsupported one.
     """
     tokenizer = Tokenizer.from_str(meta["tokenizer"])
     dual = _dual(config, tokenizer)
-    network = Captioner(dual, _writer(config, meta), config, padding(tokenizer))
+    network = Captioner(dual, _decoder(config, meta), config, padding(tokenizer))
     if pretrained:
-        _start(network, config)
+        _initialise(network, config)
     network.dual.get_parameter("logit_scale").data.fill_(SCALE_START)
     _freeze(network.dual.get_submodule("vision_model"), config.image_layers)
     _freeze(network.dual.get_submodule("text_model"), config.text_layers)
@@ -116,7 +119,7 @@ def build(config: CaptionModel, meta: Mapping[str, Any], pretrained: bool = True
 
 
 def _dual(config: CaptionModel, tokenizer: Tokenizer) -> nn.Module:
-    """The two towers, as their own `build` functions make them for classifiers, without the classifiers' heads."""
+    """Build the two towers with the builders of the classifiers, and drop the classification heads."""
     from transformers import VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
     image, text = _image_tower(config.image), _text_tower(config.text, tokenizer)
@@ -126,69 +129,70 @@ def _dual(config: CaptionModel, tokenizer: Tokenizer) -> nn.Module:
 
 
 def _image_tower(config: ImageModel) -> Any:
-    """A `ViTModel` or `Dinov2Model`. Raises BitBloomError for a network that does not say something of each patch."""
+    """Build a `ViTModel` or `Dinov2Model`. Raises BitBloomError for a network without patch features."""
     found = classifier.build(replace(config, weights="none" if config.architecture != "auto" else config.weights), 2, False)
     for name in ("model.vit", "model.dinov2"):
         try:
             return found.get_submodule(name)
         except AttributeError:
             continue
-    raise BitBloomError(f"model.image.architecture '{config.architecture}' is no transformer of patches: take vit or dinov2")
+    raise BitBloomError(f"model.image.architecture '{config.architecture}' has no patch features: use vit or dinov2")
 
 
 def _text_tower(config: TextModel, tokenizer: Tokenizer) -> Any:
-    """A `BertModel`."""
+    """Build a `BertModel`."""
     if config.architecture != "bert":
-        raise BitBloomError(f"model.text.architecture '{config.architecture}' is not bert, the one whose tokens can be averaged")
+        raise BitBloomError(f"model.text.architecture '{config.architecture}' is not supported: use bert")
     meta = {"tokenizer": tokenizer.to_str(), "classes": ["one", "two"]}
     return text_classifier.build(replace(config, weights="none"), meta, False).get_submodule("model.bert")
 
 
-def _writer(config: CaptionModel, meta: Mapping[str, Any]) -> nn.Module:
+def _decoder(config: CaptionModel, meta: Mapping[str, Any]) -> nn.Module:
+    """Build the decoder, with an output layer that is portable."""
     from transformers import BertConfig, BertLMHeadModel
 
     shape = bert_sizes(config.writer) | {
         "vocab_size": len(meta["vocabulary"]),
-        "max_position_embeddings": meta["tokens"] - 1,  # no word follows the last
+        "max_position_embeddings": meta["tokens"] - 1,  # the last word has no successor
         "pad_token_id": PADDING,
         "is_decoder": True,
         "add_cross_attention": True,
         "tie_word_embeddings": False,
     }
     model: Any = BertLMHeadModel(BertConfig(**shape))
-    model.cls.predictions.register_parameter("bias", None)  # the decoder's own is used
+    model.cls.predictions.register_parameter("bias", None)  # the output layer has a bias of its own
     model.cls.predictions.decoder = PortableLinear.of(model.cls.predictions.decoder)
     whole: nn.Module = model
     return whole
 
 
-def _start(network: Captioner, config: CaptionModel) -> None:
-    """Draw what is new; load what the towers start from."""
+def _initialise(network: Captioner, config: CaptionModel) -> None:
+    """Draw new parameters and load the pretrained weights of the towers."""
     initialise.portable(network)
-    for name, part, learning in (
+    for name, section, trainable in (
         ("vision_model", config.image, config.image_layers),
         ("text_model", config.text, config.text_layers),
     ):
         tower = network.dual.get_submodule(name)
-        if part.weights != "none":
-            weights.load_backbone(tower, weights.state(part.weights))
-        elif learning == 0:
-            _draw_alone(tower)
+        if section.weights != "none":
+            weights.load_backbone(tower, weights.state(section.weights))
+        elif trainable == 0:
+            _draw_from_seed(tower)
 
 
-def _draw_alone(tower: nn.Module) -> None:
-    """Draw from the seed alone: the `features` stage knows the tower, and not how much else was drawn before it."""
+def _draw_from_seed(tower: nn.Module) -> None:
+    """Draw a frozen tower from the seed alone: the `features` stage builds it without the rest of the network."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch.initial_seed())
         initialise.portable(tower)
 
 
-def _freeze(tower: nn.Module, learning: int) -> None:
-    """Only so many of the last layers, and what comes after them, learn; -1 is everything."""
-    if learning < 0:
+def _freeze(tower: nn.Module, trainable: int) -> None:
+    """Train only the last `trainable` layers and the modules after them; -1 trains everything."""
+    if trainable < 0:
         return
     numbers = {name: int(found[1]) for name, _ in tower.named_parameters() if (found := LAYER.search(f".{name}"))}
-    first = max(numbers.values(), default=-1) + 1 - learning
+    first = max(numbers.values(), default=-1) + 1 - trainable
     for name, parameter in tower.named_parameters():
-        after = name not in numbers and "embeddings" not in name and learning > 0
+        after = name not in numbers and "embeddings" not in name and trainable > 0
         parameter.requires_grad_(numbers.get(name, -1) >= first or after)

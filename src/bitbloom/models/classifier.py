@@ -1,6 +1,6 @@
 """Image classifiers: a vision transformer, a fine-tuned DINOv2, a traditional CNN, or any of transformers' by name.
 
-Every network here takes float32 [n, 3, s, s] and gives logits float32 [n, classes].
+Every network here maps float32 [n, 3, s, s] to logits float32 [n, classes].
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from bitbloom.models.linear import PortableLinear
 if TYPE_CHECKING:
     from bitbloom.config.models.image import ImageModel
 
-LOOKING = ("vit", "deit", "dinov2", "dinov2_with_registers")
-"""Families of transformers whose tokens are a class token, others, and then the patches, each looking at all."""
-PATCHES_TOO = ("dinov2", "dinov2_with_registers")
-"""Of these, those whose head reads the mean of the patches beside the class token."""
+WITH_ATTENTION = ("vit", "deit", "dinov2", "dinov2_with_registers")
+"""Families of transformers with attention maps: their tokens are a class token, optional registers, and then the patches."""
+POOLS_PATCHES = ("dinov2", "dinov2_with_registers")
+"""Those of them whose head reads the mean of the patches in addition to the class token."""
 
 
 def build(config: ImageModel, classes: int, pretrained: bool = True) -> nn.Module:
-    """The network that a `model` section describes.
+    """Build the network that a `model` section describes.
 
     Args:
         config: the section.
         classes: size of the output.
-        pretrained: start from `config.weights`; False gives the same shapes for a state that is loaded next.
+        pretrained: start from `config.weights`; False builds the same shapes for a state that is loaded afterwards.
 
     Raises:
-        BitBloomError: unknown architecture, or weights that do not fit it.
+        BitBloomError: the architecture is unknown, or the weights do not fit it.
     """
     builders = {"vit": _vit, "cnn": _cnn, "dinov2": _dinov2, "auto": _auto}
     if config.architecture not in builders:
@@ -42,7 +42,7 @@ def build(config: ImageModel, classes: int, pretrained: bool = True) -> nn.Modul
 
 
 class PatchMean(nn.Module):
-    """A `ViTForImageClassification` read by the mean of its patches, which needs fewer photos than a class token to learn."""
+    """A `ViTForImageClassification` whose head reads the mean of the patches, which needs fewer photos than a class token."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -52,20 +52,20 @@ class PatchMean(nn.Module):
         """float32 [n, 3, s, s] → float32 [n, classes]."""
         return self.read(self.model.get_submodule("vit")(pixels).last_hidden_state)
 
-    def looking(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits, and where the network looked: float32 [n, grid, grid] that adds up to 1."""
+    def with_attention(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits and the attention map, float32 [n, grid, grid] that adds up to 1."""
         found = self.model.get_submodule("vit")(pixels, output_attentions=True)
         flow = attention.rollout(found.attentions)
         return self.read(found.last_hidden_state), attention.patch_map(flow, [slice(1, None)], grid(self.model))
 
     def read(self, hidden: Tensor) -> Tensor:
-        """Last hidden states [n, t, h] → logits."""
+        """Last hidden states [n, t, h] → logits [n, classes]."""
         logits: Tensor = self.model.get_submodule("classifier")(hidden[:, 1:].mean(dim=1))
         return logits
 
 
 class Logits(nn.Module):
-    """A transformers classifier that takes pixels and gives logits, nothing else."""
+    """A classifier of the `transformers` package, reduced to a function from pixels to logits."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -76,20 +76,20 @@ class Logits(nn.Module):
         logits: Tensor = self.model(pixel_values=pixels).logits
         return logits
 
-    def looking(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits, and where the network looked: float32 [n, grid, grid] that adds up to 1."""
+    def with_attention(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits and the attention map, float32 [n, grid, grid] that adds up to 1."""
         found, side = self.model(pixel_values=pixels, output_attentions=True), grid(self.model)
-        readers = [slice(1), slice(-side * side, None)] if _family(self.model) in PATCHES_TOO else [slice(1)]
-        return found.logits, attention.patch_map(attention.rollout(found.attentions), readers, side)
+        pooled = [slice(1), slice(-side * side, None)] if _family(self.model) in POOLS_PATCHES else [slice(1)]
+        return found.logits, attention.patch_map(attention.rollout(found.attentions), pooled, side)
 
     def head(self) -> nn.Module:
-        """The classifier on top."""
+        """Return the classification head."""
         return self.model.get_submodule(_head_name(self.model))
 
 
-def looks(network: nn.Module) -> bool:
-    """Whether a network can say where it looked: a vision transformer can, a CNN cannot."""
-    return isinstance(network, PatchMean | Logits) and _family(network.model) in LOOKING
+def has_attention(network: nn.Module) -> bool:
+    """Return whether a network has attention maps: vision transformers do, CNNs do not."""
+    return isinstance(network, PatchMean | Logits) and _family(network.model) in WITH_ATTENTION
 
 
 def _family(model: Any) -> str:
@@ -97,12 +97,12 @@ def _family(model: Any) -> str:
 
 
 def grid(model: Any) -> int:
-    """Patches a side of a vision transformer."""
+    """Return the patches per side of a vision transformer."""
     return int(model.config.image_size // model.config.patch_size)
 
 
 def _vit(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
-    """`ViTForImageClassification` from random weights."""
+    """Build a `ViTForImageClassification` with random weights."""
     from transformers import ViTConfig, ViTForImageClassification
 
     if config.weights != "none":
@@ -122,7 +122,7 @@ def _vit(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
 
 
 class ConvStem(nn.Sequential):
-    """3×3 convolutions of stride 2 down to one vector a patch (Xiao et al. 2021, arXiv:2106.14881), without batch statistics."""
+    """3×3 convolutions of stride 2 down to one vector per patch (Xiao et al. 2021, arXiv:2106.14881) without batch statistics."""
 
     def __init__(self, patch_size: int, width: int) -> None:
         halvings = patch_size.bit_length() - 1
@@ -136,12 +136,12 @@ class ConvStem(nn.Sequential):
 
     @property
     def weight(self) -> Tensor:
-        """The first kernel: transformers asks a patch projection for its dtype through it."""
+        """The first kernel: `transformers` reads the dtype of the patch projection from it."""
         return self.get_parameter("0.weight")
 
 
 def _cnn(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
-    """A traditional CNN of `layers` blocks, halving the picture and widening up to `hidden_size`."""
+    """Build a traditional CNN of `layers` blocks that halve the image and widen up to `hidden_size`."""
     if config.weights != "none":
         raise BitBloomError("model.architecture=cnn starts from random weights: set model.weights=none")
     widths = [3, *(min(config.hidden_size, 32 << step) for step in range(config.layers))]
@@ -153,7 +153,7 @@ def _cnn(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
 
 
 def _dinov2(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
-    """`Dinov2ForImageClassification`: class token and mean of the patches into a linear head (Oquab et al. 2023)."""
+    """Build a `Dinov2ForImageClassification`: a linear head on class token and mean of the patches (Oquab et al. 2023)."""
     from transformers import Dinov2Config, Dinov2ForImageClassification
 
     shape = _sizes(config, classes) | {"mlp_ratio": config.mlp_ratio, "use_mask_token": False}
@@ -162,17 +162,17 @@ def _dinov2(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
     if pretrained and config.weights != "none":
         state = weights.state(config.weights)
         weights.load_backbone(network.get_submodule("model.dinov2"), state)
-        initialise.silent(network.head())
+        initialise.zero(network.head())
     return network
 
 
 def _sizes(config: ImageModel, classes: int) -> dict[str, Any]:
-    """The keys that vision transformers share."""
+    """Return the configuration keys that vision transformers share."""
     return layers.sizes(config) | {"image_size": config.image_size, "patch_size": config.patch_size, "num_labels": classes}
 
 
 def _auto(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
-    """Any `AutoModelForImageClassification`, from a hub repository at a pinned revision or a folder."""
+    """Build any `AutoModelForImageClassification`, from a hub repository at a pinned revision or a folder."""
     from transformers import AutoConfig, AutoModelForImageClassification
 
     name, revision = weights.location(config.weights)
@@ -188,7 +188,7 @@ def _auto(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
             name, revision=revision, config=shape, attn_implementation=EAGER, ignore_mismatched_sizes=True
         )
     )
-    initialise.silent(network.head())
+    initialise.zero(network.head())
     return network
 
 
@@ -201,13 +201,13 @@ def _with_portable_head(model: Any) -> nn.Module:
 
 
 def _head_name(model: Any) -> str:
-    """Where a transformers classifier has its head: the last linear layer with an output a class. Models name it as they like."""
+    """Return the name of a classifier's head, which differs between models: the last linear layer with one output per class."""
     classes = model.config.num_labels
     heads: list[str] = [
         name for name, layer in model.named_modules() if isinstance(layer, nn.Linear) and layer.out_features == classes
     ]
     if not heads:
-        raise BitBloomError(f"{type(model).__name__} has no linear layer with {classes} outputs: its head cannot be trained anew")
+        raise BitBloomError(f"{type(model).__name__} has no linear layer with {classes} outputs: its head cannot be replaced")
     return heads[-1]
 
 

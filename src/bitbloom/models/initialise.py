@@ -1,7 +1,7 @@
 """Random initial weights with the same bits on every CPU.
 
-`trunc_normal_` goes through `erfinv` and `normal_` through `log` and `cos` on whole tensors, which vector-math libraries
-compute differently on different CPUs. A sum of uniform integers (Irwin–Hall) is exact and as good a bell.
+`trunc_normal_` uses `erfinv`, and `normal_` uses `log` and `cos` on whole tensors, which vector-math libraries compute
+differently on different CPUs. A sum of uniform integers (Irwin–Hall) is exact and approximates a normal distribution.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 TERMS = 12
-"""Uniform terms a draw: the variance of their sum is exactly one, and no draw is beyond six deviations."""
+"""Uniform terms per draw: the variance of their sum is exactly one, and every draw is within six deviations."""
 BITS = 20
 EMBEDDING_STD = 0.02
-"""Deviation of tokens and position embeddings (ViT and BERT)."""
+"""Standard deviation of token and position embeddings (ViT and BERT)."""
 
 
 def bell(shape: torch.Size) -> Tensor:
-    """Draws of mean 0 and variance 1, float32, from torch's global generator; integer until the last, exact scaling."""
+    """Draw float32 values of mean 0 and variance 1 from torch's global generator, by integers and one exact scaling."""
     total = torch.zeros(shape, dtype=torch.int64)
     for _ in range(TERMS):
         total += torch.randint(0, 1 << BITS, shape)
@@ -28,10 +28,10 @@ def bell(shape: torch.Size) -> Tensor:
 
 @torch.no_grad()
 def portable(network: nn.Module) -> None:
-    """Draw every parameter anew: norms to one, biases to zero, matrices by fan-in, embeddings by EMBEDDING_STD.
+    """Initialise every parameter: norms to one, biases to zero, matrices by fan-in, embeddings by EMBEDDING_STD.
 
-    Convolutions follow He et al. 2015, linear layers LeCun et al. 1998: at the widths used here a deviation of 0.02, as large
-    models take it, leaves attention nearly uniform for the first epochs.
+    Convolutions follow He et al. 2015, linear layers LeCun et al. 1998. At the widths used here, the deviation of 0.02 of large
+    models leaves attention nearly uniform for the first epochs.
     """
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -39,8 +39,8 @@ def portable(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def silent(head: nn.Module) -> None:
-    """Zero a new head on a pretrained backbone: a random one would first push noise into good features (Kumar et al. 2022)."""
+def zero(head: nn.Module) -> None:
+    """Zero-initialise a new head on a pretrained backbone: a random head would distort its features (Kumar et al. 2022)."""
     for parameter in head.parameters():
         parameter.zero_()
 

@@ -1,4 +1,4 @@
-"""Layers of transformers: their sizes and the names of their parameters, as the `transformers` package has them."""
+"""Layers of transformers: their sizes and parameter names in the `transformers` package."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitbloom.config.models.caption import Writer
+    from bitbloom.config.models.caption import Decoder
     from bitbloom.config.models.image import ImageModel
     from bitbloom.config.models.text import TextModel
 
 EAGER = "eager"
-"""Attention written out: the flash path of `scaled_dot_product_attention` differs between CPUs."""
+"""Attention without fused kernels: the flash path of `scaled_dot_product_attention` differs between CPUs."""
 LAYER = re.compile(r"\.layers?\.(\d+)\.")
-"""A parameter's layer in the names of transformers' models."""
+"""The layer number in a parameter's name."""
 
 
-def sizes(config: ImageModel | TextModel | Writer) -> dict[str, Any]:
-    """The keys that all configurations of `transformers` share: width, layers, heads, dropout, and eager attention."""
+def sizes(config: ImageModel | TextModel | Decoder) -> dict[str, Any]:
+    """Return the keys that all configurations of `transformers` share: width, layers, heads, dropout and eager attention."""
     return {
         "hidden_size": config.hidden_size,
         "num_hidden_layers": config.layers,
@@ -27,7 +27,7 @@ def sizes(config: ImageModel | TextModel | Writer) -> dict[str, Any]:
     }
 
 
-def bert_sizes(config: TextModel | Writer) -> dict[str, Any]:
-    """The same of a BERT, with what it has beside them."""
+def bert_sizes(config: TextModel | Decoder) -> dict[str, Any]:
+    """Return the keys of a BERT configuration."""
     more = {"intermediate_size": config.hidden_size * config.mlp_ratio, "attention_probs_dropout_prob": config.dropout}
     return sizes(config) | more

@@ -1,4 +1,4 @@
-"""What happens to pixels between the stored square and the network, the same in training, evaluation, export and service."""
+"""Preprocessing from the stored square to the network's input: the same in training, evaluation, export and service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Preprocess(nn.Module):
-    """uint8 [n, 3, S, S] → float32 [n, 3, s, s]: to 0..1, resized to the network's input, normalised."""
+    """uint8 [n, 3, S, S] → float32 [n, 3, s, s]: scale to 0..1, resize to the network's input, normalise."""
 
     def __init__(self, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -22,11 +22,11 @@ class Preprocess(nn.Module):
         self.register_buffer("std", torch.tensor(list(std)), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Stored squares to network inputs."""
+        """Convert stored squares to network inputs."""
         return self.normalise(self.resize(scale(images)))
 
     def resize(self, pixels: Tensor) -> Tensor:
-        """float32 [n, 3, S, S] → [n, 3, s, s], smoothed before it shrinks."""
+        """float32 [n, 3, S, S] → [n, 3, s, s], smoothed before downscaling."""
         full = pixels.shape[-1]
         if full == self.image_size:
             return pixels
@@ -36,7 +36,7 @@ class Preprocess(nn.Module):
         return kornia.geometry.resize(pixels, (self.image_size, self.image_size), interpolation="bilinear")
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """(pixels - mean) / std a channel."""
+        """(pixels - mean) / std, per channel."""
         return kornia.enhance.normalize(pixels, self.mean, self.std)
 
 
@@ -44,10 +44,10 @@ GRID = 1 << 16
 
 
 def smoothing(factor: float) -> list[float]:
-    """The Gaussian of `kornia.geometry.resize(antialias=True)` for shrinking by `factor`, as multiples of a power of two.
+    """Return the Gaussian of `kornia.geometry.resize(antialias=True)` for downscaling by `factor`, rounded to a grid.
 
-    Kornia takes `exp` of a tensor, which vector-math libraries compute differently on different CPUs. Rounded to a grid, the
-    C library's last digit does not count.
+    Kornia takes `exp` of a tensor, which vector-math libraries compute differently on different CPUs. Rounding removes the
+    differences in the last digit between C libraries.
     """
     sigma = max((factor - 1) / 2, 0.001)
     half = max(1, int(max(4 * sigma, 3)) // 2)
@@ -56,5 +56,5 @@ def smoothing(factor: float) -> list[float]:
 
 
 def scale(images: Tensor) -> Tensor:
-    """uint8 0..255 to float32 0..1."""
+    """Scale uint8 0..255 to float32 0..1."""
     return images.to(torch.float32) / 255.0

@@ -1,6 +1,6 @@
 """Text classifiers: a BERT of given sizes, from random or locked weights, or any of transformers' by name.
 
-Every network here takes tokens int64 [n, l], filled up with the tokenizer's padding, and gives logits float32 [n, classes].
+Every network here maps tokens int64 [n, l], padded with the tokenizer's padding token, to logits float32 [n, classes].
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def build(config: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
-    """The network that a `model` section describes; `meta` has `classes` and the `tokenizer`.
+    """Build the network that a `model` section describes; `meta` has `classes` and the `tokenizer`.
 
     Raises:
-        BitBloomError: unknown architecture, or weights that do not fit it.
+        BitBloomError: the architecture is unknown, or the weights do not fit it.
     """
     builders = {"bert": _bert, "auto": _auto}
     if config.architecture not in builders:
@@ -35,7 +35,7 @@ def build(config: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -
 
 
 class MeanOfTokens(nn.Module):
-    """A transformers classifier whose head reads the mean of all tokens, as sentence encoders are trained to be read."""
+    """A classifier whose head reads the mean of all tokens, as sentence encoders are trained."""
 
     def __init__(self, model: Any, padding: int) -> None:
         super().__init__()
@@ -45,16 +45,16 @@ class MeanOfTokens(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """int64 [n, l] → float32 [n, classes]."""
-        there = (tokens != self.padding).to(torch.float32)
-        hidden = self.model.get_submodule("bert")(input_ids=tokens, attention_mask=blocking(there)).last_hidden_state
-        mean = (hidden * there[:, :, None]).sum(dim=1) / there.sum(dim=1, keepdim=True)
+        mask = (tokens != self.padding).to(torch.float32)
+        hidden = self.model.get_submodule("bert")(input_ids=tokens, attention_mask=additive_mask(mask)).last_hidden_state
+        mean = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         dropped = self.model.get_submodule("dropout")(mean)
         logits: Tensor = self.model.get_submodule("classifier")(dropped)
         return logits
 
 
 class Logits(nn.Module):
-    """A transformers classifier that takes tokens and gives logits, nothing else."""
+    """A classifier of the `transformers` package, reduced to a function from tokens to logits."""
 
     def __init__(self, model: Any, padding: int) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ class Logits(nn.Module):
         return logits
 
 
-def blocking(there: Tensor) -> Tensor:
-    """1 for a token and 0 for padding [n, l] → what is added to attention scores [n, 1, 1, l]: 0, or the least float32."""
-    return ((1.0 - there) * torch.finfo(torch.float32).min)[:, None, None, :]
+def additive_mask(mask: Tensor) -> Tensor:
+    """1 for a token and 0 for padding [n, l] → terms added to attention scores [n, 1, 1, l]: 0, or the smallest float32."""
+    return ((1.0 - mask) * torch.finfo(torch.float32).min)[:, None, None, :]
 
 
 def _bert(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Module:
-    """`BertForSequenceClassification` with a vocabulary of the tokenizer's size (Devlin et al. 2018, arXiv:1810.04805)."""
+    """Build a `BertForSequenceClassification` with the tokenizer's vocabulary size (Devlin et al. 2018, arXiv:1810.04805)."""
     from transformers import BertConfig, BertForSequenceClassification
 
     tokenizer = Tokenizer.from_str(meta["tokenizer"])
@@ -83,27 +83,27 @@ def _bert(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Mo
         "num_labels": len(meta["classes"]),
     }
     model: Any = BertForSequenceClassification(BertConfig(**shape))
-    model.bert.pooler = None  # the mean of the tokens is read instead
+    model.bert.pooler = None  # the head reads the mean of the tokens
     network = MeanOfTokens(model, padding(tokenizer))
     if pretrained:
         initialise.portable(network)
         if config.weights != "none":
             weights.load_backbone(network.get_submodule("model.bert"), weights.state(config.weights))
-            initialise.silent(network.get_submodule("model.classifier"))
+            initialise.zero(network.get_submodule("model.classifier"))
     return network
 
 
 def _auto(config: TextModel, meta: Mapping[str, Any], pretrained: bool) -> nn.Module:
-    """Any `AutoModelForSequenceClassification`, from a hub repository at a pinned revision or a folder."""
+    """Build any `AutoModelForSequenceClassification`, from a hub repository at a pinned revision or a folder."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     name, revision = weights.location(config.weights)
-    filling = padding(Tokenizer.from_str(meta["tokenizer"]))
+    padding_token = padding(Tokenizer.from_str(meta["tokenizer"]))
     common: dict[str, Any] = {"revision": revision, "num_labels": len(meta["classes"])}
     if not pretrained:
         found = AutoConfig.from_pretrained(name, **common)
-        return Logits(AutoModelForSequenceClassification.from_config(found, attn_implementation=EAGER), filling)  # type: ignore[no-untyped-call]
+        return Logits(AutoModelForSequenceClassification.from_config(found, attn_implementation=EAGER), padding_token)  # type: ignore[no-untyped-call]
     model = AutoModelForSequenceClassification.from_pretrained(
         name, **common, attn_implementation=EAGER, ignore_mismatched_sizes=True
     )
-    return Logits(model, filling)
+    return Logits(model, padding_token)

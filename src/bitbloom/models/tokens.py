@@ -1,6 +1,6 @@
-"""Texts as numbers: a tokenizer file of the `tokenizers` library, and rows of its tokens padded to one length.
+"""Tokenisation: a tokenizer file of the `tokenizers` library, and rows of tokens padded to one length.
 
-The service encodes with the same function; it takes the tokenizer from the exported model's metadata.
+The service uses the same functions; it reads the tokenizer from the exported model's metadata.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from tokenizers import Tokenizer
 from bitbloom.core.errors import BitBloomError
 
 PADDING = ("[PAD]", "<pad>")
-"""What vocabularies call the token that fills rows up."""
+"""Names of the padding token in common vocabularies."""
 STEP = 8
-"""Batches are cut to a multiple of so many tokens, so that there are few shapes."""
+"""Batches are truncated to a multiple of STEP tokens, to limit the number of shapes."""
 
 
 def open_tokenizer(file: Path, length: int) -> Tokenizer:
-    """The tokenizer of a `tokenizer.json`, which cuts texts, or fills them up, to `length` tokens.
+    """Load a `tokenizer.json` that truncates or pads texts to `length` tokens.
 
     Raises:
-        BitBloomError: the file is missing, it is something else, or its vocabulary has no padding.
+        BitBloomError: the file is missing, is not a tokenizer, or its vocabulary has no padding token.
     """
     if not file.is_file():
         raise BitBloomError(f"{file} is missing: prepare.tokenizer names a folder, or locked weights, that has a tokenizer.json")
@@ -35,11 +35,11 @@ def open_tokenizer(file: Path, length: int) -> Tokenizer:
     try:
         return fitted(tokenizer, length)
     except KeyError as error:
-        raise BitBloomError(f"{file} has no token {' or '.join(PADDING)} to fill rows up with: take another tokenizer") from error
+        raise BitBloomError(f"{file} has no padding token {' or '.join(PADDING)}: use another tokenizer") from error
 
 
 def fitted(tokenizer: Tokenizer, length: int) -> Tokenizer:
-    """The tokenizer itself, which now cuts texts, or fills them up, to `length` tokens. Raises KeyError without PADDING."""
+    """Make a tokenizer truncate or pad texts to `length` tokens. Raises KeyError if it has no padding token."""
     known = tokenizer.get_vocab()
     found = [name for name in PADDING if name in known]
     if not found:
@@ -50,17 +50,17 @@ def fitted(tokenizer: Tokenizer, length: int) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tokens int64 [n, length] of some texts, filled up, and how many of each row are its own, int64 [n]."""
+    """Return the padded tokens of texts, int64 [n, length], and the number of tokens of each, int64 [n]."""
     encodings = tokenizer.encode_batch(list(texts))
     rows = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
     return rows, np.array([sum(encoding.attention_mask) for encoding in encodings], dtype=np.int64)
 
 
 def padding(tokenizer: Tokenizer) -> int:
-    """The number of the token that fills rows up."""
+    """Return the index of the padding token."""
     return int((tokenizer.padding or {})["pad_id"])
 
 
 def cut(rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The columns that the longest of some rows needs, in whole steps of STEP."""
+    """Truncate rows to the longest one, rounded up to a multiple of STEP."""
     return rows[:, : -(-int(lengths.max(initial=1)) // STEP) * STEP]

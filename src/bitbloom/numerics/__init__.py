@@ -1,1 +1,1 @@
-"""What keeps arithmetic the same: pins, seeds, ordered reduction, the step ledger."""
+"""Portable arithmetic: pins, seeds, ordered reduction, the portable subset and the step ledger."""

@@ -1,4 +1,4 @@
-"""What of a machine can change a floating-point result: its CPU, the libraries that choose code by it, and the pins."""
+"""Properties of a machine that can change a floating-point result: its CPU, library versions and pins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bitbloom.numerics import machine, pins
 
 
 def facts() -> dict[str, Any]:
-    """CPU, instruction sets, C library, versions and pins of this process, as plain JSON."""
+    """Return CPU, instruction sets, C library, versions and pins of this process, as plain JSON."""
     import numpy
     import torch
 

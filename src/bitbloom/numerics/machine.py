@@ -1,30 +1,30 @@
-"""The kind of CPU or GPU that computes: libraries choose their code by it."""
+"""The kind of CPU or GPU, by which libraries select their code."""
 
 from __future__ import annotations
 
 import platform
 
-TELLING = ("avx2", "fma3", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16")
-"""Instruction sets by which libraries choose their code, as PyTorch names them."""
+RELEVANT = ("avx2", "fma3", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16")
+"""Instruction sets by which libraries select their code, with their names in PyTorch."""
 
 
 def cpu() -> str:
-    """The CPU's name as the CPU itself tells it: under emulation, the emulated one's."""
+    """Return the name that the CPU reports: under emulation, that of the emulated CPU."""
     import torch
 
     return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
 
 
 def instruction_sets() -> list[str]:
-    """Those of TELLING that the CPU, real or emulated, says it has."""
+    """Return those of RELEVANT that the CPU, real or emulated, supports."""
     import torch
 
     found = torch.cpu.get_capabilities()
-    return [name for name in TELLING if found.get(name)]
+    return [name for name in RELEVANT if found.get(name)]
 
 
 def kind(profile: str) -> str | None:
-    """The kind of machine that a profile's bytes are bound to: a GPU, a CPU, or None for `portable`, which is bound to none."""
+    """Return the kind of machine that a profile's bytes depend on: a GPU, a CPU, or None for `portable`."""
     if profile == "portable":
         return None
     if profile == "cuda":

@@ -1,7 +1,7 @@
-"""Pins of the numerics profiles: environment variables that must stand before Python loads a numeric library.
+"""Pins of the numerics profiles: environment variables that must be set before Python loads a numeric library.
 
-`portable` holds every library to the AVX2 code that all supported CPUs have, and one thread a process, so that a
-sum is always taken in the same order. A process started without its pins starts itself again with them.
+`portable` restricts every library to the AVX2 code that all supported CPUs have, and to one thread per process, so that
+sums are always taken in the same order. A process that starts without its pins restarts itself with them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",
 }
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-"""Activations up to 32 MiB stay with the process: fresh pages for every layer of every step took a tenth of the training."""
+"""Keep activations up to 32 MiB in the process: new pages for every layer of every step took a tenth of the training time."""
 SAME_EVERYWHERE = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MPLBACKEND": "Agg"}
 
 PROFILES = {
@@ -36,19 +36,23 @@ PROFILES = {
 
 
 def environment(profile: str) -> dict[str, str]:
-    """The variables of a profile. Raises BitBloomError for an unknown one."""
+    """Return the variables of a profile. Raises BitBloomError for an unknown profile."""
     if profile not in PROFILES:
         raise BitBloomError(f"numerics.profile '{profile}' is none of {', '.join(PROFILES)}")
     return PROFILES[profile]
 
 
 def lock(profile: str) -> str:
-    """The lock that a profile's stages run on."""
+    """Return the lock file of a profile's environment."""
     return "requirements-cuda.lock" if profile == "cuda" else "requirements.lock"
 
 
 def require(profile: str) -> None:
-    """Return when this process has the profile's pins; else start it again, once, with them."""
+    """Return if this process has the profile's pins; otherwise restart it once with them.
+
+    Raises:
+        BitBloomError: the profile is unknown, or `portable` runs on a CPU without AVX2.
+    """
     wanted = environment(profile)
     flags = cpu.flags()
     if profile == "portable" and flags and "avx2" not in flags:
@@ -59,10 +63,10 @@ def require(profile: str) -> None:
 
 
 def pin_torch() -> None:
-    """One thread, and an error instead of an op that PyTorch calls nondeterministic."""
+    """Set one thread, and make nondeterministic ops of PyTorch raise an error."""
     import torch
 
     torch.set_num_threads(1)
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import Inductor to set it up, too
-    # It fills memory that no op may read before writing it, which a test holds our steps to; the filling costs a few per cent.
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would also import and configure Inductor
+    # Filling new memory takes a few per cent of the time. A test checks that no op reads memory before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

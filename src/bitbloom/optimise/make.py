@@ -149,7 +149,7 @@ def fit(worker: workers.Worker, target: Target, before: Path, after: Path, epoch
     pins.pin_torch()
     trained = inference.load(target, tasks.model(target.task))
     pruning.load(trained.network, load_file(before))
-    steps = round(epochs * len(loop.part_of(trained.dataset, target.train.part)) / target.train.batch_size)
+    steps = round(epochs * len(loop.training_subset(trained.dataset, target.train.part)) / target.train.batch_size)
     train = replace(slower(target.train, TUNING_RATE), epochs=math.ceil(epochs), max_steps=steps)
     numerics = replace(target.numerics, profile=PROFILE)
     sections = loop.Sections(trained.model, target.augment, train, numerics)

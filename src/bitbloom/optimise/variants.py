@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.config.models import model_type
 from bitbloom.core import onnx_runtime as runtime
 from bitbloom.core.errors import BitBloomError
+from bitbloom.evaluation import kinds
 from bitbloom.export.classification import FP32, INT8, PROBABILITIES
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def in_bf16(network: nn.Module) -> nn.Module:
 
 def require_classifier(target: str, kind: str) -> None:
     """Raise BitBloomError unless a model of this kind is one classifier."""
-    if not model_type(kind).CONFUSION:
+    if not kinds.results(kind).classifier:
         raise BitBloomError(f"`optimise` works for models that are one classifier: that of {target} is of kind {kind}")
 
 

@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 import yaml
 
-from bitbloom.config.models import typed_model
 from bitbloom.config.target import params_path
 from bitbloom.core import canonical, checkout
 from bitbloom.core.digests import digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
+from bitbloom.evaluation import kinds
 from bitbloom.pipeline import graph
 from bitbloom.pipeline.recovery import STATE
 
@@ -106,8 +106,8 @@ def _log_samples(run: Any, reports: Path, processed: Path, model: dict[str, Any]
     """The first test samples with their labels and predictions, or their generated sentences; with photos if there are any."""
     import wandb
 
-    table, *columns = typed_model(model).PREDICTIONS
-    predictions = canonical.read_json(reports / "tables" / f"{table}.json")[:SAMPLES]
+    found = kinds.results(str(model["kind"]))
+    predictions = canonical.read_json(reports / "tables" / f"{found.table}.json")[:SAMPLES]
     dataset = Dataset.open(processed)
     positions = dataset.split("test")[:SAMPLES]
     names = list(dataset.samples["id"].iloc[positions])
@@ -117,10 +117,8 @@ def _log_samples(run: Any, reports: Path, processed: Path, model: dict[str, Any]
             wandb.Image(image.transpose(1, 2, 0), caption=name)
             for image, name in zip(dataset.take(positions)["images"], names, strict=True)
         ]
-    rows: list[Any] = [
-        [sample, *(prediction[key] for key in columns)] for sample, prediction in zip(shown, predictions, strict=True)
-    ]
-    run.log({"sample predictions": wandb.Table(["sample", *columns], rows)})
+    rows: list[Any] = [[sample, *(row[key] for key in found.columns)] for sample, row in zip(shown, predictions, strict=True)]
+    run.log({"sample predictions": wandb.Table(["sample", *found.columns], rows)})
 
 
 def _log_model(run: Any, target: str, workspace: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from bitbloom.config import sections
 from bitbloom.config.target import Target
 from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
@@ -14,6 +15,24 @@ from bitbloom.numerics import pins
 
 STAGES = ("ingest", "validate", "prepare", "features", "train", "evaluate", "export", "package")
 """All stages; only models with frozen parts have `features`."""
+
+EVERY_STAGE = ("numerics",)
+"""Sections that every stage reads: the pins of its process."""
+
+
+def named_modules(reads: Sequence[str], parts: Sequence[str], task: str, kind: str) -> list[str]:
+    """Return the modules that a stage loads by name: config sections, modules of the task, and the kind of the model.
+
+    Args:
+        reads: `READS` of the stage.
+        parts: `PARTS` of the stage.
+        task: the task's name.
+        kind: `model.kind`.
+    """
+    keys = {key.partition(".")[0] for key in (*reads, *EVERY_STAGE)}
+    found = [f"bitbloom.config.sections.{section}" for section in sorted(keys & set(sections.names()))]
+    found += [f"bitbloom.tasks.{task}.{part}" for part in parts]
+    return [*found, f"bitbloom.config.models.{kind}"] if "model" in {*parts, *keys} else found
 
 
 def main(run: Callable[[Target], None], reads: Sequence[str]) -> None:

@@ -89,7 +89,7 @@ def extract(worker: workers.Worker, target: Target, folder: Path) -> None:
     with shown as advance:
         for number in range(worker.rank, len(batches), worker.world) or [0]:  # every worker has to reach the barriers
             filled = np.resize(batches[number], BATCH)  # the bits of products with few rows depend on the CPU
-            with subset.held_to(target.numerics.profile):
+            with subset.enforced(target.numerics.profile):
                 found = features_of(filled)
             files = files or open_files(worker, folder, found, len(dataset.samples))
             for name, array in found.items():

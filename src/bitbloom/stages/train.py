@@ -20,7 +20,7 @@ from bitbloom.core.digests import digest, file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.models import weights
 from bitbloom.numerics import pins
-from bitbloom.stages import main
+from bitbloom.stages import main, named_modules
 from bitbloom.training import loop, workers
 from bitbloom.training.checkpoint import Checkpoints
 from bitbloom.training.inference import open_dataset
@@ -77,7 +77,7 @@ def write(run: loop.Run, target: Target) -> None:
 def inputs_digest(target: Target) -> str:
     """SHA-256 of all inputs of the weights: config, data, code and lock. It names the folder of the checkpoints."""
     sections = {key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in target.sections.items()}
-    code = imports.closure([__spec__.name, f"{tasks.__name__}.{target.task}.model"])
+    code = imports.closure([__spec__.name, *named_modules(READS, PARTS, target.task, target.model.kind)])
     files = {path.relative_to(imports.ROOT).as_posix(): file_digest(path) for path in code}
     state = {
         "config": sections,

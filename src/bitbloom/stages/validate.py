@@ -35,7 +35,7 @@ def run(target: Target) -> None:
     canonical.write_json(report, verdict.as_json())
     if not verdict.passed:
         raise GateFailed(f"{target.manifest} does not pass the gate: {verdict.in_words()}\nThe whole report: {report}", report)
-    print(f"validate: all {len(verdict.findings)} expectations hold for {verdict.rows} rows")
+    print(f"validate: all {len(verdict.checks)} expectations hold for {verdict.rows} rows")
 
 
 if __name__ == "__main__":

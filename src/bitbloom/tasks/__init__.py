@@ -1,6 +1,6 @@
-"""The tasks: one folder each, whose modules `bitbloom.contracts` describes. Stages load them by name and name none.
+"""The tasks: one folder each, with the modules that `bitbloom.contracts` describes. Stages load them by name.
 
-A stage declares the modules that it loads in `PARTS`: the build graph takes its dependencies from there.
+A stage declares the modules that it loads in `PARTS`, from which the build graph takes its dependencies.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The folders of this package, sorted."""
+    """Return the folders of this package, sorted."""
     return sorted(path.name for path in FOLDER.iterdir() if any(path.glob("*.py")))
 
 
 def samples(task: str) -> Samples:
-    """What a sample of a task is."""
+    """Load the samples module of a task."""
     return cast("Samples", part(task, "samples"))
 
 
 def model(task: str) -> TaskModel:
-    """The learning side of a task."""
+    """Load the model module of a task."""
     return cast("TaskModel", part(task, "model"))
 
 
 def evaluator(task: str) -> Evaluator:
-    """How a task is measured."""
+    """Load the evaluator of a task."""
     return cast("Evaluator", part(task, "evaluate"))
 
 
 def exporter(task: str) -> Exporter:
-    """What of a task is exported."""
+    """Load the exporter of a task."""
     return cast("Exporter", part(task, "export"))
 
 
 def part(task: str, module: str) -> Any:
-    """One module of a task. Raises BitBloomError when there is no such task, or it has no such module."""
+    """Load a module of a task. Raises BitBloomError if the task or the module does not exist."""
     name = f"{__name__}.{task}.{module}"
     try:
         return importlib.import_module(name)

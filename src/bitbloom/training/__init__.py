@@ -1,1 +1,1 @@
-"""The training loop and its parts: which samples a step sees, the optimiser, workers, checkpoints."""
+"""The training loop and its parts: the sampler, the optimiser, workers and checkpoints."""

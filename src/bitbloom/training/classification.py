@@ -1,4 +1,4 @@
-"""The validation score of any classifier."""
+"""Validation scores of classifiers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Loss and accuracy on the validation split."""
+    """Return loss and accuracy on the validation split."""
     labels = torch.from_numpy(arrays["labels"])
     logits = outputs["logits"]
     accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)

@@ -1,4 +1,4 @@
-"""Which parameters learn at which rate, and which decay."""
+"""Parameter groups of the optimiser: learning rates and weight decay."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def parameter_groups(network: nn.Module, head: Iterable[nn.Parameter], train: Train) -> list[dict[str, Any]]:
-    """Optimiser groups (`params`, `lr`, `weight_decay`): matrices decay, biases and norms do not.
+    """Return optimiser groups (`params`, `lr`, `weight_decay`): matrices have weight decay, biases and norms do not.
 
-    The `head` learns at `train.head_learning_rate`. Below it the rate falls by `train.layer_decay` a layer: what a pretrained
-    network has learnt first is the most general and changes least (Clark et al. 2020, arXiv:2003.10555).
+    The `head` has `train.head_learning_rate`. Below it, the learning rate decreases by `train.layer_decay` per layer: the first
+    layers of a pretrained network are the most general and change least (Clark et al. 2020, arXiv:2003.10555).
     """
     of_head = {id(parameter) for parameter in head}
-    learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    depths = {name: _depth(name) for name in learning}
+    trainable = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    depths = {name: _depth(name) for name in trainable}
     top = max(depths.values(), default=0) + 1
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for name, parameter in learning.items():
+    for name, parameter in trainable.items():
         rate = train.learning_rate
         if id(parameter) in of_head:
             rate = train.head_learning_rate or rate
         else:
-            for _ in range(top - (depths[name] or top)):  # not a power, whose last bit is the C library's
+            for _ in range(top - (depths[name] or top)):  # no power: its last bit depends on the C library
                 rate *= train.layer_decay
         groups.setdefault((rate, parameter.ndim > 1), []).append(parameter)
     return [
@@ -39,7 +39,7 @@ def parameter_groups(network: nn.Module, head: Iterable[nn.Parameter], train: Tr
 
 
 def _depth(name: str) -> int:
-    """Layers count from 2, what comes before them is 1, what comes after is 0."""
+    """Return the depth of a parameter: layers count from 2, embeddings are 1, parameters after the layers are 0."""
     layer = LAYER.search(name)
     if layer:
         return int(layer[1]) + 2

@@ -1,4 +1,4 @@
-"""Outputs of a network for many samples, in batches of a fixed size so that their bits never depend on who asks."""
+"""Outputs of a network for many samples, in batches of a fixed size: the same bits for every caller."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ def outputs(
     model: Model,
     worker: Worker | None = None,
 ) -> Outputs:
-    """Outputs float32 at `positions`, on the CPU; several workers share the batches and all get the whole."""
+    """Return the outputs at `positions`, float32 on the CPU; workers divide the batches, and each returns all outputs."""
     network.eval()
     device = next(network.parameters()).device
     batches = [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
     rank, world = (worker.rank, worker.world) if worker else (0, 1)
-    mine: dict[int, Outputs] = {}
+    own: dict[int, Outputs] = {}
     for number in range(rank, len(batches), world):
-        # The last batch is filled up with its own samples: matrices with few rows have other bits on other CPUs.
-        filled = np.resize(batches[number], BATCH)
-        batch = task.batch(dataset.take(filled), None, None, model)
+        # The last batch is padded with its own samples: matrices with few rows are not portable between CPUs.
+        padded = np.resize(batches[number], BATCH)
+        batch = task.batch(dataset.take(padded), None, None, model)
         result = task.forward(network, {name: tensor.to(device) for name, tensor in batch.items()})
-        mine[number] = {name: tensor.float().cpu()[: len(batches[number])] for name, tensor in result.items()}
-    parts = _everyones(mine, world)
+        own[number] = {name: tensor.float().cpu()[: len(batches[number])] for name, tensor in result.items()}
+    parts = _gathered(own, world)
     return {name: torch.cat([parts[number][name] for number in range(len(batches))]) for name in parts[0]}
 
 
-def _everyones(mine: dict[int, Outputs], world: int) -> dict[int, Outputs]:
-    """All workers' numbered outputs."""
+def _gathered(own: dict[int, Outputs], world: int) -> dict[int, Outputs]:
+    """Return the outputs of all workers by batch number."""
     if world == 1:
-        return mine
+        return own
     gathered: list[Any] = [None] * world
-    torch.distributed.all_gather_object(gathered, mine)
+    torch.distributed.all_gather_object(gathered, own)
     return {number: found for part in gathered for number, found in part.items()}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network in evaluation mode, the `model` section and `meta` it was made from, and its data."""
+    """A trained network in evaluation mode, the `model` section and `meta` that it was built from, and its data."""
 
     task: TaskModel
     network: nn.Module
@@ -70,24 +70,24 @@ class Trained:
     data_digest: str
 
     def outputs(self, split: str) -> Outputs:
-        """What it says of a split's included samples, in the order of `dataset.split`."""
+        """Return the outputs for the included samples of a split, in the order of `dataset.split`."""
         return outputs(self.task, self.network, self.dataset, self.dataset.split(split), self.model)
 
 
 def open_dataset(target: Target, model: Model) -> Dataset:
-    """Processed data, and what the frozen parts of the model say of it where there are any."""
+    """Open the processed data, and the features of the model's frozen parts, if it has any."""
     return Dataset.open(target.processed, *([target.features] if model.frozen else []))
 
 
 def load(target: Target, task: TaskModel) -> Trained:
-    """The trained network of a target, by the model of its task. Raises BitBloomError when its weights are of other code."""
+    """Load the trained network of a target. Raises BitBloomError if its weights do not fit the current code."""
     trained = canonical.read_json(target.models / "config.json")
     network = task.build(typed_model(trained["model"]), trained["meta"], pretrained=False)
     try:
         network.load_state_dict(load_file(target.models / "model.safetensors"))
     except RuntimeError as error:
         raise BitBloomError(
-            f"{target.models}/model.safetensors is not of this code: run `make train TARGET={target.name}`"
+            f"{target.models}/model.safetensors does not fit this code: run `make train TARGET={target.name}`"
         ) from error
     model = typed_model(trained["model"])
     return Trained(task, network.eval(), model, trained["meta"], open_dataset(target, model), trained["data_digest"])

@@ -1,8 +1,8 @@
-"""The training loop, from top to bottom.
+"""The training loop.
 
 A step is a fixed number of micro-batches. Each is computed alone, by one thread, with its own seed; their gradients are
-added as a balanced binary tree. So the same bytes come out of any number of workers, and a resumed run goes on as if it
-had never stopped: nothing is carried from one step to the next but what a checkpoint holds.
+added as a balanced binary tree. The result has the same bytes for any number of workers. A checkpoint holds all state that
+passes from one step to the next, so a resumed run gives the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from bitbloom.training.workers import Worker
 
 PART = 98
-"""Purpose that a sample's seed is derived for, to say whether it belongs to `train.part`."""
+"""Purpose of the seed that decides whether a sample belongs to `train.part`."""
 BF16 = ("avx512_bf16", "amx_bf16")
-"""Instruction sets that multiply bf16. Without one of them PyTorch does it a tenth as fast as float32."""
+"""Instruction sets that multiply bf16. Without them, bf16 in PyTorch has a tenth of the speed of float32."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Sections:
 
 @dataclass
 class History:
-    """What is remembered beside tensors: one row an epoch, one line a step, and the best epoch so far."""
+    """State besides tensors: one row per epoch, one ledger line per step, and the best epoch so far."""
 
     epochs: list[dict[str, float]] = field(default_factory=list)
     ledger: list[dict[str, Any]] = field(default_factory=list)
@@ -64,7 +64,7 @@ class History:
 
 
 class Run:
-    """One worker's side of a training run."""
+    """The part of a training run that one worker computes."""
 
     def __init__(self, worker: Worker, task: TaskModel, dataset: Dataset, sections: Sections) -> None:
         self.worker, self.task, self.dataset, self.sections = worker, task, dataset, sections
@@ -72,27 +72,27 @@ class Run:
         accelerator = "cuda" if numerics.profile == "cuda" else "cpu"
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=precision(numerics.profile))
         self.micro_batches = numerics.micro_batches
-        self.mine = reduction.blocks(self.micro_batches, worker.world)
+        self.own = reduction.blocks(self.micro_batches, worker.world)
         self.micro_size = micro_batch_size(train.batch_size, self.micro_batches)
-        positions = part_of(dataset, train.part)
+        positions = training_subset(dataset, train.part)
         self.stream = Stream(positions, dataset.sample_seeds()[positions], train.seed, train.batch_size)
         self.steps = min(self.stream.steps(train.epochs), train.max_steps or 1 << 62)
         torch.manual_seed(train.seed)
         self.network: nn.Module = self.fabric.to_device(task.build(sections.model, dataset.meta))
         self.optimiser = Optimiser(self.network, task.parameter_groups(self.network, train), train)
-        self.all_tree_sum = reduction.all_tree_sum(worker.rank, worker.world, worker.neighbours, self.optimiser.weights.numel())
+        self.all_tree_sum = reduction.all_tree_sum(worker.rank, worker.world, worker.same_machine, self.optimiser.weights.numel())
         if isinstance(self.all_tree_sum, reduction.SharedTreeSum) and self.fabric.device.type == "cpu":
-            self.optimiser.release(self.all_tree_sum.memory)  # for the first gradient of a step, where its tree leaves the sum
+            self.optimiser.release(self.all_tree_sum.memory)  # for the first gradient, which becomes the sum
         self.history = History()
         self.best: Tensor | None = None
 
     def fit(self, checkpoints: Checkpoints, report: Report) -> None:
-        """Train to the end, from the newest checkpoint if there is one."""
+        """Train to the end, starting from the newest checkpoint if there is one."""
         step = self.resume(checkpoints)
         if step == 0:
             self.check_subset()
         report.start(step, self.steps)
-        while step < self.steps and not self.stale():
+        while step < self.steps and not self.out_of_patience():
             self.step(step)
             step += 1
             report.step()
@@ -102,31 +102,31 @@ class Run:
                 report.epoch(self.history.epochs[-1])
                 if done % self.sections.train.checkpoint_every == 0 and step < self.steps:
                     self.save(checkpoints, step)
-        self.note_weights()
+        self.record_weights()
 
     def check_subset(self) -> None:
-        """Fail now, naming the op, when a micro-batch or a validation batch leaves the subset that the profile promises.
+        """Check a micro-batch and a validation batch against the portable subset, if the profile requires it.
 
         Raises:
-            Unportable: the op, its shapes, and what to do.
+            Unportable: an op or a shape is outside the subset; the message has the op, its shapes and the remedy.
         """
-        number = self.worker.rank * self.mine
-        self.micro_batch(0, number)  # what is made once and kept is made outside
-        with subset.held_to(self.sections.numerics.profile):
+        number = self.worker.rank * self.own
+        self.micro_batch(0, number)  # fills caches, whose ops are not part of a step
+        with subset.enforced(self.sections.numerics.profile):
             self.micro_batch(0, number)
             outputs(self.task, self.network, self.dataset, self.dataset.split("val")[:BATCH], self.sections.model)
         self.optimiser.release(self.optimiser.take_gradient())
 
     def step(self, step: int) -> None:
-        """One optimiser step: my micro-batches, the sum over all workers, the update, the ledger line."""
-        tree, notes = reduction.TreeSum(self.optimiser.release), []
-        for number in range(self.worker.rank * self.mine, (self.worker.rank + 1) * self.mine):
+        """Run one optimiser step: this worker's micro-batches, the sum over all workers, the update, the ledger line."""
+        tree, records = reduction.TreeSum(self.optimiser.release), []
+        for number in range(self.worker.rank * self.own, (self.worker.rank + 1) * self.own):
             loss, digest = self.micro_batch(step, number)
             tree.add(self.optimiser.take_gradient())
-            notes.append(torch.cat([loss.reshape(1).view(torch.uint8), digest]))
+            records.append(torch.cat([loss.reshape(1).view(torch.uint8), digest]))
         gradient = self.all_tree_sum(tree.total()).div_(self.micro_batches)
-        notes_of_all = reduction.all_in_order(torch.stack(notes), self.worker.world)
-        losses, digests = notes_of_all[:, :4].contiguous().view(torch.float32), notes_of_all[:, 4:].contiguous()
+        all_records = reduction.all_in_order(torch.stack(records), self.worker.world)
+        losses, digests = all_records[:, :4].contiguous().view(torch.float32), all_records[:, 4:].contiguous()
         checksums = [self.checksum(gradient)]
         self.optimiser.step(gradient, step, self.steps)
         self.optimiser.release(gradient)
@@ -135,17 +135,17 @@ class Run:
             raise FloatingPointError(f"the loss of step {step} is {mean}: lower train.learning_rate")
         self.history.losses.append(mean)
         checksums.append(self.checksum(self.optimiser.weights))
-        shares = reduction.all_in_order(torch.tensor([checksums]), self.worker.world)
+        partial_sums = reduction.all_in_order(torch.tensor([checksums]), self.worker.world)
         if self.worker.first:
-            of_gradient, of_weights = (ledger.total(column) for column in shares.T.tolist())
+            of_gradient, of_weights = (ledger.total(column) for column in partial_sums.T.tolist())
             self.history.ledger.append(ledger.entry(step, ledger.combined(digests), mean, of_gradient, of_weights))
 
     def checksum(self, flat: Tensor) -> int:
-        """My share of the checksum of a tensor that every worker holds."""
+        """Return this worker's partial checksum of a tensor that every worker holds."""
         return ledger.checksum(flat, self.worker.rank, self.worker.world)
 
     def micro_batch(self, step: int, number: int) -> tuple[Tensor, Tensor]:
-        """Forward and backward of one micro-batch: its loss (a scalar on the CPU) and the digest of its inputs (uint8 [32])."""
+        """Run a micro-batch forward and backward; return its loss (a CPU scalar) and the digest of its inputs (uint8 [32])."""
         train = self.sections.train
         positions, sample_seeds = self.stream.batch(step, number * self.micro_size, self.micro_size)
         batch = self.task.batch(self.dataset.take(positions), sample_seeds, self.sections.augment, self.sections.model)
@@ -159,9 +159,9 @@ class Run:
         return loss.detach().float().cpu(), digest
 
     def validate(self, step: int) -> None:
-        """Score the weights that would be kept now, and add a row to the history."""
+        """Evaluate the selected weights on the validation split, and add a row to the history."""
         positions = self.dataset.split("val")
-        with self.kept_weights():
+        with self.selected_weights():
             found = outputs(self.task, self.network, self.dataset, positions, self.sections.model, self.worker)
         scores = self.task.score(found, self.dataset.take(positions))
         row = {
@@ -176,20 +176,20 @@ class Run:
         if scores["score"] > self.history.best_score:
             self.history.best_score, self.history.best_epoch = scores["score"], len(self.history.epochs)
             if self.sections.train.patience:
-                self.best = self.kept().clone()
+                self.best = self.selected().clone()
 
-    def stale(self) -> bool:
-        """Whether early stopping is on and its patience spent."""
+    def out_of_patience(self) -> bool:
+        """Return whether early stopping is enabled and its patience is exhausted."""
         patience = self.sections.train.patience
         return bool(patience) and len(self.history.epochs) - self.history.best_epoch >= patience
 
-    def kept(self) -> Tensor:
-        """The weights that count, float32 [p]: the moving average where there is one."""
+    def selected(self) -> Tensor:
+        """Return the weights to evaluate and keep, float32 [p]: the moving average if there is one."""
         return self.optimiser.weights if self.optimiser.average is None else self.optimiser.average
 
     @contextmanager
-    def kept_weights(self) -> Iterator[None]:
-        """The network holds the weights that count while the block runs."""
+    def selected_weights(self) -> Iterator[None]:
+        """Load the selected weights into the network for the duration of the block."""
         if self.optimiser.average is None:
             yield
             return
@@ -199,8 +199,8 @@ class Run:
         self.optimiser.weights.copy_(training)
 
     def save(self, checkpoints: Checkpoints, step: int) -> None:
-        """Write a checkpoint (the first worker does)."""
-        self.note_weights()
+        """Write a checkpoint, in the first worker only."""
+        self.record_weights()
         if not self.worker.first:
             return
         tensors = {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
@@ -208,18 +208,18 @@ class Run:
             tensors["best"] = self.best
         checkpoints.save(step, tensors, asdict(self.history))
 
-    def note_weights(self) -> None:
-        """The whole digest of the weights, in the last line of the ledger."""
+    def record_weights(self) -> None:
+        """Add the SHA-256 of the weights to the last line of the ledger."""
         if self.worker.first:
             self.history.ledger[-1]["weights_sha256"] = ledger.digest(self.optimiser.weights)
 
     def resume(self, checkpoints: Checkpoints) -> int:
-        """Take up the first worker's newest checkpoint, on every worker and every machine; the step to go on with."""
+        """Restore the first worker's newest checkpoint on all workers; return the step to continue with."""
         found = checkpoints.load() if self.worker.first else None
         if self.worker.world > 1:
-            everyones: list[Any] = [found]
-            dist.broadcast_object_list(everyones, src=0)
-            found = everyones[0]
+            broadcast: list[Any] = [found]
+            dist.broadcast_object_list(broadcast, src=0)
+            found = broadcast[0]
         if found is None:
             return 0
         tensors, state = found
@@ -230,12 +230,12 @@ class Run:
         return step
 
     def finish(self) -> dict[str, Tensor]:
-        """The network's tensors with the weights that are kept: the best epoch's under early stopping, else the last."""
-        self.optimiser.weights.copy_(self.best if self.best is not None else self.kept())
+        """Return the tensors of the network: the best epoch's weights with early stopping, else the last."""
+        self.optimiser.weights.copy_(self.best if self.best is not None else self.selected())
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
 
     def summary(self) -> dict[str, Any]:
-        """training.json: the curves and what they were measured on."""
+        """Return the content of training.json: the curves, and the number of samples, steps and parameters."""
         kind = machine.kind(self.sections.numerics.profile)
         return ({} if kind is None else {"machine": kind}) | {
             "epochs": self.history.epochs,
@@ -249,7 +249,7 @@ class Run:
 
 
 class Report:
-    """What a person sees of a run: a bar on a terminal, a line an epoch."""
+    """Progress output of a run: a bar on a terminal, and a line per epoch."""
 
     def __init__(self, shown: bool) -> None:
         self.shown = shown
@@ -257,7 +257,7 @@ class Report:
         self.advance: Callable[[int], None] = lambda _: None
 
     def start(self, step: int, steps: int) -> None:
-        """Training begins, or goes on, with `step` of `steps`."""
+        """Show that training starts or resumes at `step` of `steps`."""
         if not self.shown:
             return
         if step:
@@ -265,29 +265,33 @@ class Report:
         self.advance = self.stack.enter_context(progress.advancing("train", steps, step))
 
     def step(self) -> None:
-        """A step is done."""
+        """Count a finished step."""
         self.advance(1)
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """An epoch is done and validated."""
+        """Print the scores of a validated epoch."""
         if self.shown:
             shown = (f"{name} {value:.4g}" for name, value in row.items() if name not in ("epoch", "step"))
             print(f"epoch {row['epoch']}: {', '.join(shown)}", flush=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.stack.close()
 
 
 def precision(profile: str) -> Literal["32-true", "bf16-mixed"]:
-    """What a profile computes in: bf16 where it is the fastest that the machine has."""
+    """Return the precision of a profile: bf16 where the machine supports it, except in `portable`."""
     if profile == "portable" or (profile == "fast" and not set(BF16) & set(machine.instruction_sets())):
         return "32-true"
     return "bf16-mixed"
 
 
-def part_of(dataset: Dataset, percent: int) -> NDArray[np.int64]:
-    """Positions of so much of the training split: a larger part holds a smaller one. Raises BitBloomError when it is empty."""
+def training_subset(dataset: Dataset, percent: int) -> NDArray[np.int64]:
+    """Return the positions of `percent` of the training split; larger subsets contain smaller ones.
+
+    Raises:
+        BitBloomError: the subset is empty.
+    """
     positions = dataset.split("train")
     chosen = positions[seeds.derive(dataset.sample_seeds()[positions], PART) % np.uint64(100) < percent]
     if not len(chosen):
@@ -296,7 +300,7 @@ def part_of(dataset: Dataset, percent: int) -> NDArray[np.int64]:
 
 
 def micro_batch_size(batch_size: int, micro_batches: int) -> int:
-    """Samples a micro-batch. Raises BitBloomError when the batch does not divide evenly."""
+    """Return the samples per micro-batch. Raises BitBloomError if the batch does not divide evenly."""
     if batch_size % micro_batches:
         raise BitBloomError(f"train.batch_size {batch_size} is not a multiple of numerics.micro_batches {micro_batches}")
     return batch_size // micro_batches

@@ -1,7 +1,7 @@
 """AdamW over one flat buffer of weights, with a piecewise linear schedule, clipping and an optional moving average.
 
-All parameters are views of one float32 buffer, and a micro-batch's gradient is one flat tensor: one to add, a checksum
-is one pass, an exchange between workers one message.
+All parameters are views of one float32 buffer, and the gradient of a micro-batch is one flat tensor: an addition and a
+checksum are one pass each, and an exchange between workers is one message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Part of the full learning rate in step 0 … steps - 1: up linearly over `warmup` of them, then down to zero."""
+    """Return the factor of the learning rate in step 0 … steps - 1: linear warmup over `warmup`, then linear decay to zero."""
     rising = max(1, round(steps * warmup))
     if step < rising:
         return (step + 1) / rising
@@ -27,7 +27,7 @@ class Optimiser:
     """Weights and AdamW state of a network.
 
     Attributes:
-        weights: float32 [p], the network's parameters that learn, in order; they are views of it.
+        weights: float32 [p], the trainable parameters in order; the network's parameters are views of it.
         average: float32 [p], the moving average of the weights, or None.
     """
 
@@ -39,29 +39,29 @@ class Optimiser:
             parameter.data = part
         self.average = self.weights.clone() if config.ema else None
         self.rates = [group["lr"] for group in groups]
-        # The fused kernel stays inside one pass of plain arithmetic; the unfused one takes square roots through MKL.
+        # The fused kernel uses plain arithmetic only; the unfused one takes square roots through MKL.
         self.adamw = torch.optim.AdamW(groups, fused=True)
-        self._spare: list[Tensor] = []
+        self._pool: list[Tensor] = []
 
     def split(self, flat: Tensor) -> list[Tensor]:
-        """Views of a flat tensor [p] in the shapes of the parameters."""
+        """Return views of a flat tensor [p] in the shapes of the parameters."""
         parts = flat.split_with_sizes([parameter.numel() for parameter in self.parameters])
         return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
 
     def take_gradient(self) -> Tensor:
-        """The gradient of the last backward pass, float32 [p]; the parameters have none any more."""
-        flat = self._spare.pop() if self._spare else torch.empty_like(self.weights)
-        gradients = (torch.zeros_like(each) if each.grad is None else each.grad for each in self.parameters)
+        """Return the gradient of the last backward pass, float32 [p], and clear it in the parameters."""
+        flat = self._pool.pop() if self._pool else torch.empty_like(self.weights)
+        gradients = (torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in self.parameters)
         torch.cat([gradient.reshape(-1) for gradient in gradients], out=flat)
-        self._forget_gradients()
+        self._clear_gradients()
         return flat
 
     def release(self, gradient: Tensor) -> None:
-        """Take back a tensor that `take_gradient` gave, to fill it again."""
-        self._spare.append(gradient)
+        """Return a tensor of `take_gradient` to the pool for reuse."""
+        self._pool.append(gradient)
 
     def step(self, gradient: Tensor, step: int, steps: int) -> None:
-        """Update the weights with a mean gradient, float32 [p], in step `step` of `steps`; clips it in place."""
+        """Update the weights with a mean gradient, float32 [p], in step `step` of `steps`; the gradient is clipped in place."""
         if self.config.clip:
             norm = float(torch.linalg.vector_norm(gradient))
             if norm > self.config.clip:
@@ -72,18 +72,18 @@ class Optimiser:
         for group, rate in zip(self.adamw.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         self.adamw.step()
-        self._forget_gradients()
+        self._clear_gradients()
         if self.average is not None:
-            # A young average would remember the random start: its decay grows with the number of steps (Polyak averaging first).
+            # The decay grows with the number of steps, so that the random start has little weight (Polyak averaging first).
             decay = min(self.config.ema, (1 + step) / (10 + step))
             self.average.lerp_(self.weights, 1 - decay)
 
-    def _forget_gradients(self) -> None:
+    def _clear_gradients(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on, as named tensors."""
+        """Return all state that the next step depends on, as named tensors."""
         tensors = {"weights": self.weights}
         if self.average is not None:
             tensors["average"] = self.average
@@ -92,7 +92,7 @@ class Optimiser:
         return tensors
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `state`."""
+        """Restore the result of `state`."""
         self.weights.copy_(tensors["weights"])
         if self.average is not None:
             self.average.copy_(tensors["average"])

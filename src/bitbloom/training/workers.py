@@ -1,4 +1,4 @@
-"""Worker processes of one training: this process is the first, the others are spawned, or `torchrun` started them all."""
+"""Worker processes of a training: this process and spawned ones, or the processes of `torchrun`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bitbloom.core.processes import workers
 
 @dataclass(frozen=True)
 class Worker:
-    """Where this process stands among the workers."""
+    """The rank of this process among the workers."""
 
     rank: int = 0
     world: int = 1
-    neighbours: bool = False
-    """Whether all of them are on this machine."""
+    same_machine: bool = False
+    """Whether all workers run on this machine."""
 
     @property
     def first(self) -> bool:
@@ -36,12 +36,11 @@ class Worker:
 def launch(function: Callable[..., None], most: int, *arguments: Any) -> None:
     """Call `function(worker, *arguments)` in every worker and wait.
 
-    Under `torchrun` the workers are its processes, on as many machines as it was told of; else the largest power of two within
-    `WORKERS`, or the number of cores, and `most`. An error that is said to people is said by the first
-    worker alone.
+    With `torchrun`, the workers are its processes, on one or more machines. Otherwise their number is the largest power of two
+    up to `WORKERS` (or the number of cores) and up to `most`. Only the first worker reports a BitBloomError.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), neighbours=False) as worker:
+        with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), same_machine=False) as worker:
             function(worker, *arguments)
         return
     world = min(1 << (workers().bit_length() - 1), most)
@@ -64,7 +63,7 @@ def launch(function: Callable[..., None], most: int, *arguments: Any) -> None:
 
 def _join(meeting: str, rank: int, world: int, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     try:
-        with _group(meeting, rank, world, neighbours=True) as worker:
+        with _group(meeting, rank, world, same_machine=True) as worker:
             function(worker, *arguments)
     except BitBloomError:
         if rank == 0:
@@ -73,9 +72,9 @@ def _join(meeting: str, rank: int, world: int, function: Callable[..., None], ar
 
 
 @contextmanager
-def _group(meeting: str, rank: int, world: int, neighbours: bool) -> Iterator[Worker]:
+def _group(meeting: str, rank: int, world: int, same_machine: bool) -> Iterator[Worker]:
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
     try:
-        yield Worker(rank, world, neighbours)
+        yield Worker(rank, world, same_machine)
     finally:
         dist.destroy_process_group()

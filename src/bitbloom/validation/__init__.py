@@ -1,13 +1,13 @@
 """The gate: data that does not meet a task's expectations never reaches `prepare`.
 
-`expectations/<task>.json` is a Great Expectations suite, reviewed like code. It holds no number of any data set:
-bounds are suite parameters (`{"$PARAMETER": "rows_min"}`) that a target's `gate` section fills in.
+`expectations/<task>.json` is a Great Expectations suite, reviewed like code. It has no numbers of any data set:
+bounds are suite parameters (`{"$PARAMETER": "rows_min"}`) with values from a target's `gate` section.
 
-    suite.py        reads the suite, turns bounds into parameters, leaves out what a target does not bound
-    derived.py      columns computed from the manifest, so that plain expectations can speak of classes and repeats
+    suite.py        reads the suite, converts bounds to parameters, omits expectations without a bound
+    derived.py      columns computed from the manifest, for expectations about classes and repeats
     nameless.py     words that name nothing in a photo
-    checkpoint.py   runs expectations over a table: the only module that knows Great Expectations
-    check.py        the whole check: first the schema, then the content of the columns that are sound
-    verdict.py      what was found, as canonical JSON and in plain words
-    data_docs.py    the same as a web page, for people; not an output of the build
+    checkpoint.py   runs expectations on a table: the only module that uses Great Expectations
+    check.py        the whole check: first the schema, then the content of valid columns
+    verdict.py      the result, as canonical JSON and as text
+    data_docs.py    the result as a web page; not an output of the build
 """

@@ -1,4 +1,4 @@
-"""Check a manifest against a task's suite: its schema first, then the content of the columns that are sound."""
+"""Check a manifest against a task's suite: first its schema, then the content of valid columns."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ EXPECTATIONS = Path("expectations")
 
 
 def suite_path(task: str) -> Path:
-    """expectations/<task>.json."""
+    """Return expectations/<task>.json."""
     return EXPECTATIONS / f"{task}.json"
 
 
 def check(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataContext | None = None) -> Verdict:
-    """Check a manifest (one row a sample) against the suite at `path`, with a target's bounds.
+    """Check a manifest (one row per sample) against the suite at `path`, with a target's bounds.
 
-    One mistake gives one failure: an expectation about a column that is missing or of a wrong type is not run but
-    reported as not checked, and columns are derived from sound ones only.
+    One mistake gives one failure: an expectation about a column that is missing or of a wrong type is reported as not
+    checked, and columns are derived only from valid ones.
 
     Raises:
         BitBloomError: the suite cannot be read or evaluated.
@@ -39,14 +39,14 @@ def check(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataC
     expected = suite.load(path, bounds)
     table = in_canonical_order(manifest)
     results = _run(context, "schema", table, expected.schema, bounds)
-    sound = table.drop(columns=sorted(_broken(expected.schema, results) & set(table)))
-    results |= _run(context, "content", derived.add(sound, gate), expected.content, bounds)
-    findings = [verdict.finding(one, results.get(one["meta"]["name"])) for one in expected.expectations]
-    return Verdict(expected.name, len(manifest), findings, expected.left_out)
+    valid = table.drop(columns=sorted(_broken(expected.schema, results) & set(table)))
+    results |= _run(context, "content", derived.add(valid, gate), expected.content, bounds)
+    checks = [verdict.check(one, results.get(one["meta"]["name"])) for one in expected.expectations]
+    return Verdict(expected.name, len(manifest), checks, expected.left_out)
 
 
 def in_canonical_order(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Rows sorted by all they hold, id first, so that the order in which they came changes nothing."""
+    """Sort rows by all columns, id first, so that their original order does not matter."""
     columns = sorted(manifest.columns, key=lambda column: (column != "id", column))
     return manifest.sort_values(columns, key=lambda column: column.astype(str), kind="stable", ignore_index=True)
 
@@ -58,7 +58,7 @@ def _run(
     expectations: Sequence[Expectation],
     bounds: Mapping[str, Any],
 ) -> dict[str, checkpoint.Result]:
-    """Results by name of the expectations whose columns the table has."""
+    """Return results by name of the expectations whose columns exist."""
     possible = [one for one in expectations if one["type"] == "expect_column_to_exist" or _has(table, suite.columns_of(one))]
     return checkpoint.run(context, name, table, possible, bounds)
 
@@ -68,6 +68,6 @@ def _has(table: pd.DataFrame, columns: Collection[str]) -> bool:
 
 
 def _broken(expectations: Sequence[Expectation], results: Mapping[str, checkpoint.Result]) -> set[str]:
-    """Columns whose schema expectation fails."""
+    """Return the columns whose schema expectation fails."""
     failed = [one for one in expectations if not results.get(one["meta"]["name"], {"success": False})["success"]]
     return {column for one in failed for column in suite.columns_of(one)}

@@ -1,6 +1,6 @@
-"""Great Expectations, and nothing else: run some expectations over a table by a checkpoint.
+"""The interface to Great Expectations: run expectations on a table by a checkpoint.
 
-Importing the library takes seconds, so it happens when a table is checked and not before.
+Importing the library takes seconds, so it is imported only when a table is checked.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from bitbloom.validation.suite import Expectation
 
 Result = dict[str, Any]
-"""One expectation's result as Great Expectations gives it: `success`, `expectation_config`, `result`, `exception_info`."""
+"""An expectation's result in Great Expectations: `success`, `expectation_config`, `result`, `exception_info`."""
 
 SITE = "gate"
 """Name of the Data Docs site."""
 
 
 def new_context(site: Path | None = None) -> AbstractDataContext:
-    """A context in memory: no project folder, no analytics. With `site`, its Data Docs are written to that folder."""
+    """Create a context in memory, without project folder and analytics. With `site`, Data Docs are written to that folder."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
     from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
@@ -37,7 +37,7 @@ def new_context(site: Path | None = None) -> AbstractDataContext:
         store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site.resolve())}
         index = {"class_name": "DefaultSiteIndexBuilder"}
         sites[SITE] = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
-    # Without these defaults each context would leave a temporary folder for a site of its own behind.
+    # Without these defaults, each context would leave a temporary folder behind.
     defaults = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
     config = DataContextConfig(
         store_backend_defaults=defaults,
@@ -55,17 +55,17 @@ def run(
     expectations: Sequence[Expectation],
     parameters: Mapping[str, Any],
 ) -> dict[str, Result]:
-    """Results by the expectations' names.
+    """Return results by the expectations' names.
 
     Args:
-        context: from `new_context`; a context runs a name once.
-        name: of the suite, the validation and the checkpoint.
-        table: one row a sample; rows at fault are named by its column `id`, if it has one.
-        expectations: with a `meta.name` each.
-        parameters: what their `$PARAMETER`s stand for.
+        context: result of `new_context`; each name can be used once.
+        name: name of the suite, the validation and the checkpoint.
+        table: one row per sample; failing rows are identified by the column `id`, if it exists.
+        expectations: expectations, each with a `meta.name`.
+        parameters: values of the `$PARAMETER`s.
 
     Raises:
-        BitBloomError: an expectation that cannot be evaluated, which is a mistake in the suite and not in the data.
+        BitBloomError: an expectation cannot be evaluated, which is a mistake in the suite and not in the data.
     """
     import great_expectations as gx
 
@@ -87,7 +87,7 @@ def run(
 
 
 def _require_evaluated(result: Result) -> None:
-    """An exception inside an expectation: `exception_info` holds one record a metric instead of a plain one."""
+    """Raise BitBloomError for an exception in an expectation: `exception_info` can have one record per metric."""
     info = result["exception_info"]
     if info.get("raised_exception") is False:
         return
@@ -95,5 +95,5 @@ def _require_evaluated(result: Result) -> None:
     config = result["expectation_config"]
     reason = str(record["exception_message"]).splitlines()[0]
     raise BitBloomError(
-        f"expectation '{config['meta']['name']}' ({config['type']}) cannot be evaluated: {reason}; mend it in expectations/"
+        f"expectation '{config['meta']['name']}' ({config['type']}) cannot be evaluated: {reason}; correct it in expectations/"
     )

@@ -1,7 +1,7 @@
-"""Data Docs: the gate's findings as a local web site. A rendering for people, with times and random ids in it.
+"""Data Docs: the results of the gate as a local web site, with times and random ids.
 
-It is written beside the reports and is no output of the build: nothing hashes it and nothing depends on it. Its pages
-take their style sheets from public hosts, so they read plainer without a network.
+The site is written next to the reports and is not an output of the build: it is not hashed, and nothing depends on it.
+Its pages load their style sheets from public hosts, so they have a plain style without a network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 READS = ("task", "gate")
 
 REMOTE_LOGO = re.compile(r"<img\s[^>]*src=\"https?://[^>]*>")
-"""The logo in every page's head: its address tells another host when the page was made, and in some contexts an id."""
+"""The logo in every page: its address sends the time of creation, and in some contexts an id, to another host."""
 
 
 def render(target: Target) -> Path:
@@ -33,7 +33,7 @@ def render(target: Target) -> Path:
         The site's `index.html`.
 
     Raises:
-        BitBloomError: there is no manifest, or the suite cannot be used.
+        BitBloomError: there is no manifest, or the suite is invalid.
     """
     if not target.manifest.exists():
         raise BitBloomError(f"{target.manifest} is missing: run `make data TARGET={target.name}` first")

@@ -1,7 +1,7 @@
-"""Columns computed from a manifest before it is checked, so that a plain expectation can speak of a class or a repeat.
+"""Columns computed from a manifest before the check, for expectations about classes and repeats.
 
-A column is added where its sources exist, so manifests of different tasks share this module. Columns that say
-what is wrong with a row (`unreadable`, `repeat_of`, `nameless`, …) are null where nothing is: the value is the reason.
+A column is added if its sources exist, so manifests of different tasks use this module. Columns about an error in a row
+(`unreadable`, `repeat_of`, `nameless`, …) have the reason as their value, and null in valid rows.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 HASH_BITS = 64
 LATE = 0.2
-"""Part of the rows, the last ones, whose words are held against those of the rows before."""
+"""Fraction of the rows, the last ones, whose words are compared with those of the rows before."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A column: its name, the columns it needs, and the function of (table, bounds) that computes it."""
+    """A column: its name, its source columns, and the function of (table, bounds) that computes it."""
 
     name: str
     sources: tuple[str, ...]
@@ -34,19 +34,19 @@ class Derived:
 
 
 def add(table: pd.DataFrame, gate: Gate) -> pd.DataFrame:
-    """The table with every derived column whose sources it has."""
+    """Add every derived column whose sources exist."""
     columns = {column.name: column.compute(table, gate) for column in COLUMNS if set(column.sources) <= set(table.columns)}
     return table.assign(**columns)
 
 
 def unreadable(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """Why a file cannot be decoded; null for one that can."""
+    """Reason why a file cannot be decoded; null for decodable files."""
     reason = table["error"].astype(object).where(table["error"].notna(), "it does not decode")
     return reason.where(table["decodable"].ne(True), None)
 
 
 def repeat_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """Id of the first row (by id) with the same file bytes; null for that row itself and for all that are alone."""
+    """Id of the first row (by id) with the same file bytes; null for that row and for unique rows."""
     ordered = table.sort_values("id", kind="stable")
     first = ordered.groupby("sha256")["id"].transform("first").reindex(table.index)
     repeats = ordered.duplicated("sha256").reindex(table.index) & table["sha256"].notna()
@@ -54,7 +54,7 @@ def repeat_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
 
 
 def text_repeat_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """Id of the first row (by id) with the same words; null for that row itself and for all that are alone."""
+    """Id of the first row (by id) with the same words; null for that row and for unique rows."""
     ordered = table.sort_values("id", kind="stable")
     first = ordered.groupby("normalised")["id"].transform("first").reindex(table.index)
     repeats = ordered.duplicated("normalised").reindex(table.index) & table["normalised"].ne("")
@@ -62,60 +62,60 @@ def text_repeat_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
 
 
 def text_conflicts_with(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """Labels that the same words have in the table, for a row whose words have more than one; else null."""
+    """All labels of the row's words in the table if there is more than one; else null."""
     labels = table.groupby("normalised")["label"].transform(lambda column: ", ".join(sorted(set(column.dropna().astype(str)))))
     several = table.groupby("normalised")["label"].transform("nunique").gt(1) & table["normalised"].ne("")
     return labels.astype(object).where(several, None)
 
 
 def new_words(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """Part of a row's words that the first four fifths of the rows (by id) lack, 0 to 1; null in those.
+    """Fraction of a row's words that are absent in the first four fifths of the rows (by id), 0 to 1; null in those rows.
 
-    Texts of another time, another place or another language differ in their words before they differ in their labels.
+    Texts of another time, place or language differ in their words.
     """
     ordered = table.sort_values("id", kind="stable")["normalised"].fillna("").str.split()
     known: set[str] = set()
     found: dict[object, float | None] = {}
-    for place, (row, words) in enumerate(ordered.items()):
-        late = place >= len(ordered) * (1 - LATE) and words
+    for position, (row, words) in enumerate(ordered.items()):
+        late = position >= len(ordered) * (1 - LATE) and words
         found[row] = sum(word not in known for word in words) / len(words) if late else None
-        if place < len(ordered) * (1 - LATE):
+        if position < len(ordered) * (1 - LATE):
             known.update(words)
     return pd.Series(found, dtype="float64").reindex(table.index)
 
 
 def sentence_shared_with(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """The row's first sentence (a line of `normalised`) that another row has too, and the first such row (by id); else null."""
+    """First caption of the row (a line of `normalised`) that another row has too, and the first such row (by id); else null."""
     rows = table.sort_values("id", kind="stable")[["id", "normalised"]]
     lines = rows.assign(sentence=rows["normalised"].fillna("").str.split("\n")).explode("sentence")
     lines = lines[lines["sentence"].ne("")].drop_duplicates(["id", "sentence"])
-    place = lines.groupby("sentence").cumcount()
-    first, second = (lines[place.eq(number)].set_index("sentence")["id"] for number in (0, 1))
-    other = lines["sentence"].map(first).where(place.gt(0), lines["sentence"].map(second))
+    number = lines.groupby("sentence").cumcount()
+    first, second = (lines[number.eq(rank)].set_index("sentence")["id"] for rank in (0, 1))
+    other = lines["sentence"].map(first).where(number.gt(0), lines["sentence"].map(second))
     shared = (lines["sentence"] + ", also of " + other).dropna()
     return shared[~shared.index.duplicated()].astype(object).reindex(table.index)
 
 
 def nameless(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """The row's first sentence whose words name nothing (articles, prepositions, "photo" …); null where there is none.
+    """First caption of the row whose words name nothing (articles, prepositions, "photo" …); else null.
 
-    A sentence without words is none of them: how many words there are is another question.
+    Captions without words are ignored here; another expectation checks the number of words.
     """
     return table["normalised"].fillna("").map(_nameless).astype(object)
 
 
 def _nameless(normalised: str) -> str | None:
-    return next((said for said in normalised.split("\n") if said and NAME_NOTHING.issuperset(said.split())), None)
+    return next((line for line in normalised.split("\n") if line and NAME_NOTHING.issuperset(line.split())), None)
 
 
 def class_rows(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """Rows of the row's class; null for a label that is missing or not declared (other expectations speak of those)."""
+    """Number of rows of the row's class; null for missing or undeclared labels, which other expectations check."""
     declared = table["label"].where(table["label"].isin(gate.labels)) if gate.labels is not None else table["label"]
     return declared.map(declared.value_counts()).astype(float)
 
 
 def imbalance(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """How many times as many rows the biggest class has as the row's own."""
+    """Ratio of the largest class to the row's class, in rows."""
     rows = class_rows(table, gate)
     return rows.rdiv(rows.max())
 
@@ -136,7 +136,7 @@ def conflicts_with(table: pd.DataFrame, gate: Gate) -> pd.Series:
     for column, bits in (("key", 0), ("perceptual_hash", gate.conflict_bits)):
         pattern = rf"[0-9a-f]{{{HASH_BITS // 4},}}"
         usable = table[table[column].fillna("").str.fullmatch(pattern) & table["label"].notna()]
-        # Rows alike in both hash and label conflict with the same others: one of them stands for all.
+        # Rows with equal hash and label conflict with the same rows: one of them represents all.
         groups = usable.groupby([column, "label"])["id"].min().reset_index()
         hashes = np.array([int(text[: HASH_BITS // 4], 16) for text in groups[column]], dtype=np.uint64)
         labels = pd.factorize(groups["label"])[0]
@@ -151,10 +151,10 @@ def conflicts_with(table: pd.DataFrame, gate: Gate) -> pd.Series:
 
 
 def _conflicts(hashes: NDArray[np.uint64], labels: NDArray[np.intp], bits: int) -> list[tuple[int, int]]:
-    """Pairs (i, j), one for every i that has any: the first j with another label and at most `bits` other bits.
+    """Return pairs (i, j): for every i, the first j with another label and at most `bits` different bits, if any.
 
-    Two hashes that differ in k bits agree in at least one of k + 1 bands of bits, so only rows that share a band
-    are compared (the pigeonhole principle).
+    Two hashes that differ in k bits agree in at least one of k + 1 bands of bits, so only rows with an equal band
+    are compared (pigeonhole principle).
     """
     partner: dict[int, int] = {}
     for band in np.array_split(np.arange(HASH_BITS, dtype=np.uint64), bits + 1):
@@ -169,7 +169,7 @@ def _conflicts(hashes: NDArray[np.uint64], labels: NDArray[np.intp], bits: int) 
 def _pair(
     run: NDArray[np.intp], hashes: NDArray[np.uint64], labels: NDArray[np.intp], bits: int, partner: dict[int, int]
 ) -> None:
-    """Note in `partner` the first conflicting row of each row of a run."""
+    """Record the first conflicting row of each row of a run in `partner`."""
     for i in run:
         near = np.bitwise_count(hashes[run] ^ hashes[i]) <= bits
         conflicting = run[near & (labels[run] != labels[i])]

@@ -1,7 +1,7 @@
 """Words that name nothing in a photo: the closed classes of English, and the words for a photo itself.
 
-A sentence of these alone ("a photo of the") is a fragment or a placeholder. The list is short on purpose: a sentence
-with any other word, and so any in another language, counts as naming something.
+A caption with only these words ("a photo of the") is a fragment or a placeholder. A caption with any other word, also in
+another language, counts as naming something.
 """
 
 _ARTICLES = "a an the this that these those some any no each every all both"
@@ -14,7 +14,7 @@ _PREPOSITIONS = (
 _CONJUNCTIONS = "and or but as than while so if"
 _AUXILIARIES = "is are was were be been being am has have had do does did will would can could may might there here not"
 _PICTURES = "photo photos photograph photographs picture pictures image images caption url user"
-"""The last two stand for an address and for a name in cleaned texts."""
+"""The last two replace addresses and user names in cleaned texts."""
 
 NAME_NOTHING = frozenset(
     " ".join((_ARTICLES, _NUMBERS, _PRONOUNS, _PREPOSITIONS, _CONJUNCTIONS, _AUXILIARIES, _PICTURES)).split()

@@ -1,4 +1,4 @@
-"""A task's expectation suite, read from JSON and matched with a target's bounds."""
+"""A task's expectation suite, read from JSON and combined with a target's bounds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bitbloom.config.sections.gate import Gate
 
 Expectation = dict[str, Any]
-"""One expectation as Great Expectations writes it: `type`, `kwargs`, `notes`, and ours in `meta`: `name`, `advice`."""
+"""An expectation in the format of Great Expectations: `type`, `kwargs`, `notes`, and `name` and `advice` in `meta`."""
 
 SCHEMA_TYPES = frozenset(
     {
@@ -26,17 +26,17 @@ SCHEMA_TYPES = frozenset(
         "expect_column_values_to_be_in_type_list",
     }
 )
-"""Expectations about columns and their types; all others rely on these."""
+"""Expectations about columns and their types; all others depend on them."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """The expectations that apply to one target, in the order of the file.
+    """The expectations for a target, in the order of the file.
 
     Attributes:
-        name: the task's.
-        expectations: those whose bounds the target gives.
-        left_out: names of those with a bound that the target sets to null.
+        name: name of the task.
+        expectations: expectations with bounds.
+        left_out: names of expectations whose bound is null.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Suite:
 
 
 def parameters(gate: Gate, rows: int) -> dict[str, Any]:
-    """Suite parameters: each bound by its name, and what an expectation of a manifest of `rows` rows makes of it.
+    """Return the suite parameters for a manifest of `rows` rows.
 
-    A pair of numbers becomes `<name>_min` and `<name>_max`. A whole number also gives `all_but_<name>`, the share of
-    the rows that is left when so many are tolerated: an argument for `mostly`.
+    A pair of numbers becomes `<name>_min` and `<name>_max`. An integer also gives `all_but_<name>`, the fraction of rows
+    that have to pass if this number of failures is tolerated: an argument for `mostly`.
     """
     filled: dict[str, Any] = {}
     for name, value in asdict(gate).items():
@@ -72,17 +72,17 @@ def parameters(gate: Gate, rows: int) -> dict[str, Any]:
 
 
 def load(path: Path, bounds: Mapping[str, Any]) -> Suite:
-    """Read a suite and leave out the expectations with a bound that is null.
+    """Read a suite, and omit the expectations whose bound is null.
 
     Raises:
-        BitBloomError: no such file, no JSON, an expectation without a name of its own or advice, or an unknown bound.
+        BitBloomError: the file is missing or not JSON, an expectation has no unique name or no advice, or a bound is unknown.
     """
     try:
         content = canonical.read_json(path)
     except FileNotFoundError as error:
         raise BitBloomError(f"{path} is missing: every task needs a suite of expectations") from error
     except ValueError as error:
-        raise BitBloomError(f"{path} is no JSON: {error}") from error
+        raise BitBloomError(f"{path} is not JSON: {error}") from error
     expectations: list[Expectation] = content["expectations"]
     _require_names_and_advice(path, expectations)
     kept, left_out = [], []
@@ -99,7 +99,7 @@ def load(path: Path, bounds: Mapping[str, Any]) -> Suite:
 
 
 def columns_of(expectation: Expectation) -> set[str]:
-    """Columns that an expectation reads, the one in its row condition too."""
+    """Return the columns that an expectation reads, including its row condition."""
     kwargs = expectation["kwargs"]
     columns = {kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs}
     columns.update(kwargs.get("column_list", ()))
@@ -109,7 +109,7 @@ def columns_of(expectation: Expectation) -> set[str]:
 
 
 def _parameters_of(expectation: Expectation) -> set[str]:
-    """Names in the expectation's `$PARAMETER`s, which Great Expectations also allows to be arithmetic (`2 * class_rows`)."""
+    """Return the names in the expectation's `$PARAMETER`s, which can be arithmetic (`2 * class_rows`)."""
     values = [
         value["$PARAMETER"] for value in expectation["kwargs"].values() if isinstance(value, dict) and "$PARAMETER" in value
     ]

@@ -1,4 +1,4 @@
-"""What the gate found: the same facts as canonical JSON and in plain words."""
+"""The result of the gate, as canonical JSON and as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bitbloom.validation.suite import Expectation
 
 ROWS_NAMED = 50
-"""Rows at fault that the report names a failed expectation; it counts all of them."""
+"""Largest number of failing rows in the report of an expectation; it counts all of them."""
 ROWS_PRINTED = 5
 
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
@@ -24,20 +24,20 @@ WORDS = {
     "regex": "the form",
     "min_value": "at least",
     "max_value": "at most",
-    "mostly": "in a share of rows of at least",
+    "mostly": "in a fraction of rows of at least",
 }
-"""Arguments of expectations that are bounds, in plain words."""
+"""Descriptions of the arguments that are bounds."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One expectation and what came of it.
+class Check:
+    """The result of one expectation.
 
     Attributes:
-        outcome: `passed`, `failed`, or `not checked` because a column it reads is missing or of a wrong type.
-        kwargs: its arguments, bounds filled in.
-        observed: a summary of what the data holds.
-        count: number of rows at fault, tolerated ones too.
+        outcome: `passed`, `failed`, or `not checked` because a column that it reads is missing or of a wrong type.
+        kwargs: its arguments, with the values of the bounds.
+        observed: a summary of the data.
+        count: number of failing rows, including tolerated ones.
         rows: some of them by id: `{"id": …, "value": …}`.
     """
 
@@ -52,7 +52,7 @@ class Finding:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """The finding as plain values."""
+        """Return the result as plain values."""
         return {
             "name": self.name,
             "expectation": self.type,
@@ -66,7 +66,7 @@ class Finding:
         }
 
     def in_words(self) -> str:
-        """What was expected, what was found in which rows, and what to do."""
+        """Describe the expectation, the observed values, the failing rows, and what to do."""
         expected = _in_words({WORDS[key]: value for key, value in self.kwargs.items() if key in WORDS})
         found = _in_words({key: value for key, value in self.observed.items() if key != "rows_checked"})
         lines = [f"  ✗ {self.notes} [{self.name}]"]
@@ -81,51 +81,51 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All findings on a manifest, in the order of the suite."""
+    """The results of all expectations on a manifest, in the order of the suite."""
 
     suite: str
     rows: int
-    findings: Sequence[Finding]
+    checks: Sequence[Check]
     left_out: Sequence[str]
 
     @property
     def passed(self) -> bool:
-        """Whether every expectation was checked and holds."""
-        return all(finding.outcome == PASSED for finding in self.findings)
+        """Whether every expectation was checked and passed."""
+        return all(check.outcome == PASSED for check in self.checks)
 
-    def with_outcome(self, outcome: str) -> list[Finding]:
-        """The findings with that outcome."""
-        return [finding for finding in self.findings if finding.outcome == outcome]
+    def with_outcome(self, outcome: str) -> list[Check]:
+        """Return the results with that outcome."""
+        return [check for check in self.checks if check.outcome == outcome]
 
     def as_json(self) -> dict[str, Any]:
-        """The content of `validation.json`."""
+        """Return the content of `validation.json`."""
         return {
             "suite": self.suite,
             "success": self.passed,
             "rows": self.rows,
-            "expectations": [finding.as_json() for finding in self.findings],
+            "expectations": [check.as_json() for check in self.checks],
             "left_out": list(self.left_out),
         }
 
     def in_words(self) -> str:
-        """Every failed expectation with its rows and advice, then the names of those that could not be checked."""
+        """Describe every failed expectation with its rows and advice, then list the unchecked ones."""
         failed, unchecked = self.with_outcome(FAILED), self.with_outcome(NOT_CHECKED)
-        paragraphs = [finding.in_words() for finding in failed]
+        paragraphs = [check.in_words() for check in failed]
         if unchecked:
-            names = ", ".join(finding.name for finding in unchecked)
+            names = ", ".join(check.name for check in unchecked)
             paragraphs.append(f"  ? not checked, because a column they read is missing or of a wrong type: {names}")
-        return "\n".join([f"{len(failed)} of {len(self.findings)} expectations fail on {self.rows} rows", *paragraphs])
+        return "\n".join([f"{len(failed)} of {len(self.checks)} expectations fail on {self.rows} rows", *paragraphs])
 
 
-def finding(expectation: Expectation, result: Result | None) -> Finding:
-    """The finding on one expectation; without a result it was not checked."""
+def check(expectation: Expectation, result: Result | None) -> Check:
+    """Summarise the result of an expectation; None means that it was not checked."""
     meta = expectation["meta"]
     texts = {"name": meta["name"], "type": expectation["type"], "notes": expectation["notes"], "advice": meta["advice"]}
     if result is None:
-        return Finding(**texts, outcome=NOT_CHECKED, kwargs=expectation["kwargs"])
+        return Check(**texts, outcome=NOT_CHECKED, kwargs=expectation["kwargs"])
     kwargs = {key: value for key, value in result["expectation_config"]["kwargs"].items() if key != "batch_id"}
     rows = _rows(result, kwargs.get("column"))
-    return Finding(
+    return Check(
         **texts,
         outcome=PASSED if result["success"] else FAILED,
         kwargs=kwargs,
@@ -136,14 +136,14 @@ def finding(expectation: Expectation, result: Result | None) -> Finding:
 
 
 def _rows(result: Result, column: str | None) -> list[dict[str, Any]]:
-    """Rows at fault, sorted by id: Great Expectations lists each as `{"id": …, column: value}`."""
+    """Return failing rows, sorted by id: Great Expectations lists each as `{"id": …, column: value}`."""
     listed = result["result"].get("unexpected_index_list") or []
     rows = [{"id": str(row["id"] or "(no id)"), "value": _finite(row.get(column))} for row in listed if isinstance(row, dict)]
     return sorted(rows, key=lambda row: (row["id"], str(row["value"])))
 
 
 def _observed(result: dict[str, Any]) -> dict[str, Any]:
-    """The part of a result that says what the data holds, in an order that does not depend on the rows'."""
+    """Return the observed values of a result, in an order that does not depend on the order of the rows."""
     observed: dict[str, Any] = {}
     if "element_count" in result:
         observed["rows_checked"] = result["element_count"]
@@ -153,18 +153,18 @@ def _observed(result: dict[str, Any]) -> dict[str, Any]:
         observed["value"] = _finite(result["observed_value"])
     if "missing_count" in result and "partial_missing_list" in result:
         observed["missing_count"] = result["missing_count"]
-        # The list is cut off in an arbitrary order: name the missing values only where it is whole.
+        # The list is truncated in an arbitrary order: include the missing values only if it is complete.
         if result["missing_count"] == len(result["partial_missing_list"]):
             observed["missing"] = sorted(result["partial_missing_list"])
     return observed
 
 
 def _in_words(facts: dict[str, Any]) -> str:
-    """`key value, key value`, lists without their brackets."""
+    """Format facts as `key value; key value`, lists without brackets."""
     texts = {key: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in facts.items()}
     return "; ".join(f"{key.replace('_', ' ')} {text}" for key, text in sorted(texts.items()))
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """Replace NaN and infinities, which JSON does not have, by None."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

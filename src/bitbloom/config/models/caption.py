@@ -1,4 +1,4 @@
-"""`model` of kind `caption`: photos and sentences in a common space, and a decoder that writes."""
+"""`model` of kind `caption`: photos and sentences in a common embedding space, and a caption decoder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bitbloom.config.models.text import TextModel
 
 
 @dataclass
-class Writer:
-    """The decoder that writes sentences."""
+class Decoder:
+    """The decoder that generates captions."""
 
     hidden_size: int = 288
     layers: int = 2
@@ -21,34 +21,34 @@ class Writer:
     mlp_ratio: int = 4
     dropout: float = 0.1
     word_dropout: float = 0.0
-    """Share of the words before that it is not shown in training, so that it looks at the photo (Bowman et al. 2016,
-    arXiv:1511.06349)."""
+    """Probability that training replaces an input word by UNKNOWN, so that the decoder depends more on the photo (word dropout;
+    Bowman et al. 2016, arXiv:1511.06349)."""
 
 
 @dataclass
 class CaptionModel(Model):
-    """A tower for photos and one for sentences with a common space, and a writer that looks at the photo."""
+    """An image tower and a text tower with a common embedding space, and a decoder with cross-attention to the photo."""
 
     kind: str = "caption"
     architecture: str = "dual"
     """dual: a `VisionTextDualEncoderModel` of the two towers."""
     image: ImageModel = field(default_factory=ImageModel)
     text: TextModel = field(default_factory=TextModel)
-    writer: Writer = field(default_factory=Writer)
+    writer: Decoder = field(default_factory=Decoder)
     embedding_size: int = 288
-    """Length of the vectors that photos and sentences are compared by."""
+    """Length of the embeddings of photos and sentences."""
     image_layers: int = -1
-    """How many of the last layers of the image tower learn: -1 is all of it; 0 none, then its features are computed once."""
+    """Number of trainable last layers of the image tower: -1 trains all; 0 freezes it, and its features are computed once."""
     text_layers: int = -1
-    """The same of the text tower."""
+    """Number of trainable last layers of the text tower, likewise."""
     grid: int = 0
-    """The writer sees the photo as grid × grid averages of patches and one of the whole; 0 is every patch."""
+    """The decoder reads grid × grid averages of patch features and the class token; 0 keeps every patch."""
     views: int = 1
-    """Pictures that a frozen image tower sees of a photo: it as it is, and so many less one augmented ones."""
+    """Views of a photo for a frozen image tower: the photo itself and `views` - 1 augmented ones."""
     sentences: int = 1
-    """Of a photo's sentences, so many are written in a step of training; the first of them also makes a pair with it."""
+    """Captions per photo in a training step; the contrastive loss uses the first of them."""
     contrast_weight: float = 1.0
-    """What the loss of telling pairs from others counts beside that of writing."""
+    """Weight of the contrastive loss relative to the loss of the decoder."""
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"architecture": ("dual",)}
     POSITIVE: ClassVar[tuple[str, ...]] = (
@@ -59,11 +59,8 @@ class CaptionModel(Model):
     )
     PARTS: ClassVar[tuple[str, ...]] = ("image", "text")
     EXPORTS: ClassVar[tuple[str, ...]] = ("image.onnx", "text.onnx", "decoder.onnx", "index")
-    SCORE: ClassVar[str] = "val_recall"
-    CONFUSION: ClassVar[bool] = False
-    PREDICTIONS: ClassVar[tuple[str, ...]] = ("sentences", "written", "truth")
 
     @property
     def frozen(self) -> bool:
-        """Whether a tower keeps its weights, so that what it says of every sample can be computed once."""
+        """Whether a tower is frozen, so that its features of every sample can be computed once."""
         return self.image_layers == 0 or self.text_layers == 0

@@ -26,9 +26,9 @@ class ImageModel(Model):
     heads: int = 3
     mlp_ratio: int = 4
     stem: str = "conv"
-    """patch (one strided convolution) | conv (a stack of 3×3 ones; Xiao et al. 2021, arXiv:2106.14881)."""
+    """patch (one strided convolution) | conv (a stack of 3×3 convolutions; Xiao et al. 2021, arXiv:2106.14881)."""
     pooling: str = "class"
-    """What the head of a `vit` reads: class (its class token) | mean (of its patches)."""
+    """Input of the head of a `vit`: class (the class token) | mean (the mean of the patches)."""
     dropout: float = 0.0
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {

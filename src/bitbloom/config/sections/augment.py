@@ -1,4 +1,4 @@
-"""`augment`: what a training batch of images goes through."""
+"""`augment`: augmentation of training images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Augment:
-    """Kornia augmentations of a training batch, each with its probability (0 leaves it out)."""
+    """Kornia augmentations of a training batch, each with its probability (0 disables it)."""
 
     crop: float = 1.0
     crop_scale: list[float] = field(default_factory=lambda: [0.6, 1.0])

@@ -1,4 +1,4 @@
-"""`evaluate`: what is measured on the test split."""
+"""`evaluate`: metrics and figures of the test split."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import ClassVar
 
 @dataclass
 class Evaluate:
-    """What is measured on the test split."""
+    """Settings of the evaluation on the test split."""
 
     bootstrap: int = 1000
     """Resamples for the confidence intervals."""
     calibration_bins: int = 10
     worst: int = 16
-    """Mistakes shown, the most confident first."""
+    """Number of errors shown, by descending confidence."""
 
     POSITIVE: ClassVar[tuple[str, ...]] = ("calibration_bins",)
-    """Keys whose value is 1 or more."""
+    """Keys whose value is at least 1."""

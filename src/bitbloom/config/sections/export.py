@@ -12,10 +12,10 @@ class Export:
     opset: int = 20
     int8: bool = True
     calibration_samples: int = 128
-    """Training samples from which the static int8 ranges are taken."""
+    """Training samples for the calibration of the static int8 ranges."""
     tolerance: float = 1e-4
-    """Largest difference of an output between PyTorch and the exported graph."""
+    """Largest allowed difference of an output between PyTorch and the exported graph."""
     index: int = 500
-    """Most photos of the test split that can be searched for by a sentence."""
+    """Largest number of test photos in the search index."""
     int8_cost: float = 0.02
-    """Accuracy that the int8 variant may cost before `run.json` says that it is too much."""
+    """Accuracy that the int8 variant may lose before `run.json` reports it as too much."""

@@ -1,4 +1,4 @@
-"""`gate`: the bounds that a task's expectation suite is filled in with."""
+"""`gate`: the bounds of a task's expectation suite."""
 
 from __future__ import annotations
 
@@ -7,52 +7,53 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Gate:
-    """Bounds a task's expectation suite is filled in with; `null` leaves an expectation out."""
+    """Bounds of a task's expectation suite; `null` omits an expectation."""
 
     labels: list[str] | None = None
-    """The closed set of labels, or null when the data declares them."""
+    """The closed set of labels, or null to accept the labels of the data."""
     rows: list[int] = field(default_factory=lambda: [50, 1_000_000])
-    """Fewest and most rows."""
+    """Smallest and largest number of rows."""
     class_rows: int = 10
-    """Fewest rows of a class."""
+    """Smallest number of rows of a class."""
     imbalance: float = 10.0
     """Largest ratio of the biggest to the smallest class."""
     side: list[int] = field(default_factory=lambda: [32, 12_000])
-    """Shortest and longest side of a photo, pixels."""
+    """Limits of the sides of a photo, pixels."""
     aspect: list[float] = field(default_factory=lambda: [0.25, 4.0])
-    """Width over height."""
+    """Limits of width / height."""
     modes: list[str] = field(
         default_factory=lambda: ["RGB", "L", "1", "CMYK", "YCbCr", "P", "PA", "RGBA", "LA", "I", "I;16", "I;16B"]
     )
-    """Colour modes a file may have before it is converted to RGB."""
+    """Allowed colour modes of a file before its conversion to RGB."""
     brightness: list[float] = field(default_factory=lambda: [0.01, 0.99])
-    """Mean luma of a photo, 0 to 1."""
+    """Limits of the mean luma of a photo, 0 to 1."""
     contrast: list[float] = field(default_factory=lambda: [0.01, 0.6])
-    """Standard deviation of the luma of a photo, 0 to 1."""
+    """Limits of the standard deviation of a photo's luma, 0 to 1."""
     repeats: int = 0
-    """Most rows whose file bytes repeat another row's."""
+    """Largest number of rows with the same file bytes as another row."""
     conflicts: int = 0
-    """Most rows that are near-duplicates of a row with another label."""
+    """Largest number of rows that are near-duplicates of a row with another label."""
     conflict_bits: int = 0
-    """Largest Hamming distance of two perceptual hashes (of 64 bits) that makes near-duplicates."""
+    """Largest Hamming distance of the perceptual hashes (64 bits) of near-duplicates."""
     undecodable: int = 0
-    """Most rows that may fail to decode (they are left out by `prepare`)."""
+    """Largest number of rows that cannot be decoded (`prepare` omits them)."""
     characters: list[int] = field(default_factory=lambda: [3, 400])
-    """Shortest and longest text after cleaning."""
+    """Limits of the length of a text after cleaning."""
     words: list[int] = field(default_factory=lambda: [1, 100])
-    """Fewest and most words of a text."""
+    """Smallest and largest number of words of a text."""
     ascii_share: float = 0.5
-    """Smallest part of a text's letters that are ASCII; of so large a part of rows: `ascii_rows`."""
+    """Smallest fraction of ASCII letters in a text."""
     ascii_rows: float = 0.95
+    """Smallest fraction of rows that meet `ascii_share`."""
     missing_keyword: float = 0.5
-    """Largest part of rows without a keyword."""
+    """Largest fraction of rows without a keyword."""
     missing_location: float = 0.7
-    """Largest part of rows without a location."""
+    """Largest fraction of rows without a location."""
     new_words: float = 0.35
-    """Largest part of words, on average, in the last fifth of the rows that the rows before lack."""
+    """Largest mean fraction of words in the last fifth of the rows that do not occur in the rows before."""
     captions: list[int] = field(default_factory=lambda: [1, 10])
-    """Fewest and most sentences of a photo."""
+    """Smallest and largest number of captions of a photo."""
     shared_captions: float | None = 0.1
-    """Largest part of photos with a sentence that another photo has too."""
+    """Largest fraction of photos with a caption that another photo has too."""
     nameless: int = 0
-    """Most photos with a sentence that names nothing, such as "a photo of the"."""
+    """Largest number of photos with a caption that names nothing, such as "a photo of the"."""

@@ -1,4 +1,4 @@
-"""`numerics`: how arithmetic is pinned."""
+"""`numerics`: settings of portable arithmetic."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass
 class Numerics:
-    """How arithmetic is pinned."""
+    """Settings of portable arithmetic."""
 
     profile: str = "portable"
     """portable | fast | cuda."""
     micro_batches: int = 8
-    """Micro-batches a step, each computed alone: a power of two, 8 or more, and never fewer than the workers."""
+    """Micro-batches per step, each computed alone: a power of two, at least 8 and at least the number of workers."""

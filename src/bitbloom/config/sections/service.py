@@ -15,15 +15,15 @@ class Service:
     max_pixels: int = 50_000_000
     max_batch: int = 32
     max_requests: int = 128
-    """Questions that are read, waiting or answered at a time; more are turned away at once (503, to be asked again later)."""
+    """Largest number of concurrent requests; further requests are rejected with 503 and `Retry-After`."""
     held_bytes: int = 200_000_000
-    """Bytes of all requests together that are held at a time."""
+    """Largest total size of the request bodies in memory, bytes."""
     body_seconds: float = 20.0
-    """How long a request may take to arrive."""
+    """Time limit for the arrival of a request body, seconds."""
     int8: bool = False
-    """Pack the int8 graph: faster. `bitbloom predict` always answers with the fp32 one."""
+    """Package the int8 graph, which is faster. `bitbloom predict` always uses the fp32 graph."""
     unsure_below: float = 0.5
-    """The page says that it is not sure below this probability."""
+    """The page marks predictions below this probability as uncertain."""
 
     POSITIVE: ClassVar[tuple[str, ...]] = ("max_bytes", "max_pixels", "max_batch", "max_requests", "body_seconds")
-    """Keys whose value is 1 or more."""
+    """Keys whose value is at least 1."""

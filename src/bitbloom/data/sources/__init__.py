@@ -1,7 +1,7 @@
-"""Where raw data comes from: one module a source, found in this folder, with a typed `Config` and one function `fetch`.
+"""Sources of raw data: one module per source in this folder, with a typed `Config` and a function `fetch`.
 
-A source writes files and says what they are called; it never opens them as images or text. What a file
-holds is the task's business, so a source serves any task whose files it can bring.
+A source writes files and returns their names; it never decodes them as images or text. The content of a file
+is the concern of the task, so a source can serve several tasks.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from bitbloom.core.errors import BitBloomError
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One sample that a source brought: a file of its own, or a row of one.
+    """A sample of a source: a file, or a row of a file.
 
     Attributes:
         path: POSIX path relative to the destination folder.
-        label: the class it is declared to have.
-        attributes: what else the source knows of it, JSON-able.
-        row: for a row of the file, its name, which is then the sample's id (that of a whole file is its path).
-        content: the row's bytes, from which the task describes it.
+        label: its declared class.
+        attributes: further properties, JSON-serialisable.
+        row: name of a row, which is then the sample's id (the id of a whole file is its path).
+        content: the row's bytes, which the task describes.
     """
 
     path: str
@@ -46,7 +46,7 @@ class SourceFile:
 
 
 class Source(Protocol):
-    """What a module of this package offers."""
+    """The interface of a module of this package."""
 
     Config: type[Any]
 
@@ -56,18 +56,18 @@ class Source(Protocol):
 
 
 class OwnDataSource(Source, Protocol):
-    """A source whose `Config` has a `path`: what the user brought, taken there by an import.
+    """A source of the user's own data: its `Config` has a `path`, which an import fills.
 
     Attributes:
-        GIVEN: how it is given to make, as an example (`PHOTOS=path/to/photos`).
-        TAKES: what may be given, in words.
+        GIVEN: example of the argument to make (`PHOTOS=path/to/photos`).
+        TAKES: description of the accepted data.
     """
 
     GIVEN: str
     TAKES: str
 
     def collect(self, given: Path, destination: Path) -> object:
-        """Copy what the source needs of a file or folder to `destination`. Raises BitBloomError when it is not of its form."""
+        """Copy the data of a file or folder to `destination`. Raises BitBloomError if it has the wrong form."""
         ...
 
 
@@ -75,7 +75,7 @@ FOLDER = Path(__file__).parent
 
 
 def kinds() -> list[str]:
-    """Names of the modules and packages of this folder, sorted: each is a source."""
+    """Return the names of all sources: the modules and packages of this folder, sorted."""
     return sorted(
         path.stem
         for path in FOLDER.iterdir()
@@ -84,17 +84,17 @@ def kinds() -> list[str]:
 
 
 def load(kind: str) -> Source:
-    """The source module of that name. Raises BitBloomError when there is none."""
+    """Load a source module. Raises BitBloomError if there is none of that name."""
     if kind not in kinds():
         raise BitBloomError(f"source.kind '{kind}' is none of {', '.join(kinds())}")
     return cast(Source, importlib.import_module(f"{__name__}.{kind}"))
 
 
 def configured(section: Mapping[str, Any]) -> Any:
-    """A plain `source` section as the `Config` of its kind. Raises BitBloomError for an unknown kind."""
+    """Convert a plain `source` section to the `Config` of its kind. Raises BitBloomError for an unknown kind."""
     return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(load(str(section.get("kind"))).Config), dict(section)))
 
 
 def own_data(kind: str) -> OwnDataSource:
-    """The source module of that name, which reads the user's own data."""
+    """Load a source module for the user's own data."""
     return cast(OwnDataSource, load(kind))

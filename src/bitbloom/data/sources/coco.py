@@ -1,7 +1,7 @@
 """Source `coco`: photos and captions of COCO 2017 (Lin et al. 2014, arXiv:1405.0312; Chen et al. 2015, arXiv:1504.00325).
 
-The published zips stay packed: the chosen photos are copied out of them one by one. A photo keeps its path in its zip, so that
-those of two zips cannot be taken for each other.
+The published zips stay packed: only the selected photos are extracted. A photo keeps its path in its zip, so that names of
+different zips never collide.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Zip:
 
     url: str = MISSING
     bytes: int = MISSING
-    """Its size; a server that offers another is refused before the download."""
+    """Expected size; a different size is rejected before the download."""
     sha256: str = MISSING
 
 
@@ -40,20 +40,20 @@ class Config:
 
     kind: str = "coco"
     parts: list[str] = field(default_factory=lambda: ["val2017"])
-    """The zips to choose photos from. COCO splits its photos into them; the splits of the target are made by `prepare`."""
+    """The zips with the photos. They are COCO's splits; `prepare` computes the splits of the target."""
     photos: int | None = None
-    """How many to choose from all parts together; null takes all."""
+    """Number of photos from all parts; null selects all."""
     annotations: Zip = field(default_factory=Zip)
-    """Holds `annotations/captions_<part>.json` of every part."""
+    """Zip with `annotations/captions_<part>.json` of every part."""
     zips: dict[str, Zip] = field(default_factory=dict)
-    """Part → its zip, which holds `<part>/<photo>`. One that no chosen photo is in is not downloaded."""
+    """Part → its zip with `<part>/<photo>`. Zips without selected photos are not downloaded."""
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
-    """Copy the chosen photos to `destination`/<part>; a photo's sentences are its attribute `captions`.
+    """Copy the selected photos to `destination`/<part>; the attribute `captions` has their captions.
 
     Raises:
-        BitBloomError: no such part, fewer photos than are asked for, or a zip that cannot be had, is damaged or lacks a file.
+        BitBloomError: a part is unknown, there are too few photos, or a zip is unavailable, damaged or lacks a file.
     """
     _check(config)
     chosen = choose(_captioned(config), config.photos)
@@ -65,22 +65,22 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
 
 
 def choose(photos: Sequence[Captioned], count: int | None) -> list[Captioned]:
-    """The `count` photos whose names have the lowest SHA-256, sorted by name: fewer are always some of more.
+    """Return the `count` photos whose names have the lowest SHA-256, sorted by name; a larger selection contains a smaller one.
 
     Raises:
-        BitBloomError: there are not so many.
+        BitBloomError: there are fewer than `count` photos.
     """
     if count is not None and count > len(photos):
         raise BitBloomError(
             f"source.photos is {count:,}; source.parts have {len(photos):,} photos with captions: "
-            "ask for fewer, name another part, or say null to take all"
+            "select fewer, add another part, or set null to select all"
         )
     shuffled = sorted(photos, key=lambda photo: hashlib.sha256(photo.name.encode()).digest())
     return sorted(shuffled[:count], key=lambda photo: photo.name)
 
 
 def _check(config: Config) -> None:
-    """What can be known before anything is downloaded."""
+    """Check the configuration before any download."""
     unknown = [part for part in config.parts if part not in config.zips]
     if unknown or not config.parts or len(set(config.parts)) < len(config.parts):
         known = ", ".join(config.zips) or "none"
@@ -90,7 +90,7 @@ def _check(config: Config) -> None:
 
 
 def _captioned(config: Config) -> list[Captioned]:
-    """Every photo of the parts that has sentences, named by its path in its zip."""
+    """Return every photo of the parts with captions, named by its path in its zip."""
     archive = _obtain(config.annotations)
     found: list[Captioned] = []
     with _readable(str(archive)), ZipFile(archive) as opened:
@@ -104,7 +104,7 @@ def _captioned(config: Config) -> list[Captioned]:
 
 
 def _copy(archive: Path, names: Sequence[str], destination: Path) -> None:
-    """Copy these files of a zip, in the order in which they lie in it, each checked against its CRC-32."""
+    """Copy these files of a zip, in the order of the zip, and check their CRC-32."""
     with _readable(str(archive)), ZipFile(archive) as opened:
         members = [_member(archive, opened, name) for name in names]
         for member in track(sorted(members, key=lambda member: member.header_offset), "copy photos"):
@@ -119,7 +119,7 @@ def _obtain(published: Zip) -> Path:
 
 
 def _member(archive: Path, opened: ZipFile, name: str) -> ZipInfo:
-    """A file of a zip, not yet read."""
+    """Return an entry of a zip without reading it."""
     try:
         return opened.getinfo(name)
     except KeyError:
@@ -128,7 +128,7 @@ def _member(archive: Path, opened: ZipFile, name: str) -> ZipInfo:
 
 @contextmanager
 def _readable(what: str) -> Iterator[None]:
-    """Turn what `zipfile` raises on a damaged zip, or a damaged file in it, into an error that names it."""
+    """Convert errors of `zipfile` on a damaged zip, or a damaged file in it, to an error that names it."""
     try:
         yield
     except BROKEN as error:

@@ -1,7 +1,7 @@
-"""Source `coco_folder`: photos with sentences, as COCO's caption annotations have them (Lin et al. 2014, arXiv:1405.0312).
+"""Source `coco_folder`: photos with captions in the format of COCO (Lin et al. 2014, arXiv:1405.0312).
 
-`make all TARGET=captions-folder CAPTIONS=path` imports a folder, tar or zip that holds the photos and one JSON file with
-`images` (id, file_name) and `annotations` (image_id, caption). Where the photos lie in it does not matter.
+`make all TARGET=captions-folder CAPTIONS=path` imports a folder, tar or zip with the photos, in any subfolder, and one JSON file
+with `images` (id, file_name) and `annotations` (image_id, caption).
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ class Config:
 
     kind: str = "coco_folder"
     path: str = MISSING
-    """The folder that an import filled: captions.json and photos/."""
+    """The imported folder, with captions.json and photos/."""
 
 
 @dataclass(frozen=True)
 class Captioned:
-    """A photo's file name and its sentences, in the order of their annotations."""
+    """A photo's file name and its captions, in the order of the annotations."""
 
     name: str
     captions: tuple[str, ...]
 
 
 def collect(given: Path, destination: Path) -> None:
-    """Copy the photos that have sentences to `destination`/photos, and write their sentences to captions.json.
+    """Copy the photos with captions to `destination`/photos, and write the captions to captions.json.
 
     Raises:
-        BitBloomError: no or several annotation files, one of another form, or a photo that is missing or there twice.
+        BitBloomError: there is no annotation file or more than one, its form is wrong, or a photo is missing or repeated.
     """
     if not given.is_dir():
         raise BitBloomError(f"{given}: not a tar or zip archive; CAPTIONS= takes {TAKES}")
@@ -61,7 +61,7 @@ def collect(given: Path, destination: Path) -> None:
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
-    """Copy the photos; a photo's sentences are its attribute `captions`."""
+    """Copy the photos; the attribute `captions` has their captions."""
     folder = Path(config.path)
     if not (folder / PAIRS).is_file():
         raise BitBloomError(f"{folder / PAIRS} is missing: import your photos with {GIVEN}")
@@ -73,15 +73,15 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
 
 
 def read(file: Path) -> list[Captioned]:
-    """The photos of an annotation file that have sentences; see `parse`."""
+    """Return the photos of an annotation file that have captions; see `parse`."""
     return parse(file.read_bytes(), str(file))
 
 
 def parse(data: bytes, file: str) -> list[Captioned]:
-    """The photos of an annotation file's content that have sentences, sorted by name. `file` is what errors call it.
+    """Return the photos with captions of an annotation file's content, sorted by name. Errors refer to it as `file`.
 
     Raises:
-        BitBloomError: not COCO's form, two photos of one name, or a sentence of no photo.
+        BitBloomError: the form is not COCO's, two photos have one name, or the photo of a caption is missing.
     """
     tree = _tree(data, file)
     names = {image["id"]: _file_name(file, image["file_name"]) for image in tree["images"]}
@@ -97,7 +97,7 @@ def parse(data: bytes, file: str) -> list[Captioned]:
 
 
 def write(file: Path, pairs: Iterable[Captioned]) -> None:
-    """An annotation file of these photos, in COCO's form."""
+    """Write an annotation file of these photos, in COCO's form."""
     numbered = list(enumerate(pairs, start=1))
     images = [{"id": number, "file_name": pair.name} for number, pair in numbered]
     annotations = [{"image_id": number, "caption": caption} for number, pair in numbered for caption in pair.captions]
@@ -105,25 +105,25 @@ def write(file: Path, pairs: Iterable[Captioned]) -> None:
 
 
 def _tree(data: bytes, file: str) -> dict[str, Any]:
-    """The file's content, each entry with the keys that are needed."""
+    """Parse the file's content, and check the keys of each entry."""
     try:
         tree = json.loads(data.decode())
         for section, keys in (("images", {"id", "file_name"}), ("annotations", {"image_id", "caption"})):
             if not all(keys <= entry.keys() for entry in tree[section]):
                 raise KeyError(f"{' or '.join(sorted(keys))} in an entry of {section}")
             if not all(isinstance(entry.get(key, ""), str) for entry in tree[section] for key in ("caption", "file_name")):
-                raise TypeError("a caption that is no text, or a file name")
+                raise TypeError("a caption or a file name is not a text")
     except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BitBloomError(
             f"{file} is not COCO's caption JSON ({error}): "
-            "it has to hold `images` (id, file_name) and `annotations` (image_id, caption)"
+            "it has to contain `images` (id, file_name) and `annotations` (image_id, caption)"
         ) from error
     found: dict[str, Any] = tree
     return found
 
 
 def _file_name(file: str, name: str) -> str:
-    """The last part of a photo's name. Raises BitBloomError where it leads out of its folder."""
+    """Return the last part of a photo's name. Raises BitBloomError if the name leads out of its folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise BitBloomError(f"{file}: the file name {name!r} leads out of its folder")
@@ -131,16 +131,16 @@ def _file_name(file: str, name: str) -> str:
 
 
 def _annotations(folder: Path) -> Path:
-    """The one annotation file of a folder."""
+    """Return the only annotation file of a folder."""
     found = [path for path in sorted(folder.rglob("*.json")) if _has_captions(path)]
     if len(found) != 1:
         names = ", ".join(path.relative_to(folder).as_posix() for path in found) or "none"
-        raise BitBloomError(f"{folder} has to hold one JSON file of captions; it holds {names}")
+        raise BitBloomError(f"{folder} has to contain one JSON file of captions; it contains {names}")
     return found[0]
 
 
 def _has_captions(file: Path) -> bool:
-    """Whether it looks like caption annotations; COCO's other files (boxes, keypoints) do not."""
+    """Return whether a file has caption annotations, unlike COCO's other files (boxes, keypoints)."""
     try:
         tree = json.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, ValueError):
@@ -151,12 +151,12 @@ def _has_captions(file: Path) -> bool:
 
 
 def _photos(folder: Path, names: set[str]) -> dict[str, Path]:
-    """Where the photos of these names are."""
+    """Return the paths of the photos of these names."""
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.name in names:
             if path.name in found:
-                raise BitBloomError(f"{folder}: {path.name} is there twice, in {found[path.name].parent} and {path.parent}")
+                raise BitBloomError(f"{folder}: {path.name} occurs twice, in {found[path.name].parent} and {path.parent}")
             found[path.name] = path
     missing = sorted(names - found.keys())
     if missing:

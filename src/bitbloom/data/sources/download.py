@@ -1,4 +1,4 @@
-"""Source `download`: photos in class folders inside a published archive, checked against its SHA-256."""
+"""Source `download`: photos in class folders of a published archive with a known SHA-256."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass
 class Config:
-    """Which archive (tar, tar.gz, tar.bz2, tar.xz or zip) to take."""
+    """The `source` section: an archive (tar, tar.gz, tar.bz2, tar.xz or zip)."""
 
     kind: str = "download"
     url: str = MISSING
     bytes: int = MISSING
-    """Its size; a server that offers another is refused before the download."""
+    """Expected size; a different size is rejected before the download."""
     sha256: str = MISSING
     folder: str = ""
-    """The folder in the archive that holds the class folders; wrappers around them are found without it."""
+    """The folder of the class folders in the archive; wrapper folders are skipped without it."""
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
-    """Obtain and unpack the archive, and copy its images below `destination` as the source `folder` does.
+    """Obtain and unpack the archive, and copy its images below `destination` like the source `folder`.
 
     Raises:
-        BitBloomError: the archive cannot be had, is not the one that is meant, or is unsafe; or see `folder.fetch`.
+        BitBloomError: the archive is not available, has another digest, or is unsafe; or see `folder.fetch`.
     """
     archive = obtain(PublishedFile(config.url, config.bytes, config.sha256))
     DOWNLOADS.mkdir(parents=True, exist_ok=True)
@@ -44,5 +44,5 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
         extract(archive, unpacked)
         classes = unpacked / config.folder
         if unpacked.resolve() not in (classes.resolve(), *classes.resolve().parents) or not classes.is_dir():
-            raise BitBloomError(f"{archive}: it holds no folder '{config.folder}' (source.folder)")
+            raise BitBloomError(f"{archive}: it has no folder '{config.folder}' (source.folder)")
         return collect(classes, destination)

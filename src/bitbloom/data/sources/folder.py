@@ -1,7 +1,7 @@
-"""Source `folder`: photos in class folders on this disk, `<class>/<photo>`.
+"""Source `folder`: photos in local class folders, `<class>/<photo>`.
 
-A folder that only wraps the class folders is skipped, deeper folders belong to their class, and files that are no
-images are reported and left out. Damaged images and repeated ones stay: they are for the gate to judge.
+Wrapper folders around the class folders are skipped, and deeper folders belong to their class. Files that are not images
+are reported and omitted. Damaged and repeated images are kept for the gate.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from bitbloom.data.sources import SourceFile
 GIVEN = "PHOTOS=path/to/photos"
 TAKES = "a folder, a tar or a zip with one folder a class"
 CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
-"""What operating systems leave in folders; these, and hidden names, are passed over in silence."""
+"""Files of operating systems; these, and hidden files, are ignored without a message."""
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
-"""Characters a path cannot carry into a table: controls, backslashes, bytes that are no UTF-8."""
+"""Characters that are not allowed in a table's path: controls, backslashes, bytes that are not UTF-8."""
 HEAD_BYTES = 65_536
 SHOWN = 5
-"""Names listed in a message before it says how many more there are."""
+"""Largest number of names in a message."""
 
 
 @dataclass
 class Config:
-    """Where the class folders are."""
+    """The `source` section."""
 
     kind: str = "folder"
     path: str = MISSING
@@ -47,7 +47,7 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
     """Copy the images of all class folders below `destination`, sorted; the label is the class folder's name.
 
     Raises:
-        BitBloomError: there is no such folder, or it is not made of two or more class folders with images.
+        BitBloomError: the folder is missing, or it does not have two or more class folders with images.
     """
     folder = Path(config.path)
     if not folder.is_dir():
@@ -56,10 +56,10 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
 
 
 def collect(given: Path, destination: Path) -> list[SourceFile]:
-    """Copy the images of a folder, wrapper folders skipped, to `destination/<class>/…` with NFC names, sorted by path.
+    """Copy the images of a folder, without wrapper folders, to `destination/<class>/…` with NFC names, sorted by path.
 
     Raises:
-        BitBloomError: see `fetch`; or two files whose names are the same once normalised.
+        BitBloomError: see `fetch`; or two files have the same normalised name.
     """
     if not given.is_dir():
         raise BitBloomError(f"{given}: not a tar or zip archive; PHOTOS= takes {TAKES}")
@@ -73,7 +73,9 @@ def collect(given: Path, destination: Path) -> list[SourceFile]:
             continue
         safe = safe_name(name)
         if safe in files:
-            raise BitBloomError(f"{root}: {_printable(name)} and {_printable(files[safe].name)} become one name: rename one")
+            raise BitBloomError(
+                f"{root}: {_printable(name)} and {_printable(files[safe].name)} have the same normalised name: rename one"
+            )
         files[safe] = path
     _check_classes(root, files)
     _report(root, sorted(skipped))
@@ -85,7 +87,7 @@ def collect(given: Path, destination: Path) -> list[SourceFile]:
 
 
 def class_root(folder: Path) -> Path:
-    """The folder that holds the class folders: `folder`, or the one below it that wrappers lead to."""
+    """Return the folder of the class folders: `folder`, or the one below it inside wrapper folders."""
     while True:
         inner = [path for path in _visible(folder) if path.is_dir()]
         wraps = len(inner) == 1 and not _has_images(folder) and not _has_images(inner[0])
@@ -95,12 +97,12 @@ def class_root(folder: Path) -> Path:
 
 
 def safe_name(name: str) -> str:
-    """A path that is the same text on every machine: Unicode NFC, unsafe characters as `_`."""
+    """Return a path with the same text on every machine: Unicode NFC, unsafe characters replaced by `_`."""
     return unicodedata.normalize("NFC", UNSAFE.sub("_", name))
 
 
 def _check_classes(root: Path, files: dict[str, Path]) -> None:
-    """Two or more class folders, each with images."""
+    """Check that there are two or more class folders, each with images."""
     expected = {safe_name(path.name) for path in _visible(root) if path.is_dir()}
     counts = Counter(name.split("/", 1)[0] for name in files)
     shape = "put the photos of each class into a folder with the name of the class"
@@ -118,7 +120,7 @@ def _check_classes(root: Path, files: dict[str, Path]) -> None:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What a person would see in a folder, sorted."""
+    """Return the visible entries of a folder, sorted."""
     entries = (path for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in CLUTTER)
     return sorted(entries)
 
@@ -130,13 +132,13 @@ def _files_of_classes(root: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    """All visible files below a folder. Links are followed, but not into a folder they are in."""
-    here = folder.resolve()
-    if here in above:
+    """Iterate over all visible files below a folder. Links are followed, except to a parent folder."""
+    resolved = folder.resolve()
+    if resolved in above:
         return
     for path in _visible(folder):
         if path.is_dir():
-            yield from _walk(path, (*above, here))
+            yield from _walk(path, (*above, resolved))
         else:
             yield path
 
@@ -146,7 +148,7 @@ def _has_images(folder: Path) -> bool:
 
 
 def _is_image(path: Path) -> bool:
-    """By signature. Links to nothing, sockets and the like are no images."""
+    """Return whether a file is an image by its signature. Broken links, sockets and the like are not."""
     if not path.is_file():
         return False
     with path.open("rb") as stream:
@@ -154,12 +156,12 @@ def _is_image(path: Path) -> bool:
 
 
 def _report(root: Path, skipped: list[str]) -> None:
-    """Say on stderr which files were left out."""
+    """Print the omitted files to stderr."""
     if not skipped:
         return
     advice = "; save HEIC photos as JPEG" if any(name.lower().endswith((".heic", ".heif")) for name in skipped) else ""
     what = "1 file that is" if len(skipped) == 1 else f"{len(skipped):,} files that are"
-    print(f"{root}: skipped {what} no image in a class folder: {_some(skipped)}{advice}", file=sys.stderr)
+    print(f"{root}: skipped {what} not an image in a class folder: {_some(skipped)}{advice}", file=sys.stderr)
 
 
 def _some(names: list[str]) -> str:

@@ -1,7 +1,7 @@
-"""Source `garden_captions`: pictures of the garden, each with sentences that say what is in it.
+"""Source `garden_captions`: synthetic flower photos of the garden, each with captions.
 
-The attributes in `combination` are a picture's `group`: samples of one group share their split, so that the test split has
-combinations that training never saw.
+The attributes in `combination` are a photo's `group`: samples of one group are in the same split, so that the test split has
+combinations that do not occur in training.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from bitbloom.data.sources.garden import sentences
 from bitbloom.data.sources.garden.randomness import Dice
 
 WORDS = 1
-"""Added to the seed, so that what is said of a picture is drawn apart from the picture."""
+"""Added to the seed, so that captions are drawn independently of the photo."""
 
 
 @dataclass
 class Config(garden.Config):
-    """The `source` section; as for the garden, which draws the pictures."""
+    """The `source` section: the keys of the garden, and `combination`."""
 
     kind: str = "garden_captions"
     combination: list[str] = field(default_factory=lambda: ["count", "colour", "species", "background", "view"])
-    """Attributes of which training sees only some combinations, and the test split others; by default all that are named."""
+    """Attributes whose combinations differ between training and test split; by default all attributes in captions."""
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
-    """Draw the pictures; a picture's sentences are its attribute `captions`.
+    """Draw the photos; the attribute `captions` has their captions.
 
     Raises:
-        BitBloomError: `combination` names what is no attribute of a picture, or nothing.
+        BitBloomError: `combination` is empty or has an unknown attribute.
     """
     known = garden.draw(config, 0)[2]
     if not config.combination or not set(config.combination) <= set(known):
-        raise BitBloomError(f"source.combination is {config.combination}: it has to name some of {', '.join(sorted(known))}")
+        raise BitBloomError(f"source.combination is {config.combination}: it has to be some of {', '.join(sorted(known))}")
     return [_with_sentences(file, config) for file in garden.fetch(config, destination, workers)]
 
 
 def _with_sentences(file: SourceFile, config: Config) -> SourceFile:
-    seen = file.attributes
+    attributes = file.attributes
     dice = Dice(config.seed + WORDS, int(Path(file.path).stem.rpartition("-")[2]))
-    group = " ".join(str(seen[name]) for name in config.combination)
-    return SourceFile(file.path, "", {**seen, "group": group, "captions": sentences.write(seen, dice)})
+    group = " ".join(str(attributes[name]) for name in config.combination)
+    return SourceFile(file.path, "", {**attributes, "group": group, "captions": sentences.write(attributes, dice)})

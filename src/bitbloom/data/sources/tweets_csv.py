@@ -1,7 +1,7 @@
-"""Source `tweets_csv`: a file in the form of Kaggle's "Natural Language Processing with Disaster Tweets".
+"""Source `tweets_csv`: a CSV file in the format of Kaggle's "Natural Language Processing with Disaster Tweets".
 
-Columns id, keyword, location, text, target (1 for a real disaster). `make all TARGET=tweets-kaggle TWEETS=train.csv` imports it,
-`TWEETS=kaggle:nlp-getting-started` gets it from Kaggle first.
+Columns id, keyword, location, text, target (1 for a real disaster). `make all TARGET=tweets-kaggle TWEETS=train.csv` imports it;
+`TWEETS=kaggle:nlp-getting-started` downloads it from Kaggle first.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Config:
 
     kind: str = "tweets_csv"
     path: str = MISSING
-    """The folder that holds train.csv."""
+    """The folder of train.csv."""
 
 
 def collect(given: Path, destination: Path) -> None:
-    """Copy the CSV file, or the `train.csv` (and `test.csv`, if there is one) of a folder, to `destination`.
+    """Copy the CSV file, or the `train.csv` (and optional `test.csv`) of a folder, to `destination`.
 
     Raises:
-        BitBloomError: the file is missing or not of this form.
+        BitBloomError: the file is missing or has the wrong form.
     """
     file = given / FILE if given.is_dir() else given
     rows(file)
@@ -47,7 +47,7 @@ def collect(given: Path, destination: Path) -> None:
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
-    """Copy the labelled file and name its rows."""
+    """Copy the labelled file and return its rows as samples."""
     file = Path(config.path) / FILE
     found = [sample(FILE, row) for row in rows(file)]
     shutil.copyfile(file, destination / FILE)
@@ -55,7 +55,7 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
 
 
 def rows(file: Path) -> list[dict[str, str]]:
-    """The rows of the file. Raises BitBloomError when it cannot be read, a column or a target is missing, or ids repeat."""
+    """Read the rows of the file. Raises BitBloomError if it is unreadable, a column or target is missing, or an id repeats."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -70,12 +70,12 @@ def rows(file: Path) -> list[dict[str, str]]:
         if row["target"] not in LABELS:
             raise BitBloomError(f"{file}, row {number}: target is {row['target']!r}; it has to be 0 or 1")
         if row["id"] in seen or not row["id"]:
-            raise BitBloomError(f"{file}, row {number}: the id {row['id']!r} is empty or not the first of its kind")
+            raise BitBloomError(f"{file}, row {number}: the id {row['id']!r} is empty or repeated")
         seen.add(row["id"])
     return found
 
 
 def sample(file: str, row: dict[str, str]) -> SourceFile:
-    """A row as a sample; ids are padded so that they sort as numbers do."""
+    """Convert a row to a sample; ids are zero-padded, so that they sort numerically."""
     content = {name: row[name] or "" for name in ("text", "keyword", "location")}
     return SourceFile(file, LABELS[row["target"]], {}, row["id"].zfill(6), canonical.json_line(content).encode())

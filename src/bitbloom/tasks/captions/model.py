@@ -1,6 +1,6 @@
-"""Task `captions`: a photo → a sentence that says what is in it, and photos and sentences that belong together.
+"""Task `captions`: generate a caption of a photo, and retrieve photos by sentences.
 
-Arrays: as `bitbloom.tasks.captions.samples` packs them; where a tower is frozen also what `features` made of them.
+Arrays: those of `bitbloom.tasks.captions.samples`, and, if a tower is frozen, those of `features`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from bitbloom.contracts import Batch, Outputs
     from bitbloom.models.captioner import Captioner
 
-CAPTION, VIEW, VIEWS, GAP = 16, 17, 18, 19
-"""Purposes that a sample's seed is derived for, beside those of its augmentation."""
+CAPTION, VIEW, VIEWS, DROPOUT = 16, 17, 18, 19
+"""Purposes of a sample's derived seeds, in addition to those of augmentation."""
 
 
 def build(model: CaptionModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
-    """Both towers and the writer."""
+    """Build both towers and the decoder."""
     from bitbloom.models import captioner
 
     return captioner.build(model, meta, pretrained)
 
 
 def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
-    """The towers learn at the learning rate, falling from layer to layer; what is new on top of them at the head's."""
+    """Return the optimiser groups: towers with layer-wise learning rates, new modules with the rate of the head."""
     from bitbloom.training import groups
 
     towers = ("dual.vision_model.", "dual.text_model.")
@@ -43,10 +43,11 @@ def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
 def batch(
     arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment | None, model: CaptionModel
 ) -> Batch:
-    """Some sentences of a photo, drawn, for training (c = `model.sentences`, p = 1), all of them (c = p = C) without `seeds`.
+    """Return a batch: drawn captions for training (c = `model.sentences`, p = 1), all captions (c = p = C) without `seeds`.
 
-    `words` int64 [n, c, W]; for training `shown`, the same with some words left out; `pixels` float32 [n, 3, s, s], or `places`
-    float32 [n, T, D] of a frozen image tower; `tokens` int64 [n, p, l], or `meanings` float32 [n, p, width] of a frozen text one.
+    `words` int64 [n, c, W]; for training also `shown`, the same with word dropout; `pixels` float32 [n, 3, s, s], or `places`,
+    patch features float32 [n, T, D] of a frozen image tower; `tokens` int64 [n, p, l], or `meanings`, text features float32
+    [n, p, width] of a frozen text tower.
     """
     import torch
 
@@ -56,40 +57,40 @@ def batch(
         found = {"words": words}
         columns = np.broadcast_to(np.arange(words.shape[1]), words.shape[:2])
     else:
-        columns = drawn(words, seeds, model.sentences)
+        columns = draw_captions(words, seeds, model.sentences)
         found = {"words": words[rows, columns]}
-        found["shown"] = with_gaps(found["words"], seeds, model.writer.word_dropout)
+        found["shown"] = word_dropout(found["words"], seeds, model.writer.word_dropout)
         columns = columns[:, :1]
     paired = "meanings" if "meanings" in arrays else "tokens"
     found[paired] = arrays[paired][rows, columns]
-    return {name: torch.from_numpy(array) for name, array in found.items()} | _seen(arrays, seeds, augment, model)
+    return {name: torch.from_numpy(array) for name, array in found.items()} | _image_inputs(arrays, seeds, augment, model)
 
 
-def drawn(words: NDArray[np.int64], seeds: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
-    """Which of its sentences each photo is learned with, [n, count]: a drawn one and those after it, in a ring."""
+def draw_captions(words: NDArray[np.int64], seeds: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
+    """Return the captions of each photo for a training step, [n, count]: a drawn one and its successors, cyclically."""
     from bitbloom.data.vocabulary import PADDING
     from bitbloom.numerics import seeds as draw
 
-    there = (words[:, :, 0] != PADDING).sum(axis=1)
-    first = draw.below(draw.derive(seeds, CAPTION), there)
-    chosen: NDArray[np.int64] = (first[:, None] + np.arange(count)) % there[:, None]
+    captions = (words[:, :, 0] != PADDING).sum(axis=1)
+    first = draw.below(draw.derive(seeds, CAPTION), captions)
+    chosen: NDArray[np.int64] = (first[:, None] + np.arange(count)) % captions[:, None]
     return chosen
 
 
-def with_gaps(words: NDArray[np.int64], seeds: NDArray[np.uint64], share: float) -> NDArray[np.int64]:
-    """`words` [n, c, W] with UNKNOWN in place of a share of them, each drawn alone."""
+def word_dropout(words: NDArray[np.int64], seeds: NDArray[np.uint64], probability: float) -> NDArray[np.int64]:
+    """Replace words [n, c, W] by UNKNOWN, each independently with this probability."""
     from bitbloom.data.vocabulary import END, PADDING, START, UNKNOWN
     from bitbloom.numerics import seeds as draw
 
-    places = np.arange(words[0].size).reshape(words.shape[1:])
-    left_out = draw.happens(draw.derive(seeds[:, None, None], GAP, places), share)
-    return np.where(left_out & ~np.isin(words, (PADDING, START, END)), UNKNOWN, words)
+    positions = np.arange(words[0].size).reshape(words.shape[1:])
+    dropped = draw.happens(draw.derive(seeds[:, None, None], DROPOUT, positions), probability)
+    return np.where(dropped & ~np.isin(words, (PADDING, START, END)), UNKNOWN, words)
 
 
-def _seen(
+def _image_inputs(
     arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment | None, model: CaptionModel
 ) -> Batch:
-    """The photos' side of a batch."""
+    """Return the image inputs of a batch."""
     import torch
 
     from bitbloom.models.augment import vary
@@ -103,7 +104,7 @@ def _seen(
     preprocess, images = Preprocess(model.image.image_size, model.image.mean, model.image.std), torch.from_numpy(arrays["images"])
     if seeds is None:
         return {"pixels": preprocess(images)}
-    assert augment is not None, "given wherever seeds are"
+    assert augment is not None, "augment is given with seeds"
     return {"pixels": preprocess.normalise(vary(scale(images), seeds, model.image.image_size, augment))}
 
 
@@ -114,10 +115,10 @@ def features(
     augment: Augment | None,
     model: CaptionModel,
 ) -> dict[str, NDArray[Any]]:
-    """What the frozen towers say of some samples.
+    """Return the outputs of the frozen towers.
 
-    `places` float16 [n, views, T, D] of the image tower, the first view the photo as it is; `meanings` float32 [n, C, width] of
-    the text tower.
+    `places` float16 [n, views, T, D]: patch features of the image tower, the first view without augmentation; `meanings` float32
+    [n, C, width]: text features of the text tower.
     """
     import torch
 
@@ -126,47 +127,47 @@ def features(
     captioner = _captioner(network)
     found: dict[str, NDArray[Any]] = {}
     if model.image_layers == 0:
-        varied = (None, *(draw.derive(seeds, VIEWS, view) for view in range(1, model.views)))
-        views = [captioner.places(_seen(arrays, view, augment, model)["pixels"]) for view in varied]
+        view_seeds = (None, *(draw.derive(seeds, VIEWS, view) for view in range(1, model.views)))
+        views = [captioner.patch_features(_image_inputs(arrays, seed, augment, model)["pixels"]) for seed in view_seeds]
         found["places"] = torch.stack(views, dim=1).half().numpy()
     if model.text_layers == 0:
         tokens = torch.from_numpy(arrays["tokens"])
-        found["meanings"] = captioner.meaning(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1).numpy()
+        found["meanings"] = captioner.text_features(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1).numpy()
     return found
 
 
 def forward(network: nn.Module, batch: Batch) -> Outputs:
-    """Unit vectors `images` [n, E] and `texts` [n, c, E], and `surprise` [n, c]: mean -log p of a sentence's words, 0 of none."""
+    """Return unit vectors `images` [n, E] and `texts` [n, c, E], and `nll` [n, c]: mean -log p per word, 0 without a caption."""
     captioner = _captioner(network)
-    places, texts = _places(captioner, batch), _texts(captioner, batch)
-    surprise = _surprise(captioner, places, batch["words"], batch["words"], 0.0)
-    return {"images": captioner.image_embedding(places), "texts": texts, "surprise": surprise}
+    patches, texts = _patch_features(captioner, batch), _text_embeddings(captioner, batch)
+    nll = _nll(captioner, patches, batch["words"], batch["words"], 0.0)
+    return {"images": captioner.image_embedding(patches), "texts": texts, "nll": nll}
 
 
 def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
-    """The symmetric contrastive loss within the micro-batch, and cross-entropy of the next word with label smoothing."""
+    """Return the symmetric contrastive loss of the micro-batch plus the cross-entropy of the next word with label smoothing."""
     import torch
     from torch.nn.functional import cross_entropy
 
     captioner = _captioner(network)
-    places, texts = _places(captioner, batch), _texts(captioner, batch)[:, 0]
-    similar = captioner.similarity(captioner.image_embedding(places), texts)
-    pairs = torch.arange(len(similar))
-    contrast = (cross_entropy(similar, pairs) + cross_entropy(similar.T, pairs)) / 2
-    written = _surprise(captioner, places, batch["words"], batch["shown"], train.label_smoothing).mean()
-    return captioner.contrast_weight * contrast + written
+    patches, texts = _patch_features(captioner, batch), _text_embeddings(captioner, batch)[:, 0]
+    similarity = captioner.similarity(captioner.image_embedding(patches), texts)
+    pairs = torch.arange(len(similarity))
+    contrastive = (cross_entropy(similarity, pairs) + cross_entropy(similarity.T, pairs)) / 2
+    generative = _nll(captioner, patches, batch["words"], batch["shown"], train.label_smoothing).mean()
+    return captioner.contrast_weight * contrastive + generative
 
 
 def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Loss of writing, and recall at 5 in both directions among the validation split's photos and first sentences."""
+    """Return the loss of the decoder, and recall at 5 in both directions for photos and first captions."""
     images, firsts = outputs["images"], outputs["texts"][:, 0]
-    similar = images @ firsts.T
-    own = similar.diagonal()
-    above = [(side > own[:, None]).sum(dim=1) < 5 for side in (similar, similar.T)]
-    recall = sum(int(hits.sum()) for hits in above) / (2 * len(own))
-    there = outputs["surprise"] > 0
-    surprise = float(outputs["surprise"].sum() / there.sum())
-    return {"loss": surprise, "recall": recall, "score": recall}
+    similarity = images @ firsts.T
+    own = similarity.diagonal()
+    found = [(ranked > own[:, None]).sum(dim=1) < 5 for ranked in (similarity, similarity.T)]
+    recall = sum(int(hits.sum()) for hits in found) / (2 * len(own))
+    nll = outputs["nll"]
+    loss = float(nll.sum() / (nll > 0).sum())
+    return {"loss": loss, "recall": recall, "score": recall}
 
 
 def _captioner(network: nn.Module) -> Captioner:
@@ -176,27 +177,27 @@ def _captioner(network: nn.Module) -> Captioner:
     return network
 
 
-def _places(captioner: Captioner, batch: Batch) -> Tensor:
-    return batch["places"] if "places" in batch else captioner.places(batch["pixels"])
+def _patch_features(captioner: Captioner, batch: Batch) -> Tensor:
+    return batch["places"] if "places" in batch else captioner.patch_features(batch["pixels"])
 
 
-def _texts(captioner: Captioner, batch: Batch) -> Tensor:
-    """Unit vectors [n, c, E] of the sentences."""
+def _text_embeddings(captioner: Captioner, batch: Batch) -> Tensor:
+    """Return unit vectors [n, c, E] of the captions."""
     if "meanings" in batch:
         return captioner.text_embedding(batch["meanings"])
     tokens = batch["tokens"]
-    return captioner.text_embedding(captioner.meaning(tokens.flatten(0, 1))).view(*tokens.shape[:2], -1)
+    return captioner.text_embedding(captioner.text_features(tokens.flatten(0, 1))).view(*tokens.shape[:2], -1)
 
 
-def _surprise(captioner: Captioner, places: Tensor, words: Tensor, shown: Tensor, smoothing: float) -> Tensor:
-    """Mean -log p of each sentence's words [n, c], each given those `shown` before it; `smoothing` of them over all words."""
+def _nll(captioner: Captioner, patches: Tensor, words: Tensor, shown: Tensor, smoothing: float) -> Tensor:
+    """Return the mean negative log likelihood per word [n, c], given the `shown` words, with label smoothing."""
     from torch.nn.functional import cross_entropy
 
     from bitbloom.data.vocabulary import PADDING
 
-    wanted = words[:, :, 1:]
-    many = places[:, None].expand(-1, words.shape[1], -1, -1).flatten(0, 1)
-    logits = captioner.next_words(many, shown.flatten(0, 1)[:, :-1]).flatten(0, 1)
-    each = cross_entropy(logits, wanted.flatten(), reduction="none", ignore_index=PADDING, label_smoothing=smoothing)
-    surprise: Tensor = each.view_as(wanted).sum(dim=2) / (wanted != PADDING).float().sum(dim=2).clamp(min=1.0)
-    return surprise
+    targets = words[:, :, 1:]
+    repeated = patches[:, None].expand(-1, words.shape[1], -1, -1).flatten(0, 1)
+    logits = captioner.next_words(repeated, shown.flatten(0, 1)[:, :-1]).flatten(0, 1)
+    losses = cross_entropy(logits, targets.flatten(), reduction="none", ignore_index=PADDING, label_smoothing=smoothing)
+    nll: Tensor = losses.view_as(targets).sum(dim=2) / (targets != PADDING).float().sum(dim=2).clamp(min=1.0)
+    return nll

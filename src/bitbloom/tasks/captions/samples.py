@@ -1,8 +1,8 @@
-"""Samples of `captions`: photos, each with some sentences.
+"""Samples of `captions`: photos, each with some captions.
 
-Arrays: `images` uint8 [N, 3, S, S] RGB; `words` int64 [N, C, W], each sentence as numbers of words between START and END, filled
-up with PADDING, and a row of PADDING where a photo has fewer than C sentences; `tokens` int64 [N, C, W], as the text tower
-reads them. `meta["vocabulary"]` names the words, `meta["tokenizer"]` makes the tokens.
+Arrays: `images` uint8 [N, 3, S, S] RGB; `words` int64 [N, C, W], word indices of each caption between START and END, padded with
+PADDING, and rows of PADDING if a photo has fewer than C captions; `tokens` int64 [N, C, W], the inputs of the text tower.
+`meta["vocabulary"]` lists the words; `meta["tokenizer"]` is the tokenizer of the tokens.
 """
 
 from __future__ import annotations
@@ -19,11 +19,7 @@ from numpy.typing import NDArray
 
 from bitbloom.data import imaging, splits, texts
 from bitbloom.data.dataset import SPLITS, Arrays
-from bitbloom.data.vocabulary import END as END
-from bitbloom.data.vocabulary import PADDING as PADDING
-from bitbloom.data.vocabulary import SPECIAL as SPECIAL
-from bitbloom.data.vocabulary import START as START
-from bitbloom.data.vocabulary import UNKNOWN as UNKNOWN
+from bitbloom.data.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +35,10 @@ near_duplicates = imaging.look_alikes
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
-    """The columns of any photo, and those of its sentences.
+    """Return the columns of a photo and of its captions.
 
-    A source that knows a sample's `group` decides with it which samples share their split: the last 64 bits of their keys are
-    the same. The first 64, which the order and the augmentation of samples are drawn from, are always a photo's own.
+    Samples with the same attribute `group` are in the same split: the last 64 bits of their keys are equal. The first 64 bits,
+    which determine the order and the augmentation of samples, depend on the photo alone.
     """
     given = attributes.get("captions", [])
     captions = [texts.clean(str(caption)) for caption in given] if isinstance(given, list) else []
@@ -53,7 +49,7 @@ def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]
 
 
 def _sentence_facts(captions: Sequence[str]) -> dict[str, object]:
-    """The sentences as a JSON list, how many, their extremes, and their words alone, one sentence a line."""
+    """Return the captions as a JSON list, their number, their extremes, and their words, one caption per line."""
     words = [split(caption) for caption in captions]
     return {
         "captions": json.dumps(captions, ensure_ascii=False),
@@ -62,22 +58,23 @@ def _sentence_facts(captions: Sequence[str]) -> dict[str, object]:
         "most_words": max(map(len, words), default=0),
         "most_characters": max(map(len, captions), default=0),
         "least_ascii_share": min(map(texts.ascii_share, captions), default=1.0),
-        "normalised": "\n".join(" ".join(said) for said in words),
+        "normalised": "\n".join(" ".join(caption) for caption in words),
     }
 
 
 def split(sentence: str) -> list[str]:
-    """Its words, in lower case, without punctuation: what models write and what metrics compare."""
+    """Return the words in lower case, without punctuation, as models generate and metrics compare them."""
     return re.findall(WORD, sentence.lower())
 
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
-    """Decode and square every photo; number the words, those that the training split has often enough, and the tokens."""
+    """Decode and crop every photo, index the words that are frequent enough in the training split, and encode the tokens."""
     images = np.stack([imaging.square(data, prepare.image_size) for data in raw])
     captions: list[list[str]] = [json.loads(given) for given in rows["captions"]]
     sentences = [[split(caption) for caption in given] for given in captions]
-    learned = [said for key, said in zip(rows["key"], sentences, strict=True) if splits.split_of(key, prepare.split) == SPLITS[0]]
-    vocabulary = known_words((words for said in learned for words in said), prepare.fewest)
+    in_train = (splits.split_of(key, prepare.split) == SPLITS[0] for key in rows["key"])
+    learned = [given for given, chosen in zip(sentences, in_train, strict=True) if chosen]
+    vocabulary = known_words((words for given in learned for words in given), prepare.fewest)
     words = numbered(sentences, vocabulary, prepare.tokens)
     tokenizer = _tokenizer(prepare, vocabulary)
     arrays: Arrays = {"images": images, "words": words, "tokens": encoded(captions, tokenizer, words.shape)}
@@ -86,7 +83,7 @@ def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Ar
 
 
 def _tokenizer(prepare: Prepare, vocabulary: Sequence[str]) -> Tokenizer:
-    """The one of pretrained weights, or, without any, one that takes the writer's words as they are."""
+    """Return the tokenizer of the pretrained weights, or a word-level one with the decoder's vocabulary."""
     from tokenizers import Regex, Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.normalizers import Lowercase
@@ -103,7 +100,7 @@ def _tokenizer(prepare: Prepare, vocabulary: Sequence[str]) -> Tokenizer:
 
 
 def encoded(captions: Sequence[Sequence[str]], tokenizer: Tokenizer, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """`tokens` of the sentences, in an array of this shape [N, C, W]; rows of padding where there is no sentence."""
+    """Encode captions as `tokens` of this shape [N, C, W]; rows without a caption are padding."""
     from bitbloom.models import tokens
 
     rows = np.full(shape, tokens.padding(tokenizer), dtype=np.int64)
@@ -113,7 +110,7 @@ def encoded(captions: Sequence[Sequence[str]], tokenizer: Tokenizer, shape: tupl
 
 
 def known_words(sentences: Iterable[Sequence[str]], fewest: int) -> list[str]:
-    """SPECIAL, then all words that are there `fewest` times or more: the commonest first, equals in the order of the alphabet."""
+    """Return SPECIAL and all words that occur at least `fewest` times, by descending frequency, then alphabetically."""
     counts = Counter(word for words in sentences for word in words)
     return [
         *SPECIAL,
@@ -122,12 +119,12 @@ def known_words(sentences: Iterable[Sequence[str]], fewest: int) -> list[str]:
 
 
 def numbered(sentences: Sequence[Sequence[Sequence[str]]], vocabulary: Sequence[str], length: int) -> NDArray[np.int64]:
-    """`words` of the sentences, each of `length` numbers: the last of a longer one are cut."""
+    """Encode captions as `words`, each truncated or padded to `length` indices."""
     numbers = {word: number for number, word in enumerate(vocabulary)}
-    most = max((len(said) for said in sentences), default=1)
+    most = max((len(given) for given in sentences), default=1)
     rows = np.full((len(sentences), most, length), PADDING, dtype=np.int64)
-    for sample, said in zip(rows, sentences, strict=True):
-        for row, words in zip(sample, said, strict=False):
+    for sample, given in zip(rows, sentences, strict=True):
+        for row, words in zip(sample, given, strict=False):
             found = [START, *(numbers.get(word, UNKNOWN) for word in words[: length - 2]), END]
             row[: len(found)] = found
     return rows

@@ -1,4 +1,4 @@
-"""Photos of flowers: the figures and numbers of any classifier, with sheets of photos."""
+"""Evaluator of `petals`: metrics and figures of a classifier, with sheets of photos."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 
 def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> Evaluation:
-    """As for any classifier."""
+    """Evaluate the classifier on the test split."""
     logits, temperature = trained.outputs("test")["logits"], calibration.temperature(trained)
     return classification.evaluate(logits, trained.dataset, history, config, temperature)

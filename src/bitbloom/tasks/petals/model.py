@@ -1,6 +1,6 @@
-"""Task `petals`: a flower photo → its species, or any photo → the name of its class.
+"""Task `petals`: classify flower photos by species, or any photos by class.
 
-Arrays: as `bitbloom.tasks.petals.samples` packs them.
+Arrays: those of `bitbloom.tasks.petals.samples`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def build(model: ImageModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
-    """The classifier, float32 [n, 3, s, s] → logits [n, classes]."""
+    """Build the classifier, float32 [n, 3, s, s] → logits [n, classes]."""
     from bitbloom.models import classifier
 
     return classifier.build(model, len(meta["classes"]), pretrained)
 
 
 def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
-    """The classifier on top may learn at a rate of its own."""
+    """Return the optimiser groups; the head can have its own learning rate."""
     from bitbloom.models import classifier
     from bitbloom.training import groups
 
@@ -38,7 +38,7 @@ def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
 def batch(
     arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment | None, model: ImageModel
 ) -> Batch:
-    """Network inputs `pixels` float32 [n, 3, s, s], and for training `first`, `second` int64 [n] and `share` float32 [n]."""
+    """Return `pixels` float32 [n, 3, s, s] and labels `first`; for training also `second` int64 [n] and `weight` float32 [n]."""
     import torch
 
     from bitbloom.models.preprocess import Preprocess, scale
@@ -49,18 +49,18 @@ def batch(
         return {"pixels": preprocess(images), "first": labels}
     from bitbloom.models.augment import augment as augmented
 
-    assert augment is not None, "given wherever seeds are"
+    assert augment is not None, "augment is given with seeds"
     mixed = augmented(scale(images), labels, seeds, model.image_size, augment)
-    return {"pixels": preprocess.normalise(mixed.pixels), "first": mixed.first, "second": mixed.second, "share": mixed.share}
+    return {"pixels": preprocess.normalise(mixed.pixels), "first": mixed.first, "second": mixed.second, "weight": mixed.weight}
 
 
 def forward(network: nn.Module, batch: Batch) -> Outputs:
-    """`logits` [n, classes]."""
+    """Return `logits` [n, classes]."""
     return {"logits": network(batch["pixels"])}
 
 
 def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
-    """Mean cross-entropy with label smoothing; a mixed sample counts for both its labels."""
+    """Return the mean cross-entropy with label smoothing; both labels of a mixed sample contribute by their weights."""
     from torch.nn.functional import cross_entropy
 
     logits = network(batch["pixels"])
@@ -68,11 +68,11 @@ def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
         cross_entropy(logits, batch[name], reduction="none", label_smoothing=train.label_smoothing)
         for name in ("first", "second")
     )
-    return (first + (second - first) * batch["share"]).mean()
+    return (first + (second - first) * batch["weight"]).mean()
 
 
 def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Loss and accuracy on the validation split."""
+    """Return loss and accuracy on the validation split."""
     from bitbloom.training import classification
 
     return classification.score(outputs, arrays)

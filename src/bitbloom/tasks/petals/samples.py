@@ -25,12 +25,12 @@ near_duplicates = imaging.look_alikes
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
-    """Size, mode, light, key and perceptual hash of a photo."""
+    """Return size, mode, brightness, contrast, key and perceptual hash of a photo."""
     return imaging.facts(data)
 
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
-    """Decode and square every photo; number the labels in sorted order."""
+    """Decode and crop every photo; index the labels in sorted order."""
     classes = sorted(set(rows["label"]))
     numbers = {name: number for number, name in enumerate(classes)}
     images = np.stack([imaging.square(data, prepare.image_size) for data in raw])

@@ -1,4 +1,4 @@
-"""Short texts: the figures and numbers of any classifier, beside a TF-IDF that counts words, and slice by slice."""
+"""Evaluator of `tweets`: metrics and figures of a classifier, a TF-IDF baseline, and slices."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LENGTHS = ("short", "middling", "long")
 
 
 def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> Evaluation:
-    """As for any classifier, and: `f1` of the class `disaster`, `tfidf_f1` of the baseline, a table of slices."""
+    """Evaluate the classifier, with `f1` of the class `disaster`, `tfidf_f1` of the baseline, and a table of slices."""
     dataset, logits = trained.dataset, trained.outputs("test")["logits"]
     found = classification.evaluate(logits, dataset, history, config, calibration.temperature(trained), text="text")
     test, classes = dataset.split("test"), dataset.meta["classes"]
     labels, predicted = np.asarray(dataset.arrays["labels"])[test], logits.argmax(dim=1).numpy()
-    counted = tfidf(dataset)
+    baseline = tfidf(dataset)
     found.metrics["f1"] = f1(labels, predicted, classes)
-    found.metrics["tfidf_f1"] = f1(labels, counted, classes)
-    found.metrics["baselines"]["tf_idf_logistic_regression"] = metrics.rounded(metrics.baseline(labels, counted, len(classes)))
+    found.metrics["tfidf_f1"] = f1(labels, baseline, classes)
+    found.metrics["baselines"]["tf_idf_logistic_regression"] = metrics.rounded(metrics.baseline(labels, baseline, len(classes)))
     rows = dataset.samples.iloc[test].reset_index(drop=True)
     found.tables["slices"] = [
         {"slice": name, "value": value, "samples": int(chosen.sum()), "f1": f1(labels[chosen], predicted[chosen], classes)}
@@ -44,7 +44,7 @@ def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> 
 
 
 def f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: list[str]) -> float:
-    """F1 of the class `disaster`: what Kaggle's competition is judged by."""
+    """Return the F1 score of the class `disaster`, the metric of Kaggle's competition."""
     from sklearn.metrics import f1_score
 
     positive = classes.index(POSITIVE)
@@ -52,7 +52,7 @@ def f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: list[st
 
 
 def tfidf(dataset: Dataset) -> NDArray[np.int64]:
-    """Answers [n] for the test split of a logistic regression on TF-IDF of single words."""
+    """Return predictions [n] of a logistic regression on TF-IDF of single words for the test split."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -60,18 +60,18 @@ def tfidf(dataset: Dataset) -> NDArray[np.int64]:
     texts, labels = dataset.samples["text"].to_numpy(), np.asarray(dataset.arrays["labels"])
     train, test = dataset.split("train"), dataset.split("test")
     model = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000)).fit(texts[train], labels[train])
-    answers: NDArray[np.int64] = model.predict(texts[test])
-    return answers
+    predicted: NDArray[np.int64] = model.predict(texts[test])
+    return predicted
 
 
 def slices(rows: pd.DataFrame) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
-    """Parts of the test split: name, value and which rows; by keyword, by length, and by whether a text repeats another."""
+    """Iterate over slices of the test split: name, value and rows; by keyword, by length, and by repetition of a text."""
     for keyword in rows["keyword"].replace("", np.nan).value_counts().sort_index().nlargest(COMMON_KEYWORDS).index:
         yield "keyword", str(keyword), (rows["keyword"] == keyword).to_numpy()
     yield "keyword", "(none)", (rows["keyword"] == "").to_numpy()
-    places = rows["text"].str.len().rank(method="first").to_numpy() * len(LENGTHS) / (len(rows) + 1)
+    thirds = rows["text"].str.len().rank(method="first").to_numpy() * len(LENGTHS) / (len(rows) + 1)
     for number, name in enumerate(LENGTHS):
-        yield "length", name, places.astype(np.int64) == number
+        yield "length", name, thirds.astype(np.int64) == number
     repeated = rows["key"].duplicated(keep=False).to_numpy()
     yield "repeat", "repeated", repeated
     yield "repeat", "alone", ~repeated

@@ -1,4 +1,4 @@
-"""Texts: the graphs of any classifier of texts."""
+"""Exporter of `tweets`: the graphs of a text classifier."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def export(trained: Trained, config: Export, folder: Path) -> Parity:
-    """Write and compare the classifier's graphs."""
+    """Write the graphs, and compare them with the network."""
     return classification.export(trained, graph(trained), config, folder)
 
 
 def graph(trained: Trained) -> Graph:
-    """The network between its preprocessing and its softmax."""
+    """Return the graph of network and softmax."""
     return text_classifier.graph(trained, "tweets")

@@ -1,6 +1,6 @@
-"""Task `tweets`: a short text → whether it is about a real disaster, or any text → the name of its class.
+"""Task `tweets`: classify short texts by whether they report a real disaster, or any texts by class.
 
-Arrays: as `bitbloom.tasks.tweets.samples` packs them.
+Arrays: those of `bitbloom.tasks.tweets.samples`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def build(model: TextModel, meta: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
-    """The classifier, tokens int64 [n, l] → logits [n, classes]."""
+    """Build the classifier, tokens int64 [n, l] → logits [n, classes]."""
     from bitbloom.models import text_classifier
 
     return text_classifier.build(model, meta, pretrained)
 
 
 def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
-    """The classifier on top may learn at a rate of its own."""
+    """Return the optimiser groups; the head can have its own learning rate."""
     from bitbloom.training import groups
 
     return groups.parameter_groups(network, network.get_submodule("model.classifier").parameters(), train)
@@ -37,7 +37,7 @@ def parameter_groups(network: nn.Module, train: Train) -> list[dict[str, Any]]:
 def batch(
     arrays: Mapping[str, NDArray[Any]], seeds: NDArray[np.uint64] | None, augment: Augment | None, model: TextModel
 ) -> Batch:
-    """`tokens` int64 [n, l], cut to the longest of these texts, and `labels` int64 [n]."""
+    """Return `tokens` int64 [n, l], truncated to the longest of these texts, and `labels` int64 [n]."""
     import torch
 
     from bitbloom.models.tokens import cut
@@ -47,19 +47,19 @@ def batch(
 
 
 def forward(network: nn.Module, batch: Batch) -> Outputs:
-    """`logits` [n, classes]."""
+    """Return `logits` [n, classes]."""
     return {"logits": network(batch["tokens"])}
 
 
 def loss(network: nn.Module, batch: Batch, train: Train) -> Tensor:
-    """Mean cross-entropy with label smoothing."""
+    """Return the mean cross-entropy with label smoothing."""
     from torch.nn.functional import cross_entropy
 
     return cross_entropy(network(batch["tokens"]), batch["labels"], label_smoothing=train.label_smoothing)
 
 
 def score(outputs: Outputs, arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Loss and accuracy on the validation split."""
+    """Return loss and accuracy on the validation split."""
     from bitbloom.training import classification
 
     return classification.score(outputs, arrays)

@@ -1,6 +1,6 @@
-"""Samples of `tweets`: short texts with a keyword and a place, and whether they are about a real disaster.
+"""Samples of `tweets`: short texts with a keyword and a location, and whether they report a real disaster.
 
-Arrays: `tokens` int64 [N, L], filled up to `prepare.tokens`, `lengths` int64 [N], how many tokens are a text's own, and `labels`
+Arrays: `tokens` int64 [N, L], padded to `prepare.tokens`; `lengths` int64 [N], the number of tokens without padding; `labels`
 int64 [N] (positions in `meta["classes"]`).
 """
 
@@ -25,7 +25,7 @@ KEPT = ("text", "keyword", "location")
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
-    """The cleaned texts of a row (JSON with text, keyword, location), their sizes and the key that repeats share."""
+    """Return the cleaned texts of a row (JSON with text, keyword, location), their sizes, and the key, equal for repeats."""
     row = json.loads(data)
     text = texts.clean(row["text"])
     error = "" if text else "nothing is left of the text after cleaning"
@@ -44,12 +44,12 @@ def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]
 
 
 def near_duplicates(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
-    """None: texts with the same words have the same key, so that they share their split."""
+    """Return no pairs: texts with the same words have the same key, and so the same split."""
     return []
 
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
-    """Tokens of every text; the tokenizer goes along in `meta`, so that a model's folder needs no other file."""
+    """Tokenise every text; `meta` holds the tokenizer, so that a model's folder needs no other file."""
     from bitbloom.models import tokens, weights
 
     classes = sorted(set(rows["label"]))

@@ -1,8 +1,8 @@
-"""The grammar: who does what to whom, in the words of disasters.
+"""The grammar of the synthetic tweets.
 
-Every message has a force and a harmless thing in it, a verb and a place. In a real one the force acts on the place; in a
-borrowed one the harmless thing does, and the force is denied, compared with or talked about. The fillers, the openings, the
-endings and the verbs are drawn from the same lists for both, so that no word alone tells which it is.
+Every message has a force, a harmless thing, a verb and a place. In a message about a real disaster, the force acts on the place.
+In a borrowed one, the harmless thing does, and the force is denied, compared or mentioned. Fillers, openings, endings and verbs
+come from the same lists in both, so that no single word determines the label.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORCES = {
     "tsunami": "tsunami",
     "avalanche": "avalanche",
 }
-"""A force and the keyword it is filed under."""
+"""Forces and their keywords."""
 THINGS = [
     "concert",
     "match",
@@ -167,7 +167,7 @@ TAILS = [
     "in the headlines",
     "my cousin filmed",
 ]
-"""What stands between a force or a thing and the next word, so that pairs of neighbours say as little as single words."""
+"""Words after a force or a thing, so that pairs of neighbouring words do not determine the label either."""
 
 REAL = (
     "the {adj} {force} {time} {verb} the {place} during the {thing}",
@@ -195,14 +195,14 @@ BORROWED = (
 
 @dataclass(frozen=True)
 class Made:
-    """A message's text, keyword and location, and the number of the form it has."""
+    """A message's text, keyword and location, and the number of its form."""
 
     content: dict[str, str]
     form: int
 
 
 def message(real: bool, dice: Dice) -> Made:
-    """A message about a real disaster, or one that borrows its words."""
+    """Generate a message about a real disaster, or one that borrows its words."""
     form = dice.integer(0, len(REAL) - 1)
     force = dice.pick(tuple(FORCES))
     slots = {"force": _with_tail(force, dice), "thing": _with_tail(dice.pick(THINGS), dice), "place": dice.pick(PLACES)}
@@ -218,7 +218,7 @@ def _with_tail(noun: str, dice: Dice) -> str:
 
 
 def _surrounded(text: str, dice: Dice) -> str:
-    """With what people put around a sentence, which says nothing of it."""
+    """Add text around a sentence that does not depend on its label."""
     if dice.chance(0.4):
         text = f"{dice.pick(MOODS)}{dice.pick(('. ', '! ', ' ... ', ', '))}{text}"
     if dice.chance(0.3):
@@ -231,7 +231,7 @@ def _surrounded(text: str, dice: Dice) -> str:
 
 
 def _typed(text: str, dice: Dice) -> str:
-    """As typed in a hurry: capitals, a doubled or a dropped letter."""
+    """Add typing errors: capitals, a doubled or a missing letter."""
     if dice.chance(0.5):
         text = text[:1].upper() + text[1:]
     if dice.chance(0.05):

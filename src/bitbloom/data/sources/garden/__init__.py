@@ -1,12 +1,11 @@
-"""The garden: photographs of twelve species of flowers, drawn rather than taken.
+"""The garden: synthetic flower photos of twelve species.
 
     python -c "from bitbloom.data.sources import garden; print(garden.draw(garden.Config(), 0)[1])"
 
-It is the embedded data set of the `petals` target: it needs no network and no account, and comes
-out as the same bytes on every x86-64 machine, for any number of workers. Picture i is a pure
-function of the config and i: `scene.plan` decides what is seen, `scene.paint` paints it in float64
-with + - * / and square roots alone, `camera.expose` quantises once, and the locked Pillow writes
-the JPEG.
+It is the embedded data set of the `petals` target. It needs no network and no account, and gives
+the same bytes on every x86-64 machine, for any number of workers. Picture i is a pure function of
+the config and i: `scene.plan` draws the content, `scene.paint` paints it in float64 with + - * / and
+square roots only, `camera.expose` quantises once, and the locked Pillow writes the JPEG.
 """
 
 from dataclasses import dataclass
@@ -27,20 +26,20 @@ _CHUNK = 50
 
 @dataclass
 class Config:
-    """The `source` section of a target that is drawn by the garden."""
+    """The `source` section."""
 
     kind: str = "garden"
     seed: int = 2026
     images: int = 2400
     size: int = 96  # pixels
     jpeg_quality: int = 90
-    favourite: float = 0.1  # how often a species insists on its commonest colour
-    occlusion: float = 0.15  # how often a blade of grass crosses the bloom
-    noise: float = 5.0  # spread of the strongest sensor noise, in grey levels
+    favourite: float = 0.1  # probability that a flower has the most common colour of its species
+    occlusion: float = 0.15  # probability that a blade of grass crosses the bloom
+    noise: float = 5.0  # deviation of the strongest sensor noise, in grey levels
 
 
 def draw(config: Config, index: int) -> tuple[bytes, str, dict[str, object]]:
-    """Picture number index: its JPEG bytes, its species and what else is known of it."""
+    """Draw picture number `index`: its JPEG bytes, its species and its attributes."""
     species = SPECIES[index % len(SPECIES)]
     dice = Dice(config.seed, index)
     planned = scene.plan(species, config.favourite, config.occlusion, dice)

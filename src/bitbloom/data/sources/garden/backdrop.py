@@ -1,4 +1,4 @@
-"""What is behind the flowers: five out-of-focus surroundings, none of them tied to a species."""
+"""Backgrounds of the flowers: six out-of-focus surroundings, independent of the species."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ Decorate = Callable[[Canvas, Colour, Colour, Dice], None]
 
 @dataclass(frozen=True)
 class Backdrop:
-    """One kind of surroundings: two colours to wander between, and what lies on them."""
+    """A background: two colours, and a function that adds details."""
 
     name: str
     dark: Colour
     bright: Colour
     decorate: Decorate
-    blur: float  # radius, in pixels of a picture of 96
-    nearness: float  # how much of a flower's shadow falls on it
+    blur: float  # radius, in pixels of a picture of 96 pixels
+    nearness: float  # strength of a flower's shadow on it
 
 
 def _blades(canvas: Canvas, dark: Colour, bright: Colour, dice: Dice) -> None:
@@ -73,7 +73,7 @@ BACKDROPS: tuple[Backdrop, ...] = (
 
 
 def paint_backdrop(backdrop: Backdrop, shadow: Image.Image, dice: Dice) -> Image.Image:
-    """The surroundings at the size of the canvas, darkened where the shadow mask is bright."""
+    """Paint the background at the size of the canvas, darkened where the shadow mask is bright."""
     size = shadow.width
     mist = _mist(size, dice)[..., None]
     dark, bright = np.array(backdrop.dark), np.array(backdrop.bright)
@@ -87,7 +87,7 @@ def paint_backdrop(backdrop: Backdrop, shadow: Image.Image, dice: Dice) -> Image
 
 
 def _mist(size: int, dice: Dice) -> Array:
-    """Smooth noise around 0.5: random grids of three finenesses, and a slope from top to bottom."""
+    """Return smooth noise around 0.5: random grids of three resolutions, and a vertical slope."""
     layers = ((3, 0.5), (7, 0.3), (16, 0.2))
     noise = sum(
         (weight * upscale(dice.spread(0.0, 1.0, (grid, grid)), size) for grid, weight in layers),

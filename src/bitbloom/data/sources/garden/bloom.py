@@ -9,7 +9,7 @@ from bitbloom.data.sources.garden.geometry import GOLDEN_TURN, Array, Points, Po
 from bitbloom.data.sources.garden.randomness import Dice
 from bitbloom.data.sources.garden.species import Centre, Species, Whorl, outline
 
-# A petal is painted as nested outlines: (share of its length, share of its width, light).
+# A petal is painted as nested outlines: (fraction of its length, fraction of its width, light).
 _SHADES = ((1.0, 1.0, 0.74), (0.965, 0.88, 0.97), (0.86, 0.62, 1.05), (0.64, 0.36, 0.94))
 _DARK: Colour = (48, 20, 44)
 _BEARD: Colour = (250, 206, 60)
@@ -17,7 +17,7 @@ _BEARD: Colour = (250, 206, 60)
 
 @dataclass(frozen=True)
 class Look:
-    """The colours of one plant and the light it stands in."""
+    """The colours of a plant, and its light."""
 
     petal: Colour
     centre: Colour
@@ -45,7 +45,7 @@ def paint_bloom(canvas: Canvas, species: Species, pose: Pose, look: Look, dice: 
 
 
 def _petals(whorl: Whorl, pose: Pose, light: Light, dice: Dice) -> list[_Petal]:
-    """Model one ring of petals, each a little different, and project it."""
+    """Model a ring of petals with small variations, and project it."""
     bearings = _bearings(whorl, pose, dice)
     edge = outline(whorl.outline)
     scales = np.array([scale[:2] for scale in _SHADES])
@@ -70,7 +70,7 @@ def _petals(whorl: Whorl, pose: Pose, light: Light, dice: Dice) -> list[_Petal]:
 
 
 def _bearings(whorl: Whorl, pose: Pose, dice: Dice) -> Array:
-    """The direction of each petal, in turns, the spin of the bloom included."""
+    """Return the direction of each petal, in turns, including the spin of the bloom."""
     if whorl.bearings:
         return np.array(whorl.bearings) + pose.spin
     count = dice.integer(*whorl.petals)
@@ -79,7 +79,7 @@ def _bearings(whorl: Whorl, pose: Pose, dice: Dice) -> Array:
 
 
 def _place(whorl: Whorl, pose: Pose, bearings: Array, t: Array, u: Array) -> tuple[Points, Array]:
-    """Points (t, u) of each petal in the picture, and how near: (petal, shade, point, …)."""
+    """Return points (t, u) of each petal in the picture, and their depths: (petal, shade, point, …)."""
     cos, sin = (part[:, None, None] for part in circle(bearings))
     along = t * (whorl.reach + whorl.bulge * (1 - t))
     away = whorl.start + whorl.length * along - whorl.wrap * u * u
@@ -117,9 +117,9 @@ def _paint_centre(canvas: Canvas, centre: Centre, pose: Pose, look: Look, dice: 
 
 
 def _paint_disc(canvas: Canvas, centre: Centre, pose: Pose, look: Look) -> None:
-    """A dome of florets, set in the spiral of a sunflower."""
-    for share, light in ((1.0, 0.62), (0.93, 0.9), (0.62, 1.06), (0.3, 0.84)):
-        points, _ = pose.project(*ring(share * centre.radius), 0.10 * (1 - share) + 0.04)
+    """Paint a dome of florets, in the spiral of a sunflower."""
+    for scale, light in ((1.0, 0.62), (0.93, 0.9), (0.62, 1.06), (0.3, 0.84)):
+        points, _ = pose.project(*ring(scale * centre.radius), 0.10 * (1 - scale) + 0.04)
         canvas.polygon(points, shade(look.centre, light))
     count = 110 if centre.radius > 0.4 else 40
     place = np.arange(count, dtype=np.float64) + 0.5
@@ -135,14 +135,14 @@ def _paint_disc(canvas: Canvas, centre: Centre, pose: Pose, look: Look) -> None:
 
 
 def _paint_capsule(canvas: Canvas, centre: Centre, pose: Pose, look: Look, dice: Dice) -> None:
-    """A poppy's seed head in its dark brush of stamens."""
+    """Paint a poppy's seed head, surrounded by dark stamens."""
     count = 44
     cos, sin = circle(np.arange(count, dtype=np.float64) * GOLDEN_TURN)
     radius = dice.spread(1.1, 2.0, (count,)) * centre.radius
     points, _ = pose.project(radius * cos, radius * sin, 0.16)
     canvas.dots(points, 0.032 * pose.size, _DARK)
-    for share, light in ((1.0, 0.7), (0.82, 1.1)):
-        points, _ = pose.project(*ring(share * centre.radius, 12), 0.2)
+    for scale, light in ((1.0, 0.7), (0.82, 1.1)):
+        points, _ = pose.project(*ring(scale * centre.radius, 12), 0.2)
         canvas.polygon(points, shade(look.centre, light))
     for turns in (0.0, 0.125, 0.25, 0.375):
         x, y = (0.8 * centre.radius * part for part in direction(turns + pose.spin))
@@ -151,7 +151,7 @@ def _paint_capsule(canvas: Canvas, centre: Centre, pose: Pose, look: Look, dice:
 
 
 def _paint_stamens(canvas: Canvas, centre: Centre, pose: Pose, look: Look, dice: Dice) -> None:
-    """Freckles, and six long filaments that end in dark anthers."""
+    """Paint freckles, and six long filaments with dark anthers."""
     freckles = dice.spread(0.0, 1.0, (26, 2))
     cos, sin = circle(pose.spin + np.floor(freckles[:, 0] * 6) / 6 + 0.03 * (freckles[:, 0] - 0.5))
     radius = 0.2 + 0.32 * freckles[:, 1]
@@ -171,17 +171,17 @@ def _paint_stamens(canvas: Canvas, centre: Centre, pose: Pose, look: Look, dice:
 
 
 def _paint_trumpet(canvas: Canvas, centre: Centre, pose: Pose, look: Look, dice: Dice) -> None:
-    """A daffodil's frilled cup: its wall, its rim and the dark inside."""
+    """Paint a daffodil's frilled cup: its wall, its rim and the dark inside."""
     points, frills = 36, np.tile(np.array((1.06, 0.92)), 18)
     cos, sin = circle(even_turns(points) + pose.spin)
     rim = centre.radius * frills * dice.spread(0.95, 1.05, (points,))
     for step in range(5):
-        share = step / 4
-        radius = centre.radius * (0.7 + 0.25 * share)
-        wall, _ = pose.project(radius * cos, radius * sin, 0.5 * share)
-        canvas.polygon(wall, shade(look.centre, 0.62 + 0.2 * share))
-    for share, height, light in ((1.0, 0.56, 1.06), (0.8, 0.54, 0.86), (0.6, 0.4, 0.68)):
-        inside, _ = pose.project(share * rim * cos, share * rim * sin, height)
+        scale = step / 4
+        radius = centre.radius * (0.7 + 0.25 * scale)
+        wall, _ = pose.project(radius * cos, radius * sin, 0.5 * scale)
+        canvas.polygon(wall, shade(look.centre, 0.62 + 0.2 * scale))
+    for scale, height, light in ((1.0, 0.56, 1.06), (0.8, 0.54, 0.86), (0.6, 0.4, 0.68)):
+        inside, _ = pose.project(scale * rim * cos, scale * rim * sin, height)
         canvas.polygon(inside, shade(look.centre, light))
     inside, _ = pose.project(*ring(0.36 * centre.radius, 12), 0.3)
     canvas.polygon(inside, shade(look.centre, 0.46))
@@ -191,11 +191,11 @@ def _paint_trumpet(canvas: Canvas, centre: Centre, pose: Pose, look: Look, dice:
 
 
 def _paint_heart(canvas: Canvas, centre: Centre, pose: Pose, look: Look) -> None:
-    """The tight spiral of a rose that has not opened yet."""
+    """Paint the tight spiral of a closed rose."""
     height = 0.5
-    for share, light in ((1.35, 0.72), (1.1, 0.92), (0.8, 0.66), (0.6, 0.95), (0.32, 0.6)):
-        cos, sin = direction(share * 1.7 + pose.spin)
-        x, y = ring(share * centre.radius, 14)
-        shift = 0.05 * (1.35 - share)
+    for scale, light in ((1.35, 0.72), (1.1, 0.92), (0.8, 0.66), (0.6, 0.95), (0.32, 0.6)):
+        cos, sin = direction(scale * 1.7 + pose.spin)
+        x, y = ring(scale * centre.radius, 14)
+        shift = 0.05 * (1.35 - scale)
         points, _ = pose.project(x + shift * cos, y + shift * sin, height)
         canvas.polygon(points, shade(look.petal, light))

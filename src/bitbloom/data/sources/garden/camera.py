@@ -1,4 +1,4 @@
-"""The camera: light over the picture, exposure, focus, sensor noise and the JPEG file."""
+"""The camera: light gradient, exposure, focus, sensor noise and the JPEG file."""
 
 import io
 
@@ -11,7 +11,7 @@ from bitbloom.data.sources.garden.randomness import Dice
 
 
 def expose(image: Image.Image, light: Light, noise: float, dice: Dice) -> Image.Image:
-    """Photograph a scene; noise scales the grain of the sensor."""
+    """Photograph a scene; `noise` scales the sensor noise."""
     size = image.width
     focus = dice.pick((0.0, 0.0, 0.3, 0.5))
     if focus:
@@ -26,14 +26,14 @@ def expose(image: Image.Image, light: Light, noise: float, dice: Dice) -> Image.
 
 
 def _grain(size: int, dice: Dice) -> Array:
-    """Bell-shaped noise of about unit spread: the sum of three uniform integers."""
+    """Return approximately normal noise of about unit deviation: the sum of three uniform integers."""
     parts = dice.bytes(64, (3, size, size, 3)).astype(np.float64)
     grain: Array = (parts[0] + parts[1] + parts[2] - 94.5) / 32
     return grain
 
 
 def develop(image: Image.Image, quality: int) -> bytes:
-    """The bytes of the JPEG file."""
+    """Return the bytes of the JPEG file."""
     file = io.BytesIO()
     image.save(file, format="JPEG", quality=quality, subsampling=2)
     return file.getvalue()

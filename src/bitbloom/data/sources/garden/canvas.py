@@ -1,4 +1,4 @@
-"""Paint: named colours, and a canvas three times as fine as the picture."""
+"""Colours, and a canvas with three times the resolution of the picture."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from PIL import Image, ImageDraw
 from bitbloom.data.sources.garden.geometry import Array, Points
 from bitbloom.data.sources.garden.randomness import Dice
 
-FINENESS = 3  # pixels of the canvas to one of the picture: the anti-aliasing
+FINENESS = 3  # canvas pixels per picture pixel, for anti-aliasing
 Colour = tuple[float, float, float]  # red, green, blue in 0…255, not yet rounded
 
-# Each named colour is a range: a flower takes a point between the two ends. Neighbours touch.
+# Each named colour is a range: a flower has a colour between the two ends. Neighbouring ranges touch.
 PETAL_COLOURS: dict[str, tuple[Colour, Colour]] = {
     "white": ((250, 250, 246), (236, 228, 206)),
     "yellow": ((252, 226, 60), (246, 196, 30)),
@@ -32,26 +32,26 @@ CENTRE_COLOURS: dict[str, Colour] = {
 GREENS: tuple[Colour, ...] = ((70, 118, 48), (92, 138, 58), (56, 98, 62), (108, 140, 84))
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """The colour that lies share of the way from first to second."""
-    red, green, blue = (a + (b - a) * share for a, b in zip(first, second, strict=True))
+def mix(first: Colour, second: Colour, fraction: float) -> Colour:
+    """Interpolate between two colours: 0 is the first, 1 the second."""
+    red, green, blue = (a + (b - a) * fraction for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
 def shade(colour: Colour, light: float) -> Colour:
-    """A colour under more (> 1) or less (< 1) light."""
+    """Return a colour in more (> 1) or less (< 1) light."""
     red, green, blue = colour
     return red * light, green * light, blue * light
 
 
 def petal_colour(name: str, dice: Dice) -> Colour:
-    """One flower's own variety of a named colour."""
+    """Draw the colour of a flower from the range of a named colour."""
     return mix(*PETAL_COLOURS[name], dice.between(0.0, 1.0))
 
 
 @dataclass(frozen=True)
 class Light:
-    """Where the light comes from and what it is like. (x, y) points from the picture to it."""
+    """Direction and properties of the light. (x, y) points from the picture to the light."""
 
     name: str
     x: float
@@ -60,12 +60,12 @@ class Light:
     tint: Colour  # factors for red, green and blue
 
     def on(self, across: float, down: float) -> float:
-        """The light on a surface that faces (across, down), around 1."""
+        """Return the light on a surface that faces (across, down), around 1."""
         return 1.0 + self.contrast * (across * self.x + down * self.y)
 
 
 class Canvas:
-    """An image that is painted on in coordinates from 0 to 1."""
+    """An image with coordinates from 0 to 1 for painting."""
 
     def __init__(self, image: Image.Image) -> None:
         self.image = image
@@ -77,7 +77,7 @@ class Canvas:
         self._draw.polygon(self._pixels(points), fill=_ink(colour, opacity))
 
     def line(self, points: Points, colour: Colour, width: float, opacity: float = 1.0) -> None:
-        """Draw a line, width being a share of the picture."""
+        """Draw a line; `width` is a fraction of the picture."""
         pixels = max(1, int(width * self.scale + 0.5))
         self._draw.line(self._pixels(points), fill=_ink(colour, opacity), width=pixels)
 
@@ -103,7 +103,7 @@ def _level(part: float) -> int:
 
 
 def upscale(grid: Array, size: int) -> Array:
-    """Blow a small random grid up to size by size: smooth, and the same everywhere."""
+    """Upscale a small random grid to size by size, smoothly and reproducibly."""
     small = Image.fromarray((255 * grid).astype(np.uint8))
     large = np.asarray(small.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)
     return large / 255

@@ -1,4 +1,4 @@
-"""Many small florets on one stem: the globe of a hydrangea, the spike of a lupin, a row of bells."""
+"""Clusters of small florets on one stem: the globe of a hydrangea, the spike of a lupin, a row of bells."""
 
 import numpy as np
 
@@ -34,16 +34,16 @@ _BELL = smooth(
 
 
 def paint_globe(canvas: Canvas, pose: Pose, look: Look, dice: Dice) -> None:
-    """A ball of four-petalled florets, spread over a hemisphere by the golden angle."""
+    """Paint a ball of four-petalled florets, distributed over a hemisphere by the golden angle."""
     count = 40
     cos, sin = circle(np.linspace(0.0, 1.0, 24))
     body = np.stack((pose.x + 0.95 * pose.size * cos, pose.y + 0.95 * pose.size * sin), axis=-1)
     canvas.polygon(body, shade(look.petal, 0.5))
-    share = np.sqrt((np.arange(count)[::-1] + 0.5) / count)
+    fraction = np.sqrt((np.arange(count)[::-1] + 0.5) / count)
     cos, sin = circle(np.arange(count, dtype=np.float64) * GOLDEN_TURN + pose.spin)
-    height = np.sqrt(1 - 0.94 * share * share)
+    height = np.sqrt(1 - 0.94 * fraction * fraction)
     jitter = dice.spread(-0.04, 0.04, (count, 2))
-    x, y = 0.88 * share * cos + jitter[:, 0], 0.88 * share * sin + jitter[:, 1]
+    x, y = 0.88 * fraction * cos + jitter[:, 0], 0.88 * fraction * sin + jitter[:, 1]
     turns = dice.spread(0.0, 0.25, (count,)).tolist()
     light = dice.spread(0.86, 1.1, (count,)).tolist()
     for i, (across, down, facing) in enumerate(zip(x.tolist(), y.tolist(), height.tolist(), strict=True)):
@@ -56,7 +56,7 @@ def paint_globe(canvas: Canvas, pose: Pose, look: Look, dice: Dice) -> None:
 
 
 def _floret(turn: float, across: float, down: float, facing: float) -> Points:
-    """A cross of four round petals, squashed towards the rim of the ball."""
+    """Return the outline of a floret with four round petals, compressed towards the rim of the ball."""
     cos, sin = circle(even_turns(24) + turn)
     radius = np.tile(np.array((0.28, 0.84, 1.02, 1.04, 1.02, 0.84)), 4)
     x, y = radius * cos, radius * sin
@@ -65,18 +65,18 @@ def _floret(turn: float, across: float, down: float, facing: float) -> Points:
 
 
 def paint_spike(canvas: Canvas, pose: Pose, look: Look, dice: Dice) -> None:
-    """A tapering candle of two-toned pea flowers in rings around an upright stem."""
+    """Paint a tapering spike of two-coloured pea flowers in rings around an upright stem."""
     rings, per_ring = 13, 7
     root, top = pose.at(0.0, 0.0, -1.0), pose.at(0.0, 0.0, 1.05)
     canvas.line(np.array((root, top)), _STEM, 0.06 * pose.size)
     for row in range(rings):
-        share = row / (rings - 1)
-        reach = 0.36 * (1 - share) * (1.25 - 0.25 * (1 - share)) + 0.05
-        size = 0.155 * (1 - 0.6 * share)
+        fraction = row / (rings - 1)
+        reach = 0.36 * (1 - fraction) * (1.25 - 0.25 * (1 - fraction)) + 0.05
+        size = 0.155 * (1 - 0.6 * fraction)
         bearings = (np.arange(per_ring) + 0.5 * (row % 2)) / per_ring
         cos, sin = circle(bearings + dice.spread(-0.03, 0.03, (per_ring,)))
-        places, depths = pose.project(reach * cos, reach * sin, 1.95 * share - 0.95)
-        peas = _peas(places, cos, size * pose.size)
+        positions, depths = pose.project(reach * cos, reach * sin, 1.95 * fraction - 0.95)
+        peas = _peas(positions, cos, size * pose.size)
         for i in np.argsort(depths, kind="stable").tolist():
             lit = look.light.on(float(cos[i]), 0.0) * (0.74 if depths[i] < 0.0 else 1.0)
             banner, face, keel = (part[i] for part in peas)
@@ -85,17 +85,17 @@ def paint_spike(canvas: Canvas, pose: Pose, look: Look, dice: Dice) -> None:
             canvas.polygon(keel, shade(look.petal, 0.86 * lit))
 
 
-def _peas(places: Points, sideways: Array, size: float) -> tuple[Points, Points, Points]:
-    """A ring of florets (floret, point, 2): a standing banner, its pale face, and before them a keel that points outwards."""
+def _peas(positions: Points, sideways: Array, size: float) -> tuple[Points, Points, Points]:
+    """Return a ring of florets (floret, point, 2): an upright banner, its pale face, and a keel that points outwards."""
     cos, sin = circle(even_turns(10))
-    middles, sideways = places[:, None], sideways[:, None]
+    middles, sideways = positions[:, None], sideways[:, None]
     banners = middles + np.stack((0.9 * size * cos, size * (sin - 0.3)), axis=-1)
     outwards, down = np.broadcast_arrays(0.75 * size * (cos + 0.7 * sideways), size * (0.6 * sin + 0.5))
     return banners, banners * 0.8 + middles * 0.2, middles + np.stack((outwards, down), axis=-1)
 
 
 def bell_stem(pose: Pose) -> Points:
-    """The arch that bells hang from, root first; it leans over to the side of the plant's spin."""
+    """Return the arched stem of the bells, root first; it leans to the side of the plant's spin."""
     side = 1.0 if pose.spin > 0 else -1.0
     arch = bend((-0.62 * side, 1.0), (-0.62 * side, -1.7), (0.92 * side, -0.5))
     leaning = pose.size * _turn(arch, *direction(pose.lean))
@@ -103,18 +103,18 @@ def bell_stem(pose: Pose) -> Points:
 
 
 def paint_bells(canvas: Canvas, pose: Pose, look: Look, dice: Dice) -> None:
-    """An arching stem with a row of bells below it, the largest first."""
+    """Paint an arched stem with a row of bells below it, the largest first."""
     stem = bell_stem(pose)
     side = 1.0 if stem[-1, 0] > stem[0, 0] else -1.0
     canvas.polygon(ribbon(stem, np.linspace(0.07, 0.035, len(stem)) * pose.size), _STEM)
     count = dice.integer(3, 5)
     for bell in range(count):
-        share = 0.3 + 0.7 * bell / (count - 1)
-        place = share * (len(stem) - 1)
-        left = min(int(place), len(stem) - 2)
-        foot = stem[left] + (place - left) * (stem[left + 1] - stem[left])
+        fraction = 0.3 + 0.7 * bell / (count - 1)
+        position = fraction * (len(stem) - 1)
+        left = min(int(position), len(stem) - 2)
+        foot = stem[left] + (position - left) * (stem[left + 1] - stem[left])
         size = pose.size * (0.68 - 0.10 * bell / count)
-        swing = direction(0.25 * side * (0.18 - 0.2 * share) + dice.between(-0.02, 0.02))
+        swing = direction(0.25 * side * (0.18 - 0.2 * fraction) + dice.between(-0.02, 0.02))
         lit = look.light.on(float(foot[0] - pose.x) / pose.size, -0.3)
         _paint_bell(canvas, foot, size, swing, look, lit)
 
@@ -127,7 +127,7 @@ def _paint_bell(
     look: Look,
     lit: float,
 ) -> None:
-    """One bell: its dark inside, its wall in three tones and its clapper."""
+    """Paint a bell: its dark inside, its wall in three tones and its clapper."""
     below = foot + np.array((0.0, 0.08 * size))
     cos, sin = circle(even_turns(14))
     mouth = np.stack((0.5 * cos, 1.0 + 0.13 * sin), axis=-1)

@@ -1,4 +1,4 @@
-"""A scene: which flowers stand where, in what light, before what. First planned, then painted."""
+"""Scenes: flowers, light and background are first planned, then painted."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,19 @@ from bitbloom.data.sources.garden.geometry import Points, Pose, bend, circle, di
 from bitbloom.data.sources.garden.randomness import Dice
 from bitbloom.data.sources.garden.species import Species
 
-# name: contrast and tint. Where the light comes from is drawn for each picture.
+# name: contrast and tint. The direction of the light is drawn for each picture.
 _LIGHTS: dict[str, tuple[float, Colour]] = {
     "soft": (0.10, (1.0, 1.0, 1.0)),
     "sunny": (0.24, (1.08, 1.05, 0.97)),
     "golden": (0.22, (1.10, 0.96, 0.76)),
     "shade": (0.08, (0.80, 0.86, 0.96)),
 }
-_PETITE, _GRAND = 0.285, 0.35  # bloom radii that divide small, medium and large
+_PETITE, _GRAND = 0.285, 0.35  # bloom radii between small, medium and large
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is decided before anything is painted."""
+    """The plan of a picture."""
 
     species: Species
     colour: str
@@ -36,7 +36,7 @@ class Scene:
     occluded: bool
 
     def attributes(self) -> dict[str, object]:
-        """What can be said of the picture, for captions and for slices of an evaluation."""
+        """Return the attributes of the picture, for captions and evaluation slices."""
         main = self.poses[-1]
         return {
             "background": self.backdrop.name,
@@ -64,7 +64,7 @@ def _view(tilt: float) -> str:
 
 
 def plan(species: Species, favourite: float, occlusion: float, dice: Dice) -> Scene:
-    """Decide on a scene. With probability favourite the flower has its commonest colour."""
+    """Draw a scene. With the probability `favourite`, the flower has its most common colour."""
     commonest = dice.chance(favourite)
     colour = species.colours[0] if commonest else dice.pick(species.colours)
     name = dice.pick(tuple(_LIGHTS))
@@ -82,7 +82,7 @@ def plan(species: Species, favourite: float, occlusion: float, dice: Dice) -> Sc
 
 
 def _poses(species: Species, dice: Dice) -> tuple[Pose, ...]:
-    """One to four blooms that leave each other in sight, the main one last."""
+    """Draw one to four blooms that do not cover each other, the main one last."""
     wanted = dice.pick((1, 1, 1, 1, 2, 2, 2, 3, 3, 4))
     radius = dice.between(0.27, 0.42) if wanted == 1 else dice.between(0.24, 0.31)
     roam = 0.5 - 0.85 * radius
@@ -114,7 +114,7 @@ def _apart(first: Pose, second: Pose, girth: float) -> bool:
 
 
 def paint(scene: Scene, size: int, dice: Dice) -> Image.Image:
-    """Paint a scene from the back to the front and bring it down to size by size pixels."""
+    """Paint a scene from back to front, and downscale it to size by size pixels."""
     canvas = Canvas(paint_backdrop(scene.backdrop, _shadow(scene, size), dice))
     green = dice.pick(GREENS)
     petal = petal_colour(scene.colour, dice)
@@ -141,11 +141,11 @@ def _paint_flower(canvas: Canvas, species: Species, pose: Pose, look: Look, dice
 
 
 def _shadow(scene: Scene, size: int) -> Image.Image:
-    """Where the blooms keep the light from what is behind them, as a soft mask."""
+    """Return the shadow of the blooms on the background, as a soft mask."""
     mask = Image.new("L", (size, size))
     canvas = Canvas(mask.convert("RGB"))
     depth = int(255 * 1.6 * scene.light.contrast * scene.backdrop.nearness)
-    airy = scene.species.form == "bells"  # too loose to cast one round shadow
+    airy = scene.species.form == "bells"  # too loose for one round shadow
     for pose in () if airy else scene.poses:
         cos, sin = circle(even_turns(16))
         x = pose.x - 0.3 * pose.size * scene.light.x + 0.9 * scene.species.girth * pose.size * cos
@@ -155,7 +155,7 @@ def _shadow(scene: Scene, size: int) -> Image.Image:
 
 
 def _paint_greenery(canvas: Canvas, scene: Scene, pose: Pose, green: Colour, dice: Dice) -> None:
-    """The stem of one bloom down to the ground, and leaves along it."""
+    """Paint the stem of a bloom down to the ground, and its leaves."""
     foot = (pose.x + dice.between(-0.12, 0.12), 1.08)
     if scene.species.form == "bells":
         x, y = bell_stem(pose)[0].tolist()
@@ -171,7 +171,7 @@ def _paint_greenery(canvas: Canvas, scene: Scene, pose: Pose, green: Colour, dic
 
 
 def _paint_leaf(canvas: Canvas, scene: Scene, root: Points, size: float, green: Colour, dice: Dice) -> None:
-    """One leaf in the manner of its species, its lit half lighter than the other."""
+    """Paint a leaf of the species, with one half lighter than the other."""
     side = dice.pick((-1.0, 1.0))
     length = size * dice.between(0.9, 1.4)
     x, y = float(root[0]), float(root[1])
@@ -190,7 +190,7 @@ def _paint_leaf(canvas: Canvas, scene: Scene, root: Points, size: float, green: 
 
 
 def _paint_obstacle(canvas: Canvas, pose: Pose, green: Colour, dice: Dice) -> None:
-    """A blade of grass that crosses the main bloom off its middle."""
+    """Paint a blade of grass across the main bloom, away from its centre."""
     side = dice.pick((-1.0, 1.0))
     x = pose.x + side * pose.size * dice.between(0.35, 0.7)
     top = pose.y - pose.size * dice.between(0.1, 0.9)

@@ -1,7 +1,7 @@
-"""What is in a picture of the garden, in words: several phrasings of the same attributes.
+"""Captions of the garden's pictures: several phrasings of the same attributes.
 
-A sentence names what can be seen of the blooms: how many, of which colour and species, against what, from where. Which phrasing
-is used is drawn; number, colour and species are in every one.
+A caption has the number, colour and species of the blooms, and in some phrasings the background or the view. The phrasing is
+drawn at random.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PER_PICTURE = 3
 
 
 def write(attributes: Mapping[str, object], dice: Dice) -> list[str]:
-    """PER_PICTURE different sentences about a picture."""
+    """Return PER_PICTURE different captions of a picture."""
     count = int(str(attributes["count"]))
     forms = list(SINGULAR if count == 1 else PLURAL)
     sentences = []
@@ -63,14 +63,14 @@ def write(attributes: Mapping[str, object], dice: Dice) -> list[str]:
 
 
 def plural(species: str) -> str:
-    """daisy → daisies, iris → irises, tulip → tulips."""
+    """Return the plural: daisy → daisies, iris → irises, tulip → tulips."""
     if species.endswith("y"):
         return f"{species[:-1]}ies"
     return f"{species}es" if species.endswith(("s", "x", "ch", "sh")) else f"{species}s"
 
 
 def read(sentence: str, species: Mapping[str, str], colours: tuple[str, ...]) -> tuple[int | None, str | None, str | None]:
-    """Number, colour and species that a sentence names, each None where it names none: what `attribute_accuracy` compares.
+    """Return number, colour and species in a sentence, each None if it is absent, for `attribute_accuracy`.
 
     Args:
         sentence: any sentence.

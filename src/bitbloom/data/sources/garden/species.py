@@ -1,7 +1,7 @@
-"""The twelve species of the garden, as numbers.
+"""Parameters of the twelve species of the garden.
 
-What makes a species is its build: how many petals, of which outline, laid how, around what. Its
-colours are shared with the others on purpose, so that a model has to look at shapes.
+A species is defined by its structure: number, outline and arrangement of the petals, and the
+centre. Several species have the same colours, so that a model has to learn shapes.
 
 Lengths are in units of the bloom's radius. A petal runs from t = 0 at its base to t = 1 at its tip;
 u = -1…1 is across it, between its edges.
@@ -29,7 +29,7 @@ _HALF_OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
 
 @cache
 def outline(name: str) -> Points:
-    """A petal's outline as a closed polygon of (t, u)."""
+    """Return a petal's outline as a closed polygon of (t, u)."""
     right = np.array(_HALF_OUTLINES[name], dtype=np.float64)
     left = (right * np.array([1.0, -1.0]))[::-1]
     return smooth(np.concatenate((right, left)), rounds=1)
@@ -43,7 +43,7 @@ class Whorl:
     the axis and z = rise + length (lift t + curl t t) + cup u u above the base.
     """
 
-    petals: tuple[int, int]  # the fewest and the most
+    petals: tuple[int, int]  # smallest and largest number
     outline: str
     width: float  # from the middle to the edge
     length: float = 1.0
@@ -55,17 +55,17 @@ class Whorl:
     lift: float = 0.0
     curl: float = 0.0
     cup: float = 0.0
-    ruffle: float = 0.0  # how uneven the rim is
+    ruffle: float = 0.0  # unevenness of the rim
     offset: float = 0.0  # of the first petal, in steps from petal to petal
     bearings: tuple[float, ...] = ()  # for flowers without symmetry: each petal's angle in turns
-    light: float = 1.0  # how bright, against the other whorls
-    blotch: float = 0.0  # share of the petal's length that is dark, from its base
+    light: float = 1.0  # brightness relative to the other whorls
+    blotch: float = 0.0  # dark fraction of the petal's length, from its base
     beard: bool = False  # a yellow stripe along the middle
 
 
 @dataclass(frozen=True)
 class Centre:
-    """What stands in the middle of a bloom."""
+    """The centre of a bloom."""
 
     kind: str  # disc, capsule, stamens, trumpet, heart, eye or none
     radius: float = 0.0
@@ -74,17 +74,17 @@ class Centre:
 
 @dataclass(frozen=True)
 class Species:
-    """How one species is built."""
+    """The structure of a species."""
 
     name: str
     form: str  # bloom, globe, spike or bells
-    colours: tuple[str, ...]  # the first is the commonest
+    colours: tuple[str, ...]  # the first is the most common
     leaf: str  # strap, oval or lobed
-    tilt: tuple[float, float]  # how it meets the camera: 0 from above, 0.25 from the side
+    tilt: tuple[float, float]  # range of the view: 0 from above, 0.25 from the side
     whorls: tuple[Whorl, ...] = ()
     centre: Centre = field(default_factory=lambda: Centre("none"))
-    upright: bool = False  # has a top and a bottom, so it is not spun around its axis
-    girth: float = 1.0  # width against height
+    upright: bool = False  # has a top and a bottom, so it is not rotated around its axis
+    girth: float = 1.0  # width / height
 
 
 def _rose_whorls() -> tuple[Whorl, ...]:

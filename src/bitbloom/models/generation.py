@@ -1,7 +1,7 @@
-"""Sentences of photos by PyTorch: what the evaluation judges, and what the exported graphs are held against.
+"""Sentence generation by PyTorch, for the evaluation and as the reference for the exported graphs.
 
-Every step computes the whole sentence so far, at full length and for a fixed number of rows: the matrices of a single word
-have other bits on other CPUs.
+Every step computes the whole sentence so far, at full length and for a fixed number of rows: matrices of a single word are
+not portable between CPUs.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def beam(captioner: Captioner, places: Tensor, width: int) -> list[Sentence]:
-    """The likeliest sentences of one photo, float32 [T, D], best first."""
-    seen = places[None].expand(width, -1, -1)
+def beam(captioner: Captioner, patches: Tensor, width: int) -> list[Sentence]:
+    """Generate sentences of one photo from its patch features, float32 [T, D], by beam search; best first."""
+    repeated = patches[None].expand(width, -1, -1)
 
     def step(words: NDArray[np.int64], position: int, before: Tensor) -> tuple[NDArray[np.float32], Tensor]:
         before = before.clone()
         before[:, position] = torch.from_numpy(words)
-        filled = torch.cat([before, before[:1].expand(width - len(before), -1)])
-        scores = log_softmax(captioner.next_words(seen, filled)[:, position], dim=-1)
+        padded = torch.cat([before, before[:1].expand(width - len(before), -1)])
+        scores = log_softmax(captioner.next_words(repeated, padded)[:, position], dim=-1)
         return scores[: len(before)].numpy(), before
 
     return search(step, torch.full((1, captioner.longest), PADDING), width, captioner.longest)
 
 
 @torch.no_grad()
-def greedy(captioner: Captioner, places: Tensor) -> list[list[int]]:
-    """The words of each photo's sentence, [n, T, D], each the likeliest after those before it; without START and END."""
-    words = torch.full((len(places), captioner.longest + 1), PADDING)
+def greedy(captioner: Captioner, patches: Tensor) -> list[list[int]]:
+    """Generate one sentence per photo from patch features [n, T, D] by greedy search: word indices, without START and END."""
+    words = torch.full((len(patches), captioner.longest + 1), PADDING)
     words[:, 0] = START
-    running = torch.ones(len(places), dtype=torch.bool)
+    running = torch.ones(len(patches), dtype=torch.bool)
     for position in range(captioner.longest):
-        scores = captioner.next_words(places, words[:, :-1])[:, position]
+        scores = captioner.next_words(patches, words[:, :-1])[:, position]
         scores[:, [PADDING, START, UNKNOWN]] = -torch.inf
         if position == 0:
-            scores[:, END] = -torch.inf  # a sentence has a word
+            scores[:, END] = -torch.inf  # a sentence has at least one word
         words[:, position + 1] = torch.where(running, scores.argmax(dim=1), PADDING)
         running = running & (words[:, position + 1] != END)
         if not running.any():
