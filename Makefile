@@ -115,10 +115,11 @@ test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA
 	@pytest -m realdata -rs
 
 .PHONY: lint
-lint: $(STATE)/venv-dev ## Check style, types, imports and generated files
+lint: $(STATE)/venv-dev ## Check style, types, imports, words and generated files
 	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo \
 		&& pytest tests/pipeline/test_rooms.py && bitbloom graph --check \
-		&& python scripts/figures.py --check && python scripts/diagram.py --check
+		&& python scripts/figures.py --check && python scripts/diagram.py --check \
+		&& git ls-files -z | xargs -0 codespell && python scripts/style.py
 
 .PHONY: format
 format: $(STATE)/venv-dev ## Format the code
