@@ -48,7 +48,7 @@ def function(desk, workspace, monkeypatch) -> Iterator[Client]:
 
     from werkzeug.wrappers import Request
 
-    return Client(lambda environ, start: module.answer(Request(environ))(environ, start))
+    return Client(lambda environ, start: module.handle(Request(environ))(environ, start))
 
 
 def test_the_handler_gives_the_answer_of_the_predictor(function, workspace):
@@ -84,7 +84,7 @@ def test_several_photos_in_a_form(function, workspace):
 def started(source: Path, venv: Path, log: Path, **variables: str) -> Iterator[str]:
     """The function behind Google's functions framework, in a venv that holds its lock and nothing else."""
     port = free_port()
-    command = [venv / "bin/functions-framework", "--source", "main.py", "--target", "answer", "--host", "127.0.0.1"]
+    command = [venv / "bin/functions-framework", "--source", "main.py", "--target", "handle", "--host", "127.0.0.1"]
     kept = {name: os.environ[name] for name in ("HOME", "PATH")}
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -128,7 +128,7 @@ def test_a_dry_run_prints_the_commands_and_calls_nobody(desk):
     first, second = done.commands
     assert first == ["sh", "deploy/cloud-functions/source.sh", "dist/petals.bento"]
     assert second[:8] == [
-        *["gcloud", "functions", "deploy", "bitbloom-petals", "--gen2", "--runtime=python311", "--entry-point=answer"],
+        *["gcloud", "functions", "deploy", "bitbloom-petals", "--gen2", "--runtime=python311", "--entry-point=handle"],
         "--trigger-http",
     ]
     assert {"--no-allow-unauthenticated", "--set-secrets=BITBLOOM_TOKEN=the-token:latest"} <= set(second)

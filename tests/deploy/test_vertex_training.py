@@ -147,5 +147,5 @@ def test_a_job_makes_its_data_and_its_weights_are_the_claimed_ones(tmp_path):
     machine = start(tmp_path, "", SET="", PROCESSED="", WORKERS="2")
     said, _ = machine.communicate(timeout=300)
     assert machine.returncode == 0, said
-    assert said.count("as claimed") == 4
+    assert said.count("as expected") == 4
     assert sorted(path.name for path in (tmp_path / "output").iterdir()) == sorted(OUTPUTS)

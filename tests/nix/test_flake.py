@@ -138,7 +138,7 @@ def test_the_image_takes_the_claimed_bento_and_no_other(flake):
         ("a>=1 \\\n    --hash=sha256:" + 64 * "0" + "\n", "no name with a version"),
         ("a @ https://example.org/a.whl \\\n    --hash=sha256:" + 64 * "0" + "\n", "no name with a version"),
         ("--find-links x\na==1 \\\n    --hash=sha256:" + 64 * "0" + "\n", "no name with a version"),
-        ("a==1 \\\n    --hash=md5:" + 32 * "0" + "\n", "is no hash"),
+        ("a==1 \\\n    --hash=md5:" + 32 * "0" + "\n", "is not a hash"),
         ("", "empty"),
     ],
 )
