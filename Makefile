@@ -46,7 +46,7 @@ all: $(call stamp,all) ## Build TARGET: from raw data to a packaged model
 
 .PHONY: everything
 everything: $(STATE)/venv-$(ACCEL) ## Build TARGETS (default: the embedded ones), partly in parallel
-	@$(if $(settings),$(error make everything builds targets with expected digests, without SET and ACCEL=cuda: use make all for those))\
+	@$(if $(settings),$(error make everything takes no SET and no ACCEL=cuda: use make all))\
 		bitbloom build-all $(TARGETS)
 
 .PHONY: data

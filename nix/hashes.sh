@@ -24,7 +24,7 @@ for what in wheelhouse serve-wheelhouse; do
         serve-wheelhouse) lock=requirements-serve$platform.lock ;;
     esac
     if [ ! -f "$lock" ]; then
-        echo "error: $lock is missing: the locks here are for x86_64 Linux. docs/toolchain.md describes how to make one for $system" >&2
+        echo "error: $lock is missing: docs/toolchain.md describes how to make one for $system" >&2
         exit 1
     fi
     sh nix/wheelhouse.sh "$system" "$PYTHON" "$lock" "$work/$what"

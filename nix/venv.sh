@@ -1,8 +1,8 @@
 #!/bin/sh
 # Make a venv from a wheelhouse, without a network, with equal bytes each time: sh nix/venv.sh PYTHON LOCK WHEELHOUSE VENV
 #
-# The venv has no pip: the pip of a second venv fills it. It has no bytecode either, because a .pyc depends on more than its source
-# (on what was interned when it was compiled): start its Python with -B, or from the read-only store.
+# The venv has no pip: the pip of a second venv fills it. It has no bytecode, because a .pyc depends on more than its source
+# (on interned objects): start its Python with -B, or from the read-only store.
 set -eu
 python=$1 lock=$2 wheelhouse=$3 venv=$4
 

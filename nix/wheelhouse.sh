@@ -1,8 +1,8 @@
 #!/bin/sh
 # Download every package of a lock, unchanged, hashes required: sh nix/wheelhouse.sh SYSTEM PYTHON LOCK FOLDER
 #
-# The choice of files depends on the lock and the system alone: pip gets the platform as an option, because the machine's C library
-# could choose other wheels. A package without a wheel stays a source archive.
+# The choice of files depends on the lock and the system alone: pip gets the platform as an option, because otherwise the C library
+# of the machine selects other wheels. A package without a wheel stays a source archive.
 set -eu
 system=$1 python=$2 lock=$3 folder=$4
 

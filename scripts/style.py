@@ -103,7 +103,7 @@ def finds(path: Path, name: Path, known: Iterable[Rule], sections: configparser.
 
 
 def prose(text: str, suffix: str) -> str:
-    """The text with HIDDEN for what is no prose; each character keeps its offset."""
+    """The text with HIDDEN in place of code; each character keeps its offset."""
     if suffix == ".md":
         for pattern in MARKUP:
             text = pattern.sub(hide, text)

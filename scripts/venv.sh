@@ -5,7 +5,10 @@ set -eu
 lock=$1
 python=${PYTHON:-python3.11}
 
-command -v "$python" >/dev/null || { echo "error: $python is not installed: install Python 3.11, or set PYTHON=path" >&2; exit 1; }
+command -v "$python" >/dev/null || {
+    echo "error: $python is not installed: install Python 3.11, or set PYTHON=path" >&2
+    exit 1
+}
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 
 bootstrap=$(mktemp)

@@ -138,7 +138,7 @@ def test_what_differs_from_the_claim_is_found(tmp_path, monkeypatch, capsys):
     (tmp_path / "digests").mkdir()
     (tmp_path / "digests/petals.json").write_text(json.dumps(digests))
     assert train.different("petals") == ["models/petals/b"]
-    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["as", "DIFFERENT", "nothing"]
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["as", "DIFFERENT", "no"]
 
 
 @pytest.mark.slow
