@@ -1,15 +1,15 @@
-# BitBloom: one commit, one set of bytes. `make help` lists the commands to begin with, `make help-all` every target.
+# BitBloom: one commit, one set of bytes. `make help` lists the main commands, `make help-all` every target.
 #
-# This page has what a person calls: Build, Use, Check, Maintain. The rest is in make/:
+# This file has the commands of users: Build, Use, Check, Maintain. The rest is in make/:
 #   make/venv.mk    the venv of the lock
-#   make/build.mk   when a build is up to date: its stamps, and the rule that makes them
+#   make/build.mk   stamps, which tell whether a build is up to date
 #   make/bench.mk   benchmarks
 #   make/docs.mk    figures and diagram of the documentation
 #   make/deploy.mk  clouds and clusters
-#   make/ci.mk      what the workflows of GitHub call
-#   make/help.awk   the help, from the `##` comments here and there
+#   make/ci.mk      targets of GitHub's workflows
+#   make/help.awk   prints the help from the `##` comments
 
-# What a build is asked for: make all TARGET=petals-folder PHOTOS=path SET='train.epochs=3'
+# Parameters of a build: make all TARGET=petals-folder PHOTOS=path SET='train.epochs=3'
 TARGET ?= petals
 TARGETS ?=
 SET ?=
@@ -20,12 +20,12 @@ OWN = $(or $(PHOTOS),$(TWEETS),$(CAPTIONS))
 ACCEL ?= cpu
 PYTHON ?= python3.11
 
-# Where the service listens, and how its image is built
+# Port of the service, parameters of its image
 PORT ?= 3000
 BACKEND ?= $(if $(shell command -v podman),podman,docker)
 IMAGE ?= bitbloom/$(TARGET)
 image_options = --backend '$(BACKEND)' --base-image '$(BASE_IMAGE)' --index '$(INDEX)' $(if $(CA),--ca '$(CA)')
-# The commit that a service reports; none while a change is not committed.
+# The commit that a service reports: empty while the working tree has changes.
 commit = $${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)}
 
 STATE := .bitbloom
@@ -45,8 +45,8 @@ include make/venv.mk make/build.mk
 all: $(call stamp,all) ## Build TARGET: from raw data to a packaged model
 
 .PHONY: everything
-everything: $(STATE)/venv-$(ACCEL) ## Build TARGETS (else the embedded ones), partly in parallel
-	@$(if $(settings),$(error make everything builds what is claimed, so it takes no SET and no ACCEL=cuda: make all takes them))\
+everything: $(STATE)/venv-$(ACCEL) ## Build TARGETS (default: the embedded ones), partly in parallel
+	@$(if $(settings),$(error make everything takes no SET and no ACCEL=cuda: use make all))\
 		bitbloom build-all $(TARGETS)
 
 .PHONY: data
@@ -82,7 +82,7 @@ containerize: $(call stamp,package) ## Build the container image of the Bento
 	@bitbloom containerize $(TARGET) $(settings) --image '$(IMAGE)' $(image_options)
 
 .PHONY: run-container
-run-container: ## Run it on PORT (3000): read-only, not as root, no capabilities
+run-container: ## Run the image on PORT (3000): read-only, not as root, no capabilities
 	@echo "http://127.0.0.1:$(PORT)"
 	@exec $(BACKEND) run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
 		--health-cmd "python -c \"import urllib.request as r; r.urlopen('http://127.0.0.1:3000/readyz', timeout=2)\"" \
@@ -97,13 +97,13 @@ data-docs: $(call stamp,ingest) ## Render Great Expectations' Data Docs of the m
 	@bitbloom data-docs $(TARGET)
 
 .PHONY: optimise
-optimise: $(STATE)/venv-$(ACCEL) ## Make and compare int8, bf16, compiled and pruned classifiers
+optimise: $(STATE)/venv-$(ACCEL) ## Make and compare int8, bf16, compiled and pruned variants
 	@bitbloom optimise $(TARGET) $(settings)
 
 ##@ Check
 
 .PHONY: test
-test: $(STATE)/venv-dev ## Run the fast tests (PYTEST='-m slow' for others)
+test: $(STATE)/venv-dev ## Run the fast tests (PYTEST='-m slow': the slow ones)
 	@pytest $(if $(PYTEST),$(PYTEST),$(FAST))
 
 .PHONY: coverage
@@ -115,10 +115,11 @@ test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA
 	@pytest -m realdata -rs
 
 .PHONY: lint
-lint: $(STATE)/venv-dev ## Check style, types, imports and generated files
+lint: $(STATE)/venv-dev ## Check style, types, imports, words and generated files
 	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo \
 		&& pytest tests/pipeline/test_rooms.py && bitbloom graph --check \
-		&& python scripts/figures.py --check && python scripts/diagram.py --check
+		&& python scripts/figures.py --check && python scripts/diagram.py --check \
+		&& git ls-files -z | xargs -0 codespell && python scripts/style.py
 
 .PHONY: format
 format: $(STATE)/venv-dev ## Format the code
@@ -134,7 +135,7 @@ hermetic: $(STATE)/venv-$(ACCEL) ## Build petals-tiny with only the declared inp
 	@bitbloom build $(TARGET) && bitbloom hermetic $(TARGET)
 
 .PHONY: screenshots
-screenshots: $(STATE)/venv-dev ## Take the screenshots in docs/images again (needs Chromium)
+screenshots: $(STATE)/venv-dev ## Renew the screenshots in docs/images (needs Chromium)
 	@BITBLOOM_COMMIT=$(commit) PYTHONPATH=tests python tests/e2e/screenshots.py
 
 ##@ Maintain
@@ -143,7 +144,7 @@ screenshots: $(STATE)/venv-dev ## Take the screenshots in docs/images again (nee
 setup: $(STATE)/venv-$(ACCEL) ## Make .venv from the lock, hashes required
 
 .PHONY: doctor
-doctor: ## Check whether this machine has what a build needs
+doctor: ## Check the requirements of a build on this machine
 	@python3 scripts/doctor.py
 
 .PHONY: lock
@@ -163,7 +164,7 @@ hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into th
 	@pre-commit install
 
 .PHONY: clean
-clean: ## Remove what a build makes; your own data stays
+clean: ## Remove the outputs of builds; keep your own data
 	rm -rf data/raw data/processed data/features models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints
 	[ ! -d reports ] || find reports -mindepth 1 -maxdepth 1 -type d ! -name figures -exec rm -rf {} +
 
@@ -174,13 +175,13 @@ distclean: clean ## … and the venv, downloads and caches
 
 include make/bench.mk make/docs.mk make/deploy.mk make/ci.mk
 
-# The commands to begin with, in the order of the sections.
+# The main commands, in the order of the sections.
 FIRST := all data validate prepare features train evaluate export package targets serve containerize test lint verify \
 	setup doctor clean
 documented = $(filter Makefile make/%.mk,$(MAKEFILE_LIST))
 
 .PHONY: help
-help: ## List the commands to begin with
+help: ## List the main commands
 	@awk -v columns=80 -v only='$(FIRST)' -f make/help.awk $(documented)
 	@echo '`make help-all` lists the rest.'
 

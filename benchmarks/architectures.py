@@ -1,8 +1,8 @@
-"""The transformer beside a traditional CNN, trained on the same data in the same way: accuracy and size.
+"""Compare the transformer with a traditional CNN, trained on the same data in the same way: accuracy and size.
 
     python benchmarks/architectures.py [--target petals] [--json results.json]
 
-The first row is the target as it is; the second is the same target with `model=cnn`, a variant of its own.
+The first row is the target; the second is its variant with `model=cnn`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CASES = {"vision transformer": (), "traditional CNN": ("model=cnn",)}
 
 
 def measure(target: str, name: str, overrides: tuple[str, ...]) -> dict[str, float | str]:
-    """Build one case up to `evaluate`, unless it is built, and read what it reached."""
+    """Build one case up to `evaluate`, if necessary, and read its metrics."""
     workspace = build.build(target, "evaluate", overrides)
     metrics = canonical.read_json(workspace / "reports" / target / "metrics.json")
     history = canonical.read_json(workspace / "models" / target / "training.json")

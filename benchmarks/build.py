@@ -1,12 +1,12 @@
-"""How long a build takes, cold and after a change: `make all` beside plain `dvc repro` and Snakemake doing the same steps.
+"""Compare the time of a build, cold and after a change: `make all`, plain `dvc repro`, and Snakemake with the same steps.
 
     python benchmarks/build.py [--runs 3] [--json results.json]
 
-Each run and each tool has a fresh clone of this checkout's commit, with this venv and empty caches. The target is one of your own
-photos at the size of `petals-tiny` (its 192 photos, imported), so that a photo can change. The stages are those of its `dvc.yaml`
-word for word: plain `dvc repro` reads it, and the Snakefile is written from it. Snakemake lists every photo as an input, as its
-users would; it compares times, and the content of small files. Our own time has more in it than theirs: the Bento is installed,
-the digests are written and the results summed up. Needs `make all TARGET=petals-tiny` and a network for Snakemake's own venv.
+Each run of each tool has a fresh clone of this checkout's commit, with this venv and empty caches. The target has imported photos
+at the size of `petals-tiny` (its 192 photos), so that a photo can change. All tools run the stages of its `dvc.yaml`: plain
+`dvc repro` reads it, and the Snakefile is generated from it. Snakemake lists every photo as an input, as its users do; it
+compares times, and the content of small files. Our time includes more: `make all` installs the Bento, writes the digests and
+prints a summary. Needs `make all TARGET=petals-tiny` and a network for Snakemake's venv.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ service: {{title: Photos of a benchmark}}
 
 @dataclass(frozen=True)
 class Tool:
-    """What people would build with.
+    """A build tool.
 
     Attributes:
-        name: as the table shows it.
-        commands: what is typed to bring the target up to date.
+        name: its name in the table.
+        commands: the commands that bring the target up to date.
         config: the file in which its user changes a key.
     """
 
@@ -77,13 +77,13 @@ TOOLS = (
 
 
 def source_line(place: Path, _tool: Tool) -> None:
-    """A comment more in a module that only the report imports."""
+    """Add a comment to a module that only the report imports."""
     with (place / "src/bitbloom/evaluation/report/style.py").open("a", encoding="utf-8") as stream:
         stream.write("# a comment\n")
 
 
 def config_key(place: Path, tool: Tool) -> None:
-    """Another number of photos to calibrate int8 with, which only export reads."""
+    """Change the number of photos that calibrate int8; only export reads it."""
     file = place / tool.config
     file.write_text(
         file.read_text(encoding="utf-8").replace("calibration_samples: 32", "calibration_samples: 24"), encoding="utf-8"
@@ -91,14 +91,14 @@ def config_key(place: Path, tool: Tool) -> None:
 
 
 def one_photo(place: Path, _tool: Tool) -> None:
-    """The first photo, brighter."""
+    """Make the first photo brighter."""
     file = min((place / OWN).glob("*/*.jpg"))
     brighter = ImageEnhance.Brightness(Image.open(file)).enhance(1.2)
     brighter.save(file, quality=95)
 
 
 def nothing(_place: Path, _tool: Tool) -> None:
-    """No change."""
+    """Change nothing."""
 
 
 STEPS: dict[str, Callable[[Path, Tool], None]] = {
@@ -111,7 +111,7 @@ STEPS: dict[str, Callable[[Path, Tool], None]] = {
 
 
 def clone(place: Path) -> None:
-    """This checkout's commit with the benchmark's target, its photos and this venv."""
+    """Clone this checkout's commit, and add the benchmark's target, its photos and this venv."""
     subprocess.run(["git", "clone", "--quiet", ROOT.as_uri(), str(place)], check=True)
     (place / ".venv").symlink_to(ROOT / ".venv")
     (place / ".bitbloom").mkdir()
@@ -126,7 +126,7 @@ def clone(place: Path) -> None:
 
 
 def run(place: Path, command: tuple[str, ...]) -> None:
-    """Run a command of a tool. Its output is shown when it fails."""
+    """Run a command of a tool; on failure, show its output and exit."""
     paths = {"PYTHONPATH": str(place / "src"), "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
     own = {"BITBLOOM_TRACK": "0", "DVC_SITE_CACHE_DIR": str(place / ".bitbloom/dvc"), "BENTOML_HOME": str(place / "dist/bentoml")}
     environment = {key: value for key, value in build.environ("portable").items() if not key.startswith("MAKE")}
@@ -152,9 +152,9 @@ def outputs(stage: dict[str, Any]) -> list[str]:
 
 
 def rule(name: str, stage: dict[str, Any]) -> str:
-    """One rule."""
+    """One rule of the Snakefile."""
     photos = f"sorted(map(str, Path({OWN!r}).glob('*/*.jpg')))" if OWN in stage["deps"] else "[]"
-    # The manifest lies in a folder that is an output as a whole.
+    # The manifest is in a folder that is one output.
     deps = sorted({path if not path.startswith("data/raw/") else f"data/raw/{TARGET}" for path in stage["deps"] if path != OWN})
     made = ", ".join(f"directory({path!r})" if not Path(path).suffix else repr(path) for path in outputs(stage))
     keys = [key for entry in stage.get("params", []) for key in next(iter(entry.values()))]
@@ -164,7 +164,7 @@ def rule(name: str, stage: dict[str, Any]) -> str:
 
 
 def measured(tool: Tool) -> dict[str, float]:
-    """Seconds of each step, one after another in one clone."""
+    """Seconds of each step; the steps run one after another in one clone."""
     seconds = {}
     with tempfile.TemporaryDirectory(prefix="bitbloom-bench-") as folder:
         place = Path(folder) / "clone"

@@ -1,9 +1,9 @@
-"""How well `captions-folder` writes and finds on real photos, and what it would gain from more of them.
+"""Measure captions and retrieval of `captions-folder` on real photos, and the gain from more of them.
 
     python benchmarks/captions.py photos.tar [--parts 25 50 100]
 
-The model is built through the front door as a variant of its own, from all training photos and from parts of them, always the
-same test photos. Beside it stands what needs no training: the caption of the most similar training photo, and chance.
+Builds variants of the target from all training photos and from fractions of them, always with the same test photos. The
+baselines need no training: the caption of the most similar training photo, and chance.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from bitbloom.pipeline import build, external
 TARGET = "captions-folder"
 PLACE = "data/external/bench-captions"
 OWN = (f"source.path={PLACE}",)
-"""Where the photos are put: not where a user's own are."""
+"""The folder of the photos, apart from a user's own."""
 SHOWN = ("i2t_recall_at_1", "i2t_recall_at_10", "t2i_recall_at_10", "cider_d", "bleu_4", "rouge_l")
 
 
 def measured(part: int) -> tuple[dict[str, Any], float]:
-    """metrics.json of a build that learns from so many percent of the training photos, and its minutes."""
+    """metrics.json of a build with `part` percent of the training photos, and its minutes."""
     start = time.monotonic()
     place = build.build(TARGET, "evaluate", (*OWN, f"train.part={part}"))
     return canonical.read_json(place / "reports" / TARGET / "metrics.json"), (time.monotonic() - start) / 60
 
 
 def main() -> None:
-    """Build, and print one row a part."""
+    """Build, and print one row for each fraction."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("captions", type=Path, help="a folder, tar or zip with photos and COCO's caption JSON")
     parser.add_argument("--parts", type=int, nargs="+", default=[25, 50, 100], help="percent of the training photos")

@@ -1,10 +1,10 @@
-"""How far does a model get in the garden without looking at shapes?
+"""Measure the accuracy on the garden of models without shapes.
 
     python benchmarks/garden_difficulty.py [--images N] [--workers N] [--json FILE]
 
-Linear models on colour histograms and on tiny thumbnails must do badly, or the `petals` task would
-need no vision model. Draws the pictures in memory, splits them 80/20 by index and prints the
-accuracy of each baseline on the fifth that was held out. The same numbers come out every time.
+Linear models on colour histograms and on tiny thumbnails must have a low accuracy; otherwise the
+`petals` task needs no vision model. Draws the pictures in memory, splits them 80/20 by index and
+prints the accuracy of each baseline on the held-out fifth. The numbers are deterministic.
 """
 
 import argparse
@@ -33,17 +33,17 @@ Pictures = NDArray[np.uint8]  # (image, row, column, channel)
 
 
 def joint_histogram(pictures: Pictures) -> Features:
-    """Share of the pixels in each of 8 x 8 x 8 boxes of RGB, square-rooted."""
+    """Square root of the fraction of pixels in each of 8 x 8 x 8 boxes of RGB."""
     boxes = (pictures // 32).reshape(len(pictures), -1, 3).astype(np.int64)
     codes = boxes[..., 0] * 64 + boxes[..., 1] * 8 + boxes[..., 2]
-    return _shares(codes, 512)
+    return _fractions(codes, 512)
 
 
 def channel_histograms(pictures: Pictures) -> Features:
-    """Share of the pixels in each of 16 bins of every channel of RGB and of HSV."""
+    """Square root of the fraction of pixels in each of 16 bins of every channel of RGB and of HSV."""
     hsv = np.stack([np.asarray(Image.fromarray(picture).convert("HSV")) for picture in pictures])
     channels = np.concatenate((pictures, hsv), axis=-1).reshape(len(pictures), -1, 6)
-    return np.concatenate([_shares(channels[..., c] // 16, 16) for c in range(6)], axis=1)
+    return np.concatenate([_fractions(channels[..., c] // 16, 16) for c in range(6)], axis=1)
 
 
 def thumbnails(pictures: Pictures) -> Features:
@@ -52,7 +52,7 @@ def thumbnails(pictures: Pictures) -> Features:
     return np.stack([np.asarray(image, dtype=np.float64).ravel() / 255 for image in small])
 
 
-def _shares(codes: NDArray[np.integer], boxes: int) -> Features:
+def _fractions(codes: NDArray[np.integer], boxes: int) -> Features:
     counts = np.stack([np.bincount(row, minlength=boxes) for row in codes])
     return np.sqrt(counts / codes.shape[1])
 
@@ -61,7 +61,7 @@ BASELINES: dict[str, tuple[Callable[[Pictures], Features], float]] = {
     "joint RGB histogram": (joint_histogram, 0.70),
     "RGB and HSV histograms": (channel_histograms, 0.70),
     "16 x 16 pixels": (thumbnails, 0.60),
-}  # each with the accuracy it has to stay below
+}  # each with its upper bound of the accuracy
 
 
 def load(images: int, workers: int) -> tuple[Pictures, NDArray[np.str_]]:
@@ -74,9 +74,9 @@ def load(images: int, workers: int) -> tuple[Pictures, NDArray[np.str_]]:
 
 
 def accuracy(features: Features, labels: NDArray[np.str_]) -> float:
-    """Accuracy on the held-out fifth of the luckiest of several logistic regressions.
+    """Accuracy on the held-out fifth of the best of several logistic regressions.
 
-    Choosing by the held-out fifth itself flatters the baseline; that is the safe side here.
+    The held-out fifth also selects the model. This favours the baseline, which is the conservative choice here.
     """
     order = np.random.default_rng(0).permutation(len(labels))
     test, train = np.split(order, [len(labels) // 5])
@@ -87,7 +87,7 @@ def accuracy(features: Features, labels: NDArray[np.str_]) -> float:
 
 
 def measure(images: int, workers: int) -> dict[str, float]:
-    """The accuracy of every baseline, that of always naming the commonest species included."""
+    """The accuracy of every baseline, including the majority class."""
     pictures, labels = load(images, workers)
     _, counts = np.unique(labels, return_counts=True)
     scores = {"majority class": float(counts.max() / len(labels))}
@@ -97,7 +97,7 @@ def measure(images: int, workers: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print a table, and fail where a baseline does too well."""
+    """Measure, print a table, and fail if a baseline reaches its bound."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--images", type=int, default=2400)
     parser.add_argument("--workers", type=int, default=1)
@@ -112,7 +112,7 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(scores, indent=2, sort_keys=True) + "\n")
     if any(scores[name] >= limit for name, (_, limit) in BASELINES.items()):
-        raise SystemExit("A baseline does too well: the garden is too easy.")
+        raise SystemExit("A baseline reaches its bound: the garden is too easy.")
 
 
 if __name__ == "__main__":

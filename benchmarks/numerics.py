@@ -1,13 +1,13 @@
-"""The price of the promise: training speed of `petals`, side by side with the Hugging Face Trainer as one would run it.
+"""Measure the cost of reproducibility: the training speed of `petals`, compared with the Hugging Face Trainer.
 
     python benchmarks/numerics.py [--runs 5] [--steps 12] [--json results.json]
 
-Images a second, end to end: read, decode, augment, step. We decode a photo once a training, in `prepare`; an epoch's part
-of that is added. The Trainer gets the same network, batch, JPEG files and Kornia operators (with Kornia's own samplers), fp32
-on all cores, and its DataLoader once in the process and once with two workers. The cases run in turn, so that a slow minute of
-the machine hits all of them; the table shows the median, the spread and the ratio to the better Trainer; then the same for the
-step alone, on a batch that is ready, with a plain PyTorch loop as the base. What ledger and ordered sum cost leaves out the
-time that one worker waits for the other. Needs `make prepare`.
+Images/s, end to end: read, decode, augment, step. `prepare` decodes a photo once per training, so each epoch's fraction of that
+time is added. The Trainer has the same network, batch, JPEG files and Kornia operators (with Kornia's own samplers), fp32 on all
+cores, and a DataLoader in the process or with two workers. The cases run in turn, so that a slow minute of the machine affects
+all of them. The table shows the median, the spread and the ratio to the better Trainer. A second table shows the step alone, on a
+prepared batch, with a plain PyTorch loop as the base. The cost of ledger and ordered sum excludes the time that one worker waits
+for another. Needs `make prepare`.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ TARGET = "petals"
 WARM_UP = 3
 PROMISE = {"ledger": ("checksum", "tensors_digest", "combined"), "reduction": ("tree_sum",), "reduction.TreeSum": ("add",)}
 EXCHANGE = {"reduction": ("all_in_order",), "reduction.SharedTreeSum": ("__call__",)}
-"""What of a step is there for the promise alone (in bitbloom.numerics): on one worker, and between workers."""
+"""Functions of bitbloom.numerics that only reproducibility needs: on one worker, and between workers."""
 DECODED = 200
-"""Photos from which the cost of decoding is taken: we decode a photo once in a training, the Trainer in every epoch."""
+"""Number of photos that measure the cost of decoding: `prepare` decodes a photo once, the Trainer in every epoch."""
 END_TO_END = {
     "HF Trainer, fp32": ("trainer", {"LOADERS": "0"}),
     "HF Trainer, fp32, 2 loaders": ("trainer", {"LOADERS": "2"}),
     "portable, 1 worker": ("ours", {"WORKERS": "1", "PROFILE": "portable"}),
-    "portable, a worker a core": ("ours", {"PROFILE": "portable"}),
-    "fast, a worker a core": ("ours", {"PROFILE": "fast"}),
+    "portable, one worker per core": ("ours", {"PROFILE": "portable"}),
+    "fast, one worker per core": ("ours", {"PROFILE": "fast"}),
 }
 STEP_ALONE = {
     "PyTorch loop, fp32": ("plain", {}),
-    "portable, a worker a core": ("ours", {"PROFILE": "portable", "READY": "1"}),
-    "fast, a worker a core": ("ours", {"PROFILE": "fast", "READY": "1"}),
+    "portable, one worker per core": ("ours", {"PROFILE": "portable", "READY": "1"}),
+    "fast, one worker per core": ("ours", {"PROFILE": "fast", "READY": "1"}),
 }
 
 
 def trainer(steps: int) -> dict[str, float]:
-    """Images a second of the Hugging Face Trainer."""
+    """Images/s of the Hugging Face Trainer."""
     import kornia.augmentation as K  # noqa: N812 -- Kornia's own convention
     import torch
     from PIL import Image
@@ -114,7 +114,7 @@ def trainer(steps: int) -> dict[str, float]:
 
 
 def plain(steps: int) -> dict[str, float]:
-    """Images a second of forward, backward and AdamW on one batch that is ready, as PyTorch does it unpinned."""
+    """Images/s of forward, backward and AdamW in PyTorch, without pins, on one prepared batch."""
     import torch
 
     from bitbloom import tasks
@@ -138,7 +138,7 @@ def plain(steps: int) -> dict[str, float]:
 
 
 def ours(steps: int) -> dict[str, float]:
-    """Images a second of our loop, and the part of a step that the ledger and the ordered reduction take."""
+    """Images/s of our loop, and the fraction of a step that the ledger and the ordered reduction take."""
     from bitbloom.config.sections.numerics import Numerics
     from bitbloom.config.target import Target
     from bitbloom.training import workers
@@ -153,7 +153,7 @@ def ours(steps: int) -> dict[str, float]:
 
 
 def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
-    """One worker's part of a timed run."""
+    """A timed run on one worker. The first worker writes the result."""
     import torch.distributed as dist
 
     from bitbloom import numerics, tasks
@@ -186,7 +186,7 @@ def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
         everyones = [None] * worker.world
         dist.all_gather_object(everyones, exchanged)
     if worker.first:
-        # Of one exchange, the time of the worker that came last is the price: the others also waited for it.
+        # The cost of an exchange is the time of the last worker: the times of the others include waiting.
         promise = sum(spent) + sum(min(times) for times in zip(*everyones, strict=True))
         each = seconds / (steps * target.train.batch_size)
         if "READY" not in os.environ:
@@ -195,7 +195,7 @@ def measure(worker: Any, target: Any, steps: int, result: Path) -> None:
 
 
 def decoding(target: Any) -> float:
-    """Seconds that `prepare` takes to read, decode and square a photo."""
+    """Seconds per photo in which `prepare` reads, decodes and squares it."""
     from bitbloom.data import imaging
 
     files = sorted(target.raw.rglob("*.jpg"))[:DECODED]
@@ -206,13 +206,13 @@ def decoding(target: Any) -> float:
 
 
 def first_batch(run: Any) -> tuple[Any, ...]:
-    """What the task makes the first micro-batch from."""
+    """The arguments from which the task makes the first micro-batch."""
     positions, seeds = run.stream.batch(0, 0, run.micro_size)
     return run.dataset.take(positions), seeds, run.sections.augment, run.sections.model
 
 
 def timed(function: Any, spent: list[float], inside: list[str]) -> Any:
-    """The function, the seconds of each call appended to `spent`, but for calls from within another timed one."""
+    """The function, with the seconds of each call appended to `spent`, except for calls inside another timed one."""
 
     def wrapper(*arguments: Any, **named: Any) -> Any:
         if inside:
@@ -229,7 +229,7 @@ def timed(function: Any, spent: list[float], inside: list[str]) -> Any:
 
 
 def run_case(name: str, case: tuple[str, dict[str, str]], steps: int) -> dict[str, float]:
-    """One run of a case in a process of its own."""
+    """One run of a case in a separate process."""
     kind, variables = case
     profile = variables.get("PROFILE")
     environment = {
@@ -247,7 +247,7 @@ def run_case(name: str, case: tuple[str, dict[str, str]], steps: int) -> dict[st
 
 
 def main() -> None:
-    """Measure all cases in turn, or one of them as a child."""
+    """Measure all cases in turn; as a child process, one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)
@@ -274,7 +274,7 @@ def side_by_side(cases: dict[str, tuple[str, dict[str, str]]], options: argparse
 
 
 def report(title: str, found: dict[str, list[dict[str, float]]]) -> None:
-    """Print a table; the base is the best case that is not ours."""
+    """Print a table; the base is the best case without our loop."""
     from rich.console import Console
     from rich.table import Table
 

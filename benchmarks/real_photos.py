@@ -1,9 +1,8 @@
-"""How good `petals-folder` is on real photos: from the locked ViT-S, and from random weights.
+"""Measure the accuracy of `petals-folder` on real photos, from the locked ViT-S and from random weights.
 
     python benchmarks/real_photos.py flowers.tar [--only locked|random] [--json results.json]
 
-Each row is a whole build up to `evaluate` through the front door, as a variant of its own. Minutes are the wall-clock
-time of the build: training and everything before it.
+Each row is a variant, built up to `evaluate`. Minutes are the wall-clock time of the build: training and all earlier stages.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ RANDOM = ("model=vit-conv", "augment=strong", "train=scratch-long", "prepare.ima
 
 @dataclass(frozen=True)
 class Case:
-    """One row: what it starts from, and the overrides that say so."""
+    """One row: the initial weights, and the overrides that select them."""
 
     name: str
     overrides: tuple[str, ...]
 
 
 OWN = ("source.path=data/external/bench-photos",)
-"""Where the photos are put: not where a user's own are."""
+"""The folder of the photos, apart from a user's own."""
 CASES = {"locked": Case("locked ViT-S, fine-tuned", ()), "random": Case("ViT from random weights", RANDOM)}
 
 
@@ -50,7 +49,7 @@ def measure(case: Case) -> dict[str, float | str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, help="a folder, tar or zip with one folder a class")
+    parser.add_argument("photos", type=Path, help="a folder, tar or zip with one folder per class")
     parser.add_argument("--only", choices=CASES, help="one row")
     parser.add_argument("--json", type=Path, help="write the rows there")
     options = parser.parse_args()

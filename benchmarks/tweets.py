@@ -1,11 +1,10 @@
-"""How good `tweets-kaggle` is on real tweets, and how many of them its service answers in a second on one core.
+"""Measure F1 of `tweets-kaggle` on real tweets, and the throughput of its service on one core.
 
     python benchmarks/tweets.py train.csv [--runs 5]
 
-The model is built through the front door as a variant of its own, once with the fp32 graph in its Bento and once with the
-int8 one. Each service runs by `bentoml serve` with one worker, pinned to one core; the client, on another, posts RUN texts
-over one connection, 32 a request, without the words that mattered. The cases take turns. TF-IDF with logistic regression,
-asked in this process, is what the service is held against.
+Builds two variants of the target, with the fp32 and the int8 graph in the Bento. Each service runs under `bentoml serve` with one
+worker, pinned to one core. The client, on another core, sends RUN texts over one connection, 32 per request, without word
+attributions. The cases take turns. The baseline is TF-IDF with logistic regression in this process.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from bitbloom.serving import store
 TARGET = "tweets-kaggle"
 PLACE = "data/external/bench-tweets"
 OWN = (f"source.path={PLACE}",)
-"""Where the tweets are put: not where a user's own are."""
+"""The folder of the tweets, apart from a user's own."""
 GRAPHS = {"fp32": OWN, "int8": (*OWN, "service.int8=true")}
 RUN = 1024
 REQUEST = 32
@@ -71,39 +70,39 @@ def served(workspace: Path, home: Path) -> Iterator[str]:
 
 
 def by_service(url: str) -> Callable[[Sequence[dict[str, str]]], None]:
-    """Ask a service about some messages, over one connection."""
+    """Predictions of some tweets by a service, over one connection."""
     client = httpx.Client(timeout=120)
 
-    def ask(messages: Sequence[dict[str, str]]) -> None:
-        for start in range(0, len(messages), REQUEST):
-            body = {"texts": messages[start : start + REQUEST], "words": False}
+    def predict(tweets: Sequence[dict[str, str]]) -> None:
+        for start in range(0, len(tweets), REQUEST):
+            body = {"texts": tweets[start : start + REQUEST], "words": False}
             client.post(f"{url}/predict", json=body).raise_for_status()
 
-    return ask
+    return predict
 
 
 def by_counting(rows: Sequence[dict[str, str]]) -> Callable[[Sequence[dict[str, str]]], None]:
-    """Ask a TF-IDF with logistic regression, one text at a time, as a service would."""
+    """Predictions by TF-IDF with logistic regression, one text at a time, as a service does."""
     model = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))
     model.fit([texts.clean(row["text"]) for row in rows], [row["target"] for row in rows])
 
-    def ask(messages: Sequence[dict[str, str]]) -> None:
-        for message in messages:
-            model.predict_proba([texts.clean(message["text"])])
+    def predict(tweets: Sequence[dict[str, str]]) -> None:
+        for tweet in tweets:
+            model.predict_proba([texts.clean(tweet["text"])])
 
-    return ask
+    return predict
 
 
-def rates(cases: dict[str, Callable[[Sequence[dict[str, str]]], None]], messages: Sequence[dict[str, str]], runs: int) -> Table:
-    """Texts a second, the cases in turn: median, spread, and the ratio to the first."""
+def rates(cases: dict[str, Callable[[Sequence[dict[str, str]]], None]], tweets: Sequence[dict[str, str]], runs: int) -> Table:
+    """Texts/s, the cases in turn: median, spread, and the ratio to the first."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for ask in cases.values():
-        ask(messages[:64])
+    for predict in cases.values():
+        predict(tweets[:64])
     for _ in range(runs):
-        for name, ask in cases.items():
+        for name, predict in cases.items():
             start = time.monotonic()
-            ask(messages)
-            seconds[name].append(len(messages) / (time.monotonic() - start))
+            predict(tweets)
+            seconds[name].append(len(tweets) / (time.monotonic() - start))
     table = Table("case", "texts/s, median", "spread", "ratio", title="one core")
     first = statistics.median(next(iter(seconds.values())))
     for name, found in seconds.items():
@@ -130,12 +129,12 @@ def main() -> None:
     parity = canonical.read_json(workspaces["fp32"] / "reports" / TARGET / "run.json")
     Console().print(f"f1 {metrics['f1']:.4f}, tfidf_f1 {metrics['tfidf_f1']:.4f}, whole build {minutes:.1f} min; {parity}")
     rows = tweets_csv.rows(Path(PLACE) / tweets_csv.FILE)
-    messages = [{name: row[name] or "" for name in ("text", "keyword", "location")} for row in rows[:RUN]]
+    tweets = [{name: row[name] or "" for name in ("text", "keyword", "location")} for row in rows[:RUN]]
     with contextlib.ExitStack() as stack:
         homes = {name: Path(stack.enter_context(tempfile.TemporaryDirectory())) for name in workspaces}
         urls = {name: stack.enter_context(served(place, homes[name])) for name, place in workspaces.items()}
         cases = {f"service, {name} graph": by_service(url) for name, url in urls.items()}
-        Console().print(rates(cases | {"TF-IDF, no service": by_counting(rows)}, messages, options.runs))
+        Console().print(rates(cases | {"TF-IDF, no service": by_counting(rows)}, tweets, options.runs))
 
 
 if __name__ == "__main__":

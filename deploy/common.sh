@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Sourced by the scripts of deploy/, from the root of the repository: what they ask for, how they run commands, and templates.
+# The scripts of deploy/ source this file from the root of the repository: variables, commands, templates.
 #
-#   DRY_RUN=1 or --dry-run    print each command instead of running it, quoted so that it can be pasted
+#   DRY_RUN=1 or --dry-run    print each command instead of running it, quoted for a shell
 set -eu
 
 # shellcheck disable=SC2034 # the scripts use it
@@ -10,11 +10,11 @@ DRY_RUN=${DRY_RUN:-0}
 for argument in "$@"; do
     case $argument in
         --dry-run) DRY_RUN=1 ;;
-        *) echo "error: $0 knows no '$argument': only --dry-run; everything else is a variable" >&2; exit 2 ;;
+        *) echo "error: $0: unknown argument '$argument': use --dry-run or none; everything else is a variable" >&2; exit 2 ;;
     esac
 done
 
-# need NAME 'what it is' [NAME 'what it is' …]: stop unless each has a value; say all that are missing at once.
+# need NAME 'what it is' [NAME 'what it is' …]: stop unless each has a value; list all missing ones at once.
 need() {
     absent=
     while [ $# -gt 0 ]; do
@@ -29,7 +29,7 @@ need() {
     [ -z "$absent" ] || exit 2
 }
 
-# run COMMAND [ARGUMENT …]: run it, or print it in a dry run.
+# run COMMAND [ARGUMENT …]: run it; in a dry run, print it.
 run() {
     if [ "$DRY_RUN" = 1 ]; then
         show "$@"
@@ -38,7 +38,7 @@ run() {
     fi
 }
 
-# show COMMAND [ARGUMENT …]: one line that a shell would read as this command.
+# show COMMAND [ARGUMENT …]: print one line that a shell reads as this command.
 show() {
     line=
     for word in "$@"; do
@@ -50,14 +50,14 @@ show() {
     printf '%s\n' "$line"
 }
 
-# fill TEMPLATE FILE: write the template, filled from the environment, to a file; the dry run does it too, for you to read.
+# fill TEMPLATE FILE: fill the template from the environment and write it to a file, also in a dry run.
 fill() {
     mkdir -p "$(dirname "$2")"
     "${PYTHON:-python3}" deploy/render.py "$1" > "$2.part"
     mv "$2.part" "$2"
 }
 
-# commit: the commit that is checked out, and nothing when the working tree has changes: then no commit has these files.
+# commit: print the commit that is checked out; nothing when the working tree has changes, because no commit has these files.
 commit() {
     if [ -z "$(git status --porcelain 2>&1)" ]; then
         git rev-parse HEAD

@@ -2,8 +2,8 @@
 
     NAME=value python3 deploy/render.py deploy/cloud-run/service.yaml > rendered.yaml
 
-A name without a value and without a default is an error: all of them are listed at once. A line that ends in `# if NAME` is
-kept, without the comment, when NAME has a value, and is left out otherwise. The standard library is enough.
+A name without a value and without a default is an error; the message lists all of them. A line that ends in `# if NAME` stays,
+without the comment, if NAME has a value; otherwise it is omitted. Needs the standard library only.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 CONDITION = re.compile(r"^(.*?)\s+# if ([A-Z][A-Z0-9_]*)$")
 PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._/:@+=,-]*")
-"""What a value may be: nothing that would be more than a word in YAML or in a shell."""
+"""The form of a value: a single word in YAML and in a shell."""
 
 
 class TemplateError(Exception):
-    """A template that cannot be filled, and why."""
+    """A template cannot be filled; the message gives the reason."""
 
 
 def render(text: str, values: Mapping[str, str]) -> str:
-    """The template, filled. Raises TemplateError on names without a value, and on values that are not plain words."""
+    """The filled template. Raises TemplateError on names without a value, and on values that are not plain words."""
     kept = [line for line in (_kept(line, values) for line in text.splitlines()) if line is not None]
     wanted = {found[1]: found[2] for line in kept for found in NAME.finditer(line) if not _is_comment(line)}
     missing = sorted(name for name, default in wanted.items() if not values.get(name) and default is None)
@@ -39,7 +39,7 @@ def render(text: str, values: Mapping[str, str]) -> str:
 
 
 def conditions(text: str) -> set[str]:
-    """The names that lines of a template depend on."""
+    """The names in the `# if NAME` conditions of a template."""
     return {found[2] for found in map(CONDITION.match, text.splitlines()) if found}
 
 

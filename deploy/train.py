@@ -1,20 +1,20 @@
-"""One machine's part of a training in a cloud: from an image of this repository to weights that are compared with the claim.
+"""Train on one machine of a cloud job, and compare the weights with the expected digests.
 
-    TARGET=petals python deploy/train.py                                      # alone
-    MASTER_ADDR=… MASTER_PORT=… WORLD_SIZE=2 RANK=0 python deploy/train.py    # the first of two, as platforms start it
+    TARGET=petals python deploy/train.py                                      # one machine
+    MASTER_ADDR=… MASTER_PORT=… WORLD_SIZE=2 RANK=0 python deploy/train.py    # the first of two machines
 
-Every machine makes the data itself, for it is the same bytes everywhere; then `torchrun` starts the workers of all machines,
-which add up gradients over gloo in a fixed order. So one machine or four give the same weights. The first machine compares
-them with `digests/` and copies them to OUTPUT.
+Every machine makes the data itself, because its bytes are equal everywhere. `torchrun` starts the workers of all machines, which
+add gradients over gloo in a fixed order, so one or four machines give equal weights. The first machine compares them with
+`digests/` and copies them to OUTPUT.
 
 | variable | what |
 | --- | --- |
 | `TARGET` | the target |
 | `SET` | keys of the configuration, `key=value key=value`; `numerics=cuda` for a GPU (one machine, one process) |
-| `WORKERS` | processes on this machine at most; default: one a core, of those that the container may use |
-| `WORKSPACE` | where data and model are made; default: `/tmp/bitbloom` |
+| `WORKERS` | maximum of processes on this machine; default: one for each core that the container may use |
+| `WORKSPACE` | the folder of data and model; default: `/tmp/bitbloom` |
 | `PROCESSED` | a folder with the processed data, for a target whose raw data this machine cannot get |
-| `OUTPUT` | a folder that the model is copied to: a mounted bucket or volume |
+| `OUTPUT` | the destination of the model: a mounted bucket or volume |
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from bitbloom.pipeline import composition
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = ("conf", "expectations", "requirements.lock", "requirements-cuda.lock", "weights.lock", "digests", "data/external")
-"""What stages read by its path in the repository."""
+"""Paths in the repository that stages read."""
 STAGES = ("ingest", "validate", "prepare")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where this machine stands among the machines of a job, and where the first can be reached."""
+    """The rank of this machine in a job, and the address of the first machine."""
 
     machines: int = 1
     rank: int = 0
@@ -52,10 +52,10 @@ class Place:
 
 
 def place(environment: Mapping[str, str]) -> Place:
-    """The place that the platform gave this machine; alone without one.
+    """The rank that the platform gives this machine; without a platform, the only machine.
 
-    Vertex AI says it in CLUSTER_SPEC. Kubeflow and Azure ML set torchrun's own variables, here one process a machine;
-    Kubeflow adds PET_NNODES and PET_NODE_RANK, which count machines whatever the others count.
+    Vertex AI sets CLUSTER_SPEC. Kubeflow and Azure ML set torchrun's variables, here with one process per machine; Kubeflow adds
+    PET_NNODES and PET_NODE_RANK, which always count machines.
     """
     if "CLUSTER_SPEC" in environment:
         return _of_vertex(json.loads(environment["CLUSTER_SPEC"]))
@@ -67,7 +67,7 @@ def place(environment: Mapping[str, str]) -> Place:
 
 
 def _of_vertex(spec: dict[str, dict[str, object]]) -> Place:
-    """Pools in the order of their names, machines in the order of their pool: workerpool0 is one machine, the first."""
+    """Ranks follow the names of the pools, then the order in a pool. workerpool0 is one machine, the first."""
     pools: dict[str, list[str]] = {name: hosts for name, hosts in sorted(spec["cluster"].items()) if isinstance(hosts, list)}
     everyone = [(name, index) for name, hosts in pools.items() for index in range(len(hosts))]
     address, _, port = next(iter(pools.values()))[0].rpartition(":")
@@ -75,10 +75,10 @@ def _of_vertex(spec: dict[str, dict[str, object]]) -> Place:
 
 
 def processes(machines: int, numerics: Numerics, most: int) -> int:
-    """Workers a machine: the largest power of two within `most`, and within what the micro-batches can be dealt out to.
+    """Workers per machine: the largest power of two up to `most` and up to a machine's number of micro-batches.
 
     Raises:
-        BitBloomError: the training cannot run on so many machines.
+        BitBloomError: the training cannot run on this number of machines.
     """
     if numerics.profile == "cuda":
         if machines > 1:
@@ -90,7 +90,7 @@ def processes(machines: int, numerics: Numerics, most: int) -> int:
 
 
 def command(at: Place, workers: int, target: str) -> list[str]:
-    """What trains on this machine."""
+    """The command that trains on this machine."""
     stage = ["-m", "bitbloom.stages.train", target]
     if at.machines * workers == 1:
         return [sys.executable, *stage]
@@ -100,7 +100,7 @@ def command(at: Place, workers: int, target: str) -> list[str]:
 
 
 def create_workspace(workspace: Path, target: str, overrides: list[str]) -> None:
-    """A folder to build in: the repository's own may not be written."""
+    """Make a folder to build in, because the repository may be read-only."""
     workspace.mkdir(parents=True, exist_ok=True)
     os.chdir(workspace)
     for name in SHARED:
@@ -122,7 +122,7 @@ def prepare(target: str, processed: str) -> None:
 
 
 def copy(source: Path, to: Path) -> None:
-    """Copy the files of a folder: content alone, for a mounted bucket has no times or modes to set."""
+    """Copy the content of a folder's files, without times and modes, which a mounted bucket does not support."""
     to.mkdir(parents=True, exist_ok=True)
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         (to / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
@@ -130,21 +130,21 @@ def copy(source: Path, to: Path) -> None:
 
 
 def different(target: str) -> list[str]:
-    """Trained files that are not what `digests/<target>.json` claims; those of other stages are not looked at."""
+    """Trained files that differ from `digests/<target>.json`. Files of other stages are not compared."""
     claim = Path("digests") / f"{target}.json"
     claimed = canonical.read_json(claim) if claim.exists() else {}
     found = {path.as_posix(): file_digest(path) for path in sorted((Path("models") / target).iterdir()) if path.is_file()}
     for name, digest in found.items():
         expected = claimed.get(name, {}).get("sha256")
-        print(f"{digest}  {name}  {'as claimed' if digest == expected else 'DIFFERENT' if expected else 'nothing is claimed'}")
+        print(f"{digest}  {name}  {'as expected' if digest == expected else 'DIFFERENT' if expected else 'no expected digest'}")
     return [name for name, digest in found.items() if claimed.get(name, {}).get("sha256", digest) != digest]
 
 
 def main(environment: Mapping[str, str]) -> None:
-    """Train; on the first machine compare and copy. Raises BitBloomError where the weights are not the claimed ones."""
+    """Train; on the first machine also compare and copy. Raises BitBloomError if the weights differ from the expected digests."""
     target, overrides = environment.get("TARGET", "petals"), environment.get("SET", "").split()
     at = place(environment)
-    create_workspace(Path(environment.get("WORKSPACE", "/tmp/bitbloom")), target, overrides)  # noqa: S108 -- the one place an image may write
+    create_workspace(Path(environment.get("WORKSPACE", "/tmp/bitbloom")), target, overrides)  # noqa: S108 -- the only folder that a container may write
     numerics = Target.load(target, ["numerics"]).numerics
     workers = processes(at.machines, numerics, int(environment.get("WORKERS") or cpu.cores()))
     prepare(target, environment.get("PROCESSED", ""))
@@ -156,7 +156,7 @@ def main(environment: Mapping[str, str]) -> None:
     if environment.get("OUTPUT"):
         copy(Path("models") / target, Path(environment["OUTPUT"]))
     if wrong:
-        raise BitBloomError(f"not what digests/{target}.json claims: {', '.join(wrong)}")
+        raise BitBloomError(f"different from digests/{target}.json: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":

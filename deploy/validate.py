@@ -1,11 +1,11 @@
-"""Hold the manifests against the schemas of those who will read them: unknown fields and wrong types are refused.
+"""Validate the manifests with their readers' schemas: reject unknown fields and wrong types.
 
-So are missing fields, where a schema says which have to be there: Kubernetes', Kubeflow's and Azure's do, Google's do not.
+Missing fields are rejected where a schema declares required ones: those of Kubernetes, Kubeflow and Azure do, Google's do not.
 
     make deploy-check                                                 # all templates, filled with deploy/example.env
     .bitbloom/deploy-venv/bin/python deploy/validate.py cloud-run rendered.yaml
 
-Runs in the venv of deploy/requirements.lock. Nothing is asked of a network or an account.
+Runs in the venv of deploy/requirements.lock, without a network and an account.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Tree = Any
 
 
 class Invalid(Exception):
-    """A manifest that its reader would refuse, and why."""
+    """A manifest that its reader would reject; the message gives the reason."""
 
 
 def cloud_run(tree: Tree) -> None:
@@ -42,7 +42,7 @@ def cloud_run(tree: Tree) -> None:
 
 
 def _hold(tree: Tree, kind: str, definitions: dict[str, Tree]) -> None:
-    """Refuses what is not of a kind, by JSON Schema."""
+    """Reject a tree that does not match the JSON Schema of a kind."""
     import jsonschema
 
     whole = {"$ref": f"#/definitions/{kind}", "definitions": definitions}
@@ -52,10 +52,10 @@ def _hold(tree: Tree, kind: str, definitions: dict[str, Tree]) -> None:
 
 
 def _strict(schema: Tree) -> Tree:
-    """A schema of a discovery document as JSON Schema that refuses what it does not name.
+    """A schema of a discovery document as JSON Schema that rejects unknown fields.
 
-    Discovery schemas are JSON Schema but for three things: references are bare names, an absent `additionalProperties` was
-    meant as none, and 64-bit numbers have the type string.
+    Discovery schemas differ from JSON Schema in three ways: references are bare names, an absent `additionalProperties` means
+    none, and 64-bit numbers have the type string.
     """
     if isinstance(schema, list):
         return [_strict(item) for item in schema]
@@ -79,7 +79,7 @@ def vertex_ai(tree: Tree) -> None:
 
 
 def cloud_build(tree: Tree) -> None:
-    """A build, by the types of Google's client library and by the JSON schema that check-jsonschema carries."""
+    """A build, by the types of Google's client library and by check-jsonschema's schema."""
     from google.cloud.devtools.cloudbuild_v1.types import Build
 
     _parse(tree, Build)
@@ -93,7 +93,7 @@ def cloud_build(tree: Tree) -> None:
 
 
 def _parse(tree: Tree, message: Any) -> None:
-    """Refuses unknown fields and wrong types."""
+    """Reject unknown fields and wrong types."""
     from google.protobuf import json_format
 
     try:
@@ -103,7 +103,7 @@ def _parse(tree: Tree, message: Any) -> None:
 
 
 def kubernetes(tree: Tree) -> None:
-    """An object of Kubernetes' own, by the OpenAPI schema of a release, in which no unknown field is allowed."""
+    """An object of Kubernetes, by the OpenAPI schema of a release, without unknown fields."""
     import kubernetes_validate
 
     try:
@@ -115,11 +115,11 @@ def kubernetes(tree: Tree) -> None:
 
 
 KUBERNETES = "1.34"
-"""The release whose schemas are used: one that managed clusters have had for a while."""
+"""The release of the schemas: managed clusters support it."""
 
 
 def pytorch_job(tree: Tree) -> None:
-    """A PyTorchJob, by the models of Kubeflow's client; its metadata and its pods by Kubernetes' own schema."""
+    """A PyTorchJob, by the models of Kubeflow's client; its metadata and pods by Kubernetes' schema."""
     from kubeflow.training import models
 
     if (tree.get("apiVersion"), tree.get("kind")) != ("kubeflow.org/v1", "PyTorchJob"):
@@ -134,7 +134,7 @@ def pytorch_job(tree: Tree) -> None:
 
 
 KUBEFLOW = "KubeflowOrgV1"
-"""How the names of Kubeflow's own models begin; the others are Kubernetes'."""
+"""The prefix of Kubeflow's own models; the others are Kubernetes'."""
 SIMPLE = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
 
@@ -151,7 +151,7 @@ def _of_kubeflow(model: Any) -> Tree:
 
 
 def _written(kind: str) -> Tree:
-    """A type as the models write it. What is Kubernetes' own is left to its own schema."""
+    """A type in the notation of the models. Kubernetes' schema validates its own types."""
     if kind.startswith("dict("):
         return {"type": "object", "additionalProperties": _written(kind.removeprefix("dict(str, ")[:-1])}
     if kind.startswith("list["):
@@ -162,7 +162,7 @@ def _written(kind: str) -> Tree:
 
 
 def _has_to_be_there(model: Any, field: str) -> bool:
-    """Whether the setter of a field refuses None: nothing else in a generated model says it."""
+    """Whether the setter of a field rejects None: a generated model has no other mark of a required field."""
     try:
         getattr(model, field).fset(SimpleNamespace(local_vars_configuration=SimpleNamespace(client_side_validation=True)), None)
     except ValueError:
@@ -179,7 +179,7 @@ def azure_ml(tree: Tree) -> None:
         file.write_text(yaml.safe_dump(tree))
         try:
             load_job(file)
-        except Exception as error:  # what is refused, and what cannot be read, have no class in common
+        except Exception as error:  # invalid and unreadable files raise unrelated classes
             raise Invalid(str(error)) from error
 
 
@@ -193,11 +193,11 @@ def container_app(tree: Tree) -> None:
 
 
 def _add_of_azure(model: Any, models: Any, definitions: dict[str, Tree]) -> None:
-    """Add a model, and the models that its fields have, as JSON Schema."""
+    """Add a model and the models of its fields, as JSON Schema."""
     if model.__name__ in definitions:
         return
     definitions[model.__name__] = {}
-    model({})  # its fields have no names before the first
+    model({})  # the first instance sets the names of the fields
     hints = typing.get_type_hints(model, vars(sys.modules[model.__module__]) | {"_models": models})
     fields = [(field._rest_name, hints[name]) for name, field in model._attr_to_rest_field.items()]
     properties = {name: _annotated(hint, models, definitions) for name, hint in fields}
@@ -206,7 +206,7 @@ def _add_of_azure(model: Any, models: Any, definitions: dict[str, Tree]) -> None
 
 
 def _annotated(hint: Any, models: Any, definitions: dict[str, Tree]) -> Tree:
-    """The type of a field. An enumeration stands beside `str`, for values that a later service will know."""
+    """The type of a field. An enumeration comes with `str`, for values of later services."""
     if typing.get_origin(hint) is typing.Union:
         return _annotated([kind for kind in typing.get_args(hint) if kind is not NoneType][-1], models, definitions)
     if typing.get_origin(hint) is list:
@@ -240,11 +240,11 @@ TEMPLATES = {
     "vertex-ai/job-gpu.yaml": "vertex-ai",
     "vertex-ai/job.yaml": "vertex-ai",
 }
-"""All manifests of deploy/, and what reads them. Cloud Build fills its own `${…}`, so that file is taken as it is."""
+"""All manifests of deploy/, and their kinds. Cloud Build fills its own `${…}`, so that file is not rendered."""
 
 
 def check(kind: str, text: str) -> int:
-    """How many documents a manifest has, all of them valid. Raises Invalid otherwise."""
+    """The number of documents of a valid manifest. Raises Invalid otherwise."""
     documents = [tree for tree in yaml.safe_load_all(text) if tree is not None]
     for tree in documents:
         CHECKS[kind](tree)
@@ -258,13 +258,13 @@ def example() -> dict[str, str]:
 
 
 def fillings(text: str) -> list[str]:
-    """A template with all of its lines, and with those alone that are always there."""
+    """A template with all of its lines, and with its unconditional lines only."""
     least = {name: value for name, value in example().items() if name not in conditions(text)}
     return [render(text, example()), render(text, least)]
 
 
 def check_all() -> int:
-    """Check every template, print a line each, and return how many are invalid."""
+    """Check every template, print one line for each, and return the number of invalid ones."""
     failed = 0
     for name, kind in TEMPLATES.items():
         text = (HERE / name).read_text()

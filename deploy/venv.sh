@@ -1,5 +1,5 @@
 #!/bin/sh
-# A venv that holds exactly what a lock of deploy/ names: sh deploy/venv.sh deploy/requirements.lock .bitbloom/deploy-venv
+# Make a venv with exactly the packages of a lock of deploy/: sh deploy/venv.sh deploy/requirements.lock .bitbloom/deploy-venv
 set -eu
 lock=$1 venv=$2
 

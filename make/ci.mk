@@ -1,10 +1,10 @@
-# What .github/workflows call. Every step of a workflow is one of these targets or one of the Makefile's, so that it can be tried
-# here too: docs/ci.md.
+# Targets of .github/workflows. Every step of a workflow calls a target of this file or of the Makefile, so each step also runs
+# locally: docs/ci.md.
 
 FINDINGS := $(STATE)/ci
 BASE ?= origin/main
 UPDATED ?= $(notdir $(basename $(wildcard digests/*.json)))
-# The image that `make containerize` built last, by its version.
+# The image that `make containerize` built last, with its version.
 built_image = $$($(BACKEND) images --format '{{.Repository}}:{{.Tag}}' '$(IMAGE)' | grep -v -e ':latest$$' -e '-b[a-z]*$$' | head -1)
 
 ##@ Workflows of GitHub (docs/ci.md)
@@ -15,7 +15,7 @@ workflows-check: $(STATE)/workflows-venv ## Check .github/ with GitHub's schema,
 	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yaml
 	@$(STATE)/workflows-venv/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(STATE)/workflows-venv/bin/zizmor --offline --quiet --no-progress --min-severity medium .github
-	@$(STATE)/workflows-venv/bin/actionlint -shellcheck= -pyflakes= && echo "actionlint finds nothing"
+	@$(STATE)/workflows-venv/bin/actionlint -shellcheck= -pyflakes= && echo "actionlint: no errors"
 
 .PHONY: audit
 audit: $(STATE)/venv-dev $(STATE)/workflows-venv ## Check licences and known vulnerabilities (needs the network)
@@ -28,7 +28,7 @@ audit: $(STATE)/venv-dev $(STATE)/workflows-venv ## Check licences and known vul
 ci-setup: $(STATE)/venv-dev ## Make the venv of requirements-dev.lock
 
 .PHONY: ci-venv-restored
-# A venv that a cache brought under the lock's own hash is current, but older than the files just checked out.
+# The cache's key is the hash of the lock, so a restored venv is current, although older than the files of the checkout.
 ci-venv-restored: ## Mark a .venv restored from a cache as current
 	@mkdir -p $(STATE) && touch $(STATE)/venv-cpu $(STATE)/venv-dev
 
@@ -93,7 +93,7 @@ ci-deploy: ## Deploy the image that ci-push pushed to Cloud Run (REGISTRY, PROJE
 	@image="$(built_image)"; : "$${image:?no image of $(IMAGE) is here: make containerize}"; \
 		TARGET=$(TARGET) IMAGE="$(REGISTRY)/$${image##*/}" sh deploy/cloud-run/deploy.sh
 
-# All that an update may change.
+# The files that an update may change.
 updated = requirements*.lock */requirements.lock pipelines/*/dvc.lock digests/*.json
 
 .PHONY: ci-update

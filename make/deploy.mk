@@ -5,14 +5,14 @@ TRAINING_IMAGE ?= bitbloom/training
 ##@ Deploy (deploy/README.md; DRY_RUN=1 prints the commands and calls no cloud)
 
 .PHONY: training-image
-training-image: $(STATE)/venv-$(ACCEL) ## Build an image to train in: this commit, its packages (WHEELS)
+training-image: $(STATE)/venv-$(ACCEL) ## Build the training image: this commit and its packages (WHEELS)
 	@bitbloom training-image --image '$(TRAINING_IMAGE)' $(image_options) $(if $(WHEELS),--wheels '$(WHEELS)')
 
 .PHONY: deploy-check
 deploy-check: $(STATE)/venv-dev ## Check the manifests and scripts: schemas, shellcheck
 	@sh deploy/venv.sh deploy/requirements.lock $(STATE)/deploy-venv
 	@$(STATE)/deploy-venv/bin/python deploy/validate.py
-	@$(STATE)/deploy-venv/bin/shellcheck -x deploy/*.sh deploy/*/*.sh && echo "deploy/*.sh: shellcheck finds nothing"
+	@$(STATE)/deploy-venv/bin/shellcheck -x deploy/*.sh deploy/*/*.sh && echo "deploy/*.sh: shellcheck: no errors"
 
 .PHONY: deploy-cloud-run
 deploy-cloud-run: ## Serve the image IMAGE on Cloud Run (PROJECT, REGION, SERVICE_ACCOUNT)
@@ -27,7 +27,7 @@ deploy-vertex-ai: ## Train on Vertex AI (PROJECT, REGION, BUCKET, SERVICE_ACCOUN
 	@TARGET=$(TARGET) sh deploy/vertex-ai/train.sh
 
 .PHONY: deploy-compute-engine
-deploy-compute-engine: ## Run make verify on a VM that ends itself (PROJECT, ZONE, BUCKET, SERVICE_ACCOUNT, SOURCE)
+deploy-compute-engine: ## Run make verify on a VM that deletes itself (PROJECT, ZONE, BUCKET, SERVICE_ACCOUNT, SOURCE)
 	@TARGET=$(TARGET) sh deploy/compute-engine/verify.sh
 
 .PHONY: deploy-registry
@@ -35,7 +35,7 @@ deploy-registry: ## Create a repository of images in Artifact Registry (PROJECT,
 	@sh deploy/artifact-registry/create.sh
 
 .PHONY: deploy-push
-deploy-push: ## Push an image built here (REGISTRY, LOCAL_IMAGE)
+deploy-push: ## Push a local image (REGISTRY, LOCAL_IMAGE)
 	@BACKEND='$(BACKEND)' sh deploy/artifact-registry/push.sh
 
 .PHONY: deploy-cloud-build

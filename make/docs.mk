@@ -1,4 +1,4 @@
-# The documentation's generated parts: figures of builds, and the diagram of the architecture.
+# Generated parts of the documentation: figures of builds, diagram of the architecture.
 
 ##@ Documentation
 

@@ -1,10 +1,10 @@
-# The help, from the `##` comments of the Makefile and of what it includes:
+# Prints the help from the `##` comments of the Makefile and the files it includes:
 #
 #     ##@ Title of a section
 #     target: prerequisites ## What it does
 #
-# Variables: `columns`, at most so wide; `only`, names of targets separated by blanks: these alone, without empty lines.
-# A description that is too long goes on below its own beginning.
+# Variables: `columns`, the maximum width; `only`, names of the targets to list, separated by blanks (then without empty lines).
+# A long description continues in its own column.
 
 BEGIN { FS = ":.*## "; many = split(only, names, " "); for (i = 1; i <= many; i++) chosen[names[i]] = 1 }
 

@@ -1,5 +1,5 @@
-# The venv of the lock. A stamp in .bitbloom/ says which packages are installed: venv-cpu or venv-cuda those of the stages,
-# venv-dev the development tools too. There is one .venv, so each rule removes the stamps that are no longer true.
+# The venv of the lock. A stamp in .bitbloom/ tells which packages are installed: venv-cpu or venv-cuda those of the stages,
+# venv-dev also the development tools. There is one .venv, so each rule removes the stamps that no longer hold.
 
 BIN := .venv/bin
 LOCK := $(if $(filter cuda,$(ACCEL)),requirements-cuda.lock,requirements.lock)

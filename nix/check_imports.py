@@ -1,4 +1,4 @@
-"""Import what the stages import, out of the venv that Nix built; fails when a library that a wheel needs is not found."""
+"""Import the packages of the stages from the venv that Nix built. Fails if a library that a wheel needs is missing."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Download the locked packages for this platform and write their hashes to nix/hashes.json: make nix-hashes
-# Run in the flake's shell; from outside of it, it starts itself again there.
+# Outside the flake's shell, the script restarts itself in it.
 set -eu
 cd "$(dirname "$0")/.."
 export NIX_CONFIG="${NIX_CONFIG:-}
 extra-experimental-features = nix-command flakes"
 
 if [ "${1:-}" != --in-shell ]; then
-    command -v nix >/dev/null || { echo "error: nix is not here: docs/toolchain.md says where it comes from" >&2; exit 1; }
+    command -v nix >/dev/null || { echo "error: nix is not installed: see docs/toolchain.md" >&2; exit 1; }
     exec nix develop --command sh nix/hashes.sh --in-shell
 fi
 
@@ -24,7 +24,7 @@ for what in wheelhouse serve-wheelhouse; do
         serve-wheelhouse) lock=requirements-serve$platform.lock ;;
     esac
     if [ ! -f "$lock" ]; then
-        echo "error: $lock is missing: the locks here are for x86_64 Linux. docs/toolchain.md says how to make one for $system" >&2
+        echo "error: $lock is missing: docs/toolchain.md describes how to make one for $system" >&2
         exit 1
     fi
     sh nix/wheelhouse.sh "$system" "$PYTHON" "$lock" "$work/$what"

@@ -3,9 +3,9 @@
 #     make package && nix-store --add-fixed sha256 dist/petals.bento
 #     nix build .#image && podman load < result
 #
-# Nix cannot build the Bento: a training needs the CPU's own instructions and minutes of all cores. It takes the one that
-# digests/petals.json names, by its hash, from wherever the store gets it. So evaluation stays pure, no path and no variable
-# has a say, and a Bento with one other bit is refused.
+# Nix cannot build the Bento, because a training takes minutes on all cores. It takes the Bento whose hash is in
+# digests/petals.json from the store. So evaluation is pure: no path or variable has an effect, and a Bento that differs in one
+# bit is rejected.
 {
   pkgs,
   libraries,
@@ -32,7 +32,7 @@ in
 pkgs.dockerTools.buildLayeredImage {
   name = "bitbloom/petals";
   tag = "nix-${builtins.substring 0 12 claim.sha256}";
-  # /tmp is the only place a container of this image writes to.
+  # A container of this image writes to /tmp only.
   extraCommands = "mkdir -m 1777 tmp";
   config = {
     Cmd = [

@@ -1,11 +1,11 @@
-# The locked packages as store paths: what is downloaded, a venv of it, and the service's image.
+# The locked packages as store paths: the downloads, a venv of them, and the service's image.
 { pkgs }:
 let
   inherit (pkgs) lib;
   inherit (pkgs.stdenv.hostPlatform) system;
   python = "${pkgs.python311}/bin/python3.11";
 
-  # requirements*.lock are for x86_64 Linux. Another platform has locks of its own, made and hashed on such a machine.
+  # requirements*.lock are for x86_64 Linux. Another platform needs its own locks, compiled and hashed on such a machine.
   platform = if system == "x86_64-linux" then "" else "-${system}";
   locks = {
     wheelhouse = ../. + "/requirements${platform}.lock";
@@ -13,7 +13,7 @@ let
   };
   known = (lib.importJSON ./hashes.json).${system} or { };
 
-  # A derivation that says what is wrong when it is built, so that `nix flake show` and `check` work on every platform.
+  # A derivation that fails with a message when it is built, so that `nix flake show` and `check` work on every platform.
   refuse =
     message:
     pkgs.runCommand "bitbloom-refused" { inherit message; } ''
@@ -21,8 +21,8 @@ let
       exit 1
     '';
 
-  # Nix trusts the hash of the output alone, and serves an output that it has under this name. The lock's own hash is in the
-  # name, so a changed lock is downloaded again; and in hashes.json, so it is refused before that.
+  # Nix checks only the hash of the output, and reuses a stored output of this name. The name contains the lock's hash, so a
+  # changed lock is downloaded again. hashes.json contains it too, so a changed lock is rejected before the download.
   wheelhouse =
     what:
     let
@@ -41,7 +41,7 @@ let
             pkgs.uv
           ];
           SSL_CERT_FILE = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
-          # A fixed-output derivation may see the network, and these variables of whoever builds.
+          # A fixed-output derivation may use the network and these variables of the caller.
           impureEnvVars = lib.fetchers.proxyImpureEnvVars ++ [
             "NIX_SSL_CERT_FILE"
             "PIP_EXTRA_INDEX_URL"

@@ -1,4 +1,4 @@
-# `nix develop`: what a build needs. `nix develop .#deploy`: and the command-line tools of the other clouds.
+# `nix develop`: the tools of a build. `nix develop .#deploy`: also the command-line tools of the other clouds.
 { pkgs, tools }:
 let
   inherit (pkgs) lib;
@@ -7,14 +7,14 @@ let
 
   linuxHook = ''
     export LD_LIBRARY_PATH=${libraryPath}
-    # On NixOS, programs that come in wheels (uv, ruff) start through nix-ld, where that is enabled.
+    # On NixOS, programs in wheels (uv, ruff) start through nix-ld, if it is enabled.
     export NIX_LD=${pkgs.stdenv.cc.bintools.dynamicLinker} NIX_LD_LIBRARY_PATH=${libraryPath}
-    # Rootless podman needs two setuid programs, and nothing in the Nix store can be setuid: these are the host's.
+    # Rootless podman needs two setuid programs. The Nix store cannot hold setuid files, so these are the host's.
     if [ -f flake.nix ]; then
       mkdir -p .bitbloom/setuid
       for helper in newuidmap newgidmap; do
         found=$(PATH=$host_path; command -v "$helper") || continue
-        found=$(readlink -f "$found") # a shell inside of a shell finds the link
+        found=$(readlink -f "$found") # a nested shell finds the link
         ln -sf "$found" ".bitbloom/setuid/$helper"
       done
       PATH=$PWD/.bitbloom/setuid:$PATH
@@ -27,14 +27,14 @@ let
       name = "bitbloom";
       inherit packages;
       shellHook = ''
-        # `nix develop` leaves the host's PATH behind its own. Here a missing program is an error, not the host's.
+        # `nix develop` appends the host's PATH. Here a program that is missing in the shell is an error.
         host_path=$PATH
         export PATH=${lib.makeBinPath packages}
         export PYTHON=${pkgs.python311}/bin/python3.11
         export PYTHONNOUSERSITE=1
-        # SOURCE_DATE_EPOCH is of Nix's own builds: what is built here gets its times from BitBloom, as without Nix.
+        # SOURCE_DATE_EPOCH is for Nix's own builds. BitBloom sets the times of its outputs, as without Nix.
         unset PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV CONDA_PREFIX LD_PRELOAD SOURCE_DATE_EPOCH
-        case ''${SSL_CERT_FILE:-/no-cert-file.crt} in # what Nix's builds see
+        case ''${SSL_CERT_FILE:-/no-cert-file.crt} in # the value in Nix's builds
           /no-cert-file.crt) SSL_CERT_FILE=${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt ;;
         esac
         export SSL_CERT_FILE NIX_SSL_CERT_FILE=$SSL_CERT_FILE

@@ -1,10 +1,10 @@
-# The programs of the shells. tests/nix/test_programs.py holds every program that the Makefile, the scripts and the docs call
-# against them. A name is always written `pkgs.name`: the tests list the names from these files.
+# The programs of the shells. tests/nix/test_programs.py compares them with the programs that the Makefile, the scripts and the
+# docs call. Names have the form `pkgs.name`, because the tests list the names in these files.
 { pkgs }:
 let
   inherit (pkgs) lib;
 
-  # What a shell script takes for granted. With these, PATH needs nothing of the host.
+  # The basic tools of shell scripts. With these, PATH needs no folder of the host.
   base = [
     pkgs.bashInteractive
     pkgs.coreutils
@@ -49,14 +49,14 @@ in
 {
   default = base ++ build ++ containers ++ hermetic;
 
-  # Beside the default ones; apart from them, because they are large and most people deploy to one place.
+  # Additional tools, in a separate shell because they are large.
   deploy = [
     pkgs.azure-cli
     pkgs.kubectl
     pkgs.jre_headless # TorchServe
   ];
 
-  # Wheels are built for an ordinary Linux: torch, pyarrow and ONNX Runtime look for libstdc++ and zlib where Nix has none.
+  # Wheels are built for an ordinary Linux: torch, pyarrow and ONNX Runtime load libstdc++ and zlib from folders that Nix lacks.
   libraries = lib.optionals pkgs.stdenv.hostPlatform.isLinux [
     pkgs.stdenv.cc.cc.lib
     pkgs.zlib

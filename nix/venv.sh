@@ -1,8 +1,8 @@
 #!/bin/sh
-# Make a venv from a wheelhouse, without a network, the same bytes each time: sh nix/venv.sh PYTHON LOCK WHEELHOUSE VENV
+# Make a venv from a wheelhouse, without a network, with equal bytes each time: sh nix/venv.sh PYTHON LOCK WHEELHOUSE VENV
 #
-# It has no pip: a second venv's pip fills it from outside. It has no bytecode either: a .pyc depends on more than its source
-# (what was interned while it was compiled), so whoever starts Python in it says -B, or lets the store refuse to write.
+# The venv has no pip: the pip of a second venv fills it. It has no bytecode, because a .pyc depends on more than its source
+# (on interned objects): start its Python with -B, or from the read-only store.
 set -eu
 python=$1 lock=$2 wheelhouse=$3 venv=$4
 
@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_CONFIG_FILE=/dev/n
 
 "$python" -m venv --without-pip "$venv"
 "$python" -m venv "$work/tools"
-# A source archive is built with the locked setuptools, which is therefore installed first.
+# The locked setuptools builds source archives, so pip installs it first.
 sed -n '/^setuptools==/,/[^\\]$/p' "$lock" > "$work/setuptools.txt"
 for requirements in "$work/setuptools.txt" "$lock"; do
     "$work/tools/bin/python" -m pip --quiet --python "$venv/bin/python" install --no-index --find-links "$wheelhouse" \

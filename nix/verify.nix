@@ -1,5 +1,5 @@
-# `nix run .#verify -- TARGET`: build the commit that is checked out again, in a fresh clone, and compare every digest.
-# Python and the tools are Nix's, the packages come from the wheelhouse; the rest is `make verify`, as without Nix.
+# `nix run .#verify -- TARGET`: rebuild the checked-out commit in a fresh clone and compare every digest.
+# Nix provides Python and the tools, the wheelhouse the packages; `make verify` does the rest.
 {
   pkgs,
   tools,
@@ -14,7 +14,7 @@ pkgs.writeShellApplication {
     clone=$(mktemp -d)
     trap 'rm -rf "$clone"' EXIT
     if [ -n "$(git status --porcelain)" ]; then
-      echo "note: what is not committed here has no part in this" >&2
+      echo "note: uncommitted changes are ignored" >&2
     fi
     git clone --quiet "$checkout" "$clone/bitbloom"
     cd "$clone/bitbloom"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# What a change does to a model, by DVC's own commands: sh scripts/ci_model.sh BASE TARGET FOLDER
-# TARGET is built here up to its evaluation. BASE is built beside it, in a git worktree with a venv of its own and this DVC
-# cache, because DVC compares what its cache holds. Writes FOLDER/comment.md, and FOLDER/plots for a browser.
+# Compare a model with the one of another commit, by DVC's commands: sh scripts/ci_model.sh BASE TARGET FOLDER
+# TARGET is already built up to its evaluation. The script builds BASE in a git worktree, with its own venv and this checkout's
+# DVC cache, because DVC compares what its cache holds. Writes FOLDER/comment.md, and FOLDER/plots for a browser.
 set -eu
 base=$1 target=$2 folder=$3
 beside=.bitbloom/base
@@ -18,7 +18,7 @@ mkdir -p "$folder/plots"
 training=models/$target/training.json figures=reports/$target/figures
 outputs=$(jq -r 'keys[]' "digests/$target.json" | while read -r output; do [ ! -e "$output" ] || echo "$output"; done)
 {
-    printf '## %s, beside the main branch\n\n### Parameters\n\n' "$target"
+    printf '## %s, compared with the main branch\n\n### Parameters\n\n' "$target"
     dvc params diff "$base" --md
     printf '\n### Metrics\n\n'
     dvc metrics diff "$base" --md --no-path --targets "reports/$target/metrics.json"

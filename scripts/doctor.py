@@ -1,6 +1,6 @@
-"""What this machine has, beside what a build needs, and what to do about each difference: make doctor
+"""Compare this machine with the requirements of a build, and print a remedy for each difference: make doctor
 
-Needs no venv and no package, only Python 3.8 or later. Exit code 1 when something here stops a build.
+Needs Python 3.8 or later, no venv and no package. Exit code 1 when a build cannot run here.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from bitbloom.core import cpu  # noqa: E402 -- of this checkout; it needs the st
 MEMINFO = Path("/proc/meminfo")
 
 PORTABLE = {"avx2", "fma"}
-"""The code that the portable profile holds every library to."""
+"""The instruction sets to which the portable profile limits every library."""
 FAST = {"avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_bf16": "AMX"}
-"""What the fast profile is fast by, as the kernel names it."""
+"""Instruction sets that make the fast profile fast, under the kernel's names."""
 DISK_GB, MEMORY_GB = 5, 4
-"""A venv, a build of petals and its cache; the workers of a training and the graph's tools beside them."""
+"""Enough for a venv, a build of petals and its cache; for the workers of a training and the build's tools."""
 
 OK, NOTE, STOP = "ok", "note", "STOP"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what is here, what is wanted, and what to do where they differ."""
+    """One row: what was checked, what this machine has, what a build requires, and the remedy where they differ."""
 
     name: str
     here: str
@@ -44,7 +44,7 @@ class Finding:
 
 
 def version(*command: str) -> str | None:
-    """The first version number that a program prints; None where it does not run."""
+    """The first version number that a program prints; None if it does not run."""
     if not shutil.which(command[0]):
         return None
     try:
@@ -56,7 +56,7 @@ def version(*command: str) -> str | None:
 
 
 def python(root: Path) -> Finding:
-    """The Python that the venv is made with, beside .python-version."""
+    """The Python that makes the venv, compared with .python-version."""
     wanted = (root / ".python-version").read_text(encoding="utf-8").strip()
     program = os.environ.get("PYTHON", f"python{wanted}")
     here = version(program, "--version")
@@ -67,7 +67,7 @@ def python(root: Path) -> Finding:
 
 
 def venv_module(root: Path) -> Finding | None:
-    """Whether Python can make a venv: Debian has that in a package of its own."""
+    """Whether Python can make a venv: Debian has a separate package for it."""
     wanted = (root / ".python-version").read_text(encoding="utf-8").strip()
     program = os.environ.get("PYTHON", f"python{wanted}")
     if not shutil.which(program):
@@ -79,7 +79,7 @@ def venv_module(root: Path) -> Finding | None:
 
 
 def uv(root: Path) -> Finding:
-    """uv of the venv, beside the lock's."""
+    """uv of the venv, compared with the lock."""
     lock = (root / "requirements.lock").read_text(encoding="utf-8")
     locked = re.search(r"^uv==(\S+)", lock, re.MULTILINE)
     wanted = locked[1] if locked else "none"
@@ -90,7 +90,7 @@ def uv(root: Path) -> Finding:
 
 
 def packages(root: Path) -> Finding:
-    """Whether .venv is there, and made from the locks as they are now."""
+    """Whether .venv exists and matches the current locks."""
     stamps = [path for path in (root / ".bitbloom").glob("venv-*") if path.is_file()]
     if not (root / ".venv/bin/python").exists() or not stamps:
         return Finding(".venv", "none", "from the locks", NOTE, "`make setup` makes it; `make all` does so by itself")
@@ -101,7 +101,7 @@ def packages(root: Path) -> Finding:
 
 
 def tool(name: str, why: str, needed: bool = False, oldest: str = "") -> Finding:
-    """A program that make or the tests call."""
+    """A program that make or the tests call; `why` names its use."""
     here = version(name, "--version")
     wanted = f"{oldest} or later" if oldest else "any"
     if here and (not oldest or numbers(here) >= numbers(oldest)):
@@ -110,12 +110,12 @@ def tool(name: str, why: str, needed: bool = False, oldest: str = "") -> Finding
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """A version to compare by."""
+    """A version as numbers, for comparison."""
     return tuple(map(int, text.split(".")))
 
 
 def backend() -> Finding:
-    """What builds container images."""
+    """The program that builds container images."""
     for name in ("podman", "docker"):
         here = version(name, "--version")
         if here:
@@ -124,7 +124,7 @@ def backend() -> Finding:
 
 
 def system() -> Finding:
-    """Operating system and architecture, beside what the locks are for."""
+    """Operating system and architecture, compared with those of the locks."""
     here, wanted = f"{platform.system()} {platform.machine()}", "Linux x86_64"
     if here == wanted:
         return Finding("system", here, wanted)
@@ -138,26 +138,26 @@ def instruction_sets(known: set[str]) -> Iterator[Finding]:
         yield Finding("instruction sets", shown, "avx2 fma")
         yield Finding("profile portable", "yes", "yes")
     else:
-        advice = "the portable profile, which the claims are of, needs a CPU with AVX2: build on another machine"
-        yield Finding("instruction sets", shown or "not told", "avx2 fma", STOP, advice)
+        advice = "the portable profile, with which expected digests are built, needs a CPU with AVX2: build on another machine"
+        yield Finding("instruction sets", shown or "unknown", "avx2 fma", STOP, advice)
     has = [title for flag, title in FAST.items() if flag in known]
     wanted = "AVX-512, bf16 or AMX"
     if len(has) > 1:
         yield Finding("profile fast", f"yes ({', '.join(has)})", wanted)
     else:
-        advice = "`numerics=fast` runs here in float32, hardly faster: portable is the one to use"
+        advice = "`numerics=fast` runs in float32 here, hardly faster: use portable"
         yield Finding("profile fast", "float32", wanted, NOTE, advice)
 
 
 def threads() -> Finding:
-    """How many cores this process may use, and the workers that training takes of them."""
+    """The number of cores that this process may use, and of workers that training starts."""
     here = cpu.cores()
     workers = min(8, 1 << (here.bit_length() - 1))
-    return Finding("threads", f"{here} (training takes {workers} of them)", "any number: it changes the time, not the bytes")
+    return Finding("threads", f"{here} (training uses {workers})", "any number: it changes the time, not the bytes")
 
 
 def disk(root: Path) -> Finding:
-    """Free space where the repository is."""
+    """Free space on the disk of the repository."""
     free = shutil.disk_usage(str(root)).free / 1e9
     wanted = f"{DISK_GB} GB"
     if free >= DISK_GB:
@@ -166,34 +166,34 @@ def disk(root: Path) -> Finding:
 
 
 def memory() -> Finding:
-    """Memory that is available now."""
+    """Available memory."""
     wanted = f"{MEMORY_GB} GB"
     try:
         told = re.search(r"^MemAvailable:\s+(\d+)", MEMINFO.read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         told = None
     if not told:
-        return Finding("free memory", "not told", wanted, NOTE, "this system does not say how much is free")
+        return Finding("free memory", "unknown", wanted, NOTE, "this system does not report its free memory")
     free = int(told[1]) * 1024 / 1e9
     if free >= MEMORY_GB:
         return Finding("free memory", f"{free:.0f} GB", wanted)
-    return Finding("free memory", f"{free:.1f} GB", wanted, NOTE, "WORKERS=1 needs the least, and gives the same bytes")
+    return Finding("free memory", f"{free:.1f} GB", wanted, NOTE, "WORKERS=1 needs least and gives the same bytes")
 
 
 def gpu() -> Finding:
-    """What nvidia-smi says."""
+    """The GPUs that nvidia-smi lists."""
     wanted = "none; `cuda` needs one"
     if not shutil.which("nvidia-smi"):
         return Finding("GPU", "none", wanted)
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     done = subprocess.run(query, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        return Finding("GPU", "nvidia-smi fails", wanted, NOTE, "the driver does not answer: `nvidia-smi` says why")
+        return Finding("GPU", "nvidia-smi fails", wanted, NOTE, "the driver does not answer: run `nvidia-smi`")
     return Finding("GPU", "; ".join(done.stdout.strip().splitlines()), wanted, OK, "ACCEL=cuda builds with it")
 
 
 def findings(root: Path) -> Iterator[Finding]:
-    """Everything that is looked at, in the order it is shown."""
+    """All checks, in the order of the table."""
     yield system()
     yield python(root)
     has_venv = venv_module(root)
@@ -201,11 +201,11 @@ def findings(root: Path) -> Iterator[Finding]:
         yield has_venv
     yield uv(root)
     yield packages(root)
-    yield tool("make", "it is the front door", needed=True, oldest="4.0")
-    yield tool("git", "builds and claims name a commit", needed=True)
+    yield tool("make", "it starts builds", needed=True, oldest="4.0")
+    yield tool("git", "builds record a commit", needed=True)
     yield tool("curl", "the README's examples use it")
     yield tool("strace", "`make hermetic` watches a build with it")
-    yield tool("nix", "`nix develop` brings every other tool (docs/toolchain.md); a build does without")
+    yield tool("nix", "`nix develop` provides every other tool (docs/toolchain.md); optional")
     yield backend()
     yield from instruction_sets(cpu.flags(cpu.CPUINFO))
     yield threads()
@@ -215,7 +215,7 @@ def findings(root: Path) -> Iterator[Finding]:
 
 
 def show(found: list[Finding], write: Callable[[str], object] = print) -> int:
-    """Print the table, then what to do. Returns the exit code."""
+    """Print the table, then the remedies. Returns the exit code."""
     rows = [("", "here", "wanted", ""), *((one.name, one.here, one.wanted, one.state) for one in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Resolve once, write four locks from that resolution, and those of tools that stand apart: versions and hashes, no address.
-# UPGRADE=1 takes the newest versions that the inputs allow; without it what a lock already has stays.
+# Resolve once and write four locks from that resolution, then the separate locks of tools: versions and hashes, no addresses.
+# UPGRADE=1 takes the newest versions that the inputs allow; otherwise locked versions stay.
 set -eu
 uv=.venv/bin/uv
 python=.venv/bin/python
@@ -13,7 +13,7 @@ apart='.github/requirements.lock deploy/requirements.lock
     deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock
     benchmarks/rivals/snakemake/requirements.lock'
 mkdir -p "$work/.github" "$work/benchmarks/rivals/snakemake" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
-for lock in $ours $apart; do # uv keeps what a lock already has
+for lock in $ours $apart; do # uv keeps the versions of an existing lock
     [ "${UPGRADE:-0}" = 1 ] || [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
 done
 
@@ -23,7 +23,7 @@ compile() { # compile OUTPUT INPUT [OPTION …]
     "$uv" pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate \
         --no-strip-extras --generate-hashes "$@" "$input" -o "$work/$output"
 }
-only_locked_torch() { # the wheel for CPython 3.11 on x86_64, wherever it was found
+only_locked_torch() { # only the wheel for CPython 3.11 on x86_64, from any source
     sed -i "/^torch==/,/[^\\\\]\$/c torch==2.13.0+cpu \\\\\n    --hash=sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b" "$work/$1"
 }
 

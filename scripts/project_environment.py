@@ -1,4 +1,4 @@
-"""Where the tools of this project's venv keep their files; run at every start of its Python (see venv.sh)."""
+"""Sets the folders and settings of the tools in this venv. Its Python runs this file at every start (see venv.sh)."""
 
 import os
 import sys

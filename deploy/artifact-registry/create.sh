@@ -1,5 +1,5 @@
 #!/bin/sh
-# Create the repository that images are pushed to, once: sh deploy/artifact-registry/create.sh [--dry-run]
+# Create, once, the repository of images: sh deploy/artifact-registry/create.sh [--dry-run]
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/common.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Let every push to a branch build and push the image of a target: sh deploy/cloud-build/trigger.sh [--dry-run]
+# Create a trigger: each push to a branch builds and pushes the image of a target: sh deploy/cloud-build/trigger.sh [--dry-run]
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/common.sh
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 need PROJECT 'the id of your Google Cloud project' \
     REGION 'where it runs, for instance europe-west4' \
     CONNECTED "the repository as it is connected to Cloud Build, projects/…/connections/…/repositories/…" \
-    REGISTRY "where images go: the repository's address, as deploy/artifact-registry/create.sh prints it" \
+    REGISTRY "the address of the repository of images, as deploy/artifact-registry/create.sh prints it" \
     SERVICE_ACCOUNT 'the e-mail address of the service account that builds'
 
 TARGET=${TARGET:-petals}

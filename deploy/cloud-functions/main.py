@@ -1,8 +1,8 @@
-"""A Cloud Function (2nd generation) that runs the service of a Bento.
+"""A Cloud Function (2nd generation) that runs the application of a Bento's service.
 
-`source.sh` puts the unpacked Bento beside this file, in bento/. Routes, limits, error responses, token and provenance are those
-of `bitbloom.serving`, behind Flask. The routes of BentoML (/readyz, /livez, /metrics, /api/…) are missing: the platform
-monitors a function by other means.
+`source.sh` puts the unpacked Bento beside this file, in bento/. Routes, limits, rejections, token and provenance are those of
+`bitbloom.serving`; this file passes Flask's requests to it. It lacks BentoML's routes (/readyz, /livez, /metrics, /docs.json):
+the platform monitors a function by other means.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ application.open()
 first = threading.Lock()
 
 
-def answer(request: Request) -> Response:
-    """Respond to one HTTP request: the function's entry point."""
+def handle(request: Request) -> Response:
+    """Handle one HTTP request: the function's entry point."""
     with first:
         service = behind_wsgi()
     return Response.from_app(service, request.environ)
@@ -38,9 +38,8 @@ def answer(request: Request) -> Response:
 
 @functools.cache
 def behind_wsgi() -> ASGIMiddleware:
-    """The application, on an event loop of its own.
+    """The application, on its own event loop.
 
-    Made by the first request, not by the import: the framework forks after it has imported this file, and the thread of a loop
-    would stay behind.
+    The first request makes it, not the import: the framework imports this file and then forks, and a fork copies no thread.
     """
     return ASGIMiddleware(application.protected())

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 need PROJECT 'the id of your Google Cloud project' \
     REGION 'where it runs, for instance europe-west4' \
     IMAGE "the image to run, with registry and tag; 'make containerize' makes it, deploy/artifact-registry pushes it" \
-    SERVICE_ACCOUNT 'the e-mail address of the service account it runs as, which needs no role but for the secret'
+    SERVICE_ACCOUNT 'the e-mail address of the service account it runs as, which needs a role only for the secret'
 
 TARGET=${TARGET:-petals}
 BITBLOOM_COMMIT=${BITBLOOM_COMMIT:-$(commit)}

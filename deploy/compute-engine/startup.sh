@@ -1,6 +1,6 @@
 #!/bin/bash
-# Startup script of a VM: rebuild a target from a commit in the flake's environment, upload what was found, shut down.
-# Everything it needs to know is in the instance's metadata; verify.sh puts it there. The VM ends whatever happens.
+# Startup script of a VM: rebuild a target from a commit in the flake's environment, upload the results, shut down.
+# Its parameters are in the instance's metadata; verify.sh puts them there. The VM also shuts down after a failure.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive HOME=/root
 work=${BITBLOOM_WORK:-/var/lib/bitbloom}
@@ -11,7 +11,7 @@ attribute() {
 }
 
 # shellcheck disable=SC2329 # the trap calls it
-finish() { # upload the log and the verdict, whatever the verdict is, and end the machine
+finish() { # upload the log with the exit code, and shut the machine down
     status=$?
     set +e
     echo "exit $status" >> "$work/log"
@@ -40,7 +40,7 @@ nix --extra-experimental-features 'nix-command flakes' develop --command make ve
 
 grep -m1 'model name' /proc/cpuinfo > "$work/cpu.txt" || true
 gcloud storage cp "$work/cpu.txt" "$to/cpu.txt"
-# What was claimed, and the record of what was built: equal lines are equal bytes.
+# The expected digests, and DVC's record of the rebuild: equal lines are equal bytes.
 gcloud storage cp "digests/$target.json" "$to/claimed.json"
 built=.bitbloom/verify/$target/pipelines/$target/dvc.lock
 [ ! -f "$built" ] || gcloud storage cp "$built" "$to/built-dvc.lock"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Rebuild a target on a VM that uploads its digests and ends: sh deploy/compute-engine/verify.sh [--dry-run]
+# Rebuild a target on a VM that uploads its digests and shuts down: sh deploy/compute-engine/verify.sh [--dry-run]
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/common.sh
@@ -10,12 +10,12 @@ need PROJECT 'the id of your Google Cloud project' \
     BUCKET 'the bucket that the digests are uploaded to, without gs://' \
     SOURCE 'the address that the VM clones this repository from, readable without a key' \
     SERVICE_ACCOUNT 'the e-mail address of the service account it runs as, which may create objects in the bucket' \
-    BITBLOOM_COMMIT 'the commit to rebuild (the working tree has changes, so it is not known from here)'
+    BITBLOOM_COMMIT 'the commit to rebuild (the working tree has changes, so no commit has them)'
 
 TARGET=${TARGET:-petals}
 name=${NAME:-bitbloom-verify-$TARGET-$(printf '%.8s' "$BITBLOOM_COMMIT")}
 
-# Should the script itself fail to end it, Compute Engine deletes the VM after MAX_DURATION.
+# If the script fails to shut the VM down, Compute Engine deletes it after MAX_DURATION.
 run gcloud compute instances create "$name" "--project=$PROJECT" "--zone=$ZONE" \
     "--machine-type=${MACHINE:-n2-standard-8}" "--image-family=${IMAGE_FAMILY:-debian-12}" "--image-project=${IMAGE_PROJECT:-debian-cloud}" \
     --boot-disk-size=50GB "--service-account=$SERVICE_ACCOUNT" --scopes=storage-rw \

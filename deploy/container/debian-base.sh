@@ -1,7 +1,7 @@
 #!/bin/sh
-# A base image with Python 3.11 from Debian's packages alone, for a machine that reaches no registry of images:
+# Make a base image with Python 3.11 from Debian's packages alone, for a machine without a registry of images:
 #     sh deploy/container/debian-base.sh localhost/bitbloom-base:3.11 [podman|docker] [more packages]
-# Needs root, mmdebstrap and the mirror that the machine itself has. Prints the id of the image.
+# Needs root, mmdebstrap and the machine's own mirror. Prints the id of the image.
 set -eu
 image=$1
 backend=${2:-podman}
@@ -9,7 +9,7 @@ more=${3:+,$3}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-root=$work/root.tar # by its ending mmdebstrap knows what to write
+root=$work/root.tar # mmdebstrap chooses the format by the suffix
 export SOURCE_DATE_EPOCH=315532800
 # shellcheck disable=SC2016 # the hook has a $1 of its own: the new root
 mmdebstrap --quiet --mode=root --variant=minbase --include="python3,python3-pip,python3-venv,ca-certificates,libgomp1$more" \

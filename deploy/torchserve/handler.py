@@ -12,14 +12,14 @@ from bitbloom.serving.predictor import Predictor
 
 
 class Handler:
-    """What TorchServe calls: `initialize` once a worker, then `handle` for each batch."""
+    """TorchServe's interface: it calls `initialize` once per worker, then `handle` for each batch."""
 
     def initialize(self, context: Any) -> None:
         """Open the `model.onnx` of the unpacked archive."""
         self.predictor = Predictor.open(Path(context.system_properties["model_dir"]))
 
     def handle(self, batch: list[dict[str, Any]], context: Any) -> list[Any]:
-        """The prediction for each request's photo: its body, or the form field `data`. 422 when a photo cannot be read."""
+        """The prediction for each request's photo: its body, or the form field `data`. Rejects an unreadable photo with 422."""
         try:
             return [self.predictor.predict(bytes(request.get("body") or request.get("data") or b"")) for request in batch]
         except UnreadableImage as error:

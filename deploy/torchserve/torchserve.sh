@@ -1,5 +1,5 @@
 #!/bin/sh
-# An exported classifier of photos in TorchServe: sh deploy/torchserve/torchserve.sh archive|serve [--dry-run]
+# Archive or serve an exported photo classifier with TorchServe: sh deploy/torchserve/torchserve.sh archive|serve [--dry-run]
 # TARGET=petals, MODEL=models/<target>/model.onnx, ARCHIVES=dist, TS_CONFIG=deploy/torchserve/config.properties
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -18,7 +18,7 @@ lock=$root/deploy/torchserve/requirements.lock
     exit 1
 }
 
-# Beside the project's venv, in which the worker runs, and not in it.
+# TorchServe has its own venv; its worker runs in the project's.
 if ! cmp -s "$lock" "$tools/requirements.lock"; then
     run rm -rf "$tools"
     run "$root/.venv/bin/uv" pip install --quiet --require-hashes --no-deps --python "$root/.venv/bin/python" \
@@ -27,7 +27,7 @@ if ! cmp -s "$lock" "$tools/requirements.lock"; then
 fi
 
 run mkdir -p "$archives" "$tools/logs"
-# From the folder of logs, because TorchServe also writes where it is started.
+# TorchServe also writes to its working directory, so it starts in the folder of logs.
 set -- env -C "$tools/logs" "PATH=$root/.venv/bin:$PATH" "PYTHONPATH=$tools:$root/src" python
 case $action in
     archive)
@@ -38,5 +38,5 @@ case $action in
         run "$@" "$tools/bin/torchserve" --start --foreground --ncs --disable-token-auth --model-store "$archives" \
             --models "$target=$target.mar" --ts-config "${TS_CONFIG:-$root/deploy/torchserve/config.properties}"
         ;;
-    *) echo "error: archive or serve, not '$action'" >&2; exit 2 ;;
+    *) echo "error: unknown action '$action': use archive or serve" >&2; exit 2 ;;
 esac

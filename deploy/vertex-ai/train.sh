@@ -12,7 +12,7 @@ need PROJECT 'the id of your Google Cloud project' \
 
 TARGET=${TARGET:-petals}
 BITBLOOM_COMMIT=${BITBLOOM_COMMIT:-$(commit)}
-RUN=${RUN:-$(printf '%.12s' "${BITBLOOM_COMMIT:-changed}")} # equal commits make equal models: they may have one place
+RUN=${RUN:-$(printf '%.12s' "${BITBLOOM_COMMIT:-changed}")} # equal commits give equal models, so they share a folder
 export TARGET RUN
 template=deploy/vertex-ai/job.yaml
 [ -z "${ACCELERATOR:-}" ] || template=deploy/vertex-ai/job-gpu.yaml

@@ -48,7 +48,7 @@ def function(desk, workspace, monkeypatch) -> Iterator[Client]:
 
     from werkzeug.wrappers import Request
 
-    return Client(lambda environ, start: module.answer(Request(environ))(environ, start))
+    return Client(lambda environ, start: module.handle(Request(environ))(environ, start))
 
 
 def test_handler_returns_the_prediction_of_the_predictor(function, workspace):
@@ -84,7 +84,7 @@ def test_predicts_several_photos_of_a_form(function, workspace):
 def started(source: Path, venv: Path, log: Path, **variables: str) -> Iterator[str]:
     """The function in Google's functions framework, in a venv with only the packages of its lock."""
     port = free_port()
-    command = [venv / "bin/functions-framework", "--source", "main.py", "--target", "answer", "--host", "127.0.0.1"]
+    command = [venv / "bin/functions-framework", "--source", "main.py", "--target", "handle", "--host", "127.0.0.1"]
     kept = {name: os.environ[name] for name in ("HOME", "PATH")}
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -128,7 +128,7 @@ def test_dry_run_prints_the_commands_and_calls_nothing(desk):
     first, second = done.commands
     assert first == ["sh", "deploy/cloud-functions/source.sh", "dist/petals.bento"]
     assert second[:8] == [
-        *["gcloud", "functions", "deploy", "bitbloom-petals", "--gen2", "--runtime=python311", "--entry-point=answer"],
+        *["gcloud", "functions", "deploy", "bitbloom-petals", "--gen2", "--runtime=python311", "--entry-point=handle"],
         "--trigger-http",
     ]
     assert {"--no-allow-unauthenticated", "--set-secrets=BITBLOOM_TOKEN=the-token:latest"} <= set(second)

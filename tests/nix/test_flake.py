@@ -133,12 +133,12 @@ def test_image_takes_only_the_expected_bento(flake):
     [
         ("a==1 \\\n    --hash=sha256:" + 64 * "0" + "\n", None),
         ("a[b, c]==1+cpu \\\n    --hash=sha256:" + 64 * "0" + " \\\n    --hash=sha256:" + 64 * "1" + "\n", None),
-        ("a==1\n", "no name with a version"),
+        ("a==1\n", "not a name with a version"),
         ("a==1 \\\n", "has no end"),
-        ("a>=1 \\\n    --hash=sha256:" + 64 * "0" + "\n", "no name with a version"),
-        ("a @ https://example.org/a.whl \\\n    --hash=sha256:" + 64 * "0" + "\n", "no name with a version"),
-        ("--find-links x\na==1 \\\n    --hash=sha256:" + 64 * "0" + "\n", "no name with a version"),
-        ("a==1 \\\n    --hash=md5:" + 32 * "0" + "\n", "is no hash"),
+        ("a>=1 \\\n    --hash=sha256:" + 64 * "0" + "\n", "not a name with a version"),
+        ("a @ https://example.org/a.whl \\\n    --hash=sha256:" + 64 * "0" + "\n", "not a name with a version"),
+        ("--find-links x\na==1 \\\n    --hash=sha256:" + 64 * "0" + "\n", "not a name with a version"),
+        ("a==1 \\\n    --hash=md5:" + 32 * "0" + "\n", "is not a hash"),
         ("", "empty"),
     ],
 )

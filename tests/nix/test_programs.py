@@ -20,8 +20,9 @@ BUILTINS = {
     "umask", "unset", "wait",
 }
 # fmt: on
-OF_THE_VENV = {"bitbloom", "bentoml", "dvc", "pytest", "ruff", "mypy", "lint-imports", "python", "uv", "torchrun", "pre-commit"}
-"""Installed from a lock into .venv, which is first on PATH in make."""
+OF_THE_VENV = {"bitbloom", "bentoml", "codespell", "dvc", "pytest", "ruff", "mypy", "lint-imports", "python", "uv", "torchrun"}
+OF_THE_VENV |= {"pre-commit"}
+"""Installed from a lock into .venv, which make puts first on PATH."""
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
     "gh": "the workflows' comments and updates, on a runner of GitHub",
