@@ -126,7 +126,13 @@ def test_an_image_is_pushed_by_docker_where_podman_is_not(desk, tmp_path):
 
 
 def test_every_script_has_its_expected_commands_somewhere():
-    elsewhere = {"cloud-run/deploy.sh", "cloud-functions/deploy.sh", "cloud-functions/source.sh", "vertex-ai/train.sh"}
+    elsewhere = {
+        "cloud-run/deploy.sh",
+        "cloud-functions/deploy.sh",
+        "cloud-functions/source.sh",
+        "vertex-ai/train.sh",
+        "proxy/proxy.sh",
+    }
     elsewhere |= {
         "compute-engine/verify.sh",
         "compute-engine/startup.sh",
