@@ -324,12 +324,14 @@ def test_a_body_within_the_bound_passes_whole(proxy, upstream, size):
 
 def test_a_slow_body_reaches_the_service_when_it_is_whole(proxy, upstream):
     with proxy.connect() as connection:
+        before = upstream.begun
         connection.sendall(POST + b"Content-Length: 4\r\n\r\nab")
-        assert httpx.get(f"{proxy.url}/meanwhile").status_code == 200
-        assert [received.path for received in upstream.requests] == ["/meanwhile"]
+        for _ in range(5):
+            assert httpx.get(f"{proxy.url}/meanwhile").status_code == 200
+        assert upstream.begun == before + 5
         connection.sendall(b"cd")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
-    assert upstream.requests[1].body == b"abcd"
+    assert upstream.requests[-1].body == b"abcd"
 
 
 def test_a_body_that_stops_costs_the_connection_and_does_not_reach_the_service(hasty, upstream):

@@ -128,6 +128,8 @@ class Upstream:
 
     port: int
     requests: list[Received] = field(default_factory=list)
+    begun: int = 0
+    """Requests whose headers arrived."""
     connections: int = 0
     silent: bool = False
     """Whether it reads requests without a response."""
@@ -173,6 +175,7 @@ def serving_upstream(port: int = 0) -> Iterator[Upstream]:
             if upstream.closes_idle and self.served > 1:
                 self.close_connection = True
                 return
+            upstream.begun += 1
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             upstream.requests.append(Received(self.command, self.path, dict(self.headers.items()), body))
             if upstream.silent:
