@@ -11,6 +11,8 @@ Runs in the venv of deploy/requirements.lock, without a network and an account.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -221,12 +223,33 @@ def _annotated(hint: Any, models: Any, definitions: dict[str, Tree]) -> Tree:
     return {"type": SIMPLE[hint.__name__]} if hint.__name__ in SIMPLE else {}
 
 
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def nginx(text: str) -> None:
+    """A configuration, by `nginx -t`. A certificate made here stands in for that of deploy/example.env, which does not exist."""
+    if NGINX is None:
+        raise Invalid("nginx is not here: apt-get install nginx-light")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("TLS_CERTIFICATE", "TLS_KEY"):
+            text = text.replace(f" {example()[name]};", f" {folder}/{name};")
+        pair = ["-keyout", f"{folder}/TLS_KEY", "-out", f"{folder}/TLS_CERTIFICATE"]
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=example", *pair]
+        subprocess.run(made, check=True, capture_output=True)
+        file = Path(folder) / "nginx.conf"
+        file.write_text(text)
+        done = subprocess.run([NGINX, "-e", "stderr", "-t", "-p", f"{folder}/", "-c", file], capture_output=True, text=True)
+    if done.returncode or "[warn]" in done.stderr:
+        raise Invalid(done.stderr.strip())
+
+
 CHECKS: dict[str, Callable[[Tree], None]] = {
     "azure-ml": azure_ml,
     "cloud-build": cloud_build,
     "cloud-run": cloud_run,
     "container-app": container_app,
     "kubernetes": kubernetes,
+    "nginx": nginx,
     "pytorch-job": pytorch_job,
     "vertex-ai": vertex_ai,
 }
@@ -237,6 +260,7 @@ TEMPLATES = {
     "cloud-run/service.yaml": "cloud-run",
     "kubernetes/service.yaml": "kubernetes",
     "kubernetes/training.yaml": "pytorch-job",
+    "proxy/nginx.conf": "nginx",
     "vertex-ai/job-gpu.yaml": "vertex-ai",
     "vertex-ai/job.yaml": "vertex-ai",
 }
@@ -245,6 +269,9 @@ TEMPLATES = {
 
 def check(kind: str, text: str) -> int:
     """The number of documents of a valid manifest. Raises Invalid otherwise."""
+    if kind == "nginx":
+        nginx(text)
+        return 1
     documents = [tree for tree in yaml.safe_load_all(text) if tree is not None]
     for tree in documents:
         CHECKS[kind](tree)
@@ -267,6 +294,9 @@ def check_all() -> int:
     """Check every template, print one line for each, and return the number of invalid ones."""
     failed = 0
     for name, kind in TEMPLATES.items():
+        if kind == "nginx" and NGINX is None:
+            print(f"deploy/{name}: not checked, because nginx is not here: apt-get install nginx-light")
+            continue
         text = (HERE / name).read_text()
         try:
             documents = max(check(kind, filled) for filled in ([text] if kind == "cloud-build" else fillings(text)))

@@ -50,6 +50,10 @@ deploy-kubernetes: ## Serve the image IMAGE on a cluster (CONTEXT, NAMESPACE)
 deploy-kubernetes-training: ## Train on a cluster with Kubeflow (CONTEXT, NAMESPACE, TRAINING_IMAGE, MORE_MACHINES=n)
 	@TARGET=$(TARGET) sh deploy/kubernetes/train.sh
 
+.PHONY: deploy-proxy
+deploy-proxy: ## Run nginx before a service: TLS, bounds on headers and bodies (UPSTREAM, TLS_CERTIFICATE, …)
+	@sh deploy/proxy/proxy.sh
+
 .PHONY: deploy-azure
 deploy-azure: ## Serve IMAGE as an Azure Container App (RESOURCE_GROUP, …)
 	@TARGET=$(TARGET) sh deploy/azure/deploy.sh

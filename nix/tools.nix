@@ -29,6 +29,7 @@ let
     pkgs.cacert
     pkgs.nix
     pkgs.openssl
+    pkgs.nginx # `make deploy-proxy`, and its tests
     pkgs.shellcheck
     pkgs.prometheus.cli # promtool; the package's own bin/ has the server
     pkgs.google-cloud-sdk

@@ -126,7 +126,13 @@ def test_pushes_with_docker_when_podman_is_missing(desk, tmp_path):
 
 
 def test_every_script_has_a_test():
-    elsewhere = {"cloud-run/deploy.sh", "cloud-functions/deploy.sh", "cloud-functions/source.sh", "vertex-ai/train.sh"}
+    elsewhere = {
+        "cloud-run/deploy.sh",
+        "cloud-functions/deploy.sh",
+        "cloud-functions/source.sh",
+        "vertex-ai/train.sh",
+        "proxy/proxy.sh",
+    }
     elsewhere |= {
         "compute-engine/verify.sh",
         "compute-engine/startup.sh",

@@ -11,10 +11,12 @@ import pytest
 from render import render
 
 from support.commands import REPOSITORY
+from support.proxy import needs_nginx
 
 pytestmark = pytest.mark.slow
 
 DEPLOY = REPOSITORY / "deploy"
+TEMPLATES = [*DEPLOY.glob("*/*.yaml"), DEPLOY / "proxy/nginx.conf"]
 
 
 def example() -> dict[str, str]:
@@ -28,11 +30,12 @@ def validate(validators: Path, *arguments: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
 
 
+@needs_nginx
 def test_every_manifest_is_valid(validators):
     done = validate(validators)
     assert done.returncode == 0, done.stderr
     valid = set(re.findall(r"^deploy/(\S+): valid", done.stdout, re.MULTILINE))
-    assert valid == {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.glob("*/*.yaml")}
+    assert valid == {path.relative_to(DEPLOY).as_posix() for path in TEMPLATES}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,8 @@ def test_every_manifest_is_valid(validators):
         ("cloud-build", "cloud-build/cloudbuild.yaml", "machineType:", "machine:", "machine"),
         ("kubernetes", "kubernetes/service.yaml", "readOnlyRootFilesystem:", "readOnlyRoot:", "readOnlyRoot"),
         ("kubernetes", "kubernetes/service.yaml", "minReplicas:", "minimum:", "minimum"),
+        pytest.param("nginx", "proxy/nginx.conf", "server_tokens", "server_token", "server_token", marks=needs_nginx),
+        pytest.param("nginx", "proxy/nginx.conf", "size 8k", "size many", "invalid value", marks=needs_nginx),
         ("pytorch-job", "kubernetes/training.yaml", "backoffLimit:", "backOffLimit:", "backOffLimit"),
         ("pytorch-job", "kubernetes/training.yaml", "claimName:", "claim:", "claim"),
         ("azure-ml", "azure/job.yaml", "instance_count:", "instances:", "instances"),
@@ -84,7 +89,7 @@ def test_shellcheck_finds_nothing(validators):
 
 def test_example_has_exactly_the_names_of_the_templates():
     used = set()
-    for template in DEPLOY.glob("*/*.yaml"):
+    for template in TEMPLATES:
         if template.parent.name != "cloud-build":
             used |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", template.read_text()))
             used |= set(re.findall(r"# if ([A-Z_]+)$", template.read_text(), re.MULTILINE))
