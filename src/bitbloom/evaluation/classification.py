@@ -86,11 +86,11 @@ def charts(predictions: metrics.Predictions, classes: Sequence[str], history: Ma
     if history.get("epochs"):
         caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
         figures["curves"] = (caption, plots.curves(history))
-    caption = "Rows are the true classes, columns the predicted ones; colour is the share of a row. Green is right."
+    caption = "Rows are the true classes, columns the predicted ones; colour is the fraction of a row. Green is correct."
     figures["confusion"] = (caption, plots.confusion(counts, classes))
-    caption = "How much of each class is found (bar), and how often its name is right when it is given (dot). Worst first."
+    caption = "Recall (bar) and precision (dot) of each class. Worst first."
     figures["recall"] = (caption, plots.recall(metrics.per_class(counts, classes)))
-    caption = "Of the answers given with some confidence, how many are right? A well calibrated model stays on the diagonal."
+    caption = "Accuracy of the predictions by their confidence. A well calibrated model stays on the diagonal."
     figures["reliability"] = (caption, plots.reliability(rows, error))
     return figures
 
@@ -103,7 +103,7 @@ def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
     own = {name: sorted(train[labels == i].tolist(), key=lambda position: keys[position]) for i, name in enumerate(classes)}
     most = photos.per_class(len(classes))
     strips = {name: [images[position] for position in positions[:most]] for name, positions in own.items()}
-    caption = "What the model learned from: samples of each class of the training split, with the number there are."
+    caption = "Samples of each class of the training split, with their number."
     return caption, photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()})
 
 
@@ -115,7 +115,7 @@ def _mistakes(dataset: Dataset, predictions: metrics.Predictions, wrong: Sequenc
         )
         for i in wrong
     ]
-    caption = "The mistakes made with most confidence: the true class, then what the model said, and how sure it was."
+    caption = "The mistakes made with most confidence: the true class, then the predicted one and its probability."
     return caption, photos.mistakes(found)
 
 

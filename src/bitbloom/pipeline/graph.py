@@ -33,7 +33,7 @@ ARTIFACTS = Path("dvc.yaml")
 MAKE = Path(".bitbloom/graph")
 """Rules for make, one file for each target. Every build writes them; they are not committed."""
 DOES: Mapping[str, str] = {
-    "ingest": "bring the raw files of the source, with a manifest of one row a sample",
+    "ingest": "bring the raw files of the source, with a manifest of one row for each sample",
     "validate": "check the manifest against the expectations of the task",
     "prepare": "decode and pack the samples that passed, and give each its split",
     "features": "compute the outputs of the frozen parts of the model, once for every sample",

@@ -23,7 +23,7 @@ from bitbloom.data import imaging
 from bitbloom.data.sources import SourceFile
 
 GIVEN = "PHOTOS=path/to/photos"
-TAKES = "a folder, a tar or a zip with one folder a class"
+TAKES = "a folder, a tar or a zip with one folder for each class"
 CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
 """Files of operating systems; these, and hidden files, are ignored without a message."""
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}

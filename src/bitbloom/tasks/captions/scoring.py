@@ -288,15 +288,15 @@ def _figures(
     scored: Scored, directions: Mapping[str, Retrieval], dataset: Dataset, history: Mapping[str, Any]
 ) -> dict[str, tuple[str, Figure]]:
     images = dataset.arrays["images"]
-    caption = "What the model wrote, and in grey a true sentence. Photos are sorted by how well the two agree."
+    caption = "Generated sentences, and in grey a reference sentence. Photos are sorted by the agreement of the two."
     figures = {"captions_sheet": (caption, photos.captioned(_captioned(scored, images)))}
     if history.get("epochs"):
         caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
         figures["curves"] = (caption, plots.curves(history))
-    caption = "How often a right one is among the first, of all sentences and of all photos of the test split."
+    caption = "How often a correct one is among the first, for all sentences and for all photos of the test split."
     ways = {name: directions[key].curves() for key, name in WAYS.items()}
     figures["retrieval"] = (caption, plots.retrieval(ways))
-    caption = "Sentences, chosen blindly, and the photos found first for each. A frame marks those that are right."
+    caption = "Randomly chosen sentences, and the first photos found for each. A frame marks the correct ones."
     figures["search"] = (caption, photos.searches(_searches(scored, directions["t2i"], images)))
     return figures
 
