@@ -1,4 +1,4 @@
-"""A stand-in for a trained model of photos and sentences: it names a photo's colour, so that answers are known beforehand."""
+"""A stand-in for a trained model of photos and sentences: it names a photo's colour, so that predictions are known in advance."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ FOLLOWS = {
     **{colour: {"flower": 6.0} for colour in COLOURS},
     "flower": {"<end>": 6.0},
 }
-"""What may follow a word, and how gladly; which colour, the photo says. No word is written twice."""
+"""The words that may follow a word, and their logits. The photo decides between the colours."""
 NEVER, TWICE = -9.0, -20.0
+"""Logits of all other words, and of a word that the sentence has already."""
 PHOTOS = [("scarlet.jpg", "red"), ("leaf.jpg", "green"), ("sky.jpg", "blue"), ("poppy.jpg", "red"), ("sea.jpg", "blue")]
-"""The index: names of photos, and what colour they have."""
+"""The index: names of photos, and their colours."""
 LIMITS = Service(title="Captions", max_bytes=300_000, max_pixels=1_000_000, max_batch=3, max_requests=8, body_seconds=4.0)
 
 
@@ -47,19 +48,19 @@ def photo(colour: str | tuple[int, int, int], width: int = 64, height: int = 48,
 
 
 def tokenizer() -> Tokenizer:
-    """A word a token, in lower case; eight tokens at most."""
-    made = Tokenizer(
+    """One token per word, in lower case; at most eight tokens."""
+    built = Tokenizer(
         models.WordLevel({"[PAD]": 0, "[UNK]": 1, **{word: at for at, word in enumerate(COLOURS, 2)}}, unk_token="[UNK]")
     )
-    made.normalizer = normalizers.Lowercase()
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.enable_truncation(8)
-    made.enable_padding(length=8)
-    return made
+    built.normalizer = normalizers.Lowercase()
+    built.pre_tokenizer = pre_tokenizers.Whitespace()
+    built.enable_truncation(8)
+    built.enable_padding(length=8)
+    return built
 
 
 def write_model(folder: Path) -> Path:
-    """The folder of a model by the export contract."""
+    """Write the folder of a model by the export contract. Returns it."""
     (folder / model_files.THUMBNAILS).mkdir(parents=True)
     _write_image(folder / model_files.IMAGE)
     _write_text(folder / model_files.TEXT)
@@ -69,7 +70,7 @@ def write_model(folder: Path) -> Path:
 
 
 def write_index(folder: Path) -> None:
-    """PHOTOS, each with one caption."""
+    """Write the index of PHOTOS, each with one caption."""
     unit = [np.array(COLOURS[colour]) / np.linalg.norm(COLOURS[colour]) for _, colour in PHOTOS]
     np.save(folder / model_files.EMBEDDINGS, np.array(unit, np.float32))
     listed = [{"id": name, "captions": [f"A {colour} flower."]} for name, colour in PHOTOS]
@@ -79,7 +80,7 @@ def write_index(folder: Path) -> None:
 
 
 def _write_image(path: Path) -> None:
-    """The mean colour is the embedding, its direction, and the memory [n, 1, 2, 1, 1, 3]."""
+    """The embedding is the direction of the mean colour; the memory [n, 1, 2, 1, 1, 3] is the mean colour, twice."""
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats", "sides"], ["means"], keepdims=0),
@@ -95,7 +96,7 @@ def _write_image(path: Path) -> None:
 
 
 def _write_text(path: Path) -> None:
-    """The direction of the sum of the colours that a sentence names; other words are a little grey."""
+    """The embedding is the direction of the sum of the colours in a sentence; other words add a little grey."""
     table = np.array([(0, 0, 0), (1, 1, 1), *COLOURS.values()], np.float32)
     nodes = [
         helper.make_node("Gather", ["table", "tokens"], ["colours"]),
@@ -107,32 +108,32 @@ def _write_text(path: Path) -> None:
 
 
 def _write_decoder(path: Path) -> None:
-    """log softmax of FOLLOWS + the photo's colour - what was written before, which `past` holds as one-hot rows [W, V]."""
+    """Log softmax of FOLLOWS + the photo's colour + TWICE for words so far, which `past` has as one-hot rows [LENGTH, V]."""
     size = len(VOCABULARY)
     follows = np.full((size, size), NEVER, np.float32)
     for word, choices in FOLLOWS.items():
-        for choice, gladly in choices.items():
-            follows[NUMBER[word], NUMBER[choice]] = gladly
+        for choice, logit in choices.items():
+            follows[NUMBER[word], NUMBER[choice]] = logit
     shows = np.zeros((3, size), np.float32)
     for channel, colour in enumerate(COLOURS):
         shows[channel, NUMBER[colour]] = 4.0
     nodes = [
         helper.make_node("Gather", ["identity", "words"], ["hot"]),
         helper.make_node("Unsqueeze", ["hot", "inner"], ["row"]),
-        helper.make_node("Equal", ["places", "position"], ["here"]),
+        helper.make_node("Equal", ["positions", "position"], ["here"]),
         helper.make_node("Where", ["here", "row", "past"], ["present"]),
-        helper.make_node("ReduceMax", ["present", "others"], ["said"], keepdims=0),
-        helper.make_node("Mul", ["said", "twice"], ["again"]),
-        helper.make_node("Gather", ["follows", "words"], ["gladly"]),
+        helper.make_node("ReduceMax", ["present", "others"], ["repeated"], keepdims=0),
+        helper.make_node("Mul", ["repeated", "twice"], ["penalty"]),
+        helper.make_node("Gather", ["follows", "words"], ["following"]),
         helper.make_node("ReduceMean", ["memory", "others"], ["colour"], keepdims=0),
         helper.make_node("MatMul", ["colour", "shows"], ["seen"]),
-        helper.make_node("Sum", ["again", "gladly", "seen"], ["logits"]),
+        helper.make_node("Sum", ["penalty", "following", "seen"], ["logits"]),
         helper.make_node("LogSoftmax", ["logits"], ["scores"], axis=1),
     ]
     constants = {
         "identity": np.eye(size, dtype=np.float32),
         "inner": [1, 2, 3, 4],
-        "places": np.arange(LENGTH).reshape(LENGTH, 1),
+        "positions": np.arange(LENGTH).reshape(LENGTH, 1),
         "others": [1, 2, 3, 4],
         "twice": np.float32(TWICE),
         "follows": follows,
@@ -168,21 +169,21 @@ def _write(
     onnx.save(model, path)
 
 
-def sure(photo_colour: str, first: str, colour: str) -> float:
-    """Mean log-probability of `<first> <colour> flower`, as the decoder has to find it, by hand."""
+def expected_score(photo_colour: str, first: str, colour: str) -> float:
+    """Mean log-probability of `<first> <colour> flower`, computed without the graph."""
     seen = dict(zip(COLOURS, (np.array(COLOURS[photo_colour]) * 4.0 / 255).tolist(), strict=True))
-    said, total = {"<start>"}, 0.0
+    words, total = {"<start>"}, 0.0
     for before, word in zip(("<start>", first, colour, "flower"), (first, colour, "flower", VOCABULARY[END]), strict=True):
-        said.add(before)
+        words.add(before)
         logits = [
-            FOLLOWS[before].get(other, NEVER) + seen.get(other, 0.0) + (TWICE if other in said else 0.0) for other in VOCABULARY
+            FOLLOWS[before].get(other, NEVER) + seen.get(other, 0.0) + (TWICE if other in words else 0.0) for other in VOCABULARY
         ]
         total += logits[NUMBER[word]] - float(np.log(np.exp(logits).sum()))
     return total / 4
 
 
 def write_service(folder: Path, model: Path) -> Path:
-    """What lies beside `service.py` in the Bento of this model."""
+    """Write the folder of this model's service. Returns its path."""
     files = model_files.files(model)
     settings = {name: value for name, value in vars(LIMITS).items() if name != "int8"}
     facts = {"data_digest": "d" * 64, "lock_digest": "l" * 64, "model_digest": model_files.digest(files)}

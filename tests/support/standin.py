@@ -1,6 +1,6 @@
-"""A stand-in for a trained model, packaged and served for real: fixtures of the service and page tests.
+"""A stand-in for a trained model, packaged and served by BentoML: fixtures of the service and page tests.
 
-The model names a photo by its mean colour, which makes every answer known beforehand.
+The model labels a photo by its mean colour, so that each prediction is known in advance.
 """
 
 from __future__ import annotations
@@ -53,14 +53,15 @@ LIMITS = Service(
     unsure_below=0.5,
 )
 SECONDS_TO_START = 60
-OURS = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN")
-"""Variables that a service listens to: those of the shell that runs the tests are not meant for it."""
+VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN")
+"""Variables that a service reads. It does not get those of the shell that runs the tests."""
 
 
 def write_model(path: Path) -> Path:
-    """An ONNX file by the export contract: the nearer the mean colour to a class's, the likelier; it looks where it is bright.
+    """Write an ONNX file by the export contract. Returns its path.
 
-    Photos asked in one run get other answers than alone: the logits are multiplied by how many they are.
+    A class is likelier the nearer its colour is to the mean colour [3] of a photo; attention is proportional to brightness. The
+    logits are multiplied by the size of the batch, so that photos in one run have other probabilities than alone.
     """
     colours = np.array(list(COLOURS.values()), np.float32) / 255
     sharpness = 12.0
@@ -72,7 +73,7 @@ def write_model(path: Path) -> Path:
         "axes": np.array([2, 3]),
         "channel": np.array([1]),
         "grid": np.array([0, GRID, GRID]),
-        "dim": np.float32(1e-6),
+        "least": np.float32(1e-6),
     }
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
@@ -80,14 +81,14 @@ def write_model(path: Path) -> Path:
         helper.make_node("Mul", ["means", "scale"], ["colour"]),
         helper.make_node("MatMul", ["colour", "weights"], ["products"]),
         helper.make_node("Add", ["products", "bias"], ["distances"]),
-        *times_their_number("images", "distances", "logits"),
+        *multiply_by_batch_size("images", "distances", "logits"),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
         helper.make_node("ReduceMean", ["floats", "channel"], ["grey"], keepdims=1),
         helper.make_node("AveragePool", ["grey"], ["patches"], kernel_shape=[SIDE // GRID] * 2, strides=[SIDE // GRID] * 2),
-        helper.make_node("Add", ["patches", "dim"], ["light"]),
-        helper.make_node("ReduceSum", ["light", "axes"], ["all_light"], keepdims=1),
-        helper.make_node("Div", ["light", "all_light"], ["shares"]),
-        helper.make_node("Reshape", ["shares", "grid"], ["attention"]),
+        helper.make_node("Add", ["patches", "least"], ["light"]),
+        helper.make_node("ReduceSum", ["light", "axes"], ["total"], keepdims=1),
+        helper.make_node("Div", ["light", "total"], ["fractions"]),
+        helper.make_node("Reshape", ["fractions", "grid"], ["attention"]),
     ]
     graph = helper.make_graph(
         nodes,
@@ -106,12 +107,12 @@ def write_model(path: Path) -> Path:
     return path
 
 
-def times_their_number(inputs: str, values: str, result: str) -> list[NodeProto]:
-    """Nodes that multiply values by the size of the batch: on every CPU a batch then has other answers."""
+def multiply_by_batch_size(inputs: str, values: str, result: str) -> list[NodeProto]:
+    """Nodes that multiply values by the size of the batch: on every CPU, a batch then has other predictions."""
     return [
-        helper.make_node("Shape", [inputs], [f"{inputs} asked"], start=0, end=1),
-        helper.make_node("Cast", [f"{inputs} asked"], [f"{inputs} number"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [values, f"{inputs} number"], [result]),
+        helper.make_node("Shape", [inputs], [f"{inputs} length"], start=0, end=1),
+        helper.make_node("Cast", [f"{inputs} length"], [f"{inputs} count"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [values, f"{inputs} count"], [result]),
     ]
 
 
@@ -123,7 +124,7 @@ def photo(colour: tuple[int, int, int], width: int = 64, height: int = 48, kind:
 
 
 def write_workspace(folder: Path) -> Path:
-    """What the package stage reads, with the stand-in model."""
+    """Write the inputs of the package stage, with the stand-in model. Returns the folder."""
     write_model(folder / "models/petals/model.onnx")
     (folder / "models/petals/config.json").write_text(json.dumps({"data_digest": "d" * 64}))
     write_surroundings(folder)
@@ -131,20 +132,21 @@ def write_workspace(folder: Path) -> Path:
 
 
 def write_surroundings(folder: Path) -> None:
-    """What the package stage reads beside the model."""
+    """Write the inputs of the package stage besides the model."""
     shutil.copytree(REPOSITORY / "bentos", folder / "bentos", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "requirements.lock").write_text("torch==0.0.0\n")
     (folder / "requirements-serve.lock").write_text(f"bentoml==1.4.39 \\\n    --hash=sha256:{'a' * 64}\n")
 
 
 def make_target(task: str = "petals", limits: Service = LIMITS, kind: str = "image") -> Target:
+    """The target that the package stage gets."""
     sections = {"task": task, "embedded": True, "overrides": [], "numerics": Numerics(), "service": limits, "model.kind": kind}
     return Target(task, sections)
 
 
 def write_service(folder: Path, model_digest: str | None = None) -> Path:
-    """What a service has beside its `service.py`, as the package stage assembles it."""
-    model = write_model(folder / "made.onnx")
+    """Write the folder of a service, as the package stage assembles it. Returns its path."""
+    model = write_model(folder / "written.onnx")
     facts = {
         "target": "petals",
         "task": "petals",
@@ -165,7 +167,7 @@ def write_service(folder: Path, model_digest: str | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Served:
-    """A service that answers at `url`, the workspace its Bento was packaged in, and its BENTOML_HOME."""
+    """A service at `url`, the workspace of its Bento, and its BENTOML_HOME."""
 
     url: str
     workspace: Path
@@ -174,10 +176,12 @@ class Served:
 
     @property
     def model(self) -> Path:
+        """The exported model."""
         return self.workspace / "models" / self.target / "model.onnx"
 
     @property
     def report(self) -> dict[str, object]:
+        """The report of the package stage."""
         return json.loads((self.workspace / "reports" / self.target / "bento.json").read_text())
 
 
@@ -199,27 +203,27 @@ def served(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @contextlib.contextmanager
 def installed(workspace: Path, target: str, folders: pytest.TempPathFactory) -> Iterator[Served]:
-    """The service of a workspace's Bento, in a store of its own, while the block lasts."""
+    """The service of a workspace's Bento, in a separate store, while the block runs."""
     from bitbloom.serving.store import install
 
     home = folders.mktemp(f"bentoml-{target}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(home))
         install(workspace / f"dist/{target}.bento")
-    with serving(f"{target}:latest", home, folders.mktemp(f"elsewhere-{target}")) as url:
+    with serving(f"{target}:latest", home, folders.mktemp(f"current-{target}")) as url:
         yield Served(url, workspace, home, target)
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens on now."""
+    """An unused port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
 
 
-class NeverReady(Exception):
-    """A service that ended, or had not begun in time: its exit code, None if it still runs, and what it said."""
+class StartError(Exception):
+    """A service ended, or was not ready in time: its exit code, None if it still runs, and its log."""
 
     def __init__(self, code: int | None, log: str) -> None:
         super().__init__(f"the service did not start ({code}):\n{log[-3000:]}")
@@ -227,23 +231,23 @@ class NeverReady(Exception):
 
 
 @contextlib.contextmanager
-def serving(bento: str, home: Path, elsewhere: Path, **variables: str) -> Iterator[str]:
-    """`bentoml serve`, away from the repository and without its modules: the Bento has to bring its own."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *OURS)}
-    environment = kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
-    with listening([sys.executable, "-m", "bentoml", "serve", bento], environment, elsewhere) as url:
+def serving(bento: str, home: Path, folder: Path, **variables: str) -> Iterator[str]:
+    """`bentoml serve` in another folder than the repository and without its modules: the Bento has to contain them."""
+    inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *VARIABLES)}
+    environment = inherited | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
+    with listening([sys.executable, "-m", "bentoml", "serve", bento], environment, folder) as url:
         yield url
 
 
 @contextlib.contextmanager
-def listening(command: Sequence[str], environment: Mapping[str, str], elsewhere: Path) -> Iterator[str]:
-    """The address of a `bentoml serve` on a free port of the loopback interface, once it answers."""
+def listening(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """The address of a `bentoml serve` on a free port of the loopback interface, once it is ready. Its log is `folder`/log."""
     port = free_port()
-    log = elsewhere / "log"
+    log = folder / "log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=elsewhere,
+            cwd=folder,
             env=environment,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -268,4 +272,4 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
             if httpx.get(f"{url}/readyz").status_code == 200:
                 return
         time.sleep(0.1)
-    raise NeverReady(process.poll(), log.read_text(errors="replace"))
+    raise StartError(process.poll(), log.read_text(errors="replace"))

@@ -1,4 +1,4 @@
-"""A stand-in for a trained text model: each known word speaks for or against a disaster, so that answers are known beforehand."""
+"""A stand-in for a trained text model: each known word has a weight for or against a disaster, so predictions are known in advance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from bitbloom.config.sections.service import Service
 from bitbloom.stages import package
-from support.standin import Served, installed, make_target, times_their_number, write_surroundings
+from support.standin import Served, installed, make_target, multiply_by_batch_size, write_surroundings
 
 WEIGHTS = {"[PAD]": 0.0, "[UNK]": 0.0, "flood": 2.0, "fire": 1.5, "destroyed": 1.0, "party": -2.0, "concert": -1.5, "no": -3.0}
 CLASSES = ("disaster", "not disaster")
@@ -23,19 +23,19 @@ LIMITS = Service(title="Messages", max_batch=3, max_requests=8, body_seconds=4.0
 
 
 def tokenizer() -> Tokenizer:
-    """A word a token, in lower case; eight tokens at most."""
-    made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WEIGHTS)}, unk_token="[UNK]"))
-    made.normalizer = normalizers.Lowercase()
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.enable_truncation(8)
-    made.enable_padding(length=8)
-    return made
+    """One token per word, in lower case; at most eight tokens."""
+    built = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WEIGHTS)}, unk_token="[UNK]"))
+    built.normalizer = normalizers.Lowercase()
+    built.pre_tokenizer = pre_tokenizers.Whitespace()
+    built.enable_truncation(8)
+    built.enable_padding(length=8)
+    return built
 
 
 def write_model(path: Path) -> Path:
-    """An ONNX file by the export contract: the sum of the words' weights, and its negative, through a softmax.
+    """Write an ONNX file by the export contract: softmax of the sum of the words' weights, and of its negative.
 
-    Texts asked in one run get other answers than alone.
+    Texts in one run have other probabilities than alone. Returns the path.
     """
     constants = {
         "table": np.array(list(WEIGHTS.values()), np.float32),
@@ -46,7 +46,7 @@ def write_model(path: Path) -> Path:
         helper.make_node("Gather", ["table", "tokens"], ["weights"]),
         helper.make_node("ReduceSum", ["weights", "words"], ["sum"], keepdims=1),
         helper.make_node("Mul", ["sum", "sides"], ["alone"]),
-        *times_their_number("tokens", "alone", "logits"),
+        *multiply_by_batch_size("tokens", "alone", "logits"),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     graph = helper.make_graph(
