@@ -4,13 +4,12 @@
 
 Three groups take turns in one run. The alternatives in their strongest form use ONNX Runtime with our decoder and our graph;
 the base of all ratios is FastAPI with one thread for each core. Below them are the same servers with PyTorch, as courses teach
-it. Last, our service without one of its parts: what a part is worth.
+it. Last, our service without one of its parts: the gain from that part.
 
 Every server has all cores, and one process for the model where the row does not say more (LitServe has another for HTTP). wrk
-(`apt-get install wrk`) sends JPEG photos of the data set in forms, over as many connections as there are clients, from this
-machine: it takes the same part of the cores from each server. "No HTTP" is a loop in this process with one thread for each core,
-and without wrk: the limit that the network alone would set. Before a server is measured, its labels are compared with ours.
-Needs `make all`.
+(`apt-get install wrk`) sends JPEG photos of the data set in forms, over one connection per client, from this machine: it takes
+the same fraction of the cores from each server. "No HTTP" is a loop in this process with one thread for each core, and without
+wrk: the limit of the network alone. Before a server is measured, its labels are compared with ours. Needs `make all`.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ RIVALS = Path(__file__).resolve().parent / "rivals"
 PHOTOS = 200
 BASE = "FastAPI, a thread for each core"
 PACKAGES = Path(".bitbloom/rivals")
-"""LitServe wants packages that our services do without, so it has a folder of its own."""
+"""LitServe requires packages that our services do not use, so it has a separate folder."""
 Row = dict[str, float]
 Command = Callable[[int, dict[str, str]], list[str]]
 """How to start a server on a port, with an environment."""
@@ -54,7 +53,7 @@ Case = Callable[[argparse.Namespace, Sequence[Path]], Row]
 
 
 def fastapi(module: str, model: str, processes: int = 1) -> Command:
-    """An application of FastAPI's."""
+    """An application of FastAPI."""
 
     def command(port: int, environment: dict[str, str]) -> list[str]:
         environment["MODEL"] = model
@@ -75,7 +74,7 @@ def bentoml(name: str, model: str) -> Command:
 
 
 def litserve(batch: int, model: str) -> Command:
-    """LitServe, with batches of at most this many."""
+    """LitServe, with batches of at most `batch` photos."""
 
     def command(port: int, environment: dict[str, str]) -> list[str]:
         install = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(PACKAGES)]
@@ -88,7 +87,7 @@ def litserve(batch: int, model: str) -> Command:
 
 
 def ours(*settings: str, processes: int = 1) -> Command:
-    """The packaged service, of a variant where there are settings."""
+    """The packaged service; with settings, that of a variant."""
 
     def command(port: int, environment: dict[str, str]) -> list[str]:
         environment["BENTOML_CONFIG_OPTIONS"] = f"services.petals.workers={processes}"
@@ -112,13 +111,13 @@ def without(part: str) -> Command:
 
 
 def served(command: Command) -> Case:
-    """Measure a server that runs for this one measurement."""
+    """Measure a server, which is started for this measurement."""
 
     def case(arguments: argparse.Namespace, photos: Sequence[Path]) -> Row:
         with running(command) as url:
             compare(url, photos[:: len(photos) // 8])
-            ask(url, arguments.clients, 2, photos)
-            return ask(url, arguments.clients, arguments.seconds, photos)
+            measure(url, arguments.clients, 2, photos)
+            return measure(url, arguments.clients, arguments.seconds, photos)
 
     return case
 
@@ -148,14 +147,14 @@ def looped(model: str) -> Case:
 
 @contextlib.contextmanager
 def running(command: Command) -> Iterator[str]:
-    """The address of a server once it responds. BentoML's store is its own."""
+    """The address of a server, once it responds. Its store of BentoML is empty before."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     with tempfile.TemporaryDirectory() as home:
         environment = dict(os.environ) | {"BENTOML_HOME": home}
         started = command(port, environment)
-        # A session of its own: LitServe's processes outlive their parent, and would take cores from the next server.
+        # In a new session: LitServe's processes outlive their parent, and would take cores from the next server.
         process = subprocess.Popen(
             started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -185,7 +184,7 @@ def compare(url: str, photos: Sequence[Path]) -> None:
 def _ready(url: str, process: subprocess.Popen[bytes]) -> str:
     for _ in range(300):
         with contextlib.suppress(httpx.TransportError):
-            httpx.get(f"{url}/livez")  # LitServe and FastAPI have no such route, and say so: they are up
+            httpx.get(f"{url}/livez")  # LitServe and FastAPI respond with 404: they run, too
             return url
         if process.poll() is not None:
             break
@@ -193,10 +192,13 @@ def _ready(url: str, process: subprocess.Popen[bytes]) -> str:
     raise BitBloomError(f"{process.args} did not start in a minute: run it by hand to see why")
 
 
-def ask(url: str, clients: int, seconds: int, photos: Sequence[Path]) -> Row:
-    """Responses per second, latency in seconds, and how many requests were `rejected` (503) or `lost` (broken off, or failed)."""
-    load = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(RIVALS / "photos.lua")]
-    done = subprocess.run([*load, f"{url}/predict", "--", *map(str, photos)], capture_output=True, text=True, check=True)
+def measure(url: str, clients: int, seconds: int, photos: Sequence[Path]) -> Row:
+    """Load a server. Returns responses per second, latency in seconds, and the numbers of `rejected` and `lost` requests.
+
+    A request is rejected with 503, and lost when its connection breaks or its response has another error status.
+    """
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(RIVALS / "photos.lua")]
+    done = subprocess.run([*command, f"{url}/predict", "--", *map(str, photos)], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     responses = found["requests"] - found["rejected"] - found["lost"]
     return {"rate": responses / found["seconds"], **{key: found[key] for key in ("p50", "p99", "rejected", "lost")}}
@@ -240,7 +242,7 @@ CASES: dict[str, dict[str, Case]] = {
 
 
 def show(rows: dict[str, list[Row]], console: Console) -> None:
-    """One line per case: medians, the spread of the rate, and the ratio of each run to the base of the same run."""
+    """Print one row per case: medians, the spread of the rate, and the median ratio to the base in the same run."""
     names = ("", "photos/s", "spread", "ratio", "p50 ms", "p99 ms", "rejected or lost")
     table = Table(*names, title="`petals` served on all cores, medians")
     for name, found in rows.items():
@@ -255,12 +257,12 @@ def show(rows: dict[str, list[Row]], console: Console) -> None:
 
 
 def main() -> None:
-    """Run the cases in turn."""
+    """Run the cases in turns, and print their table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=8, help="duration of each measurement")
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--only", default="", help="parts of the names of rows")
+    parser.add_argument("--only", default="", help="parts of the names of rows, separated by commas")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if not shutil.which("wrk"):

@@ -1,8 +1,8 @@
-"""Where the time of one photo goes in a service of `petals`, and what each choice of ours is worth: milliseconds, one thread.
+"""The time of each step for one photo in a service of `petals`, and of alternatives to our choices: milliseconds, one thread.
 
     python benchmarks/serving_costs.py [--runs 15] [--json results.json]
 
-Each row is measured alone and warm, in turns with the others. In a service caches are cold (docs/serving.md). Needs `make all`.
+Each row is measured alone and warm, in turns with the others. In a service, caches are cold (docs/serving.md). Needs `make all`.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from bitbloom.serving.predictor import Predictor
 
 PHOTOS = 40
 MODELS = Path("models/petals")
-HEAD = b'--b\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+FORM_HEADER = b'--b\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
 FORM = "multipart/form-data; boundary=b"
 Work = Callable[[int], object]
-"""Something done with the photo of a number."""
+"""A computation with the photo of an index."""
 
 
 def session(file: str, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A graph with so many threads."""
+    """A session of an exported graph."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(MODELS / file, options, providers=["CPUExecutionProvider"])
 
 
-def asked(model: onnxruntime.InferenceSession, images: np.ndarray, batch: int = 1) -> Work:
-    """Ask a graph about so many photos at a time."""
+def run(model: onnxruntime.InferenceSession, images: np.ndarray, batch: int = 1) -> Work:
+    """Run a graph on `batch` of the images [n, 3, S, S] at a time."""
     return lambda number: model.run(["probabilities"], {"images": images[number % (PHOTOS - batch + 1) :][:batch]})
 
 
 def preprocessed(images: np.ndarray) -> Work:
-    """What the graph does before its network, by NumPy."""
+    """The preprocessing of the graph, in NumPy."""
     mean, std = np.float32([0.5] * 3)[:, None, None], np.float32([0.25] * 3)[:, None, None]
     return lambda number: (images[number].astype(np.float32) / np.float32(255) - mean) / std
 
 
-def by_starlette(bodies: list[bytes]) -> Work:
+def parsed(bodies: list[bytes]) -> Work:
     """Parse a form as FastAPI does for an `UploadFile`."""
 
     async def parse(body: bytes) -> bytes:
@@ -69,48 +69,48 @@ def by_starlette(bodies: list[bytes]) -> Work:
 
 
 def _finished(coroutine: Coroutine[Any, Any, bytes]) -> bytes:
-    """The result of a coroutine that waits for nothing: without the cost of an event loop."""
+    """The result of a coroutine that never suspends, without the cost of an event loop."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
         result: bytes = stop.value
         return result
-    raise RuntimeError("the form was not parsed in one go")
+    raise RuntimeError("the coroutine suspended")
 
 
-def from_a_phone(photo: bytes) -> bytes:
-    """The photo with 12 million pixels."""
+def enlarged(photo: bytes) -> bytes:
+    """The photo with 12 million pixels, as a phone takes them."""
     stream = io.BytesIO()
     Image.open(io.BytesIO(photo)).resize((4000, 3000), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 
 def cases() -> dict[str, tuple[Work, int]]:
-    """What is measured, and how many photos a call is."""
+    """The computation of each row, and its photos per call."""
     photos = [path.read_bytes() for path in sorted(Path("data/raw/petals").rglob("*.jpg"))[:: 2400 // PHOTOS]][:PHOTOS]
     predictor = Predictor.open(MODELS)
     side = predictor.image_size
     images = np.stack([imaging.square(photo, side) for photo in photos])
-    bodies = [HEAD + photo + b"\r\n--b--\r\n" for photo in photos]
-    phone = from_a_phone(photos[0])
+    bodies = [FORM_HEADER + photo + b"\r\n--b--\r\n" for photo in photos]
+    phone = enlarged(photos[0])
     fp32, int8 = session("model.onnx"), session("model.int8.onnx")
     return {
         "decode and resize a JPEG of 96 × 96": (lambda number: imaging.square(photos[number], side), 1),
         "decode and resize a JPEG of 4,000 × 3,000": (lambda _: imaging.square(phone, side), 1),
         "preprocess by NumPy instead of in the graph": (preprocessed(images), 1),
-        "parse a form": (by_starlette(bodies), 1),
-        "network, fp32": (asked(fp32, images), 1),
-        "network, fp32, 8 at a time": (asked(fp32, images, 8), 8),
-        "network, fp32, 32 at a time": (asked(fp32, images, 32), 32),
-        "network, fp32, two threads": (asked(session("model.onnx", 2), images), 1),
-        "network, static int8": (asked(int8, images), 1),
-        "network, static int8, 8 at a time": (asked(int8, images, 8), 8),
+        "parse a form": (parsed(bodies), 1),
+        "network, fp32": (run(fp32, images), 1),
+        "network, fp32, 8 at a time": (run(fp32, images, 8), 8),
+        "network, fp32, 32 at a time": (run(fp32, images, 32), 32),
+        "network, fp32, two threads": (run(session("model.onnx", 2), images), 1),
+        "network, static int8": (run(int8, images), 1),
+        "network, static int8, 8 at a time": (run(int8, images, 8), 8),
         "decode, network and response": (lambda number: predictor.predict(photos[number]), 1),
     }
 
 
 def measure(runs: int) -> dict[str, list[float]]:
-    """Milliseconds a photo of each case, a number a run."""
+    """Milliseconds per photo of each case, one number per run."""
     work = cases()
     found: dict[str, list[float]] = {name: [] for name in work}
     for _, (name, (call, photos)) in itertools.product(range(runs), work.items()):
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     found = measure(arguments.runs)
-    table = Table("", "ms a photo", "spread", title="One photo of `petals`, one thread, medians")
+    table = Table("", "ms per photo", "spread", title="One photo of `petals`, one thread, medians")
     for name, taken in found.items():
         table.add_row(name, f"{statistics.median(taken):.3f}", f"{min(taken):.3f} to {max(taken):.3f}")
     Console().print(table)

@@ -13,14 +13,14 @@ CORES = len(os.sched_getaffinity(0))
 
 
 class Petals(litserve.LitAPI):
-    """Photos → labels; with batches of more than one, LitServe collects the requests of its window."""
+    """Photos → labels; with batches of more than one photo, LitServe collects the requests of a window of time."""
 
     def setup(self, device: str) -> None:
         """Load the model."""
         self.model = models.load()
 
     def decode_request(self, request: Request) -> NDArray[np.uint8]:
-        """The pixels of the form field `image`: LitServe reads this annotation, and gives the form of a request."""
+        """The pixels [3, S, S] of the form field `image`. Because of the annotation, LitServe passes the form of a request."""
         return self.model.pixels(request["image"].file.read())
 
     def batch(self, inputs: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -34,7 +34,7 @@ class Petals(litserve.LitAPI):
         return found[0] if alone else found
 
     def unbatch(self, output: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Those of each photo."""
+        """The probabilities of each photo."""
         return list(output)
 
     def encode_response(self, output: NDArray[np.float32]) -> dict[str, object]:
@@ -45,7 +45,7 @@ class Petals(litserve.LitAPI):
 if __name__ == "__main__":
     port, batch = map(int, sys.argv[1:])
     api = Petals(max_batch_size=batch, batch_timeout=0.005) if batch > 1 else Petals()
-    # With ONNX Runtime, one thread a process: as many processes as cores. PyTorch uses all cores in one.
+    # With ONNX Runtime, a process has one thread: one process per core. PyTorch uses all cores in one process.
     workers = 1 if os.environ.get("MODEL") == "torch" else CORES
     server = litserve.LitServer(api, accelerator="cpu", timeout=60, workers_per_device=workers)
     server.run(host="127.0.0.1", port=port, generate_client_file=False)

@@ -1,4 +1,4 @@
-"""A stand-in for a trained text model: each known word has a weight for or against a disaster, so predictions are known in advance."""
+"""A stand-in for a trained text model: each known word has a weight, so that predictions are known in advance."""
 
 from __future__ import annotations
 
