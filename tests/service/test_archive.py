@@ -1,4 +1,4 @@
-"""Deterministic archives: standard tools read them, and nothing but names and bytes is in them."""
+"""Deterministic archives: standard tools read them, and they contain only names and bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LENGTHS = [0, 1, 3, 4, 65_535, 65_536, 65_537, 200_001]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_a_stored_xz_holds_the_data_and_hardly_more_at_every_boundary(length):
+def test_stored_xz_contains_the_data_and_little_more_at_every_boundary(length):
     data = bytes(number * 31 % 251 for number in range(length))
     stored = archive.stored_xz(data)
     assert lzma.decompress(stored, format=lzma.FORMAT_XZ) == data
@@ -25,18 +25,18 @@ def test_a_stored_xz_holds_the_data_and_hardly_more_at_every_boundary(length):
 
 
 @given(st.binary(max_size=300))
-def test_a_stored_xz_holds_any_data(data):
+def test_stored_xz_contains_any_data(data):
     assert lzma.decompress(archive.stored_xz(data)) == data
 
 
-def test_a_changed_byte_is_noticed():
+def test_detects_changed_byte():
     stored = bytearray(archive.stored_xz(b"a flower" * 100))
     stored[200] ^= 1
     with pytest.raises(lzma.LZMAError):
         lzma.decompress(bytes(stored))
 
 
-def test_times_modes_and_the_order_of_creation_leave_no_trace(tmp_path):
+def test_archive_does_not_depend_on_times_modes_or_order_of_creation(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, order in ((first, "abc"), (second, "cba")):
         for name in order:
@@ -49,7 +49,7 @@ def test_times_modes_and_the_order_of_creation_leave_no_trace(tmp_path):
     assert (tmp_path / "first.bento").read_bytes() == (tmp_path / "second.bento").read_bytes()
 
 
-def test_entries_are_sorted_and_belong_to_nobody(tmp_path):
+def test_sorts_entries_and_stores_no_owner(tmp_path):
     for name in ("b", "a", "B"):
         (tmp_path / "folder" / name).mkdir(parents=True)
         (tmp_path / "folder" / name / "file").write_text(name)
@@ -62,7 +62,7 @@ def test_entries_are_sorted_and_belong_to_nobody(tmp_path):
     }
 
 
-def test_one_member_can_be_read_and_a_missing_one_is_an_error(tmp_path):
+def test_reads_one_member_and_raises_for_a_missing_one(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_text("petal")
     archive.write(tmp_path / "folder", tmp_path / "packed")
@@ -72,7 +72,7 @@ def test_one_member_can_be_read_and_a_missing_one_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("../out", tarfile.REGTYPE), ("/out", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)])
-def test_a_member_that_is_no_plain_file_below_the_folder_is_refused(name, kind, tmp_path):
+def test_rejects_links_and_members_outside_the_folder(name, kind, tmp_path):
     entry = tarfile.TarInfo(name)
     entry.type, entry.linkname = kind, "/etc/passwd"
     with tarfile.open(tmp_path / "bad.bento", "w:xz") as packed:
@@ -82,10 +82,10 @@ def test_a_member_that_is_no_plain_file_below_the_folder_is_refused(name, kind, 
     assert [path.name for path in tmp_path.rglob("*")] == ["bad.bento"]
 
 
-def test_an_unpacked_archive_is_the_folder_it_was_made_from(tmp_path):
+def test_unpacking_restores_the_folder(tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/c").write_bytes(b"1")
     (tmp_path / "a/d").write_bytes(b"2")
     archive.write(tmp_path / "a", tmp_path / "a.tar.xz")
-    archive.unpack(tmp_path / "a.tar.xz", tmp_path / "again")
-    assert digest(tmp_path / "a") == digest(tmp_path / "again")
+    archive.unpack(tmp_path / "a.tar.xz", tmp_path / "unpacked")
+    assert digest(tmp_path / "a") == digest(tmp_path / "unpacked")

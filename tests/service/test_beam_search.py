@@ -1,4 +1,4 @@
-"""Beam search against a search of all sentences, on small languages whose words depend on everything written before."""
+"""Beam search compared with a search of all sentences, in small languages whose scores depend on all words before."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from bitbloom.data.vocabulary import END, SPECIAL, START
 from bitbloom.models.decoding import Sentence, search
 
 WORDS = 3
-"""Words of a language beside SPECIAL."""
+"""Words of a language besides SPECIAL."""
 ALL = 10_000
-"""A beam wider than any of these languages has sentences."""
+"""A width above the number of sentences of each of these languages."""
 
 
 @dataclass(frozen=True)
 class Language:
-    """Log-probabilities drawn for each beginning of a sentence: multiples of 1/8, so that sums are exact and often equal."""
+    """Random log-probabilities for each prefix of a sentence: multiples of 1/8, so that sums are exact and often equal."""
 
     seed: int
     length: int
     steps: int = 64
 
     def scores(self, prefix: tuple[int, ...]) -> np.ndarray:
-        dice = np.random.default_rng([self.seed, *prefix])
-        return -dice.integers(0, self.steps, len(SPECIAL) + WORDS).astype(np.float32) / 8
+        generator = np.random.default_rng([self.seed, *prefix])
+        return -generator.integers(0, self.steps, len(SPECIAL) + WORDS).astype(np.float32) / 8
 
     def step(self, words, position, state):
-        """The state is what was written: a row that does not belong to its words gives scores of another sentence."""
+        """The state [beams, length] has the words so far: a row of another beam gives the scores of another sentence."""
         state = state.copy()
         state[:, position] = words
         return np.stack([self.scores(tuple(row[: position + 1])) for row in state.tolist()]), state
@@ -46,46 +46,47 @@ class Language:
         return search(self.step, self.start, width, self.length)
 
     def score(self, words: tuple[int, ...]) -> float:
-        """Mean log-probability of the words, END included unless they are as many as there may be."""
-        written = words if len(words) == self.length else (*words, END)
-        said = [float(self.scores((START, *written[:at]))[word]) for at, word in enumerate(written)]
-        return sum(said) / len(said)
+        """Mean log-probability of the words, and of END unless the sentence has the maximum length."""
+        complete = words if len(words) == self.length else (*words, END)
+        scores = [float(self.scores((START, *complete[:at]))[word]) for at, word in enumerate(complete)]
+        return sum(scores) / len(scores)
 
     def all(self) -> list[Sentence]:
+        """All sentences, best first."""
         words = range(len(SPECIAL), len(SPECIAL) + WORDS)
         sentences = itertools.chain.from_iterable(itertools.product(words, repeat=n) for n in range(1, self.length + 1))
         found = [Sentence(list(sentence), self.score(sentence)) for sentence in sentences]
         return sorted(found, key=lambda one: (-one.score, one.words))
 
     def greedy(self) -> list[int]:
-        """The path of the likeliest words, the lower of equal ones."""
-        written: list[int] = []
-        while len(written) < self.length:
-            scores = self.scores((START, *written))
-            choices = [*range(len(SPECIAL), len(scores))] if not written else [END, *range(len(SPECIAL), len(scores))]
+        """The path of the likeliest words; of equal ones, the lowest number."""
+        words: list[int] = []
+        while len(words) < self.length:
+            scores = self.scores((START, *words))
+            choices = [*range(len(SPECIAL), len(scores))] if not words else [END, *range(len(SPECIAL), len(scores))]
             best = max(choices, key=lambda word: (scores[word], -word))
             if best == END:
                 break
-            written.append(best)
-        return written
+            words.append(best)
+        return words
 
 
 languages = st.builds(Language, st.integers(0, 2**32), st.integers(1, 4), st.sampled_from([1, 3, 64]))
 
 
 @given(languages)
-def test_a_beam_that_is_wide_enough_finds_every_sentence_in_the_right_order(language):
+def test_wide_beam_finds_every_sentence_in_order(language):
     assert language.search(ALL) == language.all()
 
 
 @given(languages)
-def test_a_beam_of_one_follows_the_likeliest_word(language):
+def test_beam_of_one_follows_the_likeliest_word(language):
     [found] = language.search(1)
     assert found == Sentence(language.greedy(), language.score(tuple(language.greedy())))
 
 
 @given(languages, st.integers(1, 40))
-def test_sentences_are_different_ordered_and_scored_as_if_each_was_read_alone(language, width):
+def test_sentences_are_distinct_and_sorted_and_have_exact_scores(language, width):
     found = language.search(width)
     assert len(found) == min(width, len(language.all()))
     assert len({tuple(one.words) for one in found}) == len(found)
@@ -94,14 +95,14 @@ def test_sentences_are_different_ordered_and_scored_as_if_each_was_read_alone(la
 
 
 @given(languages, st.integers(1, 8))
-def test_special_words_are_never_written_and_no_sentence_is_empty_or_too_long(language, width):
+def test_sentences_have_no_special_words_and_a_valid_length(language, width):
     for one in language.search(width):
         assert 1 <= len(one.words) <= language.length
         assert min(one.words) >= len(SPECIAL)
 
 
 @given(languages, st.integers(1, 8))
-def test_tensors_of_pytorch_are_searched_as_arrays_are(language, width):
+def test_searches_tensors_of_pytorch_like_arrays(language, width):
     def step(words, position, state):
         scores, after = language.step(words, position, state.numpy())
         return scores, torch.from_numpy(after)
@@ -109,15 +110,15 @@ def test_tensors_of_pytorch_are_searched_as_arrays_are(language, width):
     assert search(step, torch.from_numpy(language.start), width, language.length) == language.search(width)
 
 
-def test_the_best_sentence_is_found_behind_a_word_that_is_not_the_likeliest():
+def test_finds_the_best_sentence_after_a_less_likely_word():
     a, b = len(SPECIAL), len(SPECIAL) + 1
     chances = {(): {a: 0.6, b: 0.4}, (a,): {END: 0.3, a: 0.3, b: 0.4}, (a, b): {END: 0.5, b: 0.5}, (b,): {END: 0.9, a: 0.1}}
 
     def step(words, position, state):
         state = np.concatenate([state[:, 1:], words[:, None]], axis=1)
         scores = np.full((len(words), len(SPECIAL) + 2), -20.0, np.float32)
-        for row, said in zip(scores, state.tolist(), strict=True):
-            for word, chance in chances.get(tuple(one for one in said if one > END), {END: 1.0}).items():
+        for row, words_so_far in zip(scores, state.tolist(), strict=True):
+            for word, chance in chances.get(tuple(one for one in words_so_far if one > END), {END: 1.0}).items():
                 row[word] = np.log(chance)
         return scores, state
 
@@ -126,7 +127,7 @@ def test_the_best_sentence_is_found_behind_a_word_that_is_not_the_likeliest():
     assert search(step, start, 2, 4)[0] == Sentence([b], pytest.approx((np.log(0.4) + np.log(0.9)) / 2))
 
 
-def test_the_model_is_asked_about_beams_that_have_not_ended_only():
+def test_runs_the_model_only_for_unfinished_beams():
     rows = []
 
     def step(words, position, state):
@@ -139,7 +140,7 @@ def test_the_model_is_asked_about_beams_that_have_not_ended_only():
     assert rows == [1, 2]
 
 
-def test_of_equal_words_the_lower_number_comes_first():
+def test_orders_equal_words_by_number():
     def step(words, position, state):
         return np.zeros((len(words), len(SPECIAL) + WORDS), np.float32), state
 

@@ -1,4 +1,4 @@
-"""The images: what is refused before anything is built, what docker would be told, and, with podman, the whole way."""
+"""The images: rejections before a build, the calls of docker, and, with podman, complete builds and services."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "runc"
 """
-"""podman's settings for root on a machine without systemd, who may not raise a limit."""
+"""Settings of podman for root on a machine without systemd, where root cannot raise limits."""
 
 needs_podman = [
     pytest.mark.container,
@@ -63,7 +63,7 @@ def podman(*words: str) -> str:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A base image from Debian's packages, and podman set up for this machine."""
+    """A base image of Debian packages, with podman configured for this machine."""
     settings = tmp_path_factory.mktemp("podman") / "containers.conf"
     if not Path("/run/systemd/system").exists():
         hard = {name: resource.getrlimit(name)[1] for name in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)}
@@ -80,15 +80,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which everything is committed, so that its commit is known."""
+    """A checkout without uncommitted files, so that its commit is known."""
     return checkout(tmp_path_factory.mktemp("source") / "checkout")
 
 
 def containerize(source: Path, base: str) -> tuple[str, str]:
-    """Name and id of the image that `make containerize` builds in a checkout, of a Bento that it builds before."""
-    asked = ["BACKEND=podman", f"IMAGE={IMAGE}", f"BASE_IMAGE={base}", f"CA={BUNDLE if BUNDLE.is_file() else ''}"]
-    said = run(source, "make", "containerize", TARGET, *asked)
-    name, digest = said.splitlines()[-1].split(" sha256:")
+    """Build Bento and image with `make containerize` in a checkout. Returns the name and id of the image."""
+    options = ["BACKEND=podman", f"IMAGE={IMAGE}", f"BASE_IMAGE={base}", f"CA={BUNDLE if BUNDLE.is_file() else ''}"]
+    output = run(source, "make", "containerize", TARGET, *options)
+    name, digest = output.splitlines()[-1].split(" sha256:")
     return name, digest
 
 
@@ -96,11 +96,11 @@ def containerize(source: Path, base: str) -> tuple[str, str]:
 def image(base: str, source: Path) -> Iterator[tuple[str, str]]:
     """Name and id of the image of petals-tiny."""
     yield containerize(source, base)
-    forget()
+    remove()
 
 
-def forget(image: str = IMAGE) -> None:
-    """Take every version of an image away, and what podman would reuse, but not the base."""
+def remove(image: str = IMAGE) -> None:
+    """Remove every version of an image and the layers that podman would reuse, but not the base."""
     names = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference=*{image}*").split()
     podman("rmi", "--force", "--ignore", *names) if names else None
     podman("image", "prune", "--force")
@@ -108,7 +108,7 @@ def forget(image: str = IMAGE) -> None:
 
 @dataclass(frozen=True)
 class Started:
-    """The service at `url`, and how many seconds after its start it answered that it is ready."""
+    """The service at `url`, and the seconds from its start until it was ready."""
 
     url: str
     seconds: float
@@ -116,7 +116,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def service(image: tuple[str, str]) -> Iterator[Started]:
-    """The service of `make run-container` on a free port, stopped at the end as an orchestrator does."""
+    """The service of `make run-container` on a free port; it is stopped at the end as by an orchestrator."""
     port, began = free_port(), time.monotonic()
     command = ["make", "run-container", "BACKEND=podman", f"IMAGE=localhost/{IMAGE}", f"PORT={port}"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
@@ -138,32 +138,32 @@ def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{address}/readyz").status_code == 200:
                 return
-        assert process.poll() is None, "the container ended"
+        assert process.poll() is None, "the container exited"
         assert time.monotonic() < end
         time.sleep(0.1)
 
 
 @container_test
-def test_a_second_build_from_nothing_gives_the_same_id(image, base, source):
-    forget()
+def test_second_build_without_a_cache_gives_the_same_id(image, base, source):
+    remove()
     assert containerize(source, base) == image
 
 
 @container_test
-def test_it_is_ready_less_than_ten_seconds_after_its_start(service):
+def test_is_ready_within_ten_seconds(service):
     assert service.seconds < SECONDS_PROMISED
 
 
 @container_test
-def test_an_answer_through_the_published_port_is_that_of_the_model(service, source):
+def test_published_port_gives_the_prediction_of_the_model(service, source):
     data = min((source / "data/raw/petals-tiny").glob("*/*.jpg")).read_bytes()
     expected = Predictor.open(source / "models/petals-tiny").predict(data)
-    found = httpx.post(f"{service.url}/predict", files={"image": data}, timeout=30).json()
-    assert {key: found[key] for key in expected} == expected
+    response = httpx.post(f"{service.url}/predict", files={"image": data}, timeout=30).json()
+    assert {key: response[key] for key in expected} == expected
 
 
 @container_test
-def test_the_service_knows_its_bento_and_commit_and_its_labels_agree(service, image, source):
+def test_provenance_equals_the_labels_of_the_image(service, image, source):
     found = httpx.get(f"{service.url}/provenance", timeout=30).json()
     labels = json.loads(podman("image", "inspect", "--format", "{{json .Labels}}", image[0]))
     assert found["digests"]["bento"] == labels["bitbloom.bento.digest"]
@@ -173,25 +173,25 @@ def test_the_service_knows_its_bento_and_commit_and_its_labels_agree(service, im
 
 
 @container_test
-def test_nobody_in_the_container_can_write_or_do_what_only_root_may(service):
+def test_user_of_the_container_cannot_write_and_has_no_capabilities(service):
     (name,) = running()
     assert podman("exec", name, "id", "-u") == "1034"
     assert "CapEff:\t0000000000000000" in podman("exec", name, "cat", "/proc/1/status")
-    for place in ("/home/bentoml/bento/src/model.onnx", "/app/.venv/new", "/etc/new"):
-        assert subprocess.run(["podman", "exec", name, "touch", place], capture_output=True).returncode != 0
+    for path in ("/home/bentoml/bento/src/model.onnx", "/app/.venv/new", "/etc/new"):
+        assert subprocess.run(["podman", "exec", name, "touch", path], capture_output=True).returncode != 0
     assert "NoNewPrivs:\t1" in podman("exec", name, "cat", "/proc/1/status")
 
 
 @container_test
-def test_its_health_check_says_that_it_is_well(service):
+def test_health_check_succeeds(service):
     (name,) = running()
     assert subprocess.run(["podman", "healthcheck", "run", name], capture_output=True).returncode == 0
 
 
 @container_test
-def test_in_dockers_form_the_image_has_its_health_check(image, tmp_path):
-    name, given = f"{IMAGE}-docker", ["--build-arg", f"BENTO_IMAGE={image[0]}-bento"]
-    podman("build", "--format", "docker", "--file", str(RECIPE), *given, "--tag", name, str(tmp_path))
+def test_image_in_the_format_of_docker_has_the_health_check(image, tmp_path):
+    name, arguments = f"{IMAGE}-docker", ["--build-arg", f"BENTO_IMAGE={image[0]}-bento"]
+    podman("build", "--format", "docker", "--file", str(RECIPE), *arguments, "--tag", name, str(tmp_path))
     check = json.loads(podman("image", "inspect", "--format", "{{json .HealthCheck}}", name))
     assert check["Test"][:2] == ["CMD", "python"]
     assert check["Interval"] == 10_000_000_000
@@ -206,7 +206,7 @@ def test_in_dockers_form_the_image_has_its_health_check(image, tmp_path):
 
 
 @container_test
-def test_a_container_without_a_network_answers_itself(image):
+def test_serves_without_a_network(image):
     code = (
         "import json, time, urllib.request as r\n"
         "for _ in range(300):\n"
@@ -223,40 +223,40 @@ def test_a_container_without_a_network_answers_itself(image):
 
 
 @container_test
-def test_an_image_is_smaller_than_700_megabytes(image):
+def test_image_is_smaller_than_700_megabytes(image):
     assert int(podman("image", "inspect", "--format", "{{.Size}}", image[0])) < 700_000_000
 
 
 @container_test
-def test_a_training_image_trains_the_claimed_weights_without_a_network(base, tmp_path):
+def test_training_image_gives_the_expected_weights_without_a_network(base, tmp_path):
     folder, name = checkout(tmp_path / "checkout"), "bitbloom-test/training"
     wheels = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS") or ""
-    asked = [f"BASE_IMAGE={base}", f"TRAINING_IMAGE={name}", f"CA={BUNDLE if BUNDLE.is_file() else ''}", f"WHEELS={wheels}"]
-    subprocess.run(["make", "training-image", "BACKEND=podman", *asked], cwd=folder, env=environment(folder), check=True)
+    options = [f"BASE_IMAGE={base}", f"TRAINING_IMAGE={name}", f"CA={BUNDLE if BUNDLE.is_file() else ''}", f"WHEELS={wheels}"]
+    subprocess.run(["make", "training-image", "BACKEND=podman", *options], cwd=folder, env=environment(folder), check=True)
     try:
-        words = f"make train {TARGET} && git status --porcelain"
-        said = podman("run", "--rm", "--network", "none", f"{name}:latest", "sh", "-c", words)
-        assert "epoch 12" in said
-        assert said.splitlines()[-1].startswith("  next"), said
+        command = f"make train {TARGET} && git status --porcelain"
+        output = podman("run", "--rm", "--network", "none", f"{name}:latest", "sh", "-c", command)
+        assert "epoch 12" in output
+        assert output.splitlines()[-1].startswith("  next"), output
     finally:
-        forget(name)
+        remove(name)
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"backend": "lorry"}, "BACKEND is 'lorry'"),
         ({"ca": Path("nowhere.pem")}, r"nowhere\.pem is missing"),
         ({"index": "https://me:secret@index.example/simple"}, "would stay in the image"),
     ],
 )
-def test_what_cannot_be_built_is_refused_by_name(changed, said, tools, workspace):
-    with pytest.raises(BitBloomError, match=said):
+def test_rejects_invalid_options_before_a_build(changed, message, tools, workspace):
+    with pytest.raises(BitBloomError, match=message):
         container.containerize(workspace / "dist/petals.bento", Options(**({"backend": "docker", "image": "a"} | changed)))
     assert not tools.exists()
 
 
-def test_a_backend_that_is_not_there_is_said(monkeypatch, tmp_path):
+def test_missing_backend_error_names_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BitBloomError, match="podman is not on PATH: install it"):
         container.containerize(tmp_path / "a.bento", Options("podman", "a"))
@@ -264,15 +264,15 @@ def test_a_backend_that_is_not_there_is_said(monkeypatch, tmp_path):
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`docker` and `bentoml` that note how they are called, and the context that docker is given; where they note it."""
-    notes = tmp_path / "notes"
+    """Stand-ins for `docker` and `bentoml`, which append their arguments and the context of docker to the file returned."""
+    log = tmp_path / "log"
     script = f"""#!{sys.executable}
 import json, pathlib, sys
-words, notes, place = sys.argv[1:], pathlib.Path({str(notes)!r}), pathlib.Path(sys.argv[-1])
-files = [one for one in place.rglob("*") if one.is_file()] if place.is_dir() else []
-held = {{str(one.relative_to(place)): one.read_text(errors="replace") for one in files}}
-with notes.open("a") as log:
-    print(json.dumps([pathlib.Path(sys.argv[0]).name, words, held]), file=log)
+arguments, log, context = sys.argv[1:], pathlib.Path({str(log)!r}), pathlib.Path(sys.argv[-1])
+files = [one for one in context.rglob("*") if one.is_file()] if context.is_dir() else []
+contents = {{str(one.relative_to(context)): one.read_text(errors="replace") for one in files}}
+with log.open("a") as stream:
+    print(json.dumps([pathlib.Path(sys.argv[0]).name, arguments, contents]), file=stream)
 print("sha256:" + "a" * 64)
 """
     for name in ("docker", "bentoml"):
@@ -281,13 +281,13 @@ print("sha256:" + "a" * 64)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(ROOT)
-    return notes
+    return log
 
 
-def test_docker_is_told_base_image_ca_index_and_labels(tools, workspace, tmp_path):
+def test_passes_base_image_ca_index_and_labels_to_docker(tools, workspace, tmp_path):
     (tmp_path / "ca.pem").write_text("certificates")
-    asked = Options("docker", "shop/petals", "python:3.11", tmp_path / "ca.pem", "https://index.example/simple")
-    name, digest = container.containerize(workspace / "dist/petals.bento", asked)
+    options = Options("docker", "shop/petals", "python:3.11", tmp_path / "ca.pem", "https://index.example/simple")
+    name, digest = container.containerize(workspace / "dist/petals.bento", options)
     calls = [json.loads(line) for line in tools.read_text().splitlines()]
     first, bentoml, last, _ = calls
     assert first[0] == last[0] == "docker"
@@ -305,13 +305,13 @@ def test_docker_is_told_base_image_ca_index_and_labels(tools, workspace, tmp_pat
     assert digest == "a" * 64
 
 
-def test_a_step_that_fails_is_named(tools, workspace, tmp_path):
+def test_failed_step_error_names_the_step(tools, workspace, tmp_path):
     (tmp_path / "bentoml").write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(BitBloomError, match="could not build BentoML's Dockerfile"):
         container.containerize(workspace / "dist/petals.bento", Options("docker", "a"))
 
 
-def test_a_training_image_holds_a_commit_and_nothing_else(tools, tmp_path, monkeypatch):
+def test_training_image_contains_a_commit_and_no_other_files(tools, tmp_path, monkeypatch):
     folder = checkout(tmp_path / "checkout")
     monkeypatch.chdir(folder)
     (folder / "new.py").touch()
@@ -319,7 +319,7 @@ def test_a_training_image_holds_a_commit_and_nothing_else(tools, tmp_path, monke
         container.training(Options("docker", "a"), None)
     (folder / "new.py").unlink()
     name, _ = container.training(Options("docker", "a"), None)
-    _, (_, words, files), _ = (json.loads(line) for line in tools.read_text().splitlines())
-    assert name in words
+    _, (_, arguments, files), _ = (json.loads(line) for line in tools.read_text().splitlines())
+    assert name in arguments
     assert "tree/Makefile" in files
     assert not [file for file in files if "new.py" in file]
