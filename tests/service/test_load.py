@@ -1,8 +1,9 @@
-"""More questions than a service can take, and its end in the middle of them."""
+"""Overload of a service, its termination while it receives requests, and unpickling."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question that takes a service some time, and a word of its answer."""
+class SlowRequest:
+    """A request that takes a service some time, and a word of its response."""
 
     service: str
     route: str
@@ -33,48 +34,50 @@ class Question:
     kind: str
     word: str
 
-    def ask(self, client: httpx.Client) -> httpx.Response:
+    def send(self, client: httpx.Client) -> httpx.Response:
+        """Send the request."""
         return client.post(self.route, content=self.body, headers={"Content-Type": self.kind})
 
-    def is_answered(self, response: httpx.Response) -> bool:
+    def succeeded(self, response: httpx.Response) -> bool:
+        """Whether the response has the status 200 and the word."""
         return response.status_code == 200 and self.word in response.text
 
 
 TEXTS = json.dumps({"texts": ["flood " * 300] * text_standin.LIMITS.max_batch}).encode()
-QUESTIONS = [
-    Question("served", "/predict", photo((210, 40, 40), 900, 900), "image/jpeg", "poppy"),
-    Question("served_texts", "/predict", TEXTS, "application/json", "disaster"),
-    Question("served_captions", "/caption", caption_standin.photo("red", 900, 900), "image/jpeg", "red flower"),
+SLOW = [
+    SlowRequest("served", "/predict", photo((210, 40, 40), 900, 900), "image/jpeg", "poppy"),
+    SlowRequest("served_texts", "/predict", TEXTS, "application/json", "disaster"),
+    SlowRequest("served_captions", "/caption", caption_standin.photo("red", 900, 900), "image/jpeg", "red flower"),
 ]
 
 
-@pytest.fixture(params=QUESTIONS, ids=lambda question: question.service)
-def question(request: pytest.FixtureRequest) -> Question:
+@pytest.fixture(params=SLOW, ids=lambda slow: slow.service)
+def slow(request: pytest.FixtureRequest) -> SlowRequest:
     return request.param
 
 
 @pytest.fixture
-def service(question: Question, request: pytest.FixtureRequest) -> Served:
-    return request.getfixturevalue(question.service)
+def service(slow: SlowRequest, request: pytest.FixtureRequest) -> Served:
+    return request.getfixturevalue(slow.service)
 
 
-def test_a_service_that_is_full_turns_away_at_once_and_takes_all_again_later(service, question):
-    def ask(client: httpx.Client) -> list[httpx.Response]:
-        return [question.ask(client) for _ in range(20)]
+def test_full_service_rejects_with_retry_after_and_recovers(service, slow):
+    def send(client: httpx.Client) -> list[httpx.Response]:
+        return [slow.send(client) for _ in range(20)]
 
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(httpx.Client(base_url=service.url, timeout=60)) for _ in range(4 * LIMITS.max_requests)]
         with ThreadPoolExecutor(len(clients)) as pool:
-            answers = [answer for several in pool.map(ask, clients) for answer in several]
-        refused = [answer for answer in answers if answer.status_code == 503]
-        assert 0 < len(refused) < len(answers)
-        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
-        assert all(question.is_answered(answer) for answer in answers if answer.status_code != 503)
-        assert all(question.is_answered(question.ask(client)) for client in clients)
+            responses = list(itertools.chain.from_iterable(pool.map(send, clients)))
+        rejected = [response for response in responses if response.status_code == 503]
+        assert 0 < len(rejected) < len(responses)
+        assert all(int(response.headers["retry-after"]) >= 1 for response in rejected)
+        assert all(slow.succeeded(response) for response in responses if response.status_code != 503)
+        assert all(slow.succeeded(slow.send(client)) for client in clients)
 
 
 def processes(port: int) -> tuple[psutil.Process, psutil.Process]:
-    """The process that was started, and the one of its children that answers."""
+    """The process that was started, and its child that serves."""
     sockets = [one for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr.port == port]
     found = {psutil.Process(one.pid) for one in sockets if one.pid}
     worker = next(process for process in found if "worker" in " ".join(process.cmdline()))
@@ -84,27 +87,27 @@ def processes(port: int) -> tuple[psutil.Process, psutil.Process]:
     return first, worker
 
 
-def test_what_was_accepted_before_the_end_is_answered_after_it(service, question, tmp_path):
-    body, half = question.body, len(question.body) // 2
-    head = f"POST {question.route} HTTP/1.1\r\nHost: a\r\nContent-Type: {question.kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+def test_completes_accepted_requests_after_sigterm(service, slow, tmp_path):
+    body, half = slow.body, len(slow.body) // 2
+    headers = f"POST {slow.route} HTTP/1.1\r\nHost: a\r\nContent-Type: {slow.kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     with serving(f"{service.target}:latest", service.home, tmp_path) as url:
         where = urlsplit(url)
-        lines = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(4)]
-        for line in lines:
-            line.sendall(head.encode() + body[:half])
+        connections = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(4)]
+        for connection in connections:
+            connection.sendall(headers.encode() + body[:half])
         with httpx.Client(base_url=url, timeout=60) as client:
-            assert question.is_answered(question.ask(client))  # by now the four have been read as well
+            assert slow.succeeded(slow.send(client))  # the service has received the other four by now
         first, worker = processes(where.port)
         first.send_signal(signal.SIGTERM)
         while any(one.status == "LISTEN" for one in worker.net_connections("tcp")):
-            time.sleep(0.01)  # it takes no new questions from here on
-        answers = []
-        for line in lines:
-            line.sendall(body[half:])
-            answers.append(line.recv(65_536))
-            line.close()
+            time.sleep(0.01)  # then it accepts no new connections
+        responses = []
+        for connection in connections:
+            connection.sendall(body[half:])
+            responses.append(connection.recv(65_536))
+            connection.close()
         first.wait(30)
-    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+    assert all(response.startswith(b"HTTP/1.1 200") for response in responses)
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{url}/readyz")
 
@@ -119,7 +122,7 @@ sys.addaudithook(watch)
 """
 
 
-def test_a_service_starts_and_answers_without_reading_a_pickle(service, question, tmp_path):
+def test_starts_and_predicts_without_reading_a_pickle(service, slow, tmp_path):
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook/sitecustomize.py").write_text(HOOK)
     watched = tmp_path / "unpickled"
@@ -128,8 +131,8 @@ def test_a_service_starts_and_answers_without_reading_a_pickle(service, question
         serving(f"{service.target}:latest", service.home, tmp_path, **hooked) as url,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        assert question.is_answered(question.ask(client))
+        assert slow.succeeded(slow.send(client))
     assert not watched.exists(), watched.read_text()
     check = [sys.executable, "-c", "import pickle; pickle.loads(pickle.dumps(ValueError('x')))"]
     assert os.spawnve(os.P_WAIT, sys.executable, check, os.environ | hooked) == 0
-    assert "ValueError" in watched.read_text()  # the watch would have seen it
+    assert "ValueError" in watched.read_text()  # the hook works

@@ -1,6 +1,6 @@
-"""A real transformer, exported and served: a photo has the same answer to the last bit, alone and in whatever company.
+"""A real transformer, exported and served: a photo has the same bits alone, in a batch and beside other requests.
 
-Asked for several photos in one run, ONNX Runtime gives this network's answers other bits than for one.
+With several photos in one run, ONNX Runtime computes other bits for this network than with one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KINDS = {
     "PPM": "RGB L",
     "AVIF": "RGB",
 }
-"""Formats, and the modes that each is written in."""
+"""Formats, and the modes of the files of each."""
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +62,12 @@ def client(transformer: Served) -> Iterator[httpx.Client]:
 
 @st.composite
 def photos(draw: st.DrawFn) -> bytes:
-    """A file of noise around a colour, of any shape, format and mode."""
+    """An image file of noise around a colour, of any shape, format and mode."""
     kind = draw(st.sampled_from(sorted(KINDS)))
     mode = draw(st.sampled_from(KINDS[kind].split()))
     height, width, depth = draw(st.integers(1, 90)), draw(st.integers(1, 90)), len(Image.new(mode, (1, 1)).getbands())
-    dice = np.random.default_rng(draw(st.integers(0, 2**32)))
-    colour, noise = dice.integers(0, 256, depth), dice.integers(-draw(st.integers(0, 255)), 256, (height, width, depth))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    colour, noise = generator.integers(0, 256, depth), generator.integers(-draw(st.integers(0, 255)), 256, (height, width, depth))
     pixels = (colour + noise).clip(0, 255).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if depth == 1 else pixels, mode).save(stream, kind)
@@ -75,7 +75,7 @@ def photos(draw: st.DrawFn) -> bytes:
 
 
 def several(most: int) -> st.SearchStrategy[list[bytes]]:
-    """One to so many photos in any order, some of them twice or more often."""
+    """One to `most` photos in any order; some may occur more than once."""
     return st.lists(photos(), min_size=1, max_size=4, unique=True).flatmap(
         lambda known: st.lists(st.sampled_from(known), min_size=1, max_size=most)
     )
@@ -85,44 +85,44 @@ def alone(client: httpx.Client, photo: bytes) -> dict[str, object]:
     return client.post("/predict", content=photo).raise_for_status().json()
 
 
-def together(client: httpx.Client, asked: Sequence[bytes]) -> list[dict[str, object]]:
-    form = [("image", (f"{number}", photo)) for number, photo in enumerate(asked)]
+def together(client: httpx.Client, batch: Sequence[bytes]) -> list[dict[str, object]]:
+    form = [("image", (f"{number}", photo)) for number, photo in enumerate(batch)]
     return client.post("/predict_batch", files=form).raise_for_status().json()
 
 
 @settings(max_examples=60)
-@given(asked=several(MAX_BATCH))
-def test_a_photo_has_the_same_bits_alone_and_in_any_batch(client, asked):
-    assert together(client, asked) == [alone(client, photo) for photo in asked]
+@given(batch=several(MAX_BATCH))
+def test_photo_has_the_same_bits_alone_and_in_any_batch(client, batch):
+    assert together(client, batch) == [alone(client, photo) for photo in batch]
 
 
 @settings(max_examples=20)
-@given(asked=several(MAX_BATCH))
-def test_a_photo_has_the_bits_that_predict_prints(client, transformer, tmp_path_factory, asked):
-    folder = tmp_path_factory.mktemp("asked")
-    paths = [folder / str(number) for number in range(len(asked))]
-    for path, photo in zip(paths, asked, strict=True):
+@given(batch=several(MAX_BATCH))
+def test_photo_has_the_bits_of_the_local_prediction(client, transformer, tmp_path_factory, batch):
+    folder = tmp_path_factory.mktemp("batch")
+    paths = [folder / str(number) for number in range(len(batch))]
+    for path, photo in zip(paths, batch, strict=True):
         path.write_bytes(photo)
     printed = predict_files(transformer.model, paths)
     assert list(printed) == [{"path": str(path), **alone(client, path.read_bytes())} for path in paths]
 
 
 @settings(max_examples=20)
-@given(asked=st.lists(several(3), min_size=CLIENTS, max_size=CLIENTS))
-def test_a_photo_has_the_same_bits_while_others_are_asked(client, asked):
-    expected = [[alone(client, photo) for photo in photos] for photos in asked]
+@given(batches=st.lists(several(3), min_size=CLIENTS, max_size=CLIENTS))
+def test_photo_has_the_same_bits_beside_other_requests(client, batches):
+    expected = [[alone(client, photo) for photo in photos] for photos in batches]
 
-    def ask(photos: Sequence[bytes]) -> list[list[dict[str, object]]]:
+    def send(photos: Sequence[bytes]) -> list[list[dict[str, object]]]:
         return [together(client, photos), [alone(client, photo) for photo in photos], together(client, photos[::-1])[::-1]]
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        answers = list(pool.map(ask, asked))
-    assert answers == [[one, one, one] for one in expected]
+        predictions = list(pool.map(send, batches))
+    assert predictions == [[one, one, one] for one in expected]
 
 
-def test_answers_to_different_photos_differ(client):
+def test_predictions_of_different_photos_differ(client):
     colours = [(220, 30, 30), (30, 160, 40), (40, 60, 220)]
-    stream = [io.BytesIO() for _ in colours]
-    for each, colour in zip(stream, colours, strict=True):
+    streams = [io.BytesIO() for _ in colours]
+    for each, colour in zip(streams, colours, strict=True):
         Image.new("RGB", (40, 40), colour).save(each, "PNG")
-    assert len({str(alone(client, each.getvalue())) for each in stream}) == len(colours)
+    assert len({str(alone(client, each.getvalue())) for each in streams}) == len(colours)

@@ -1,4 +1,4 @@
-"""The packaged service, started by BentoML: its routes, its answers and its refusals."""
+"""The packaged service, started by BentoML: its routes, predictions and rejections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from bitbloom.core.digests import file_digest
 from bitbloom.serving.files import predict_files
-from support.standin import COLOURS, LIMITS, NeverReady, photo, serving
+from support.standin import COLOURS, LIMITS, StartError, photo, serving
 
 RED = (210, 40, 40)
 KEYS = {"label", "probability", "top5", "model_digest"}
@@ -25,41 +25,41 @@ def form(*photos: bytes) -> list[tuple[str, tuple[str, bytes]]]:
     return [("image", (f"{number}.jpg", data)) for number, data in enumerate(photos)]
 
 
-def refusal(response: httpx.Response, status: int) -> str:
+def rejection(response: httpx.Response, status: int) -> str:
     assert response.status_code == status, response.text
     return str(response.json()["error"])
 
 
-def test_a_photo_in_a_form_gets_a_label_five_choices_and_the_model_digest(client, served):
+def test_labels_photo_in_form_with_five_classes_and_model_digest(client, served):
     response = client.post("/predict", files=form(photo(RED)))
     assert response.status_code == 200
-    answer = response.json()
-    assert set(answer) == KEYS
-    assert answer["label"] == answer["top5"][0]["label"] == "poppy"
-    assert answer["probability"] == answer["top5"][0]["probability"] > 0.9
-    assert len(answer["top5"]) == 5
-    assert answer["model_digest"] == file_digest(served.model)
+    prediction = response.json()
+    assert set(prediction) == KEYS
+    assert prediction["label"] == prediction["top5"][0]["label"] == "poppy"
+    assert prediction["probability"] == prediction["top5"][0]["probability"] > 0.9
+    assert len(prediction["top5"]) == 5
+    assert prediction["model_digest"] == file_digest(served.model)
 
 
-def test_a_photo_as_the_body_gets_the_same_answer_as_in_a_form(client):
+def test_labels_photo_in_body_as_in_form(client):
     assert client.post("/predict", content=photo(RED)).json() == client.post("/predict", files=form(photo(RED))).json()
 
 
-def test_a_photo_gets_the_same_bits_alone_and_in_a_batch(client):
+def test_photo_has_the_same_bits_alone_and_in_a_batch(client):
     photos = [photo(colour) for colour in list(COLOURS.values())[: LIMITS.max_batch]]
     alone = [client.post("/predict", content=data).json() for data in photos]
     assert client.post("/predict_batch", files=form(*photos)).json() == alone
-    assert [answer["label"] for answer in alone] == list(COLOURS)[: LIMITS.max_batch]
+    assert [prediction["label"] for prediction in alone] == list(COLOURS)[: LIMITS.max_batch]
 
 
-def test_predictions_for_files_are_those_of_the_service(client, served, tmp_path):
+def test_local_predictions_equal_those_of_the_service(client, served, tmp_path):
     path = tmp_path / "red.png"
     path.write_bytes(photo(RED, kind="PNG"))
     (line,) = predict_files(served.model.parent, [path])
     assert line == {"path": str(path), **client.post("/predict", content=path.read_bytes()).json()}
 
 
-def test_a_batch_has_an_error_in_the_place_of_a_photo_that_cannot_be_read(client):
+def test_batch_has_an_error_in_place_of_an_unreadable_photo(client):
     response = client.post("/predict_batch", files=form(b"words", photo(RED), b"", photo(RED) + bytes(LIMITS.max_bytes)))
     assert response.status_code == 200
     words, red, empty, big = response.json()
@@ -69,22 +69,22 @@ def test_a_batch_has_an_error_in_the_place_of_a_photo_that_cannot_be_read(client
     assert "limit" in big["error"]
 
 
-def test_a_batch_without_one_readable_photo_is_refused_with_each_error(client):
+def test_rejects_batch_without_readable_photo_with_each_error(client):
     response = client.post("/predict_batch", files=form(b"words", b"more words"))
-    assert "none of the 2 photos" in refusal(response, 422)
+    assert "none of the 2 photos" in rejection(response, 422)
     assert len(response.json()["results"]) == 2
 
 
-def test_a_batch_of_more_photos_than_the_limit_is_refused(client):
-    assert "at most 4" in refusal(client.post("/predict_batch", files=form(*[photo(RED)] * 5)), 400)
+def test_rejects_batch_over_the_limit_of_photos(client):
+    assert "at most 4" in rejection(client.post("/predict_batch", files=form(*[photo(RED)] * 5)), 400)
 
 
-def test_a_batch_that_is_too_big_as_a_whole_is_refused(client):
-    assert "send fewer" in refusal(client.post("/predict_batch", files=form(*[bytes(400_000)] * 4)), 413)
+def test_rejects_batch_over_the_limit_of_bytes(client):
+    assert "send fewer" in rejection(client.post("/predict_batch", files=form(*[bytes(400_000)] * 4)), 413)
 
 
-def test_a_batch_that_is_no_form_is_refused(client):
-    assert "multipart/form-data" in refusal(client.post("/predict_batch", content=photo(RED)), 415)
+def test_rejects_batch_outside_a_form(client):
+    assert "multipart/form-data" in rejection(client.post("/predict_batch", content=photo(RED)), 415)
 
 
 @pytest.mark.parametrize("in_form", [True, False])
@@ -100,43 +100,43 @@ def test_a_batch_that_is_no_form_is_refused(client):
     ],
     ids=["empty", "not-an-image", "truncated", "bomb", "a-little-too-big", "far-too-big"],
 )
-def test_what_is_no_answerable_photo_is_refused_with_what_to_do(client, data, status, words, in_form):
+def test_rejects_unreadable_photo_with_a_remedy(client, data, status, words, in_form):
     response = client.post("/predict", files=form(data)) if in_form else client.post("/predict", content=data)
-    assert words in refusal(response, status)
+    assert words in rejection(response, status)
 
 
-def test_a_body_of_unknown_length_is_refused_while_it_is_read(client):
+def test_rejects_body_of_unknown_length_while_reading(client):
     def endless():
         for _ in range(1000):
             yield bytes(65_536)
 
-    assert "larger than the limit" in refusal(client.post("/predict", content=endless()), 413)
+    assert "larger than the limit" in rejection(client.post("/predict", content=endless()), 413)
 
 
-def test_a_form_without_the_field_image_is_refused_by_its_name(client):
-    assert "'image'" in refusal(client.post("/predict", files={"picture": photo(RED)}), 400)
+def test_rejects_form_without_the_field_image_and_names_it(client):
+    assert "'image'" in rejection(client.post("/predict", files={"picture": photo(RED)}), 400)
 
 
-def test_a_form_with_two_photos_is_refused_with_the_route_for_many(client):
-    assert "/predict_batch" in refusal(client.post("/predict", files=form(photo(RED), photo(RED))), 400)
+def test_rejects_form_with_two_photos_and_names_the_route_for_many(client):
+    assert "/predict_batch" in rejection(client.post("/predict", files=form(photo(RED), photo(RED))), 400)
 
 
-def test_a_broken_form_is_refused(client):
+def test_rejects_broken_form(client):
     headers = {"content-type": "multipart/form-data"}
-    assert refusal(client.post("/predict", content=b"--nothing", headers=headers), 400)
+    assert rejection(client.post("/predict", content=b"--nothing", headers=headers), 400)
 
 
-def test_the_wrong_method_is_answered_in_json(client):
-    assert "Method Not Allowed" in refusal(client.get("/predict"), 405)
+def test_rejects_wrong_method_in_json(client):
+    assert "Method Not Allowed" in rejection(client.get("/predict"), 405)
 
 
-def test_the_service_still_answers_after_all_refusals(client):
+def test_predicts_after_rejections(client):
     for data in (b"", b"words", bytes(1_000_000)):
         client.post("/predict", content=data)
     assert client.post("/predict", content=photo(RED)).status_code == 200
 
 
-def test_provenance_gives_the_digests_of_data_lock_model_and_bento_and_how_to_rebuild(client, served):
+def test_provenance_has_all_digests_and_the_command_to_rebuild(client, served):
     provenance = client.get("/provenance").json()
     assert provenance["digests"] == {
         "data": "d" * 64,
@@ -150,41 +150,41 @@ def test_provenance_gives_the_digests_of_data_lock_model_and_bento_and_how_to_re
 
 
 @pytest.mark.parametrize("route", ["/readyz", "/livez", "/metrics"])
-def test_the_routes_of_bentoml_answer(client, route):
+def test_serves_the_routes_of_bentoml(client, route):
     assert client.get(route).status_code == 200
 
 
-def test_docs_list_the_routes_of_the_service_and_its_version(client, served):
+def test_docs_list_the_routes_and_the_version(client, served):
     docs = client.get("/docs.json").json()
     assert {"/predict", "/predict_batch", "/provenance", "/readyz"} <= set(docs["paths"])
     assert set(docs["paths"]["/predict"]["post"]["requestBody"]["content"]) == {"multipart/form-data", "image/*"}
     assert docs["info"]["version"] == served.report["version"]
 
 
-def test_metrics_count_the_requests_of_our_routes(client):
+def test_metrics_count_requests(client):
     client.post("/predict", content=photo(RED))
     assert 'endpoint="/predict"' in client.get("/metrics").text
 
 
-def test_the_page_may_load_nothing_from_elsewhere(client):
+def test_page_loads_nothing_from_other_hosts(client):
     response = client.get("/")
     assert response.status_code == 200
     assert "default-src 'none'" in response.headers["content-security-policy"]
     assert "//" not in response.text.replace("<!--", "")
 
 
-def test_the_source_of_the_service_is_not_served(client):
+def test_does_not_serve_its_source(client):
     assert client.get("/page/%2e%2e/service.py").status_code == 404
 
 
-def test_the_bento_brings_its_own_modules(served):
+def test_bento_contains_its_modules(served):
     installed = served.home / "bentos" / "petals" / str(served.report["version"]) / "src" / "bitbloom"
     assert (installed / "serving" / "image_app.py").is_file()
     assert not (installed / "stages").exists()
     assert not (installed / "config.py").exists()
 
 
-def test_a_changed_file_in_an_installed_bento_changes_the_digest_it_reports(served, tmp_path):
+def test_reports_another_digest_after_a_change_of_an_installed_file(served, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(served.home / "bentos", home / "bentos")
     version = served.report["version"]
@@ -197,15 +197,15 @@ def test_a_changed_file_in_an_installed_bento_changes_the_digest_it_reports(serv
 
 
 @pytest.mark.slow
-def test_a_service_with_another_model_than_its_provenance_names_ends_with_the_reason(served, tmp_path):
+def test_exits_with_the_reason_when_the_model_differs_from_its_provenance(served, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(served.home / "bentos", home / "bentos")
     model = next(home.rglob("model.onnx"))
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
     model.write_bytes(data)
-    with pytest.raises(NeverReady) as refused, serving("petals:latest", home, tmp_path):
+    with pytest.raises(StartError) as raised, serving("petals:latest", home, tmp_path):
         pass
-    assert refused.value.code == 1
-    assert f"has the digest {file_digest(model)}, not {file_digest(served.model)}" in refused.value.log
-    assert "Traceback" not in refused.value.log
+    assert raised.value.code == 1
+    assert f"has the digest {file_digest(model)}, not {file_digest(served.model)}" in raised.value.log
+    assert "Traceback" not in raised.value.log

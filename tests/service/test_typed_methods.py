@@ -18,7 +18,7 @@ from bentoml.exceptions import BentoMLException
 
 from bitbloom.serving.settings import TOKEN_VARIABLE
 from support import caption_standin
-from support.standin import LIMITS, OURS, Served, listening, photo, serving
+from support.standin import LIMITS, VARIABLES, Served, listening, photo, serving
 
 RED, GREEN = (210, 40, 40), (40, 170, 50)
 
@@ -189,7 +189,7 @@ def test_another_service_depends_on_it_with_tasks_and_batches(served, red, green
     [source] = (served.home / "bentos/petals").glob("*/src")
     folder = shutil.copytree(source, tmp_path / "src")
     (folder / "garden.py").write_text(EXTENDED)
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *OURS)}
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *VARIABLES)}
     home = {"BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", "serve", "garden:Garden", "--working-dir", str(folder)]
     with contextlib.ExitStack() as stack:

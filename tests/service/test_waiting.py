@@ -1,4 +1,4 @@
-"""How long who is let in may have to wait, by construction: behind how many others, whatever comes in which order."""
+"""A bound on waiting: how many photos an admitted photo waits for, in any order of requests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from bitbloom.serving.predictor import Prediction
 from bitbloom.serving.threads import Threads
 from support.standin import LIMITS, write_service
 
-MOST = LIMITS.max_requests
+PERMITS = LIMITS.max_requests
 
 
-class Turns:
-    """A predictor that answers one photo a turn."""
+class Stepwise:
+    """A predictor that takes one permit of `steps` for each photo."""
 
     def __init__(self) -> None:
-        self.turn, self.predicted = threading.Semaphore(0), itertools.count(1)
+        self.steps, self.predicted = threading.Semaphore(0), itertools.count(1)
 
     def decode(self, photo: bytes) -> bytes:
         """The photo as it is."""
@@ -34,81 +34,83 @@ class Turns:
 
     def classify(self, image: bytes, attention: bool) -> Prediction:
         """A prediction whose `top5` is the number of predictions so far."""
-        self.turn.acquire()
+        self.steps.acquire()
         return Prediction(label=image.decode(), probability=1.0, top5=next(self.predicted), model_digest="")
 
 
-class Watched(ImageApplication):
-    """The service with one core, which notes how many photos are inside, and how many were answered before each of them."""
+class Counting(ImageApplication):
+    """The service with one thread. It counts the admitted photos, and those completed while each of them waits."""
 
     def start(self) -> None:
-        self.predictor, self.threads = Turns(), Threads(1, "watched")
-        self.inside, self.most, self.answered, self.behind = 0, 0, 0, list[int]()
+        """Set the counters to zero, with a new predictor and a new thread."""
+        self.predictor, self.threads = Stepwise(), Threads(1, "counting")
+        self.inside, self.most, self.completed, self.waits = 0, 0, 0, list[int]()
 
     async def in_thread(self, compute: Callable[..., Any], *arguments: object) -> Any:
-        """Count around the real one."""
+        """Compute, and count."""
         self.inside += 1
-        self.most, before = max(self.most, self.inside), self.answered
+        self.most, before = max(self.most, self.inside), self.completed
         prediction = await super().in_thread(compute, *arguments)
-        self.answered, prediction["top5"] = prediction["top5"], []
+        self.completed, prediction["top5"] = prediction["top5"], []
         self.inside -= 1
-        self.behind.append(self.answered - before - 1)
+        self.waits.append(self.completed - before - 1)
         return prediction
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    return Watched(write_service(tmp_path_factory.mktemp("waiting")))
+def service(tmp_path_factory: pytest.TempPathFactory) -> Counting:
+    return Counting(write_service(tmp_path_factory.mktemp("waiting")))
 
 
 @contextlib.contextmanager
-def turns(service: Watched) -> Iterator[threading.Semaphore]:
+def started(service: Counting) -> Iterator[threading.Semaphore]:
+    """The semaphore of the predictor's steps, while the service runs."""
     service.start()
     try:
-        yield service.predictor.turn
+        yield service.predictor.steps
     finally:
-        service.predictor.turn.release(1000)  # nobody waits for ever, whatever went wrong
+        service.predictor.steps.release(1000)  # the thread ends after a failure, too
         service.threads.close()
 
 
 @given(st.lists(st.integers(0, LIMITS.max_batch), min_size=1, max_size=40))
-def test_who_is_let_in_waits_behind_fewer_photos_than_may_be_inside(service, events):
-    """Events in their order: a turn for who waits (0), or a question of so many photos."""
+def test_admitted_photo_waits_for_fewer_photos_than_permits(service, events):
+    """An event is one step of the predictor (0), or a request with this number of photos."""
 
-    async def scenario(turn: threading.Semaphore) -> list[int]:
+    async def scenario(steps: threading.Semaphore) -> list[int]:
         transport = httpx.ASGITransport(app=service.protected())
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            asked = []
+            requests = []
             for photos in events:
                 if photos:
                     form = [("image", ("a.jpg", b"photo")) for _ in range(photos)]
-                    asked.append(asyncio.create_task(client.post("/predict_batch", files=form)))
+                    requests.append(asyncio.create_task(client.post("/predict_batch", files=form)))
                 else:
-                    turn.release()
+                    steps.release()
                 for _ in range(20):
                     await asyncio.sleep(0)
-            turn.release(sum(events) + 1)
-            return [answer.status_code for answer in await asyncio.gather(*asked)]
+            steps.release(sum(events) + 1)
+            return [response.status_code for response in await asyncio.gather(*requests)]
 
-    with turns(service) as turn:
-        statuses = asyncio.run(scenario(turn))
+    with started(service) as steps:
+        statuses = asyncio.run(scenario(steps))
     assert set(statuses) <= {200, 503}
-    assert service.most <= MOST
-    assert max(service.behind, default=0) < MOST
-    assert sum(events) > MOST or 503 not in statuses
+    assert service.most <= PERMITS
+    assert max(service.waits, default=0) < PERMITS
+    assert sum(events) > PERMITS or 503 not in statuses
 
 
-def test_of_many_that_come_at_once_as_many_are_let_in_as_may_be(service):
-    async def scenario(turn: threading.Semaphore) -> list[int]:
+def test_admits_as_many_simultaneous_requests_as_permits(service):
+    async def scenario(steps: threading.Semaphore) -> list[int]:
         transport = httpx.ASGITransport(app=service.protected())
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            asked = [asyncio.create_task(client.post("/predict", content=b"photo")) for _ in range(3 * MOST)]
+            requests = [asyncio.create_task(client.post("/predict", content=b"photo")) for _ in range(3 * PERMITS)]
             for _ in range(100):
                 await asyncio.sleep(0)
-            turn.release(len(asked))
-            return [answer.status_code for answer in await asyncio.gather(*asked)]
+            steps.release(len(requests))
+            return [response.status_code for response in await asyncio.gather(*requests)]
 
-    with turns(service) as turn:
-        statuses = asyncio.run(scenario(turn))
-    assert sorted(statuses) == [200] * MOST + [503] * 2 * MOST
-    assert sorted(service.behind) == list(range(MOST))
+    with started(service) as steps:
+        statuses = asyncio.run(scenario(steps))
+    assert sorted(statuses) == [200] * PERMITS + [503] * 2 * PERMITS
+    assert sorted(service.waits) == list(range(PERMITS))
