@@ -1,6 +1,6 @@
-"""Services in front of people who mean no good: whatever comes gets an answer of its own, and the service lives on.
+"""Hostile requests: each gets a response of its own, and the service continues.
 
-Questions made from a service's own OpenAPI description, and thousands of damaged photos and bodies, over the network.
+Requests generated from a service's own OpenAPI description, and thousands of damaged photos and bodies, over the network.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ pytestmark = pytest.mark.slow
 OURS = r"^/(v1/)?(predict|predict_batch|caption|search|similarity|provenance|service\.json)$"
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF")
 MUTANTS, OTHERS = 10_000, 2_000
-"""Damaged questions to the service of photos, and to each of the others."""
+"""Damaged requests to the fast routes of the service of photos, and to those of each other one."""
 GROWTH = 200_000_000
-"""Bytes that the service's memory may grow by under all that."""
+"""Growth of the service's memory in a test, in bytes, at most."""
 
 
 @pytest.mark.parametrize("service", ["served", "served_texts", "served_captions"])
-def test_whatever_a_description_allows_is_answered_as_it_says(request, service):
+def test_responses_conform_to_the_description(request, service):
     url = request.getfixturevalue(service).url
     described = schemathesis.openapi.from_url(f"{url}/docs.json").include(path_regex=OURS)
     operations = [found.ok() for found in described.get_all_operations()]
@@ -47,15 +47,15 @@ def test_whatever_a_description_allows_is_answered_as_it_says(request, service):
 
         @settings(max_examples=40, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
-        def keeps_to_it(case):
-            # That bytes are a photo, or a text has words, no description can say: such a question may be refused.
+        def conforms(case):
+            # A description cannot say that bytes are a photo, or that a text has words: other requests may be rejected.
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
-        keeps_to_it()
+        conforms()
 
 
 def memory(served: Served) -> int:
-    """Bytes that the processes of a service have in memory."""
+    """Bytes in memory of the processes of a service."""
     port = urlsplit(served.url).port
     owners = {one.pid for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port and one.pid}
     family = {process for pid in owners for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))}
@@ -64,7 +64,7 @@ def memory(served: Served) -> int:
 
 
 def mutants(count: int) -> Iterator[bytes]:
-    """Photos in every format with bytes flipped, cut off, put in twice, or of another file."""
+    """Photos in every format, with bytes replaced, removed, repeated, or taken from another file."""
     generator = random.Random(20)
     whole = [photo((200, 40, 40), 80, 60, kind) for kind in KINDS]
     for number in range(count):
@@ -90,13 +90,14 @@ def mutants(count: int) -> Iterator[bytes]:
 
 PHOTO_FIELD = b'--edge\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
 SENTENCE_FIELD = b'\r\n--edge\r\nContent-Disposition: form-data; name="sentence"\r\n\r\n'
+SENTENCES_FIELD = SENTENCE_FIELD.replace(b"sentence", b"sentences")
 END_OF_FORM = b"\r\n--edge--\r\n"
 MULTIPART = "multipart/form-data"
 FORM_TYPES = [f"{MULTIPART}; boundary=edge"] * 6 + [MULTIPART, f"{MULTIPART}; boundary=", "image/jpeg", "a/b"]
 JSON = "application/json"
 JSON_TYPES = [JSON] * 8 + [f"{JSON}; charset=utf-16", "text/plain"]
-QUESTION = b'{"texts": ["a flood", {"text": "party!", "keyword": "no%20fire", "location": "here"}], "words": true}'
-WISH = b'{"sentence": "a red flower", "count": 3}'
+TEXTS = b'{"texts": ["a flood", {"text": "party!", "keyword": "no%20fire", "location": "here"}], "words": true}'
+SEARCH = b'{"sentence": "a red flower", "count": 3}'
 PIECES = (
     b"\\ud800",
     b"\\u0000",
@@ -114,15 +115,15 @@ PIECES = (
 
 
 def damaged(
-    count: int, head: bytes, tail: bytes, types: list[str], pieces: tuple[bytes, ...] = ()
+    count: int, start: bytes, rest: bytes, types: list[str], pieces: tuple[bytes, ...] = ()
 ) -> Iterator[tuple[bytes, str]]:
-    """Bodies with bytes flipped, cut off or repeated, mostly in the head, or a piece put in; their types may not fit them."""
+    """Bodies with bytes replaced, removed or repeated, mostly in `start`, or a piece inserted; content types may be wrong."""
     generator = random.Random(21)
-    whole = head + tail
+    whole = start + rest
     for _ in range(count):
         data = bytearray(whole)
         for _ in range(generator.randrange(1, 6)):
-            at = generator.randrange(len(data) if generator.random() < 0.3 else len(head))
+            at = generator.randrange(len(data) if generator.random() < 0.3 else len(start))
             if pieces and generator.random() < 0.3:
                 data[at:at] = generator.choice(pieces)
             elif generator.random() < 0.6:
@@ -132,51 +133,93 @@ def damaged(
         yield bytes(data[: generator.randrange(1, len(data)) if generator.random() < 0.3 else None]), generator.choice(types)
 
 
-def asked(served: Served, *questions: tuple[str, Iterable[tuple[bytes, str]]]) -> Counter[int]:
-    """How often the service answered with which status, for routes and their bodies; its memory stays within bounds."""
+def statuses(served: Served, *requests: tuple[str, Iterable[tuple[bytes, str]]]) -> Counter[int]:
+    """The number of responses by status, for routes and their bodies. Asserts that memory stays within bounds."""
     with httpx.Client(base_url=served.url, timeout=30) as client:
         before = memory(served)
         seen = Counter(
             client.post(route, content=data, headers={"Content-Type": kind}).status_code
-            for route, bodies in questions
+            for route, bodies in requests
             for data, kind in bodies
         )
         assert memory(served) - before < GROWTH
     return seen
 
 
-def test_thousands_of_damaged_photos_and_bodies_cost_no_failure_and_no_memory(served):
+def test_rejects_damaged_photos_and_forms(served):
     form = damaged(MUTANTS // 2, PHOTO_FIELD, photo((40, 170, 50)) + END_OF_FORM, FORM_TYPES)
-    seen = asked(served, ("/predict", ((data, "image/jpeg") for data in mutants(MUTANTS // 2))), ("/v1/predict", form))
+    seen = statuses(served, ("/predict", ((data, "image/jpeg") for data in mutants(MUTANTS // 2))), ("/v1/predict", form))
     assert set(seen) == {200, 400, 415, 422}, seen
     assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
 
 
-def test_damaged_questions_about_texts_cost_no_failure_and_no_memory(served_texts):
-    seen = asked(served_texts, ("/v1/predict", damaged(OTHERS, QUESTION, b"", JSON_TYPES, PIECES)))
+def test_rejects_damaged_texts(served_texts):
+    seen = statuses(served_texts, ("/v1/predict", damaged(OTHERS, TEXTS, b"", JSON_TYPES, PIECES)))
     assert set(seen) == {200, 400, 422}, seen
-    whole = {"content": QUESTION, "headers": {"Content-Type": JSON}}
+    whole = {"content": TEXTS, "headers": {"Content-Type": JSON}}
     assert [each["label"] for each in httpx.post(f"{served_texts.url}/predict", **whole).json()] == ["disaster", "not disaster"]
 
 
-def test_damaged_photos_forms_and_wishes_for_captions_cost_no_failure_and_no_memory(served_captions):
+def test_rejects_damaged_photos_forms_and_searches(served_captions):
     form = PHOTO_FIELD, caption_standin.photo("red") + SENTENCE_FIELD + b"a red flower" + END_OF_FORM
     fields = SENTENCE_FIELD.lstrip() + b"a red flower\r\n" + PHOTO_FIELD, caption_standin.photo("red") + END_OF_FORM
-    share = OTHERS // 4
-    seen = asked(
+    count = OTHERS // 4
+    seen = statuses(
         served_captions,
-        ("/v1/caption", ((data, "image/jpeg") for data in mutants(share))),
-        ("/v1/similarity", damaged(share, *form, FORM_TYPES)),
-        ("/v1/similarity", damaged(share, *fields, FORM_TYPES, PIECES)),
-        ("/v1/search", damaged(share, WISH, b"", JSON_TYPES, PIECES)),
+        ("/v1/caption", ((data, "image/jpeg") for data in mutants(count))),
+        ("/v1/similarity", damaged(count, *form, FORM_TYPES)),
+        ("/v1/similarity", damaged(count, *fields, FORM_TYPES, PIECES)),
+        ("/v1/search", damaged(count, SEARCH, b"", JSON_TYPES, PIECES)),
     )
     assert set(seen) == {200, 400, 415, 422}, seen
-    found = httpx.post(f"{served_captions.url}/search", content=WISH, headers={"Content-Type": JSON}).json()
+    found = httpx.post(f"{served_captions.url}/search", content=SEARCH, headers={"Content-Type": JSON}).json()
+    assert len(found["photos"]) == 3
+
+
+def in_form(photo: bytes) -> tuple[bytes, str]:
+    """A whole form with a photo, and its type."""
+    return PHOTO_FIELD + photo + END_OF_FORM, FORM_TYPES[0]
+
+
+def only_client_errors(seen: Counter[int]) -> bool:
+    """Whether each response has the status 200 or a client error, and both occur."""
+    return 200 in seen and 400 in seen and all(status == 200 or 400 <= status < 500 for status in seen)
+
+
+def test_typed_method_rejects_damaged_photos_and_forms(served):
+    count = MUTANTS // 8
+    form = damaged(count, PHOTO_FIELD, photo((40, 170, 50)) + END_OF_FORM, [*FORM_TYPES, JSON])
+    seen = statuses(served, ("/api/predict", map(in_form, mutants(count))), ("/api/predict", form))
+    assert only_client_errors(seen), seen
+    assert httpx.post(f"{served.url}/api/predict", files={"image": photo((220, 30, 30))}).json()["label"] == "poppy"
+
+
+def test_typed_method_rejects_damaged_texts(served_texts):
+    whole = b'{"text": "a flood", "keyword": "no%20fire", "location": "here", "words": true}'
+    seen = statuses(served_texts, ("/api/predict", damaged(OTHERS // 4, whole, b"", JSON_TYPES, PIECES)))
+    assert only_client_errors(seen), seen
+    assert httpx.post(f"{served_texts.url}/api/predict", json={"text": "a flood"}).json()["label"] == "disaster"
+
+
+def test_typed_methods_reject_damaged_photos_forms_and_sentences(served_captions):
+    count = OTHERS // 8
+    sentences = SENTENCES_FIELD + b'["a red flower"]'
+    form = PHOTO_FIELD, caption_standin.photo("red") + sentences + END_OF_FORM
+    fields = sentences.lstrip() + b"\r\n" + PHOTO_FIELD, caption_standin.photo("red") + END_OF_FORM
+    seen = statuses(
+        served_captions,
+        ("/api/caption", map(in_form, mutants(count))),
+        ("/api/similarity", damaged(count, *form, FORM_TYPES)),
+        ("/api/similarity", damaged(count, *fields, FORM_TYPES, PIECES)),
+        ("/api/search", damaged(count, SEARCH, b"", JSON_TYPES, PIECES)),
+    )
+    assert only_client_errors(seen), seen
+    found = httpx.post(f"{served_captions.url}/api/search", content=SEARCH, headers={"Content-Type": JSON}).json()
     assert len(found["photos"]) == 3
 
 
 def png(width: int, height: int, rows: bytes = b"") -> bytes:
-    """A PNG that says so much of itself, with these rows."""
+    """A PNG with this size in its header, and these rows."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -186,7 +229,7 @@ def png(width: int, height: int, rows: bytes = b"") -> bytes:
 
 
 def bomb_of_text() -> bytes:
-    """A small picture whose comment unpacks to 100 MB."""
+    """A small image with a comment that unpacks to 100 MB."""
     comment = b"a\0\0" + zlib.compress(bytes(100_000_000), 9)
     whole = png(8, 8, bytes(8 * 25))
     at = whole.index(b"IDAT") - 4
@@ -195,7 +238,7 @@ def bomb_of_text() -> bytes:
 
 
 def many_frames() -> bytes:
-    """An animation of 500 frames, of which one is wanted."""
+    """An animation of 500 frames, of which a service needs one."""
     stream = io.BytesIO()
     frames = [Image.new("RGB", (64, 64), (number % 256, 0, 0)) for number in range(500)]
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
@@ -203,7 +246,7 @@ def many_frames() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "statuses"),
+    ("data", "expected"),
     [
         (png(10_000, 10_000), {422}),
         (png(2**31 - 1, 2**31 - 1), {415, 422}),
@@ -217,33 +260,30 @@ def many_frames() -> bytes:
     ],
     ids=["100-megapixels", "no-such-size", "more-rows", "comment-bomb", "frames", "zip-behind", "script", "svg", "postscript"],
 )
-def test_a_photo_made_to_do_harm_does_none(served, data, statuses):
+def test_malicious_photo_costs_no_failure_and_little_memory(served, data, expected):
     before = memory(served)
-    answer = httpx.post(f"{served.url}/predict", content=data, timeout=30)
-    assert answer.status_code in statuses, answer.text
+    response = httpx.post(f"{served.url}/predict", content=data, timeout=30)
+    assert response.status_code in expected, response.text
     assert memory(served) - before < GROWTH
     assert httpx.get(f"{served.url}/readyz").status_code == 200
 
 
-def connected(served: Served) -> socket.socket:
+def connect(served: Served) -> socket.socket:
+    """A new connection to a service."""
     where = urlsplit(served.url)
     return socket.create_connection((where.hostname, where.port), timeout=30)
 
 
-def to_its_end(line: socket.socket) -> bytes:
-    return b"".join(iter(lambda: line.recv(65_536), b""))
-
-
-def spoken(served: Served, request: bytes) -> bytes:
-    """What the service says to raw bytes, until it or we are done."""
-    answer = b""
-    with connected(served) as line, contextlib.suppress(ConnectionError):
-        line.sendall(request)
-        with contextlib.suppress(OSError):  # ENOTCONN, no ConnectionError: the service has closed the line already
-            line.shutdown(socket.SHUT_WR)
-        while part := line.recv(65_536):
-            answer += part
-    return answer
+def exchange(served: Served, request: bytes) -> bytes:
+    """The response to raw bytes, after which the client sends no more."""
+    response = b""
+    with connect(served) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(request)
+        with contextlib.suppress(OSError):  # ENOTCONN, which is not a ConnectionError: the service has closed the connection
+            connection.shutdown(socket.SHUT_WR)
+        while part := connection.recv(65_536):
+            response += part
+    return response
 
 
 @pytest.mark.parametrize(
@@ -257,30 +297,26 @@ def spoken(served: Served, request: bytes) -> bytes:
     ],
     ids=["negative", "two-lengths", "broken-chunks", "tls", "zeros"],
 )
-def test_wrong_lengths_and_what_is_no_http_are_refused(served, request_, status):
-    assert spoken(served, request_).startswith(f"HTTP/1.1 {status} ".encode())
+def test_rejects_wrong_lengths_and_bytes_that_are_not_http(served, request_, status):
+    assert exchange(served, request_).startswith(f"HTTP/1.1 {status} ".encode())
     assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
 
 
-def test_who_leaves_in_the_middle_of_a_body_is_not_answered(served):
-    assert spoken(served, HEAD + b"Content-Length: 1000\r\n\r\nfour") == b""
+def test_sends_no_response_after_the_client_disconnects(served):
+    assert exchange(served, b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nfour") == b""
     assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
 
 
-HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\n"
-
-
-def test_clients_that_send_nothing_lose_their_places_in_time(served):
-    where = urlsplit(served.url)
-    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {LIMITS.max_bytes}\r\n\r\n".encode()
-    lines = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(LIMITS.max_requests)]
+def test_releases_permits_of_clients_that_send_no_body(served):
+    headers = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {LIMITS.max_bytes}\r\n\r\n".encode()
+    connections = [connect(served) for _ in range(LIMITS.max_requests)]
     try:
-        for line in lines:
-            line.sendall(head)
+        for connection in connections:
+            connection.sendall(headers)
         assert any(httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).status_code == 503 for _ in range(20))
-        for line in lines:
-            assert line.recv(65_536).startswith(b"HTTP/1.1 408")
+        for connection in connections:
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 408")
         assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
     finally:
-        for line in lines:
-            line.close()
+        for connection in connections:
+            connection.close()

@@ -110,8 +110,7 @@ def test_predictor_writes_no_telemetry(model, tmp_path):
         "import pathlib as p; from bitbloom.serving.predictor import Predictor as P; print(P.open(p.Path(sys.argv[1])).classes)"
     )
     isolated = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}", str(model)]
-    done = subprocess.run(
-        isolated, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, stdout=subprocess.PIPE, text=True, check=True
-    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(isolated, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     assert "poppy" in done.stdout
     assert list(tmp_path.iterdir()) == []
