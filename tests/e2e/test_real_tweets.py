@@ -33,16 +33,16 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """tweets-kaggle on the real file, ingested, in a separate workspace."""
-    place = tmp_path_factory.mktemp("tweets")
+    folder = tmp_path_factory.mktemp("tweets")
     composed = composition.compose("tweets-kaggle")
     before = Path.cwd()
-    os.chdir(place)
+    os.chdir(folder)
     try:
         for shared in ("expectations", "weights.lock"):
-            (place / shared).symlink_to(ROOT / shared)
-        (place / ".bitbloom").mkdir()
+            (folder / shared).symlink_to(ROOT / shared)
+        (folder / ".bitbloom").mkdir()
         (ROOT / ".bitbloom/weights").mkdir(parents=True, exist_ok=True)
-        (place / ".bitbloom/weights").symlink_to(ROOT / ".bitbloom/weights")
+        (folder / ".bitbloom/weights").symlink_to(ROOT / ".bitbloom/weights")
         canonical.write_text(params_path("tweets-kaggle"), composition.yaml_text(composed))
         import_data(FILE, Path("data/external/tweets-kaggle"), tweets_csv)
         loaded = Target.load("tweets-kaggle")
@@ -62,9 +62,9 @@ def test_every_tweet_has_a_row_and_its_label(target: Target) -> None:
 
 def test_tweets_pass_the_gate_and_repeats_are_reported(target: Target) -> None:
     validate.run(target)
-    verdict = canonical.read_json(target.reports / "validation.json")
-    assert verdict["success"]
-    rows = {one["name"]: one for one in verdict["expectations"]}
+    validation = canonical.read_json(target.reports / "validation.json")
+    assert validation["success"]
+    rows = {one["name"]: one for one in validation["expectations"]}
     assert rows["conflicting-texts"]["rows_at_fault"]["count"] == 215
 
 

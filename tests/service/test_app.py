@@ -1,4 +1,4 @@
-"""The web application in this process, without BentoML: what is simpler to test here than over the network."""
+"""The web application in this process, without BentoML: what needs no network."""
 
 from __future__ import annotations
 

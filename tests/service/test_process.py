@@ -1,4 +1,4 @@
-"""What the services use of BentoML: public modules alone."""
+"""Services use only public modules of BentoML, and set up their Python process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CODE = sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob
 
 
 def imported(path: Path) -> set[str]:
-    """The names of modules, and of what is imported from them, in a file."""
+    """The names of imported modules, and of what is imported from them, in a file."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -41,7 +41,7 @@ def test_imports_no_private_part_of_bentoml_or_uvicorn():
 
 
 @pytest.mark.parametrize("name", ["_bentoml_impl.server.app.ServiceAppFactory", "bentoml._internal.container", "uvicorn._types"])
-def test_knows_private_names(name):
+def test_recognises_private_names(name):
     assert private(name)
 
 

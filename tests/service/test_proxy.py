@@ -28,7 +28,7 @@ BODY_BYTES = 300_000
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /predict HTTP/1.1\r\nHost: a\r\n"
 MANY = b"X-Many: " + b"b" * 200 + b"\r\n"
-"""One of many headers: few enough within HEADER_BYTES for the bound that some releases of nginx have on their number."""
+"""One of many headers, so long that their number within HEADER_BYTES is below the bound of some releases of nginx."""
 BY_NGINX = {"server", "date", "connection"}
 """Headers that each server writes for itself."""
 
@@ -42,29 +42,29 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(autouse=True)
-def forget(request: pytest.FixtureRequest) -> None:
-    """Each test sees its own requests only."""
+def clear_requests(request: pytest.FixtureRequest) -> None:
+    """Remove the requests of earlier tests from the upstream."""
     if "upstream" in request.fixturenames:
         request.getfixturevalue("upstream").requests.clear()
 
 
 @pytest.fixture(scope="module")
 def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """With a bound on bodies that a test can exceed, and the usual times."""
+    """A proxy with a small bound on bodies, and the default times."""
     with proxying(tmp_path_factory.mktemp("proxy") / "nginx", upstream.address, BODY_BYTES=BODY_BYTES) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
 def hasty(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """One second for headers, for a pause in a body, and for an idle connection."""
+    """A proxy with one second for headers, for a pause in a body, and for an idle connection."""
     with proxying(tmp_path_factory.mktemp("hasty") / "nginx", upstream.address, BODY_SECONDS=1) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def start(tmp_path) -> Iterator[Start]:
-    """Start a proxy with other values; it ends with the test."""
+    """A function that starts a proxy with other values until the end of the test."""
     with ExitStack() as stack:
 
         def started(upstream: str, **options: object) -> Proxy:
@@ -76,9 +76,9 @@ def start(tmp_path) -> Iterator[Start]:
 
 def error(response: bytes, status: int) -> str:
     """The message of a raw response, which is JSON with this status and nothing else."""
-    head, _, body = response.partition(b"\r\n\r\n")
-    assert head.startswith(f"HTTP/1.1 {status} ".encode()), response
-    assert b"Content-Type: application/json" in head
+    headers, _, body = response.partition(b"\r\n\r\n")
+    assert headers.startswith(f"HTTP/1.1 {status} ".encode()), response
+    assert b"Content-Type: application/json" in headers
     (message,) = json.loads(body).values()
     return message
 
@@ -112,13 +112,13 @@ def test_nginx_accepts_the_configuration_with_tls(tmp_path):
     assert "[" not in done.stderr
 
 
-def test_a_certificate_without_a_key_is_rejected_when_the_template_is_filled():
+def test_rejects_certificate_without_a_key():
     with pytest.raises(subprocess.CalledProcessError) as raised:
         nginx.rendered({"TLS_CERTIFICATE": "/certificate.pem"})
     assert "not set: TLS_KEY" in raised.value.stderr
 
 
-def test_the_script_starts_nginx_in_the_foreground_with_the_rendered_file(tmp_path):
+def test_script_starts_nginx_in_the_foreground_with_the_rendered_file(tmp_path):
     desk = Desk(tmp_path)
     desk.stand_in("nginx")
     desk.stand_in("id", "#!/bin/sh\necho 1000\n")
@@ -130,7 +130,7 @@ def test_the_script_starts_nginx_in_the_foreground_with_the_rendered_file(tmp_pa
     assert "listen 9090 default_server;" in desk.rendered("nginx.conf")
 
 
-def test_the_dry_run_starts_nothing(tmp_path):
+def test_dry_run_starts_nothing(tmp_path):
     desk = Desk(tmp_path)
     desk.stand_in("nginx")
     done = desk.run("proxy/proxy.sh", "--dry-run")
@@ -142,7 +142,7 @@ def test_the_dry_run_starts_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/predict", "/wrong", "/full", "/late"])
-def test_responses_pass_unchanged(proxy, upstream, path):
+def test_passes_responses_unchanged(proxy, upstream, path):
     through, direct = (httpx.post(f"{url}{path}", content=b"x") for url in (proxy.url, f"http://{upstream.address}"))
     assert through.status_code == direct.status_code
     assert through.content == direct.content
@@ -154,7 +154,7 @@ def test_nginx_does_not_name_its_version(proxy):
     assert httpx.get(proxy.url).headers["server"] == "nginx"
 
 
-def test_the_service_learns_host_and_client_and_no_invented_ones(proxy, upstream):
+def test_forwards_host_and_client_and_replaces_forged_ones(proxy, upstream):
     forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
     httpx.post(f"{proxy.url}/predict?attention=true", content=b"photo", headers={"Authorization": "Bearer t", **forged})
     (received,) = upstream.requests
@@ -165,14 +165,14 @@ def test_the_service_learns_host_and_client_and_no_invented_ones(proxy, upstream
     assert received.headers["Authorization"] == "Bearer t"
 
 
-def test_connections_to_the_service_are_kept(proxy, upstream):
+def test_keeps_connections_to_the_service(proxy, upstream):
     before = upstream.connections
     with httpx.Client() as client:
         assert [client.get(proxy.url).status_code for _ in range(5)] == [200] * 5
     assert upstream.connections <= before + 1
 
 
-def test_each_request_is_logged_with_its_time(proxy):
+def test_logs_each_request_with_its_time(proxy):
     httpx.get(f"{proxy.url}/logged")
     assert eventually(lambda: '"GET /logged HTTP/1.1" 200 ' in proxy.log())
     (line,) = [line for line in proxy.log().splitlines() if "/logged" in line]
@@ -184,13 +184,13 @@ METRICS = ["/metrics", "/metrics?a=b", "/metrics/", "//metrics", "/%6detrics", "
 
 
 @pytest.mark.parametrize("path", METRICS)
-def test_metrics_are_not_public(proxy, upstream, path):
+def test_rejects_requests_for_metrics(proxy, upstream, path):
     response = proxy.exchange(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
     assert "read /metrics from the service itself" in error(response, 403)
     assert upstream.requests == []
 
 
-def test_metrics_can_be_opened_to_an_address(start, upstream):
+def test_serves_metrics_to_an_allowed_address(start, upstream):
     assert httpx.get(f"{start(upstream.address, METRICS_FROM='127.0.0.1').url}/metrics").status_code == 200
 
 
@@ -199,7 +199,7 @@ def test_metrics_can_be_opened_to_an_address(start, upstream):
 
 @pytest.mark.parametrize("header", [b"X-Long: ", MANY], ids=["one-long", "many"])
 @pytest.mark.parametrize("before", [0, 1], ids=["first", "after-a-response"])
-def test_headers_without_end_are_rejected_and_the_connection_is_closed(proxy, upstream, header, before):
+def test_rejects_endless_headers_and_closes_the_connection(proxy, upstream, header, before):
     with proxy.connect() as connection:
         for _ in range(before):
             connection.sendall(GET)
@@ -211,13 +211,13 @@ def test_headers_without_end_are_rejected_and_the_connection_is_closed(proxy, up
 
 
 @pytest.mark.parametrize("size", [HEADER_BYTES, 10 * HEADER_BYTES, 100 * HEADER_BYTES])
-def test_headers_in_one_piece_are_bounded_too(proxy, upstream, size):
+def test_rejects_large_headers_in_one_piece(proxy, upstream, size):
     response = proxy.exchange(POST + MANY * (size // len(MANY)) + b"\r\n")
-    assert response == b"" or error(response, 431)  # what was not read yet resets the connection
+    assert response == b"" or error(response, 431)  # unread bytes reset the connection
     assert upstream.requests == []
 
 
-def test_headers_within_the_bound_pass(proxy, upstream):
+def test_passes_headers_within_the_bound(proxy, upstream):
     many = "".join(f"X-{number}: {'a' * 700}\r\n" for number in range(20)).encode()
     assert HEADER_BYTES * 0.8 < len(many) < HEADER_BYTES
     response = proxy.exchange(GET[:-2] + many + b"Connection: close\r\n\r\n")
@@ -226,13 +226,13 @@ def test_headers_within_the_bound_pass(proxy, upstream):
     assert sum(name.startswith("X-") and value == "a" * 700 for name, value in received.headers.items()) == 20
 
 
-def test_a_long_request_line_is_rejected(proxy, upstream):
+def test_rejects_long_request_line(proxy, upstream):
     response = proxy.exchange(b"GET /" + b"a" * HEADER_BYTES + b" HTTP/1.1\r\nHost: a\r\n\r\n")
     assert "in the body" in error(response, 414)
     assert upstream.requests == []
 
 
-def test_headers_that_take_too_long_are_rejected_even_if_they_go_on(hasty, upstream):
+def test_rejects_slow_headers_that_continue(hasty, upstream):
     with hasty.connect() as connection:
         connection.sendall(POST + b"X-Slow: ")
         connection.settimeout(0.1)
@@ -243,7 +243,7 @@ def test_headers_that_take_too_long_are_rejected_even_if_they_go_on(hasty, upstr
 
 
 def trickle(connection) -> bytes:
-    """Send a byte now and then until the other side closes; what it sent before."""
+    """Send a byte at intervals until the other side closes the connection. Returns what it sent before."""
     received = b""
     for _ in range(300):
         try:
@@ -261,7 +261,7 @@ def trickle(connection) -> bytes:
 
 @pytest.mark.parametrize("before", [0, 1], ids=["first", "after-a-response"])
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"G", GET[:-2]], ids=["nothing", "empty-line", "one-letter", "no-end"])
-def test_a_connection_without_a_whole_request_is_closed(hasty, upstream, before, sent):
+def test_closes_connection_without_a_whole_request(hasty, upstream, before, sent):
     with hasty.connect() as connection:
         for _ in range(before):
             connection.sendall(GET)
@@ -271,7 +271,7 @@ def test_a_connection_without_a_whole_request_is_closed(hasty, upstream, before,
     assert len(upstream.requests) == before
 
 
-def test_requests_in_pieces_and_one_after_the_other_get_responses(hasty):
+def test_serves_requests_in_pieces_on_one_connection(hasty):
     with hasty.connect() as connection:
         for _ in range(3):
             for piece in (GET[:5], GET[5:20], GET[20:]):
@@ -293,7 +293,7 @@ def test_requests_in_pieces_and_one_after_the_other_get_responses(hasty):
     ],
     ids=["negative", "two-lengths", "length-and-chunks", "broken-chunks", "no-host", "tls", "zeros"],
 )
-def test_wrong_lengths_and_bytes_that_are_not_http_are_rejected(proxy, upstream, request_):
+def test_rejects_wrong_lengths_and_bytes_that_are_not_http(proxy, upstream, request_):
     assert "not valid HTTP" in error(proxy.exchange(request_), 400)
     assert upstream.requests == []
 
@@ -301,14 +301,14 @@ def test_wrong_lengths_and_bytes_that_are_not_http_are_rejected(proxy, upstream,
 # Bodies
 
 
-def test_a_body_over_the_bound_is_rejected_in_json(proxy, upstream):
+def test_rejects_body_over_the_bound_in_json(proxy, upstream):
     response = httpx.post(f"{proxy.url}/predict", content=bytes(BODY_BYTES + 1))
     assert response.status_code == 413
     assert response.json() == {"error": f"the body has more than {BODY_BYTES} bytes: send less at a time"}
     assert upstream.requests == []
 
 
-def test_a_body_of_unknown_length_over_the_bound_is_rejected_in_json(proxy, upstream):
+def test_rejects_body_of_unknown_length_over_the_bound_in_json(proxy, upstream):
     response = httpx.post(f"{proxy.url}/predict", content=(bytes(10_000) for _ in range(BODY_BYTES // 10_000 + 2)))
     assert response.status_code == 413
     assert "send less" in response.json()["error"]
@@ -316,13 +316,13 @@ def test_a_body_of_unknown_length_over_the_bound_is_rejected_in_json(proxy, upst
 
 
 @pytest.mark.parametrize("size", [0, 1_000, BODY_BYTES])
-def test_a_body_within_the_bound_passes_whole(proxy, upstream, size):
+def test_passes_body_within_the_bound(proxy, upstream, size):
     body = os.urandom(size)
     assert httpx.post(f"{proxy.url}/predict", content=body).status_code == 200
     assert [received.body for received in upstream.requests] == [body]
 
 
-def test_a_slow_body_reaches_the_service_when_it_is_whole(proxy, upstream):
+def test_buffers_slow_body_until_it_is_whole(proxy, upstream):
     with proxy.connect() as connection:
         before = upstream.begun
         connection.sendall(POST + b"Content-Length: 4\r\n\r\nab")
@@ -334,14 +334,14 @@ def test_a_slow_body_reaches_the_service_when_it_is_whole(proxy, upstream):
     assert upstream.requests[-1].body == b"abcd"
 
 
-def test_a_body_that_stops_costs_the_connection_and_does_not_reach_the_service(hasty, upstream):
+def test_closes_connection_of_a_body_that_stops(hasty, upstream):
     with hasty.connect() as connection:
         connection.sendall(POST + b"Content-Length: 4\r\n\r\nab")
         assert read_to_end(connection) == b""
     assert upstream.requests == []
 
 
-def test_trailers_do_not_reach_the_service(proxy, upstream):
+def test_drops_trailers(proxy, upstream):
     chunks = POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nab\r\n0\r\n"
     response = proxy.exchange(chunks + b"X-Trailer: b\r\n" * 20_000 + b"\r\n")
     assert response.startswith(b"HTTP/1.1 200")
@@ -351,11 +351,11 @@ def test_trailers_do_not_reach_the_service(proxy, upstream):
 
 
 @pytest.mark.parametrize("limit", ["REQUESTS", "REQUESTS_PER_ADDRESS"])
-def test_more_requests_at_a_time_than_allowed_are_rejected_with_a_time_to_retry(start, upstream, limit):
+def test_rejects_requests_over_the_limit_with_retry_after(start, upstream, limit):
     proxy = start(upstream.address, **{limit: 1})
     with proxy.connect() as connection:
         connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-        assert b"100 Continue" in connection.recv(65_536)  # it counts from now on
+        assert b"100 Continue" in connection.recv(65_536)  # the request counts from now on
         rejected = httpx.get(proxy.url)
         assert (rejected.status_code, rejected.headers["retry-after"]) == (503, "5")
         assert "too many requests" in rejected.json()["error"]
@@ -367,7 +367,7 @@ def test_more_requests_at_a_time_than_allowed_are_rejected_with_a_time_to_retry(
 # A service that fails
 
 
-def test_without_the_service_a_client_gets_502_in_json_until_it_is_back(start):
+def test_responds_502_in_json_until_the_service_runs(start):
     port = free_port()
     proxy = start(f"127.0.0.1:{port}")
     rejected = httpx.post(f"{proxy.url}/predict", content=b"x")
@@ -378,7 +378,7 @@ def test_without_the_service_a_client_gets_502_in_json_until_it_is_back(start):
         assert httpx.post(f"{proxy.url}/predict", content=b"x").status_code == 200
 
 
-def test_a_service_without_a_response_costs_504_in_json_and_is_asked_once(start):
+def test_responds_504_in_json_after_one_request_to_a_silent_service(start):
     with serving_upstream() as upstream:
         upstream.silent = True
         proxy = start(upstream.address, changes={"proxy_read_timeout 90s": "proxy_read_timeout 300ms"})
@@ -388,7 +388,7 @@ def test_a_service_without_a_response_costs_504_in_json_and_is_asked_once(start)
         assert len(upstream.requests) == 1
 
 
-def test_a_connection_that_the_service_closes_meanwhile_costs_no_request(start):
+def test_loses_no_request_when_the_service_closes_idle_connections(start):
     with serving_upstream() as upstream:
         upstream.closes_idle = True
         proxy = start(upstream.address)
@@ -407,7 +407,7 @@ def encrypted(start, upstream, tmp_path) -> tuple[Proxy, ssl.SSLContext]:
 
 
 @needs_openssl
-def test_tls_ends_at_the_proxy(encrypted, upstream):
+def test_terminates_tls(encrypted, upstream):
     proxy, trust = encrypted
     response = httpx.post(f"{proxy.tls_url}/predict", content=b"photo", verify=trust)
     assert (response.status_code, response.json()) == (200, {"label": "poppy"})
@@ -418,7 +418,7 @@ def test_tls_ends_at_the_proxy(encrypted, upstream):
 
 
 @needs_openssl
-def test_a_request_without_tls_is_sent_to_https_with_its_method(encrypted, upstream):
+def test_redirects_request_without_tls_and_keeps_its_method(encrypted, upstream):
     proxy, _ = encrypted
     response = httpx.post(f"{proxy.url}/predict?attention=true", content=b"photo")
     assert (response.status_code, response.headers["location"]) == (308, "https://127.0.0.1/predict?attention=true")
@@ -426,7 +426,7 @@ def test_a_request_without_tls_is_sent_to_https_with_its_method(encrypted, upstr
 
 
 @needs_openssl
-def test_plain_http_on_the_port_of_tls_is_rejected_in_json(encrypted):
+def test_rejects_plain_http_on_the_port_of_tls_in_json(encrypted):
     proxy, _ = encrypted
     response = httpx.get(f"http://127.0.0.1:{proxy.tls_port}/")
     assert response.status_code == 400
@@ -435,7 +435,7 @@ def test_plain_http_on_the_port_of_tls_is_rejected_in_json(encrypted):
 
 @needs_openssl
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_errors_of_the_proxy_keep_their_status_with_tls(encrypted, scheme):
+def test_keeps_the_status_of_errors_with_tls(encrypted, scheme):
     proxy, trust = encrypted
     url = proxy.tls_url if scheme == "https" else proxy.url
     response = httpx.get(f"{url}/metrics", verify=trust)
@@ -451,7 +451,7 @@ def address(served: Served) -> str:
 
 
 @pytest.mark.slow
-def test_the_service_responds_through_the_proxy_as_without_it(served, start):
+def test_service_responds_through_the_proxy_as_without_it(served, start):
     proxy = start(address(served))
     requests = [
         ("/predict", photo((220, 30, 30))),
@@ -469,7 +469,7 @@ def test_the_service_responds_through_the_proxy_as_without_it(served, start):
 
 
 @pytest.mark.slow
-def test_clients_with_slow_bodies_occupy_no_slot_of_the_service(served, start):
+def test_slow_bodies_take_no_permit_of_the_service(served, start):
     proxy = start(address(served))
     with ExitStack() as stack:
         for _ in range(2 * LIMITS.max_requests):
@@ -482,7 +482,7 @@ def test_clients_with_slow_bodies_occupy_no_slot_of_the_service(served, start):
 
 
 @pytest.mark.slow
-def test_a_full_service_says_through_the_proxy_when_to_retry(served, start):
+def test_passes_retry_after_of_a_full_service(served, start):
     proxy = start(address(served))
     where = urlsplit(served.url)
     slow = POST + b"Content-Length: 1000\r\n\r\nslow"
@@ -498,14 +498,14 @@ def test_a_full_service_says_through_the_proxy_when_to_retry(served, start):
 
 
 @pytest.mark.slow
-def test_metrics_of_the_service_are_not_public(served, start):
+def test_rejects_requests_for_metrics_of_the_service(served, start):
     proxy = start(address(served))
     assert httpx.get(f"{served.url}/metrics").status_code == 200
     assert httpx.get(f"{proxy.url}/metrics").status_code == 403
 
 
 @pytest.mark.slow
-def test_thousands_of_broken_headers_cost_no_failure(served, start):
+def test_rejects_thousands_of_broken_headers(served, start):
     proxy = start(address(served))
     broken = [POST + b"X-Long: " + b"a" * HEADER_BYTES, POST + b"Content-Length: -1\r\n\r\n", bytes(100) + b"\r\n\r\n"]
     for number in range(1_500):
