@@ -11,13 +11,13 @@ pytestmark = pytest.mark.browser
 
 def test_downloads_no_driver(browser: Browser, tmp_path, monkeypatch):
     finder = tmp_path / "selenium-manager"
-    finder.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexit 1\n")
+    finder.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\nexit 1\n")
     finder.chmod(0o755)
     monkeypatch.setenv("SE_MANAGER_PATH", str(finder))
     with chromium(tmp_path / "profile") as window:
         window.open("data:text/html,<p>here</p>")
         assert window.text("p") == "here"
-    assert not (tmp_path / "asked").exists()
+    assert not (tmp_path / "started").exists()
 
 
 def test_timeout_shows_the_text_of_the_page(browser: Browser):

@@ -104,8 +104,8 @@ def test_nginx_accepts_the_configuration_without_a_warning(tmp_path, values):
 
 @needs_openssl
 def test_nginx_accepts_the_configuration_with_tls(tmp_path):
-    made, key = certificate(tmp_path)
-    values = {"TLS_CERTIFICATE": made, "TLS_KEY": key, "HSTS_SECONDS": 60, "PUBLIC_HOST": "flowers.example"}
+    chain, key = certificate(tmp_path)
+    values = {"TLS_CERTIFICATE": chain, "TLS_KEY": key, "HSTS_SECONDS": 60, "PUBLIC_HOST": "flowers.example"}
     (tmp_path / "nginx.conf").write_text(nginx.rendered(values))
     done = subprocess.run(nginx.command(tmp_path, "-t"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -402,8 +402,8 @@ def test_loses_no_request_when_the_service_closes_idle_connections(start):
 @pytest.fixture
 def encrypted(start, upstream, tmp_path) -> tuple[Proxy, ssl.SSLContext]:
     """A proxy with a self-signed certificate, and a context that trusts no other."""
-    made, key = certificate(tmp_path)
-    return start(upstream.address, TLS_CERTIFICATE=made, TLS_KEY=key, HSTS_SECONDS=60), ssl.create_default_context(cafile=made)
+    chain, key = certificate(tmp_path)
+    return start(upstream.address, TLS_CERTIFICATE=chain, TLS_KEY=key, HSTS_SECONDS=60), ssl.create_default_context(cafile=chain)
 
 
 @needs_openssl
