@@ -68,7 +68,7 @@ class Client:
             base = httpx.URL(f"{url.rstrip('/')}/v1/")
             self.http = httpx.Client(base_url=base, headers=headers, timeout=timeout, transport=_transport(base, attempts))
         except httpx.InvalidURL as error:
-            raise ServiceError(f"'{url}' is not an address of a service ({error}): use one like http://HOST:PORT") from error
+            raise ServiceError(f"'{url}' is not an address of a service ({error}): give one like http://HOST:PORT") from error
 
     def __enter__(self) -> Self:
         """Return this client."""
