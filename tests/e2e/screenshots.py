@@ -28,14 +28,14 @@ def petals(window: Browser, url: str, workspace: Path) -> None:
     photos = [sorted((raw / species).glob("*.jpg"))[0] for species in SEVERAL]
     window.open(url, WIDE, 1060)
     window.choose(*photos)
-    window.wait_for(lambda: window.visible("#answer") and "…" not in window.text("#strip"))
-    window.click("#look")
+    window.wait_for(lambda: window.visible("#output") and "…" not in window.text("#strip"))
+    window.click("#attention")
     window.click("summary")
     window.wait_for(lambda: "Bento" in window.text("#provenance"))
     take(window, "page.png")
     window.open(url, *PHONE)
     window.choose(photos[1])
-    window.wait_for(lambda: window.visible("#answer"))
+    window.wait_for(lambda: window.visible("#output"))
     take(window, "page-phone.png")
     hardest = min(json.loads((workspace / MISTAKES).read_text()), key=lambda mistake: mistake["confidence"])
     window.open(url, *PHONE)
@@ -48,10 +48,10 @@ def captions(window: Browser, url: str, workspace: Path) -> None:
     """A photo with its sentences, and the photos found for a sentence."""
     window.open(url, WIDE, 1460)
     window.choose(sorted((workspace / "data/raw/captions").rglob("*.jpg"))[0])
-    window.wait_for(lambda: window.visible("#answer"))
+    window.wait_for(lambda: window.visible("#output"))
     window.type("#sentence", "yellow irises in the grass")
     window.click("#send")
-    window.wait_for(lambda: window.visible("#found-answer"))
+    window.wait_for(lambda: window.visible("#found-output"))
     window.wait_for(lambda: window.script("[...document.querySelectorAll('#photos img')].every(each => each.complete)"))
     take(window, "page-captions.png")
 
@@ -59,9 +59,9 @@ def captions(window: Browser, url: str, workspace: Path) -> None:
 def tweets(window: Browser, url: str, workspace: Path) -> None:
     """A message, its label and the relevant words."""
     window.open(url, WIDE, 860)
-    window.type("#text", "A flood tore through the market last night, and nobody was dancing any more")
+    window.type("#text", "A flood tore through the market last night, and no one was dancing any more")
     window.click("#send")
-    window.wait_for(lambda: window.visible("#answer"))
+    window.wait_for(lambda: window.visible("#output"))
     take(window, "page-tweets.png")
 
 

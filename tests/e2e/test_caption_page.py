@@ -37,7 +37,7 @@ def captions(page: Browser) -> list[str]:
 
 def test_shows_sentences_and_model_digest(page, served_captions, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo("red")))
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     assert page.text("#label").lower() == "a red flower"
     sentences = page.script("[...document.querySelectorAll('#bars .name')].map(each => each.textContent)")
     assert sentences[:2] == ["a red flower", "the red flower"]
@@ -49,7 +49,7 @@ def test_shows_sentences_and_model_digest(page, served_captions, tmp_path):
 
 def test_search_shows_photos_with_captions_best_first(page):
     find(page, "a blue flower")
-    page.wait_for(lambda: page.visible("#found-answer"))
+    page.wait_for(lambda: page.visible("#found-output"))
     assert page.text("#summary") == "5 photos for “a blue flower”, the best first"
     assert captions(page)[:2] == ["A blue flower."] * 2
     page.wait_for(lambda: page.script("[...document.querySelectorAll('#photos img')].every(each => each.naturalWidth === 32)"))
@@ -57,35 +57,35 @@ def test_search_shows_photos_with_captions_best_first(page):
 
 def test_enter_sends_a_sentence(page):
     page.type("#sentence", "green\ue007")
-    page.wait_for(lambda: page.visible("#found-answer"))
+    page.wait_for(lambda: page.visible("#found-output"))
     assert captions(page)[0] == "A green flower."
 
 
 def test_click_searches_for_similar_photos(page, tmp_path):
     page.choose(write(tmp_path / "green.jpg", photo("green")))
-    page.wait_for(lambda: page.visible("#answer"))
-    page.click("#alike")
-    page.wait_for(lambda: page.visible("#found-answer"))
+    page.wait_for(lambda: page.visible("#output"))
+    page.click("#similar")
+    page.wait_for(lambda: page.visible("#found-output"))
     assert page.script("document.querySelector('#sentence').value") == "a green flower"
     assert captions(page)[0] == "A green flower."
 
 
 def test_click_on_a_found_photo_describes_it(page):
     find(page, "blue")
-    page.wait_for(lambda: page.visible("#found-answer"))
+    page.wait_for(lambda: page.visible("#found-output"))
     page.click("#photos .tile")
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     assert page.text("#label").lower() == "a blue flower"
     assert page.visible("#preview")
 
 
 def test_failed_search_keeps_the_shown_sentences(page, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo("red")))
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     find(page, "?")
     page.wait_for(lambda: page.visible("#found-problem"))
     assert page.text("#found-problem") == "There is no word in the sentence: say what a photo shows."
-    assert page.visible("#answer")
+    assert page.visible("#output")
 
 
 def test_shows_remedy_for_a_file_that_is_not_an_image(page, tmp_path):
@@ -100,7 +100,7 @@ def test_controls_have_a_name_and_a_visible_focus(page):
     page.script("document.querySelector('#photo').focus()")
     assert page.script("getComputedStyle(document.querySelector('#drop')).outlineStyle") == "solid"
     find(page, "red")
-    page.wait_for(lambda: page.visible("#found-answer"))
+    page.wait_for(lambda: page.visible("#found-output"))
     names = page.script("[...document.querySelectorAll('#photos button')].map(each => each.textContent)")
     assert all("flower" in name for name in names)
     assert page.script("document.querySelectorAll('img:not([alt])').length") == 0
@@ -110,17 +110,17 @@ def test_controls_have_a_name_and_a_visible_focus(page):
 def test_page_fits_every_width(browser, served_captions, tmp_path, width):
     browser.open(served_captions.url, width, 800)
     browser.choose(write(tmp_path / "red.jpg", photo("red")))
-    browser.wait_for(lambda: browser.visible("#answer"))
-    browser.click("#alike")
-    browser.wait_for(lambda: browser.visible("#found-answer"))
+    browser.wait_for(lambda: browser.visible("#output"))
+    browser.click("#similar")
+    browser.wait_for(lambda: browser.visible("#found-output"))
     assert browser.script("document.documentElement.scrollWidth") <= width
 
 
 def test_page_loads_only_from_the_service_and_logs_no_error(page, served_captions, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo("red")))
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     find(page, "red")
-    page.wait_for(lambda: page.visible("#found-answer"))
+    page.wait_for(lambda: page.visible("#found-output"))
     page.wait_for(lambda: page.script("[...document.querySelectorAll('#photos img')].every(each => each.complete)"))
     loaded = page.script("performance.getEntriesByType('resource').map(each => each.name)")
     assert any("/photos/" in name for name in loaded)

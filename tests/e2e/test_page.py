@@ -31,7 +31,7 @@ def write(path: Path, data: bytes) -> Path:
 
 def test_shows_label_five_bars_and_model_digest(page, served, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo(RED)))
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     assert page.text("#label") == "poppy"
     assert not page.visible("#doubt")
     names = page.script("[...document.querySelectorAll('#bars .name')].map(each => each.textContent)")
@@ -46,7 +46,7 @@ def test_shows_label_five_bars_and_model_digest(page, served, tmp_path):
 
 def test_shows_doubt_below_the_threshold(page, tmp_path):
     page.choose(write(tmp_path / "grey.png", photo(GREY, kind="PNG")))
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     assert "not sure" in page.text("#doubt")
 
 
@@ -54,7 +54,7 @@ def test_shows_remedy_for_a_file_that_is_not_an_image(page, tmp_path):
     page.choose(write(tmp_path / "notes.txt", b"these are words"))
     page.wait_for(lambda: page.visible("#problem"))
     assert page.text("#problem").startswith("Not an image")
-    assert not page.visible("#answer")
+    assert not page.visible("#output")
     assert not page.visible("#model")
 
 
@@ -66,9 +66,9 @@ def test_rejects_photo_over_the_limit_before_sending(page, tmp_path):
 
 def test_second_photo_replaces_the_first(page, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo(RED)))
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     page.choose(write(tmp_path / "blue.jpg", photo((40, 60, 220))))
-    page.wait_for(lambda: page.visible("#answer") and page.text("#label") != "poppy")
+    page.wait_for(lambda: page.visible("#output") and page.text("#label") != "poppy")
     assert page.text("#label") == "cornflower"
 
 
@@ -78,7 +78,7 @@ def test_predicts_several_photos_and_shows_the_selected_one(page, tmp_path):
     page.choose(*files, write(tmp_path / "notes.txt", b"these are words"))
     labels = "[...document.querySelectorAll('#strip .name')].map(each => each.textContent)"
     page.wait_for(lambda: "…" not in page.script(labels))
-    assert page.script(labels) == ["poppy", "cornflower", "fern", "no answer"]
+    assert page.script(labels) == ["poppy", "cornflower", "fern", "no prediction"]
     assert page.text("#label") == "poppy"
     page.click("#strip li:nth-child(2) button")
     assert page.text("#label") == "cornflower"
@@ -103,10 +103,10 @@ def test_shows_attention_map_over_the_cropped_square_and_describes_it(page, tmp_
     picture.paste((255, 255, 255), (85, 60, 100, 80))
     picture.save(tmp_path / "corner.png")
     page.choose(tmp_path / "corner.png")
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     assert not page.visible("#heat")
-    page.click("#look")
-    assert "bottom right" in page.text("#looked")
+    page.click("#attention")
+    assert "bottom right" in page.text("#peak")
     box = (
         "(each => { const b = document.querySelector(each).getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })"
     )
@@ -117,16 +117,16 @@ def test_shows_attention_map_over_the_cropped_square_and_describes_it(page, tmp_
     pixels = "[...document.querySelector('#heat').getContext('2d').getImageData(0, 0, 4, 4).data]"
     veil = [page.script(pixels)[4 * place + 3] for place in range(16)]
     assert veil[15] == min(veil) < veil[0]
-    page.click("#look")
+    page.click("#attention")
     assert not page.visible("#heat")
-    assert not page.visible("#looked")
+    assert not page.visible("#peak")
 
 
 def test_attention_map_fits_an_upright_photo(page, tmp_path):
     Image.new("RGB", (90, 160), (90, 90, 90)).save(tmp_path / "upright.png")
     page.choose(tmp_path / "upright.png")
-    page.wait_for(lambda: page.visible("#answer"))
-    page.click("#look")
+    page.wait_for(lambda: page.visible("#output"))
+    page.click("#attention")
     shown = page.script("(({clientWidth, clientHeight}) => [clientWidth, clientHeight])(document.querySelector('#preview'))")
     assert page.script("document.querySelector('#heat').clientWidth") == pytest.approx(min(shown), abs=1.5)
     assert (
@@ -146,9 +146,9 @@ def test_asks_for_the_token_once(browser, served, tmp_path):
         browser.wait_for(lambda: browser.visible("#token-problem"))
         browser.type("#token", "sesame")
         browser.click("#token-dialog [value=go]")
-        browser.wait_for(lambda: browser.visible("#answer"))
+        browser.wait_for(lambda: browser.visible("#output"))
         browser.choose(tmp_path / "red.jpg")
-        browser.wait_for(lambda: browser.visible("#answer"))
+        browser.wait_for(lambda: browser.visible("#output"))
         assert not browser.visible("#token-dialog")
 
 
@@ -174,8 +174,8 @@ def test_shows_provenance(page, served):
 def test_page_fits_every_width(browser, served, tmp_path, width):
     browser.open(served.url, width, 800)
     browser.choose(*(write(tmp_path / f"{number}.jpg", photo(colour)) for number, colour in enumerate((RED, GREY, RED, GREY))))
-    browser.wait_for(lambda: browser.visible("#answer") and "…" not in browser.text("#strip"))
-    browser.click("#look")
+    browser.wait_for(lambda: browser.visible("#output") and "…" not in browser.text("#strip"))
+    browser.click("#attention")
     browser.click("summary")
     browser.wait_for(lambda: browser.visible("#heat") and "Bento" in browser.text("#provenance"))
     assert browser.script("document.documentElement.scrollWidth") <= width
@@ -183,7 +183,7 @@ def test_page_fits_every_width(browser, served, tmp_path, width):
 
 def test_page_loads_only_from_the_service_and_logs_no_error(page, served, tmp_path):
     page.choose(write(tmp_path / "red.jpg", photo(RED)))
-    page.wait_for(lambda: page.visible("#answer"))
+    page.wait_for(lambda: page.visible("#output"))
     loaded = page.script("performance.getEntriesByType('resource').map(each => each.name)")
     assert loaded
     assert all(name.startswith((served.url, "blob:")) for name in loaded)
@@ -200,7 +200,7 @@ def text_page(browser: Browser, served_texts: Served) -> Browser:
 def test_shows_label_and_relevant_words_of_a_message(text_page, served_texts):
     text_page.type("#text", "The flood destroyed a party")
     text_page.click("#send")
-    text_page.wait_for(lambda: text_page.visible("#answer"))
+    text_page.wait_for(lambda: text_page.visible("#output"))
     assert text_page.text("#label").lower() == "disaster"
     marked = text_page.script("[...document.querySelectorAll('#words mark')].map(each => [each.className, each.textContent])")
     assert marked == [["for", "flood"], ["for", "destroyed"], ["against", "party"]]
@@ -215,13 +215,13 @@ def test_sends_keyword_and_location(text_page):
     text_page.type("#text", "it is here")
     text_page.type("#keyword", "fire")
     text_page.click("#send")
-    text_page.wait_for(lambda: text_page.visible("#answer"))
+    text_page.wait_for(lambda: text_page.visible("#output"))
     assert text_page.text("#label").lower() == "disaster"
 
 
 def test_click_on_an_example_sends_it(text_page):
     text_page.click(".example")
-    text_page.wait_for(lambda: text_page.visible("#answer"))
+    text_page.wait_for(lambda: text_page.visible("#output"))
     assert "flood" in text_page.script("document.querySelector('#text').value")
 
 

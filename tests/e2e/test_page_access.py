@@ -78,15 +78,15 @@ def send_photos(page: Browser, folder: Path) -> None:
     """Send three files: a confident prediction, one with low confidence, and none."""
     files = {"red.jpg": photo(RED), "grey.jpg": photo(GREY), "notes.txt": b"these are words"}
     page.choose(*(write(folder / name, data) for name, data in files.items()))
-    page.wait_for(lambda: page.visible("#answer") and "…" not in page.text("#strip"))
+    page.wait_for(lambda: page.visible("#output") and "…" not in page.text("#strip"))
 
 
 def send_sentence(page: Browser, folder: Path) -> None:
     """Send a photo, and search for photos with one of its sentences."""
     page.choose(write(folder / "red.jpg", photo(RED)))
-    page.wait_for(lambda: page.visible("#answer"))
-    page.click("#alike")
-    page.wait_for(lambda: page.visible("#found-answer"))
+    page.wait_for(lambda: page.visible("#output"))
+    page.click("#similar")
+    page.wait_for(lambda: page.visible("#found-output"))
 
 
 def send_message(page: Browser, folder: Path, words: str = "The flood destroyed a party") -> None:
@@ -140,8 +140,8 @@ def token_dialog(browser: Browser, guarded: str, tmp_path: Path) -> Browser:
 
 
 def test_tab_follows_the_order_of_the_page(photos):
-    stops = ["photo", "red.jpg: poppy", "grey.jpg: not sure, perhaps orchid", "notes.txt: no answer", "look"]
-    stops += ["Where do the answers come from?", "Interface for programs"]
+    stops = ["photo", "red.jpg: poppy", "grey.jpg: not sure, perhaps orchid", "notes.txt: no prediction", "attention"]
+    stops += ["Where do the predictions come from?", "API documentation"]
     assert walk(photos, len(stops)) == stops
     assert walk(photos, len(stops) - 1, shift=True) == stops[-2::-1]
 
@@ -163,7 +163,7 @@ def test_key_selects_another_photo(photos, key):
 
 
 def test_key_toggles_the_attention_map(photos):
-    tab_to(photos, "look")
+    tab_to(photos, "attention")
     photos.press("Enter")
     assert photos.visible("#heat")
     photos.press("Space")
@@ -171,7 +171,7 @@ def test_key_toggles_the_attention_map(photos):
 
 
 def test_key_toggles_the_provenance(photos):
-    tab_to(photos, "Where do the answers come from?")
+    tab_to(photos, "Where do the predictions come from?")
     photos.press("Enter")
     assert photos.visible("#provenance")
     photos.press("Space")
@@ -181,12 +181,12 @@ def test_key_toggles_the_provenance(photos):
 def test_token_dialog_works_without_a_mouse(token_dialog):
     assert focused(token_dialog) == "token"
     token_dialog.press(*"sesame", "Enter")
-    token_dialog.wait_for(lambda: token_dialog.visible("#answer"))
+    token_dialog.wait_for(lambda: token_dialog.visible("#output"))
     assert focused(token_dialog) == "photo"
 
 
 def test_tab_stays_in_the_token_dialog_until_escape(token_dialog):
-    assert set(walk_in(token_dialog, 8)) - {NOTHING} == {"token", "Go on", "Cancel"}
+    assert set(walk_in(token_dialog, 8)) - {NOTHING} == {"token", "Continue", "Cancel"}
     token_dialog.press("Escape")
     token_dialog.wait_for(lambda: token_dialog.visible("#problem"))
     assert focused(token_dialog) == "photo"
@@ -204,37 +204,37 @@ def test_message_form_works_without_a_mouse(browser, served_texts):
     browser.press(*"a flood")
     assert walk(browser, 3) == ["keyword", "location", "send"]
     browser.press("Enter")
-    browser.wait_for(lambda: browser.visible("#answer"))
+    browser.wait_for(lambda: browser.visible("#output"))
     examples = browser.script("[...document.querySelectorAll('.example')].map(each => each.textContent)")
-    assert walk(browser, 4) == [*examples, "Where do the answers come from?", "Interface for programs"]
+    assert walk(browser, 4) == [*examples, "Where do the predictions come from?", "API documentation"]
 
 
 def test_key_sends_an_example(browser, served_texts):
     browser.open(served_texts.url)
     tab_to(browser, browser.text(".example"))
     browser.press("Space")
-    browser.wait_for(lambda: browser.visible("#answer"))
+    browser.wait_for(lambda: browser.visible("#output"))
 
 
 def test_search_works_without_a_mouse(browser, served_captions):
     browser.open(served_captions.url)
     assert walk(browser, 2) == ["photo", "sentence"]
     browser.press(*"blue", "Enter")
-    browser.wait_for(lambda: browser.visible("#found-answer"))
+    browser.wait_for(lambda: browser.visible("#found-output"))
     tiles = browser.script("[...document.querySelectorAll('#photos button')].map(each => each.textContent)")
     assert walk(browser, 1 + len(tiles)) == ["send", *tiles]
     tab_to(browser, tiles[0])
     browser.press("Enter")
-    browser.wait_for(lambda: browser.visible("#answer"))
+    browser.wait_for(lambda: browser.visible("#output"))
 
 
 def test_key_searches_for_similar_photos(browser, served_captions, tmp_path):
     browser.open(served_captions.url)
     browser.choose(write(tmp_path / "red.jpg", photo(RED)))
-    browser.wait_for(lambda: browser.visible("#answer"))
-    tab_to(browser, "alike")
+    browser.wait_for(lambda: browser.visible("#output"))
+    tab_to(browser, "similar")
     browser.press("Space")
-    browser.wait_for(lambda: browser.visible("#found-answer"))
+    browser.wait_for(lambda: browser.visible("#found-output"))
 
 
 def name(node: dict[str, Any]) -> str:
@@ -317,7 +317,7 @@ def states_of_petals(page: Browser, folder: Path) -> Iterator[None]:
     page.script("document.querySelector('#drop').classList.add('over')")
     yield
     send_photos(page, folder)
-    page.click("#look")
+    page.click("#attention")
     yield
     for number in (2, 3):
         page.click(f"#strip li:nth-child({number}) button")
@@ -339,7 +339,7 @@ def states_of_captions(page: Browser, folder: Path) -> Iterator[None]:
 
 
 def states_of_tweets(page: Browser, folder: Path) -> Iterator[None]:
-    for words in ("The flood destroyed a party", "nobody knows", "   "):
+    for words in ("The flood destroyed a party", "someone knows", "   "):
         send_message(page, folder, words)
         yield
 

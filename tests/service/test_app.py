@@ -143,3 +143,12 @@ def test_commit_comes_from_the_installation_where_the_environment_has_none(tmp_p
 def test_does_not_open_a_model_of_another_digest(tmp_path):
     with pytest.raises(BitBloomError, match="has the digest"):
         ImageApplication(write_service(tmp_path, "0" * 64)).open()
+
+
+@pytest.mark.parametrize(("content", "status"), [(b"words", 415), (photo(RED, 400, 300)[:-400], 422)])
+def test_advises_on_curls_option_that_changes_photos(send, content, status):
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    rejected = send("POST", "/predict", content=content, headers=form)
+    assert rejected.status_code == status
+    assert "--data-binary" in rejected.json()["error"]
+    assert send("POST", "/predict", content=photo(RED), headers=form).status_code == 200

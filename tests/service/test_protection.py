@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.serving import protection, rejections
-from bitbloom.serving.settings import TOKEN_VARIABLE, Settings
+from bitbloom.serving.settings import ORIGINS_VARIABLE, TOKEN_VARIABLE, Settings
 
 SETTINGS = Settings(
     target="t", task="t", kind="image", title="", max_bytes=1, max_pixels=1, max_batch=1,
@@ -268,5 +268,20 @@ def test_sends_security_headers_with_every_response(route):
         response = await Slow().client.get(route)
         for name, value in protection.HEADERS.items():
             assert response.headers[name] == value
+
+    asyncio.run(scenario())
+
+
+def test_admits_pages_of_the_named_origins_alone(monkeypatch):
+    monkeypatch.setenv(ORIGINS_VARIABLE, "https://flowers.example, https://garden.example")
+
+    async def scenario():
+        slow = Slow()
+        slow.gate.set()
+        for origin, allowed in {"https://garden.example": True, "https://other.example": False}.items():
+            preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            assert (await slow.client.options("/count", headers=preflight)).is_success == allowed
+            response = await slow.client.post("/count", content=b"a", headers={"Origin": origin})
+            assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
 
     asyncio.run(scenario())

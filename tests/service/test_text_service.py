@@ -129,3 +129,18 @@ def test_predictions_do_not_depend_on_the_process(predict, served_texts) -> None
     local = TextPredictor.open(served_texts.model).label("flood and fire")
     served = predict(texts=["flood and fire"], words=False).json()[0]
     assert local == {key: value for key, value in served.items() if key != "words"}
+
+
+@pytest.mark.parametrize("text", ["a" * 2001, {"text": "a" * 2001}, {"text": "a", "keyword": "k" * 2001}])
+def test_rejection_names_field_and_limit(served_texts, text):
+    rejected = httpx.post(f"{served_texts.url}/predict", json={"texts": ["fine", text]})
+    assert rejected.status_code == 422
+    field = "keyword" if isinstance(text, dict) and "keyword" in text else "text"
+    assert rejected.json()["error"].startswith(f"texts.1.{field}: string should have at most 2000 characters")
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+def test_rejection_names_the_missing_header_of_json(served_texts, kind):
+    rejected = httpx.post(f"{served_texts.url}/predict", content=b'{"texts": ["a"]}', headers={"content-type": kind})
+    assert rejected.status_code == 415
+    assert "Content-Type: application/json" in rejected.json()["error"]

@@ -38,7 +38,7 @@ class Service:
     async def predict_batch(self, texts: list[Text], words: bool = True) -> list[Prediction | Failure]:
         """Label texts, in order; a text of which nothing is left after cleaning has an `error` in its place."""
         with process.bentoml_errors():
-            return await application.label_texts(texts, words)
+            return await application.label_texts([Message(text=text) for text in texts], words)
 
 
 process.serve(application, Service)

@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 PAGE = "page"
 PAGE_HEADERS = {"Cache-Control": "no-cache"}
 VERSION = "/v1"
-"""Below it, every route a second time, for programs: an incompatible change gets another version."""
+"""Prefix of a second copy of every route, for programs: an incompatible change gets another version."""
 
 
 class Application(ABC):
@@ -107,7 +107,7 @@ class Application(ABC):
         return app
 
     def _router(self, prefix: str) -> APIRouter:
-        router = APIRouter(prefix=prefix)
+        router = APIRouter(prefix=prefix, tags=[f"Fast routes {prefix}".strip()])
         self.add_routes(router)  # first: routes are matched in their order
         router.get("/provenance", summary="Commit and digests of what responds")(self.show_provenance)
         router.get("/service.json", summary="Names and limits of this service")(self.show_settings)

@@ -1,8 +1,8 @@
 """Deterministic archives: the same files give the same bytes on every machine.
 
-A tar with sorted entries and nothing of the machine in them (no owner, no time, one mode), in an xz container whose
-blocks are stored, not compressed: tools that expect `.tar.xz` open it, and no version of a compressor can change
-a byte. (The .xz format: https://tukaani.org/xz/xz-file-format.txt.)
+The archive is a tar with sorted entries that have no owner, no time and one mode, in an xz container. The blocks of the
+container are stored, not compressed: tools that expect `.tar.xz` open it, and its bytes depend on no version of a
+compressor. (The .xz format: https://tukaani.org/xz/xz-file-format.txt.)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MODE = 0o644
 CHUNK = 65536
 """Largest stored chunk of LZMA2, bytes."""
 DICTIONARY = 8
-"""The xz code for a dictionary of 64 KiB, the smallest a chunk fits in."""
+"""The xz code of a dictionary of 64 KiB, the smallest that holds a chunk."""
 STREAM_FLAGS = b"\x00\x01"
 """Check by CRC-32."""
 
@@ -30,7 +30,7 @@ def write(folder: Path, path: Path) -> None:
 
 
 def read(path: Path, member: str) -> bytes:
-    """One member's bytes. Raises KeyError when there is none of that name, tarfile.TarError for another kind of file."""
+    """Return one member's bytes. Raises KeyError for a missing member, tarfile.TarError for another kind of file."""
     with tarfile.open(path, "r:xz") as archive:
         stream = archive.extractfile(member)
         if stream is None:
@@ -39,7 +39,7 @@ def read(path: Path, member: str) -> bytes:
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Write every member below a folder. Raises tarfile.TarError for a member that is no plain file inside of it."""
+    """Write every member below a folder. Raises tarfile.TarError for a member that is not a plain file below the folder."""
     with tarfile.open(path, "r:xz") as archive:
         for entry in archive:
             name = PurePosixPath(entry.name)
@@ -51,7 +51,7 @@ def unpack(path: Path, folder: Path) -> None:
 
 
 def tar(files: dict[str, bytes]) -> bytes:
-    """A tar archive of files by their POSIX path."""
+    """Return a tar archive of files by their POSIX path."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, data in sorted(files.items()):
@@ -62,7 +62,7 @@ def tar(files: dict[str, bytes]) -> bytes:
 
 
 def stored_xz(data: bytes) -> bytes:
-    """An xz file of one block that holds the data as it is."""
+    """Return an xz file of one block with the uncompressed data."""
     header = b"\xfd7zXZ\x00" + STREAM_FLAGS + _crc(STREAM_FLAGS)
     # Size of the header (2 + 1) × 4 bytes, one filter: LZMA2 (0x21), with one byte of properties.
     block_header = bytes([2, 0, 0x21, 1, DICTIONARY, 0, 0, 0])
@@ -77,7 +77,7 @@ def stored_xz(data: bytes) -> bytes:
 
 
 def _lzma2(data: bytes) -> bytes:
-    """Stored LZMA2 chunks: control byte (1 resets the dictionary, 2 goes on), size - 1, data; 0 ends them."""
+    """Stored LZMA2 chunks: control byte (1 resets the dictionary, 2 keeps it), size - 1, data; the last byte is 0."""
     parts: list[bytes] = []
     for start in range(0, len(data), CHUNK):
         chunk = data[start : start + CHUNK]
@@ -94,7 +94,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; the high bit says that more follow."""
+    """Seven bits per byte, the lowest first; the high bit of a byte is set when another follows."""
     parts = bytearray()
     while number >= 0x80:
         parts.append(number & 0x7F | 0x80)

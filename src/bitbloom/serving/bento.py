@@ -1,8 +1,8 @@
 """The name of a Bento: the digest of its content.
 
 The digest is the SHA-256 of the sorted list of the Bento's files, where the `version` and the `creation_time` of
-`bento.yaml` count as blank: the version is taken from the digest, and the time is when, not what. The service
-computes it again from the files it runs from, so what it says of itself is what it is.
+`bento.yaml` count as blank: the version is derived from the digest, and the time is not part of the content. The
+service computes the digest again from the files it runs from, so its provenance describes these files.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ MANIFEST = "bento.yaml"
 COMMIT = "commit"
 """A file of an installed Bento: the commit that it was built from."""
 DERIVED = re.compile(rf"(^|/)__pycache__/|\.pyc$|^env/docker/Dockerfile$|^{COMMIT}$")
-"""Written later: bytecode when the service starts, the Dockerfile when an image is built, the commit at the installation."""
+"""Files written later: bytecode by the service, the Dockerfile by the build of an image, the commit by the installation."""
 NAMING = re.compile(rb"^(version|creation_time):.*$", re.MULTILINE)
 VERSION_DIGITS = 16
-"""Digits of the digest in the version: BentoML allows 63 characters, and people read them."""
+"""Digits of the digest in the version. BentoML allows 63 characters; people read shorter versions."""
 TIMELESS = "1980-01-01 00:00:00+00:00"
 
 
 def files(folder: Path) -> dict[str, str]:
-    """The files of an unpacked Bento that have a part in its digest: POSIX path → SHA-256."""
+    """Return the files of an unpacked Bento that its digest covers: POSIX path → SHA-256."""
     kept = {name: file for name, file in folder_files(folder).items() if not DERIVED.search(name)}
     return {name: _manifest_digest(file) if name == MANIFEST else file_digest(file) for name, file in kept.items()}
 
 
 def digest(folder: Path) -> str:
-    """The digest of an unpacked Bento, 64 hexadecimal digits."""
+    """Return the digest of an unpacked Bento, 64 hexadecimal digits."""
     return listing_digest(files(folder))
 
 
 def version(bento_digest: str) -> str:
-    """The version that BentoML knows a Bento of this digest by."""
+    """Return the version of a Bento with this digest, as BentoML names it."""
     return bento_digest[:VERSION_DIGITS]
 
 
 def name_after_content(folder: Path) -> str:
-    """Write the version that the digest gives, and a fixed time, to the Bento's manifest. Returns the digest."""
+    """Write the version of the digest and a fixed time into the Bento's manifest. Returns the digest."""
     whole = digest(folder)
-    # Quoted, for a version of digits alone would be read as a number.
+    # Quoted, because YAML reads a version of digits alone as a number.
     values = {b"version": f"'{version(whole)}'".encode(), b"creation_time": TIMELESS.encode()}
     manifest = folder / MANIFEST
     manifest.write_bytes(NAMING.sub(lambda found: found[1] + b": " + values[found[1]], manifest.read_bytes()))

@@ -1,7 +1,7 @@
 """Build a Bento whose bytes depend on its content only.
 
-BentoML builds it, in a process of its own and from a folder that holds exactly what the service needs; then what
-BentoML knows of the moment is taken out, and the Bento is named after its digest.
+BentoML builds it in a separate process, from a folder with exactly the files that the service needs. Then the time of the
+build is replaced by a fixed one, and the Bento is named after its digest.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ SERVICE, README = "service.py", "README.md"
 BENTOS = Path("bentos")
 BASE, COMMON = BENTOS / "common/base", BENTOS / "common"
 CLEARED = ("BENTO", "PYTHON", "YATAI", "UV_", "PIP_")
-"""Prefixes of environment variables that could change what BentoML writes, or where it looks for modules."""
+"""Prefixes of environment variables that could change what BentoML writes, or the path on which it finds modules."""
 
 
 def service_folders(task: str, kind: str) -> list[Path]:
-    """The folders that a service is assembled from; a file of a later one stands in for that of an earlier one.
+    """Return the folders that a service is assembled from; a file of a later folder replaces that of an earlier one.
 
-    What all services share, what those of a kind of model share, and the task's own, where it has one.
+    These are the folder of all services, that of the kind of model, and the task's own, if it has one.
     """
     return [folder for folder in (BASE, COMMON / kind, BENTOS / task) if folder.is_dir()]
 
 
 def layered(task: str, kind: str) -> dict[str, Path]:
-    """The files of a service, by their path in it: of each, that of the last folder which has it."""
+    """Return the files of a service by their path in it, each from the last folder that has it."""
     found = {name: path for folder in service_folders(task, kind) for name, path in folder_files(folder).items()}
     return {name: path for name, path in found.items() if not bento.DERIVED.search(name)}
 
 
 def service_file(task: str, kind: str) -> Path:
-    """The `service.py` of a task: its own, or that of its kind. Raises BitBloomError when there is neither."""
+    """Return the `service.py` of a task, or else that of its kind. Raises BitBloomError when both are missing."""
     found = layered(task, kind).get(SERVICE)
     if found is None:
         raise BitBloomError(f"{BENTOS / task / SERVICE} is missing, and {COMMON / kind} has none for models of kind '{kind}'")
@@ -54,14 +54,14 @@ def service_file(task: str, kind: str) -> Path:
 
 
 def assemble(context: Path, task: str, kind: str, files: Mapping[str, Path], texts: Mapping[str, object]) -> None:
-    """Fill an empty folder with a service and all it needs.
+    """Fill an empty folder with the files of a service.
 
     Args:
         context: the folder.
-        task: whose service it is.
-        kind: of the task's model.
-        files: more files by the path they get.
-        texts: values written as canonical JSON by the path they get, service.json among them.
+        task: the task of the service.
+        kind: the kind of the task's model.
+        files: further files by their path in the folder.
+        texts: values that are written as canonical JSON, by their path in the folder; service.json is one of them.
 
     Raises:
         BitBloomError: a file is missing, or a page cannot be rendered.
@@ -84,23 +84,23 @@ def assemble(context: Path, task: str, kind: str, files: Mapping[str, Path], tex
 
 
 def readme(task: str, kind: str) -> str:
-    """What BentoML shows of the Bento: what the task says of its service, then what its kind and all services have to say."""
+    """Return the README that BentoML shows: that of the task, then those of its kind and of all services."""
     files = [folder / README for folder in reversed(service_folders(task, kind))]
     return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
 
 
 def page_templates(task: str, kind: str) -> dict[str, Path]:
-    """What the pages of a service may extend: pages and shells of its own folders, by their path in `bentos/`."""
+    """Return the templates that pages of a service can extend, by their path in `bentos/`."""
     paths = (path for folder in service_folders(task, kind) for path in folder_files(folder).values())
     return {path.relative_to(BENTOS).as_posix(): path for path in paths if path.name.endswith((pages.PAGE, pages.SHELL))}
 
 
 @contextmanager
 def built(context: Path, name: str, labels: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """Build the Bento `name` from an assembled folder. Gives the unpacked Bento and its digest, while the block lasts.
+    """Build the Bento `name` from an assembled folder. Yields the unpacked Bento and its digest; both exist within the block.
 
     Raises:
-        BitBloomError: BentoML refuses; its last words are in the message.
+        BitBloomError: BentoML fails; the message has the last lines of its output.
     """
     options = {"service": SERVICE.removesuffix(".py"), "name": name, "labels": dict(labels)}
     canonical.write_text(context / "bentofile.yaml", yaml.safe_dump(options))
@@ -112,18 +112,18 @@ def built(context: Path, name: str, labels: Mapping[str, str]) -> Iterator[tuple
 
 
 def _bentoml_build(context: Path, home: Path) -> None:
-    """`bentoml build`, with a store of its own, no tracking, and no modules but the installed and the assembled ones."""
+    """Run `bentoml build` with a separate store, without tracking, and with the installed and the assembled modules only."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(CLEARED)}
     ours = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "bentoml", "build", "--version", "unnamed", str(context)]
     done = subprocess.run(command, cwd=context, env=kept | ours, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        words = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise BitBloomError(f"BentoML cannot build the service in {context}:\n{words}")
+        output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise BitBloomError(f"BentoML cannot build the service in {context}:\n{output}")
 
 
 def _use_lock(folder: Path, lock: str) -> None:
-    """Let the requirements be the lock, whole: BentoML adds itself a second time, without a hash."""
+    """Replace the requirements by the lock: BentoML adds itself a second time, without a hash."""
     python = folder / "env" / "python"
     (python / "requirements.in").unlink(missing_ok=True)
     canonical.write_text(python / "requirements.txt", lock)

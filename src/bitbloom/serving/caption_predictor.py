@@ -126,7 +126,7 @@ class CaptionPredictor:
         index: the photos that a search finds.
         image_size: side of the square that the graph takes, pixels.
         digest: of the files of the model (`model_files.digest`).
-        max_pixels: larger photos are refused.
+        max_pixels: larger photos are rejected.
     """
 
     image: InferenceSession

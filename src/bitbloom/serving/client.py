@@ -32,13 +32,13 @@ CLIENT_ERRORS = (400, 408, 413, 415, 422)
 CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.ProxyError, httpx.RemoteProtocolError)
 """Errors of the connection that another attempt may not have."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 60.0
-"""Seconds before the second attempt, doubled before each later one, unless the service names them; and the most there may be."""
+"""Seconds before the second attempt, doubled before each later one, and their maximum; `Retry-After` replaces them."""
 SPREAD = 1.5
-"""A wait is drawn between its length and this multiple of it, so that clients rejected together do not return together."""
+"""A wait is random between its length and this multiple of it, so that clients rejected together do not return together."""
 
 
 class ServiceError(BitBloomError):
-    """An error response (`status`, and the service's `reason`), or none."""
+    """An error response with its `status` and `reason`, or a missing response."""
 
     def __init__(self, message: str, status: int | None = None, reason: str = "") -> None:
         super().__init__(message)
@@ -52,13 +52,13 @@ class Client:
         """Connect at the first request.
 
         Args:
-            url: where the service is, with or without a path before its routes.
-            token: what the service requires; else that of the environment, BITBLOOM_TOKEN.
-            attempts: at most, for each request.
+            url: address of the service, with or without a path before its routes.
+            token: bearer token; else that of the environment, BITBLOOM_TOKEN.
+            attempts: maximum for each request, at least 1.
             timeout: seconds to wait for each response.
 
         Raises:
-            ServiceError: `url` is no address, or no attempt is allowed.
+            ServiceError: `url` is not an address, or `attempts` is less than 1.
         """
         if attempts < 1:
             raise ServiceError("no attempt is allowed: give Client attempts=1 or more")
@@ -68,10 +68,10 @@ class Client:
             base = httpx.URL(f"{url.rstrip('/')}/v1/")
             self.http = httpx.Client(base_url=base, headers=headers, timeout=timeout, transport=_transport(base, attempts))
         except httpx.InvalidURL as error:
-            raise ServiceError(f"'{url}' is no address of a service ({error}): give one like http://127.0.0.1:3000") from error
+            raise ServiceError(f"'{url}' is not an address of a service ({error}): give one like http://HOST:PORT") from error
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return this client."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -104,7 +104,7 @@ class Client:
         return cast(SimilarityResponse, self._post("similarity", files={"image": photo}, data={"sentence": list(sentences)}))
 
     def predictions(self, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
-        """What `bitbloom predict` gives for files, from the service: one object per photo or row of text.
+        """Predict files as `bitbloom predict` does, with the service: one object per photo or row of text.
 
         Raises:
             ServiceError: the service does not respond, or requires a token.
@@ -139,10 +139,10 @@ class Client:
         return self._request("POST", route, **content)
 
     def _request(self, method: str, route: str, **content: Any) -> Any:
-        """The response's JSON, after at most as many attempts as are allowed.
+        """Return the response's JSON, after at most the allowed number of attempts.
 
         Raises:
-            ServiceError: an error response (`status`), or none at the last attempt.
+            ServiceError: the last attempt has an error response (`status`) or none.
         """
         try:
             return _content(self.http.request(method, route, **content))
@@ -153,7 +153,7 @@ class Client:
 
 
 class _SpreadRetry(Retry):
-    """httpx-retries' policy, which spreads its own backoff, which also spreads the waits that a service names."""
+    """The policy of httpx-retries, which also spreads the waits that a service names."""
 
     def parse_retry_after(self, retry_after: str) -> float:
         """Seconds to wait for a `Retry-After` header (seconds or a date). Raises ValueError when it is neither."""
@@ -162,7 +162,7 @@ class _SpreadRetry(Retry):
 
 
 def _transport(url: httpx.URL, attempts: int) -> RetryTransport:
-    """The connection to a service. Every request may be repeated, POST too, because none changes anything."""
+    """Return the connection to a service. Every request can be repeated, also POST, because no request changes the service."""
     retry = _SpreadRetry(
         total=attempts - 1,
         allowed_methods=("GET", "POST"),
@@ -177,12 +177,12 @@ def _transport(url: httpx.URL, attempts: int) -> RetryTransport:
 
 
 def _read(response: httpx.Response) -> None:
-    """Receive the body where a connection that breaks halfway is still retried."""
+    """Receive the body within the attempt, so that a connection that breaks halfway is retried."""
     response.read()
 
 
 def _proxy(url: httpx.URL) -> str | None:
-    """The proxy that the environment names for a service: httpx looks there only while it makes its own transport."""
+    """Return the proxy that the environment names for a service: httpx reads it only for its own transport."""
     if urllib.request.proxy_bypass(url.netloc.decode("ascii")):
         return None
     proxies = urllib.request.getproxies()
@@ -191,7 +191,7 @@ def _proxy(url: httpx.URL) -> str | None:
 
 
 def _unreadable_if_rejected(predict: Callable[[bytes], Any], photo: bytes) -> dict[str, object]:
-    """The prediction. Raises UnreadableImage, as a local model does, when the service rejects the photo."""
+    """Return the prediction. Raises UnreadableImage, as a local model does, when the service rejects the photo."""
     try:
         return {**predict(photo)}
     except ServiceError as error:

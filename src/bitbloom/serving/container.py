@@ -1,9 +1,8 @@
-"""The container image of a target's Bento, and how it is run.
+"""Container images of a target's Bento and of the training.
 
-BentoML builds the image from the Bento (`bentoml containerize`). Before that, the image it starts from gets the locked uv and,
-if asked for, a CA and an index; after it, a numbered user, labels that say where its content comes from, and (in docker's form
-of an image; podman's has no place for one) a health check.
-With podman, two builds from one commit and one base image give one image id: every time in them is TIMESTAMP.
+BentoML builds the image from the Bento (`bentoml containerize`). Its base image gets the locked uv and, as options, a CA and an
+index. The final image gets a numbered user, labels with its provenance, and a health check (in docker's image format; podman's
+has none). With podman, two builds from one commit and one base image give one image id: every time in them is TIMESTAMP.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ BACKENDS = ("podman", "docker")
 RECIPES = Path("deploy/container")
 LOCK = Path("requirements.lock")
 PYTHON_IMAGE = "python:3.11-slim-bookworm"
-"""What the training image starts from, where nobody says otherwise."""
+"""The default base of the training image."""
 CA_BUNDLE = "etc/ssl/certs/bitbloom.pem"
 TIMESTAMP = 315_532_800
-"""1980-01-01, the time that a Bento bears: the oldest that a zip file can."""
+"""1980-01-01, the time in a Bento: the oldest that a zip file can hold."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to build.
+    """Options of a build.
 
     Attributes:
         backend: one of BACKENDS, a program on PATH.
         image: name of the image, without a tag; it gets the Bento's version and `latest`.
-        base_image: what to start from; "" for the one that the service names. It has Python 3.11, pip and a shell.
+        base_image: the base, with Python 3.11, pip and a shell; "" for the one that the service names.
         ca: certificates to trust while packages are installed, PEM.
         index: address of the package index; "" for pip's and uv's default.
     """
@@ -72,28 +71,28 @@ class Builder:
         self.run([self.backend, "build", *timed, "--file", str(recipe), *named, *given, *labelled, str(context)], recipe.name)
 
     def containerize(self, tag: str, image: str, base: str, instead_of: str) -> None:
-        """`bentoml containerize` of an installed Bento, from another base image than it names."""
-        places = {"podman": f"from={base}", "docker": f"build-context={instead_of}=docker-image://{base}"}
+        """Run `bentoml containerize` for an installed Bento, with another base image than it names."""
+        replaced = {"podman": f"from={base}", "docker": f"build-context={instead_of}=docker-image://{base}"}
         # Debian's useradd notes the day, and pip the time of each module that it compiles, unless they are told one.
         timed = [*self.timing(), *([f"env=SOURCE_DATE_EPOCH={TIMESTAMP}"] if self.backend == "podman" else [])]
-        options = [word for option in (places[self.backend], *timed) for word in ("--opt", option)]
+        options = [word for option in (replaced[self.backend], *timed) for word in ("--opt", option)]
         self.run(
             ["bentoml", "containerize", tag, "--backend", self.backend, "--image-tag", image, *options], "BentoML's Dockerfile"
         )
 
     def timing(self) -> list[str]:
-        """Options that fix the times in an image, as `name=value`. In docker's form podman notes names it chose at random."""
+        """Return options that fix the times in an image, as `name=value`. In docker's format podman would store random names."""
         if self.backend == "podman":
             return ["format=oci", f"timestamp={TIMESTAMP}"]
         return [f"build-arg=SOURCE_DATE_EPOCH={TIMESTAMP}"]
 
     def run(self, command: Sequence[str], what: str) -> None:
-        """Run a command whose output goes to stderr, so that stdout has the result alone."""
+        """Run a command with its output on stderr, so that stdout has the result alone."""
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
-            raise BitBloomError(f"{self.backend} could not build {what}: its own words are above")
+            raise BitBloomError(f"{self.backend} could not build {what}: its output is above")
 
     def id(self, image: str) -> str:
-        """The id of an image, sha256."""
+        """Return the id of an image, SHA-256."""
         command = [self.backend, "image", "inspect", "--format", "{{.Id}}", image]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().removeprefix("sha256:")
 
@@ -102,7 +101,7 @@ def containerize(archive: Path, options: Options) -> tuple[str, str]:
     """Build the image of a Bento's archive. Returns its name with the Bento's version, and its id.
 
     Raises:
-        BitBloomError: no such backend, an unreadable CA, an index with a password, or a step that failed.
+        BitBloomError: the backend or the CA is missing, the index has a password, or a step fails.
     """
     _check(options)
     name, version = store.install(archive).split(":")
@@ -118,19 +117,19 @@ def containerize(archive: Path, options: Options) -> tuple[str, str]:
 
 
 def training(options: Options, wheels: Path | None) -> tuple[str, str]:
-    """Build an image that holds the commit and all it needs to be built. Returns its name and id.
+    """Build an image with the commit and all requirements of its build. Returns its name and id.
 
     Args:
-        options: how to build.
+        options: options of the build.
         wheels: a folder with the locked build of torch, for a machine that cannot reach PyTorch's own index.
 
     Raises:
-        BitBloomError: as `containerize`, or files that are not committed.
+        BitBloomError: as `containerize`, or a file is not committed.
     """
     _check(options)
     commit = git.clean_commit()
     if commit is None:
-        raise BitBloomError("a training image holds a commit, and files here are not committed: commit them, or take them away")
+        raise BitBloomError("a training image holds a commit, and files here are not committed: commit them, or remove them")
     builder, image = Builder(options.backend), f"{options.image}:{commit[:12]}"
     base = _base(builder, options, image, PYTHON_IMAGE)
     with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as temporary:
@@ -138,15 +137,15 @@ def training(options: Options, wheels: Path | None) -> tuple[str, str]:
         (Path(temporary) / "wheels").mkdir()
         for wheel in wheels.glob("torch-*.whl") if wheels else ():
             shutil.copy2(wheel, Path(temporary) / "wheels")
-        said = {"org.opencontainers.image.title": "BitBloom training", "org.opencontainers.image.revision": commit}
+        labelled = {"org.opencontainers.image.title": "BitBloom training", "org.opencontainers.image.revision": commit}
         tags = [image, f"{options.image}:latest"]
         values = {"BASE_IMAGE": base, "ACCEL": os.environ.get("ACCEL", "cpu")}
-        builder.build(RECIPES / "training.Containerfile", Path(temporary), tags, values, said)
+        builder.build(RECIPES / "training.Containerfile", Path(temporary), tags, values, labelled)
     return image, builder.id(image)
 
 
 def _base(builder: Builder, options: Options, image: str, default: str) -> str:
-    """Build what an image starts from; its name."""
+    """Build the base of an image. Returns its name."""
     base = f"{image}-base"
     with tempfile.TemporaryDirectory(prefix="bitbloom-image-") as temporary:
         values = _write_base(Path(temporary), options) | {"BASE_IMAGE": options.base_image or default}
@@ -155,7 +154,7 @@ def _base(builder: Builder, options: Options, image: str, default: str) -> str:
 
 
 def labels(folder: Path, commit: str) -> dict[str, str]:
-    """What an image says of itself: the OCI's labels, and the digests of what the Bento in `folder` was built from."""
+    """Return the labels of an image: those of the OCI, and the digests of the inputs of the Bento in `folder`."""
     facts, settings = canonical.read_json(folder / "src" / PROVENANCE), canonical.read_json(folder / "src" / SETTINGS)
     digest = bento.digest(folder)
     standard = {
@@ -189,7 +188,7 @@ def _check(options: Options) -> None:
 
 
 def _write_base(context: Path, options: Options) -> dict[str, str]:
-    """Write what base.Containerfile copies; its build arguments."""
+    """Write the files that base.Containerfile copies. Returns its build arguments."""
     pip = ["[global]", "break-system-packages = true", "disable-pip-version-check = true", "no-cache-dir = true"]
     pip += ["root-user-action = ignore", *([f"index-url = {options.index}"] if options.index else [])]
     uv = f'[[index]]\nurl = "{options.index}"\ndefault = true\n' if options.index else ""
@@ -204,7 +203,7 @@ def _write_base(context: Path, options: Options) -> dict[str, str]:
 
 
 def _locked_uv() -> str:
-    """The lines of the lock that name uv and its hashes."""
+    """Return the lines of the lock that name uv and its hashes."""
     found = re.search(r"^uv==.*?[^\\]$", LOCK.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     if found is None:
         raise BitBloomError(f"{LOCK} has no uv: write it with `make lock`")

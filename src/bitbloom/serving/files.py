@@ -1,4 +1,4 @@
-"""Predictions for files: what `bitbloom predict` prints, whatever the exported model takes."""
+"""Predictions for files, as `bitbloom predict` prints them, for every kind of exported model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Predictions = Iterator[dict[str, object]]
 
 
 def predict_files(model: Path, paths: Iterable[Path]) -> Predictions:
-    """One object per photo or row of text, in order: its name and the keys of its prediction, or its name and `error`.
+    """Predict files in order: one object per photo or row of text, with its name and the keys of its prediction or `error`.
 
     Args:
         model: a model file, or the folder of one (`models/<target>`).
@@ -36,7 +36,7 @@ def predict_files(model: Path, paths: Iterable[Path]) -> Predictions:
 
 
 def predictions_of(session: InferenceSession, digest: str, model: Path, paths: Iterable[Path]) -> Predictions:
-    """The same, of an open session of a classifier. Raises BitBloomError when it is of another kind."""
+    """Predict files with an open session of a classifier. Raises BitBloomError for another kind of model."""
     takes = session.get_inputs()[0].name
     if takes == "images":
         return of_photos(Predictor.of(session, digest, model).predict, paths)
@@ -46,7 +46,7 @@ def predictions_of(session: InferenceSession, digest: str, model: Path, paths: I
 
 
 def of_photos(predict: Callable[[bytes], Mapping[str, object]], paths: Iterable[Path]) -> Predictions:
-    """One object per photo: its path, and the keys of its prediction, or `error` when there is none (UnreadableImage)."""
+    """Predict photos: one object per photo, with its path and the keys of its prediction, or `error` after UnreadableImage."""
     for path in paths:
         try:
             yield {"path": _text(path), **predict(path.read_bytes())}
@@ -64,12 +64,12 @@ def _texts(predictor: TextPredictor, paths: Iterable[Path]) -> Predictions:
 
 
 def _text(path: Path) -> str:
-    """The path as text that can be printed: a name need not be UTF-8."""
+    """Return the path as printable text: a file name need not be UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def print_predictions(predictions: Predictions, stream: TextIO) -> int:
-    """Write one JSON object per line, each as soon as it is known. Returns the exit code: 1 when a file has no prediction."""
+    """Write one JSON object per line, each as soon as it is computed. Returns the exit code: 1 when a prediction is missing."""
     code = 0
     for prediction in predictions:
         stream.write(json.dumps(prediction, ensure_ascii=False) + "\n")

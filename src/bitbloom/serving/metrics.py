@@ -1,4 +1,4 @@
-"""Prometheus metrics of a service's own, at /metrics beside BentoML's: predictions, confidence, time by part, queue, rejections.
+"""Prometheus metrics of a service, at /metrics beside BentoML's: predictions, confidence, time by part, permits, rejections.
 
 with metrics.timed("model"):
     prediction = predictor.classify(image)
@@ -58,7 +58,7 @@ def took(part: str, seconds: float) -> None:
 
 @contextmanager
 def timed(part: str) -> Iterator[None]:
-    """Note the time of a block; nothing of one that raises."""
+    """Note the time of a block, unless it raises."""
     began = time.perf_counter()
     yield
     took(part, time.perf_counter() - began)

@@ -1,6 +1,6 @@
-"""Which files of a model's folder answer, and the one digest that names them.
+"""The files of a model that a service reads, and their digest.
 
-A classifier is one graph. A model of photos and sentences is three graphs and the index of photos that it searches.
+A classifier is one graph. A model of photos and sentences has three graphs and an index of photos.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ EMBEDDINGS, PHOTOS, THUMBNAILS = f"{INDEX}/embeddings.npy", f"{INDEX}/photos.jso
 
 
 def writes_captions(folder: Path) -> bool:
-    """Whether this is the folder of a model of photos and sentences."""
+    """Return whether this is the folder of a model of photos and sentences."""
     return (folder / IMAGE).is_file()
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """What the service needs of `models/<target>`, by the path it gets there.
+    """Return the files of `models/<target>` that the service reads, by their path in the service.
 
     Raises:
         BitBloomError: a file is missing.
@@ -36,7 +36,7 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def digest(found: Mapping[str, Path]) -> str:
-    """The digest of the model made of these files: of one file its own, of several that of their sorted list."""
+    """Return the digest of a model with these files: that of a single file, else that of their sorted list."""
     digests = {name: file_digest(path) for name, path in found.items()}
     return next(iter(digests.values())) if len(digests) == 1 else listing_digest(digests)
 

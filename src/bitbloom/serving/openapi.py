@@ -1,10 +1,11 @@
-"""What a service says of its interface: OpenAPI at /docs.json, and Swagger UI for it at /docs.
+"""The interface of a service: OpenAPI at /docs.json, and Swagger UI for it at /docs.
 
-Swagger UI's files are BentoML's own, which it serves at /static_content: the page needs no network.
+BentoML serves the files of Swagger UI at /static_content: the page needs no network.
 """
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,7 +15,7 @@ from starlette.responses import HTMLResponse
 VERSION = "3.1.0"
 PROJECT = {"name": "BitBloom"}
 LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
-TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "Where the service was started with BITBLOOM_TOKEN."}}
+TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "Required if the service was started with BITBLOOM_TOKEN."}}
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -27,7 +28,7 @@ PAGE = """\
   <script src="static_content/swagger-ui-bundle.js" defer></script>
   <script src="page/docs.js" defer></script>
 </head>
-<body><div id="api"></div></body>
+<body style="margin: 0"><div id="api"></div></body>
 </html>
 """
 PAGE_HEADERS = {
@@ -37,12 +38,12 @@ PAGE_HEADERS = {
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
-"""Swagger UI's styles and images are part of its script, and its forms are sent by the script."""
+"""The script of Swagger UI contains its styles and images, and sends its forms."""
 BINARY = {"type": "string", "format": "binary"}
 
 
 def body(*types: str, **fields: object) -> dict[str, Any]:
-    """OpenAPI's words for a route that reads its body itself: a form with these fields, or a photo of these types."""
+    """The OpenAPI description of a route that reads its body itself: a form with these fields, or a photo of these types."""
     form = {"type": "object", "required": list(fields), "properties": fields}
     content = {"multipart/form-data": {"schema": form}} | {kind: {"schema": BINARY} for kind in types}
     return {"requestBody": {"required": True, "content": content}}
@@ -55,19 +56,20 @@ PHOTO_AND_SENTENCES = body(image=BINARY, sentence={"type": "array", "items": {"t
 
 def page(title: str) -> HTMLResponse:
     """Swagger UI."""
-    return HTMLResponse(PAGE.format(title=title), headers=PAGE_HEADERS)
+    return HTMLResponse(PAGE.format(title=html.escape(title)), headers=PAGE_HEADERS)
 
 
 def document(app: FastAPI, version: str, bentoml: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI description of a whole service.
 
     Args:
-        app: the routes of ours.
-        version: of the Bento.
-        bentoml: what BentoML says of its typed methods and its own routes; empty without it.
+        app: the fast routes.
+        version: version of the Bento.
+        bentoml: BentoML's description of the typed methods and its own routes; empty without BentoML.
     """
     ours = get_openapi(title=app.title, version=version, routes=app.routes, openapi_version=VERSION)
-    for operations in ours["paths"].values():
+    paths = ours["paths"] | bentoml.get("paths", {})
+    for operations in paths.values():
         for method, operation in operations.items():
             if method == "post":
                 operation["security"] = [{}, {"token": []}]
@@ -75,7 +77,7 @@ def document(app: FastAPI, version: str, bentoml: dict[str, Any]) -> dict[str, A
     return {
         "openapi": VERSION,
         "info": {"title": app.title, "description": app.description, "version": version, "contact": PROJECT, "license": LICENSE},
-        "servers": [{"url": "."}],
-        "paths": ours["paths"] | bentoml.get("paths", {}),
+        "servers": [{"url": ".", "description": "this service"}],
+        "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": TOKEN},
     }

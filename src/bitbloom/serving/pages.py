@@ -1,10 +1,10 @@
-"""The pages of a service, rendered when it is packaged: shells with blocks, which a kind of model or a task fills.
+"""The pages of a service, which the package stage renders: templates with blocks, which a kind of model or a task fills.
 
     {% extends "common/image/page/index.html" %}
     {% block title %}Which flower is this?{% endblock %}
 
-A template is named by its path in `bentos/`. It sees `service`, the values of service.json. Equal layers and equal values
-give equal text.
+The name of a template is its path in `bentos/`. It can use `service`, the values of service.json. Equal templates and equal
+values give equal text.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 PAGE = ".html"
-"""Ending of what is rendered."""
+"""Suffix of templates that are rendered as a page."""
 SHELL = ".html.j2"
-"""Ending of what pages extend or include, which is not a page itself."""
+"""Suffix of templates that pages only extend or include."""
 
 
 def render(name: str, templates: Mapping[str, Path], service: object) -> str:
-    """A page as HTML. Every value in it is escaped.
+    """Render a page as HTML, with every value escaped.
 
     Args:
-        name: which of the templates.
-        templates: all that it may extend or include, by name.
+        name: name of the page among the templates.
+        templates: files that pages can extend or include, by name.
         service: the values of service.json.
 
     Raises:
-        BitBloomError: a template is wrong, extends one that is not there, or leaves out a block that its shell requires.
+        BitBloomError: a template has an error, extends a missing one, or lacks a required block.
     """
     from jinja2 import TemplateError
 

@@ -60,7 +60,7 @@ class Predictor:
         classes: names in the order of the outputs.
         image_size: side of the square that the graph takes, pixels.
         digest: SHA-256 of the model file.
-        max_pixels: larger photos are refused.
+        max_pixels: larger photos are rejected.
     """
 
     session: InferenceSession
@@ -110,7 +110,7 @@ class Predictor:
         """Probabilities [classes] of an image [3, side, side], and its attention map [grid, grid], if the model has one.
 
         Every run has one image: then a prediction cannot depend on the other photos of a batch, although ONNX Runtime
-        chooses other code for other sizes of batches. With one thread a batch saves next to nothing.
+        chooses other code for other sizes of batches. With one thread a batch saves little.
         """
         known = {output.name for output in self.session.get_outputs()} if attention else ()
         wanted = ["probabilities", *(["attention"] if "attention" in known else [])]

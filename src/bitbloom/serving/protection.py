@@ -13,17 +13,19 @@ import asyncio
 import contextlib
 import hmac
 import math
+import os
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bitbloom.serving import metrics
 from bitbloom.serving.rejections import Rejected
-from bitbloom.serving.settings import TOKEN_VARIABLE, Settings, token
+from bitbloom.serving.settings import ORIGINS_VARIABLE, TOKEN_VARIABLE, Settings, token
 
 DRAINED, DRAINED_SECONDS = 16_000_000, 2.0
 """How much of a rejected body is read and discarded, bytes and seconds."""
@@ -63,8 +65,10 @@ def middleware(settings: Settings, limits: Mapping[str, Limit]) -> list[tuple[An
     other = settings.held_bytes // 2
     default = Limit(other, f"the request has more than {other:,} bytes: send less")
     options = {"limits": limits, "default": default, "held": settings.held_bytes, "seconds": settings.body_seconds}
-    required = token()
+    required, origins = token(), [origin.strip() for origin in os.environ.get(ORIGINS_VARIABLE, "").split(",") if origin.strip()]
+    cors = {"allow_origins": origins, "allow_methods": ["GET", "POST"], "allow_headers": ["Authorization", "Content-Type"]}
     return [
+        *([(CORSMiddleware, cors)] if origins else []),
         (Responses, {}),
         (BodyLimits, options),
         *([(TokenRequired, {"token": required})] if required else []),

@@ -43,8 +43,10 @@ def handle(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _end)
 
 
-async def _reject(_: Request, rejected: Exception) -> JSONResponse:
+async def _reject(request: Request, rejected: Exception) -> JSONResponse:
     assert isinstance(rejected, Rejected)
+    if rejected.status_code in (415, 422) and _content_type(request) == "application/x-www-form-urlencoded":
+        rejected.message += " (curl: --data-binary or -F instead of -d)"
     return rejected.response()
 
 
@@ -53,13 +55,19 @@ async def _reject_http(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": f"{error.detail}: see /docs"}, error.status_code, headers=error.headers)
 
 
-async def _reject_invalid(_: Request, error: Exception) -> JSONResponse:
+async def _reject_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["loc"] == ("body",) and not _content_type(request).endswith("json"):
+        return JSONResponse({"error": "send JSON with the header 'Content-Type: application/json' (curl --json)"}, 415)
     if first["type"] == "json_invalid":
         return JSONResponse({"error": f"the body is not JSON ({first['ctx']['error']}): see /docs"}, 400)
     field = ".".join(str(part) for part in first["loc"][1:]) or "the body"
     return JSONResponse({"error": f"{field}: {first['msg'].lower()}: see /docs"}, 422)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _end(_: Request, __: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Texts as people have them: a CSV file with a column `text`, or lines, of a file or of standard input."""
+"""Texts in files: a CSV file with a column `text`, or lines of a file or of standard input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True)
 class Row:
-    """A text to be labelled, and what it is called: the column `id`, else its number in the file, from 1."""
+    """A text to label and its name: the column `id`, else its number in the file, from 1."""
 
     id: str
     text: str
@@ -25,10 +25,10 @@ class Row:
 
 
 def read(path: Path) -> Iterator[Row]:
-    """The rows of a `.csv` file, or the lines of any other; `-` is standard input.
+    """Iterate over the rows of a `.csv` file, or the lines of another file; `-` is standard input.
 
     Raises:
-        BitBloomError: the file is missing, it is not UTF-8, or a CSV file has no column `text`.
+        BitBloomError: the file is missing or is not UTF-8, or a CSV file has no column `text`.
     """
     try:
         if path == STANDARD_INPUT:

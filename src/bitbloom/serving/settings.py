@@ -19,6 +19,8 @@ PROVENANCE = "provenance.json"
 LOCK = "requirements-serve.lock"
 """Beside them: the packages of an image."""
 TOKEN_VARIABLE = "BITBLOOM_TOKEN"  # noqa: S105 -- the name of a variable
+ORIGINS_VARIABLE = "BITBLOOM_CORS_ORIGINS"
+"""Origins of other pages that may use the service, separated by commas; * for all."""
 PRINTABLE = re.compile(r"[\x21-\x7e]*")
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 COMMIT_VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION")

@@ -1,4 +1,4 @@
-"""BentoML's local store of Bentos, from which `bentoml serve petals:latest` takes them."""
+"""BentoML's local store of Bentos, from which `bentoml serve petals:latest` starts one."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from bitbloom.serving import archive, bento
 
 
 def folder() -> Path:
-    """Where the Bentos are: `bentos/` in BENTOML_HOME."""
+    """Return the folder of the Bentos: `bentos/` in BENTOML_HOME."""
     home = os.environ.get("BENTOML_HOME", "")
     return (Path(home) if home else Path.home() / "bentoml") / "bentos"
 
 
 def install(path: Path, commit: str | None = None) -> str:
-    """Put the Bento of an archive into the store, as `<name>:latest`. Returns its tag.
+    """Install the Bento of an archive into the store, as `<name>:latest`. Returns its tag.
 
-    One that is there already stays, unless its files were changed.
+    A Bento that is installed already stays, unless its files were changed.
 
     Args:
         path: the archive.
-        commit: that it was built from, for the service's provenance; None when it is not known.
+        commit: the commit of its build, for the service's provenance; None when it is unknown.
 
     Raises:
-        BitBloomError: no archive, not an archive of a Bento, or its content is not what its version says.
+        BitBloomError: the archive is missing or is not one of a Bento, or its content differs from its version.
     """
     import yaml
 
@@ -54,7 +54,7 @@ def _is_whole(place: Path) -> bool:
 
 
 def _replace(path: Path, place: Path) -> None:
-    """Unpack beside the place, check, then move: a broken archive leaves the store as it was."""
+    """Unpack in a temporary folder, check, then move: a broken archive does not change the store."""
     with canonical.replacing_folder(place) as temporary:
         archive.unpack(path, temporary)
         if bento.version(bento.digest(temporary)) != place.name:

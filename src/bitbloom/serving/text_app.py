@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from bitbloom.serving import metrics, protection, uploads
 from bitbloom.serving.application import Application
@@ -29,10 +29,18 @@ class Message(BaseModel):
     location: Text = ""
 
 
+def _as_message(value: object) -> object:
+    return {"text": value} if isinstance(value, str) else value
+
+
+MessageOrText = Annotated[Message, BeforeValidator(_as_message, json_schema_input_type=Message | Text)]
+"""An error names `texts.0.text`, and not the alternatives of a union."""
+
+
 class PredictRequest(BaseModel):
     """Texts to label, at most the service's `max_batch`."""
 
-    texts: list[Message | Text] = Field(min_length=1)
+    texts: list[MessageOrText] = Field(min_length=1)
     words: bool = True
     """Whether to compute the weight of each word, which runs the model once more for each."""
 
@@ -57,15 +65,14 @@ class TextApplication(Application):
         """Label the texts, in order; a text of which nothing is left after cleaning has an `error` in its place."""
         return await self.label_texts(wanted.texts, wanted.words)
 
-    async def label_texts(self, texts: list[Message | str], words: bool) -> list[Prediction | Failure]:
+    async def label_texts(self, texts: list[Message], words: bool) -> list[Prediction | Failure]:
         """The predictions for texts, in order. Raises Rejected (422) for too many, or when nothing is left of any of them."""
         most = self.settings.max_batch
         if len(texts) > most:
             raise Rejected(422, f"{len(texts)} texts are more than {most}: send them in several requests")
         protection.occupy(len(texts))
-        messages = [Message(text=item) if isinstance(item, str) else item for item in texts]
         # Text by text: other requests are served in between, and a request that is cancelled ends there.
-        predictions = [await self.in_thread(self.label, each, words) for each in messages]
+        predictions = [await self.in_thread(self.label, each, words) for each in texts]
         if all("error" in each for each in predictions):
             raise Rejected(422, f"{EMPTY}: send some words")
         return predictions

@@ -91,7 +91,7 @@ class TextPredictor:
         return result
 
     def words(self, text: str, keyword: str, location: str, found: Label) -> list[Word]:
-        """What each word of the cleaned text adds to the probability of its label, by occlusion.
+        """Return what each word of the cleaned text adds to the probability of its label, by occlusion.
 
         Each word is left out in turn (Zeiler and Fergus 2014, arXiv:1311.2901). A word has at least one token: the words
         beyond as many as the model reads tokens add nothing.

@@ -1,4 +1,4 @@
-"""Photos and texts in the bodies of requests: read within limits, rejected with a status and a message that helps."""
+"""Photos and texts in request bodies: they are read within limits, or rejected with a status and a remedy."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from bitbloom.serving.rejections import Rejected
 
 FIELD, SENTENCES = "image", "sentence"
 SIGNATURE = 65_536
-"""Bytes at the beginning of a file that say whether it is an image."""
+"""Bytes at the beginning of a file that identify an image format."""
 FRAMING = 16_384
-"""Bytes that a multipart body may have for each photo beside it, for boundaries and headers; or JSON beside its texts."""
+"""Bytes allowed in addition to each photo of a multipart body, for boundaries and headers; or to the texts of JSON."""
 ESCAPED = 12
-"""Bytes that JSON may take for a character: two escapes of six."""
+"""Maximum bytes of a character in JSON: two escapes of six."""
 MAX_FIELDS = 1000
-"""Fields of a form that are read at all."""
+"""Maximum fields of a form."""
 
 
 def photo_limit(max_bytes: int) -> Limit:
-    """The bound on a body that holds one photo."""
+    """Return the limit of a body with one photo."""
     return Limit(max_bytes + FRAMING, too_large(max_bytes).message)
 
 
 def photos_limit(max_bytes: int, most: int, held: int) -> Limit:
-    """The bound on a form of at most `most` photos, which may take half of the memory for all requests, `held` bytes."""
+    """Return the limit of a form of at most `most` photos: at most half of `held`, the memory for all requests in bytes."""
     whole = min(most * (max_bytes + FRAMING), held // 2)
     return Limit(whole, f"the photos have more than {whole:,} bytes together: send fewer")
 
 
 def photo_and_sentences_limit(max_bytes: int, most: int, longest: int) -> Limit:
-    """The bound on a form of a photo and at most `most` sentences of at most `longest` characters."""
+    """Return the limit of a form with a photo and at most `most` sentences of at most `longest` characters."""
     whole = max_bytes + FRAMING + most * (4 * longest + FRAMING)
     return Limit(whole, f"the photo and the sentences have more than {whole:,} bytes together: send less")
 
 
 def json_limit(texts: int, longest: int) -> Limit:
-    """The bound on JSON with at most `texts` texts of at most `longest` characters."""
+    """Return the limit of JSON with at most `texts` texts of at most `longest` characters."""
     whole = FRAMING + texts * longest * ESCAPED
     return Limit(whole, f"the request has more than {whole:,} bytes: send less")
 
 
 def unreadable(data: bytes, error: UnreadableImage) -> Rejected:
-    """The rejection of a photo that does not decode: 400 empty, 415 not an image, 422 damaged or with too many pixels."""
+    """Return the rejection of a photo that cannot be decoded: 400 empty, 415 not an image, 422 damaged or too many pixels."""
     if not data:
         return Rejected(400, f"{error}: choose a photo")
     if not imaging.is_image(data[:SIGNATURE]):
@@ -58,15 +58,15 @@ def unreadable(data: bytes, error: UnreadableImage) -> Rejected:
 
 
 async def photo(request: Request, max_bytes: int, several: str) -> bytes:
-    """The one photo of a request: the multipart field `image`, or the body itself.
+    """Return the one photo of a request: the multipart field `image`, or the body itself.
 
     Args:
-        request: not read yet.
-        max_bytes: of the photo.
-        several: what to do instead of sending several photos.
+        request: a request whose body is unread.
+        max_bytes: maximum size of the photo.
+        several: advice for a client that sends several photos.
 
     Raises:
-        Rejected: the photo is too large (413), or a form has not exactly one (400).
+        Rejected: the photo is too large (413), or a form does not have exactly one (400).
     """
     if _is_form(request):
         async with _form(request, (1, 1), several) as form:
@@ -78,11 +78,11 @@ async def photo(request: Request, max_bytes: int, several: str) -> bytes:
 
 
 async def photo_and_sentences(request: Request, max_bytes: int, most: int, longest: int) -> tuple[bytes, list[str]]:
-    """The photo in the field `image` of a form, and the texts in its fields `sentence`.
+    """Return the photo in the field `image` of a form, and the texts in its fields `sentence`.
 
     Raises:
-        Rejected: not a form (415), the photo is too large (413), not exactly one photo or no text (400), or the texts exceed
-            their bounds (422).
+        Rejected: the body is not a form (415), the photo is too large (413), the form does not have exactly one photo, or has no
+            text (400), or the texts exceed their limits (422).
     """
     async with _form(request, (1, MAX_FIELDS), "send one photo at a time") as form:
         sentences = [value for value in form.getlist(SENTENCES) if isinstance(value, str)]
@@ -91,7 +91,7 @@ async def photo_and_sentences(request: Request, max_bytes: int, most: int, longe
 
 
 def check_sentences(sentences: list[str], most: int, longest: int) -> None:
-    """Raise Rejected when there is no sentence (400), when there are more than `most`, or one is longer than `longest` (422)."""
+    """Raise Rejected without a sentence (400), for more than `most`, or for one of more than `longest` characters (422)."""
     if not sentences:
         raise Rejected(400, f"the form has no field '{SENTENCES}': add one or several (curl -F {SENTENCES}='a red flower')")
     if len(sentences) > most:
@@ -102,10 +102,10 @@ def check_sentences(sentences: list[str], most: int, longest: int) -> None:
 
 @asynccontextmanager
 async def photos(request: Request, most: int) -> AsyncIterator[list[UploadFile]]:
-    """The files in the fields `image` of a form, one to `most` of them, kept on disk when they are large.
+    """Yield the files in the fields `image` of a form, 1 to `most`; large ones are on disk.
 
     Raises:
-        Rejected: not a form (415), or there is no photo, or more than `most` (400).
+        Rejected: the body is not a form (415), or it has no photo or more than `most` (400).
     """
     async with _form(request, (most, most), f"send at most {most} in one request") as form:
         yield _files(form)
@@ -113,7 +113,7 @@ async def photos(request: Request, most: int) -> AsyncIterator[list[UploadFile]]
 
 @asynccontextmanager
 async def _form(request: Request, most: tuple[int, int], several: str) -> AsyncIterator[FormData]:
-    """A form of at most so many files and other fields."""
+    """Yield a form of at most `most[0]` files and `most[1]` other fields."""
     if not _is_form(request):
         raise Rejected(415, f"send the photos as multipart/form-data, each in a field '{FIELD}'")
     try:
@@ -137,14 +137,14 @@ def _files(form: FormData) -> list[UploadFile]:
 
 
 async def content(upload: UploadFile, max_bytes: int) -> bytes:
-    """The bytes of one uploaded file. Raises Rejected (413) when it is too large."""
+    """Return the bytes of one uploaded file. Raises Rejected (413) when it is too large."""
     if (upload.size or 0) > max_bytes:
         raise too_large(max_bytes)
     return await upload.read()
 
 
 def too_large(max_bytes: int) -> Rejected:
-    """The rejection of a photo over the limit."""
+    """Return the rejection of a photo over the limit."""
     return Rejected(413, f"the photo is larger than the limit of {max_bytes:,} bytes: make it smaller")
 
 

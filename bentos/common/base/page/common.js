@@ -1,4 +1,4 @@
-// What the pages of all services share: a panel's one question at a time, its answer or what is wrong, and where answers come from.
+// Shared by the pages of all services: requests and the state of a panel, the token, predictions as text, and provenance.
 "use strict";
 
 const at = (id) => document.getElementById(id);
@@ -8,79 +8,79 @@ const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 let settings = { max_bytes: Infinity, unsure_below: 0.5 };
 let token = "";
-let waiting = null;
-const asked = {}; // how many questions a panel has had; an answer to an older one comes too late and is dropped
+let tokenRequest = null;
+const latest = {}; // number of the latest request of each panel; the response to an earlier one is discarded
 
-// A panel is a prefix of four ids: empty, busy, problem and answer. A page with one question needs none.
-async function ask(path, request, tell, panel = "") {
-  const mine = next(panel);
-  state("busy", panel);
+// A panel is a prefix of four ids: empty, busy, problem and output. A page with one panel has no prefix.
+async function send(path, request, render, panel = "") {
+  const number = nextRequest(panel);
+  showPart("busy", panel);
   try {
-    const answer = await answered(path, request);
-    if (mine !== asked[panel]) return;
-    tell(answer);
-    state("answer", panel);
+    const response = await post(path, request);
+    if (number !== latest[panel]) return;
+    render(response);
+    showPart("output", panel);
   } catch (error) {
-    if (mine === asked[panel]) complain(error.message, panel);
+    if (number === latest[panel]) showProblem(error.message, panel);
   }
 }
 
-// The service's answer, or an Error whose message says to a person what is wrong and what to do.
-async function answered(path, request) {
+// Return the content of the service's response. Throws an Error with the reason and a remedy for people.
+async function post(path, request) {
   for (;;) {
     const headers = { ...request.headers, ...(token && { Authorization: `Bearer ${token}` }) };
     const response = await fetch(path, { method: "POST", ...request, headers }).catch(() => {
-      throw new Error("The service does not answer. Is it still running? Try again in a moment.");
+      throw new Error("The service does not respond. Is it still running? Try again in a moment.");
     });
     if (response.status === 401) {
-      token = await askForToken(token !== "");
+      token = await requestToken(token !== "");
       continue;
     }
-    const answer = await response.json().catch(() => ({ error: `The service failed (status ${response.status}). Try again.` }));
-    if (!response.ok) throw new Error(sentence(answer.error));
-    return answer;
+    const content = await response.json().catch(() => ({ error: `The service failed (status ${response.status}). Try again.` }));
+    if (!response.ok) throw new Error(sentence(content.error));
+    return content;
   }
 }
 
-// A service may ask for a token. The person types it once; it is kept until the page is closed and sent to this service only.
-function askForToken(again) {
-  waiting ||= new Promise((resolve, reject) => {
+// Return the token that a person types. The page keeps it until it is closed, and sends it to this service only.
+function requestToken(rejected) {
+  tokenRequest ||= new Promise((resolve, reject) => {
     const dialog = at("token-dialog");
-    at("token-problem").hidden = !again;
+    at("token-problem").hidden = !rejected;
     at("token").value = "";
     dialog.addEventListener("close", () => {
-      waiting = null;
+      tokenRequest = null;
       if (dialog.returnValue === "go") resolve(at("token").value);
-      else reject(new Error("This service answers only those who have its token."));
+      else reject(new Error("This service requires a token."));
     }, { once: true });
     dialog.returnValue = "";
     dialog.showModal();
   });
-  return waiting;
+  return tokenRequest;
 }
 
-function next(panel) {
-  asked[panel] = (asked[panel] || 0) + 1;
-  return asked[panel];
+function nextRequest(panel) {
+  latest[panel] = (latest[panel] || 0) + 1;
+  return latest[panel];
 }
 
-function complain(message, panel = "") {
-  next(panel);
+function showProblem(message, panel = "") {
+  nextRequest(panel);
   at(`${panel}problem`).textContent = message;
-  state("problem", panel);
+  showPart("problem", panel);
 }
 
-function state(current, panel) {
-  for (const id of ["empty", "busy", "problem", "answer"]) show(panel + id, id === current);
+function showPart(part, panel = "") {
+  for (const id of ["empty", "busy", "problem", "output"]) show(panel + id, id === part);
 }
 
-const sure = (probability) => probability >= settings.unsure_below;
-const guess = ({ label, probability }) => (sure(probability) ? label : `${label}?`);
+const isSure = (probability) => probability >= settings.unsure_below;
+const shortLabel = ({ label, probability }) => (isSure(probability) ? label : `${label}?`);
 
-function headline(answer, digest) {
-  at("label").textContent = guess(answer);
-  at("label").classList.toggle("doubtful", !sure(answer.probability));
-  show("doubt", !sure(answer.probability));
+function showLabel(prediction, digest) {
+  at("label").textContent = shortLabel(prediction);
+  at("label").classList.toggle("doubtful", !isSure(prediction.probability));
+  show("doubt", !isSure(prediction.probability));
   at("digest").textContent = digest;
 }
 
@@ -90,7 +90,7 @@ function bar({ label, probability }) {
   fill.style.width = `${100 * probability}%`;
   const track = element("div", "track");
   track.append(fill);
-  track.setAttribute("aria-hidden", "true"); // the number beside it says the same
+  track.setAttribute("aria-hidden", "true"); // the percentage has the same information
   item.append(element("span", "name", label), element("span", "percent", percent(probability)), track);
   return item;
 }
@@ -102,16 +102,16 @@ function element(tag, name, text = "") {
   return made;
 }
 
-async function introduce() {
+async function describeService() {
   settings = await (await fetch("service.json")).json();
   at("title").textContent = settings.title;
   const { commit, digests, bento, rebuild } = await (await fetch("provenance")).json();
-  const rows = { Commit: commit, Data: digests.data, Lock: digests.lock, Model: digests.model, Bento: digests.bento, Version: bento, "Build it again": rebuild };
+  const rows = { Commit: commit, Data: digests.data, Lock: digests.lock, Model: digests.model, Bento: digests.bento, Version: bento, Rebuild: rebuild };
   at("provenance").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
     const definition = document.createElement("dd");
-    definition.append(element("code", "", value || "not known"));
+    definition.append(element("code", "", value || "unknown"));
     return [element("dt", "", name), definition];
   }));
 }
 
-const introduced = introduce().catch(() => {}); // the page works without: limits and digests are shown when they are known
+const described = describeService().catch(() => {}); // the page works without limits and digests

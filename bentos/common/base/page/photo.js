@@ -1,16 +1,16 @@
-// The area that takes photos: chosen, dropped or pasted. One is shown, and sent unless it is over the limit.
+// The area for photos: chosen, dropped or pasted. It shows one photo, and sends it unless it exceeds the limit.
 "use strict";
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
-// Gives the function that takes a photo, for pages that have other ways to choose one.
-function photosTo(path, tell) {
+// Return the function that previews and sends a photo, for other sources of photos of a page.
+function sendPhotosTo(path, render) {
   const take = async (photo) => {
     if (!photo) return;
     preview(photo);
-    const excess = await tooBig(photo);
-    if (excess) complain(excess);
-    else ask(path, { body: form(photo) }, tell);
+    const excess = await sizeProblem(photo);
+    if (excess) showProblem(excess);
+    else send(path, { body: form(photo) }, render);
   };
   listen(([photo]) => take(photo));
   return take;
@@ -22,9 +22,9 @@ function form(photo) {
   return made;
 }
 
-// What to say of a photo that the service would refuse for its size, else "".
-async function tooBig(photo) {
-  await introduced; // the limit
+// Return a message for a photo over the limit of the service, else "".
+async function sizeProblem(photo) {
+  await described; // settings has the limit
   if (photo.size <= settings.max_bytes) return "";
   return `This photo has ${megabytes(photo.size)}; the limit is ${megabytes(settings.max_bytes)}. Make it smaller, then try again.`;
 }
@@ -39,7 +39,7 @@ function preview(photo) {
 function listen(take) {
   at("photo").addEventListener("change", ({ target }) => {
     take([...target.files]);
-    target.value = ""; // the same file may be chosen again
+    target.value = ""; // the same file can be chosen again
   });
   at("drop").addEventListener("dragover", (event) => { event.preventDefault(); at("drop").classList.add("over"); });
   at("drop").addEventListener("dragleave", () => at("drop").classList.remove("over"));

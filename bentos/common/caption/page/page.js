@@ -1,16 +1,16 @@
-// The page for people: a photo in, sentences out; a sentence in, photos out. No library, no storage, nothing from elsewhere.
+// The page of a service for photos and sentences: a photo in, sentences out; a sentence in, photos out. It needs no library.
 "use strict";
 
-const describe = photosTo("caption", ({ sentences, model_digest }) => {
+const describe = sendPhotosTo("caption", ({ sentences, model_digest }) => {
   at("label").textContent = sentences[0].sentence;
   at("bars").replaceChildren(...sentences.map(({ sentence, score }) => bar({ label: sentence, probability: Math.exp(score) })));
   at("digest").textContent = model_digest;
 });
 
-function find(wish) {
-  const body = JSON.stringify({ sentence: wish });
-  ask("search", { headers: { "Content-Type": "application/json" }, body }, ({ photos }) => {
-    at("summary").textContent = `${photos.length} ${photos.length === 1 ? "photo" : "photos"} for “${wish.trim()}”, the best first`;
+function search(query) {
+  const body = JSON.stringify({ sentence: query });
+  send("search", { headers: { "Content-Type": "application/json" }, body }, ({ photos }) => {
+    at("summary").textContent = `${photos.length} ${photos.length === 1 ? "photo" : "photos"} for “${query.trim()}”, the best first`;
     at("photos").replaceChildren(...photos.map(tile));
   }, "found-");
 }
@@ -18,7 +18,7 @@ function find(wish) {
 function tile({ id, score, captions, thumbnail }) {
   const image = element("img", "");
   image.src = thumbnail;
-  image.alt = ""; // the words beside it say what it shows
+  image.alt = ""; // the caption beside it describes it
   const button = element("button", "tile");
   button.type = "button";
   button.title = "Describe this photo";
@@ -27,7 +27,7 @@ function tile({ id, score, captions, thumbnail }) {
     reveal("drop");
     const response = await fetch(thumbnail).catch(() => null);
     if (response?.ok) describe(new File([await response.blob()], id));
-    else complain("This photo cannot be fetched. Is the service still running? Try again in a moment.");
+    else showProblem("This photo cannot be fetched. Is the service still running? Try again in a moment.");
   });
   const item = document.createElement("li");
   item.append(button);
@@ -41,9 +41,9 @@ function reveal(id) {
 
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  find(at("sentence").value);
+  search(at("sentence").value);
 });
-at("alike").addEventListener("click", () => {
+at("similar").addEventListener("click", () => {
   at("sentence").value = at("label").textContent;
   at("form").requestSubmit();
   reveal("search");

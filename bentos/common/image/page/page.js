@@ -1,29 +1,29 @@
-// The page for people: photos in, the likeliest classes out, and where the model looked. No library, nothing from elsewhere.
+// The page of a service for photos: photos in, the likeliest classes and an attention map out. It needs no library.
 "use strict";
 
-let photos = []; // each with its file, and its answer or its error once there is one
+let photos = []; // each with its file, and with its prediction or error after the response
 let shown = null;
 
-// One photo is a question; several are a strip of them, asked one after the other, any of which can be looked at.
+// Send the photos one after the other. Several are a strip of tiles, each of which shows its photo.
 async function takeAll(files) {
   if (!files.length) return;
-  const mine = files.map((file) => ({ file, answer: null, error: "" }));
-  photos = mine;
-  at("strip").replaceChildren(...(mine.length > 1 ? mine.map(tile) : []));
-  show("strip", mine.length > 1);
-  look(mine[0]);
-  for (const photo of mine) {
-    if (photos !== mine) return; // others were chosen meanwhile
-    await label(photo);
-    if (photos === mine) tell(photo);
+  const taken = files.map((file) => ({ file, prediction: null, error: "" }));
+  photos = taken;
+  at("strip").replaceChildren(...(taken.length > 1 ? taken.map(tile) : []));
+  show("strip", taken.length > 1);
+  select(taken[0]);
+  for (const photo of taken) {
+    if (photos !== taken) return; // other photos replace these
+    await predict(photo);
+    if (photos === taken) showResult(photo);
   }
 }
 
-async function label(photo) {
+async function predict(photo) {
   try {
-    const excess = await tooBig(photo.file);
+    const excess = await sizeProblem(photo.file);
     if (excess) throw new Error(excess);
-    photo.answer = await answered("predict?attention=true", { body: form(photo.file) });
+    photo.prediction = await post("predict?attention=true", { body: form(photo.file) });
   } catch (error) {
     photo.error = error.message;
   }
@@ -39,69 +39,70 @@ function tile(photo) {
   photo.button.type = "button";
   photo.caption = element("span", "name", "…");
   photo.button.append(image, photo.caption);
-  photo.button.setAttribute("aria-label", `${photo.file.name}: not answered yet`);
-  photo.button.addEventListener("click", () => look(photo));
+  photo.button.setAttribute("aria-label", `${photo.file.name}: no prediction yet`);
+  photo.button.addEventListener("click", () => select(photo));
   const item = document.createElement("li");
   item.append(photo.button);
   return item;
 }
 
-function tell(photo) {
+function showResult(photo) {
   if (photo.button) {
-    photo.caption.textContent = photo.error ? "no answer" : guess(photo.answer);
-    photo.button.setAttribute("aria-label", `${photo.file.name}: ${inWords(photo)}`);
+    photo.caption.textContent = photo.error ? "no prediction" : shortLabel(photo.prediction);
+    photo.button.setAttribute("aria-label", `${photo.file.name}: ${spoken(photo)}`);
   }
-  if (photo === shown) look(photo, false);
+  if (photo === shown) select(photo, false);
 }
 
-// A question mark is seen, but not always read aloud.
-function inWords({ answer, error }) {
-  if (error) return "no answer";
-  return sure(answer.probability) ? answer.label : `not sure, perhaps ${answer.label}`;
+// For screen readers, which may skip a question mark.
+function spoken({ prediction, error }) {
+  if (error) return "no prediction";
+  return isSure(prediction.probability) ? prediction.label : `not sure, perhaps ${prediction.label}`;
 }
 
-// Show a photo, with its answer if it is known.
-function look(photo, other = true) {
+// Show a photo, and its prediction after the response.
+function select(photo, other = true) {
   shown = photo;
   if (other) preview(photo.file);
   for (const each of photos) each.button?.setAttribute("aria-pressed", String(each === photo));
-  hideHeat();
-  if (photo.error) return complain(photo.error);
-  if (!photo.answer) return state("busy", "");
-  const { top5, model_digest, attention } = photo.answer;
-  headline(photo.answer, model_digest);
+  hideMap();
+  if (photo.error) return showProblem(photo.error);
+  if (!photo.prediction) return showPart("busy");
+  const { top5, model_digest, attention } = photo.prediction;
+  showLabel(photo.prediction, model_digest);
   at("bars").replaceChildren(...top5.map(bar));
-  show("look", Boolean(attention) && at("preview").naturalWidth > 0); // a browser shows fewer formats than the service reads
-  return state("answer", "");
+  show("attention", Boolean(attention) && at("preview").naturalWidth > 0); // a browser decodes fewer formats than the service
+  return showPart("output");
 }
 
-const PLACES = [["top left", "top", "top right"], ["left", "middle", "right"], ["bottom left", "bottom", "bottom right"]];
+const REGIONS = [["top left", "top", "top right"], ["left", "middle", "right"], ["bottom left", "bottom", "bottom right"]];
 
-function hideHeat() {
+function hideMap() {
   show("heat", false);
-  show("looked", false);
-  at("look").setAttribute("aria-pressed", "false");
+  show("peak", false);
+  at("attention").setAttribute("aria-pressed", "false");
 }
 
-// The shares of attention as a veil over the square that the model saw: the less it looked, the darker.
-function showHeat(attention) {
+// Draw the attention map over the square that the model receives: the lower the attention, the darker.
+function showMap(attention) {
   const most = Math.max(...attention.flat());
   const heat = at("heat");
   heat.width = heat.height = attention.length;
   const pixels = new ImageData(attention.length, attention.length);
-  attention.flat().forEach((share, i) => pixels.data.set([20, 8, 24, Math.round(215 * (1 - share / most))], 4 * i));
+  attention.flat().forEach((value, i) => pixels.data.set([20, 8, 24, Math.round(215 * (1 - value / most))], 4 * i));
   heat.getContext("2d").putImageData(pixels, 0, 0);
   const peak = attention.flat().indexOf(most);
-  const third = (place) => Math.floor((3 * (place + 0.5)) / attention.length);
-  at("looked").textContent = `The model looked most at the ${PLACES[third(Math.floor(peak / attention.length))][third(peak % attention.length)]} of the photo.`;
-  show("looked");
+  const third = (patch) => Math.floor((3 * (patch + 0.5)) / attention.length);
+  const region = REGIONS[third(Math.floor(peak / attention.length))][third(peak % attention.length)];
+  at("peak").textContent = `The attention is highest at the ${region} of the photo.`;
+  show("peak");
   show("heat");
-  placeHeat();
-  at("look").setAttribute("aria-pressed", "true");
+  placeMap();
+  at("attention").setAttribute("aria-pressed", "true");
 }
 
-// Over the centre square of the photo, wherever the page has it now.
-function placeHeat() {
+// Align the map with the centre square of the photo.
+function placeMap() {
   const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = at("preview");
   const edge = Math.min(offsetWidth, offsetHeight);
   Object.assign(at("heat").style, {
@@ -109,9 +110,9 @@ function placeHeat() {
   });
 }
 
-at("look").addEventListener("click", () => {
-  if (at("heat").hidden) showHeat(shown.answer.attention);
-  else hideHeat();
+at("attention").addEventListener("click", () => {
+  if (at("heat").hidden) showMap(shown.prediction.attention);
+  else hideMap();
 });
-new ResizeObserver(placeHeat).observe(at("drop"));
+new ResizeObserver(placeMap).observe(at("drop"));
 listen(takeAll);

@@ -1,17 +1,18 @@
-// The page for people: one text in, its label out, and which words said so. No library, nothing from elsewhere.
+// The page of a service for texts: one text in, its label and the weight of each word out. It needs no library.
 "use strict";
 
-const FAINT = 0.02; // words that matter less than this are not marked
+const FAINT = 0.02; // words of a smaller weight are not marked
 
-function tell([answer]) {
-  headline(answer, answer.model_digest);
-  at("bars").replaceChildren(bar(answer));
-  const most = Math.max(...answer.words.map(({ weight }) => Math.abs(weight)), FAINT);
-  at("words").replaceChildren(...answer.words.flatMap((word) => [marked(word, most), " "]));
-  at("weights").textContent = [listed("For", answer.words, 1), listed("Against", answer.words, -1)].join(" ").trim();
+function showResult([prediction]) {
+  const { words } = prediction;
+  showLabel(prediction, prediction.model_digest);
+  at("bars").replaceChildren(bar(prediction));
+  const most = Math.max(...words.map(({ weight }) => Math.abs(weight)), FAINT);
+  at("words").replaceChildren(...words.flatMap((word) => [marked(word, most), " "]));
+  at("weights").textContent = [listed("For", words, 1), listed("Against", words, -1)].join(" ").trim();
 }
 
-// The marks in words, for those who do not see them and for fingers, which cannot point at one to see its number.
+// The marks as text, for screen readers and touch screens, which do not show the titles of the marks.
 function listed(side, words, sign) {
   const strongest = words.filter(({ weight }) => sign * weight >= FAINT).sort((one, other) => sign * (other.weight - one.weight));
   if (!strongest.length) return "";
@@ -26,13 +27,13 @@ function marked({ word, weight }, most) {
   return mark;
 }
 
-// Keyword and place, where the page of a task asks for them.
-const part = (id) => at(id)?.value ?? "";
+// Keyword and location, if the page of the task has these fields.
+const field = (id) => at(id)?.value ?? "";
 
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const message = { text: at("text").value, keyword: part("keyword"), location: part("location") };
-  ask("predict", { headers: { "Content-Type": "application/json" }, body: JSON.stringify({ texts: [message] }) }, tell);
+  const message = { text: at("text").value, keyword: field("keyword"), location: field("location") };
+  send("predict", { headers: { "Content-Type": "application/json" }, body: JSON.stringify({ texts: [message] }) }, showResult);
 });
 at("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();
