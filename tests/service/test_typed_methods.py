@@ -106,7 +106,7 @@ def test_does_not_download_an_address_in_place_of_a_photo(served, kind):
     content = {"data": {"image": address}} if kind == "data" else {"files": {"image": (None, address)}}
     rejected = httpx.post(f"{served.url}/api/predict", **content)
     assert rejected.status_code == 400
-    assert "not a file" in rejected.text
+    assert "as a file" in rejected.text
 
 
 def test_rejects_broken_form(served):
@@ -198,3 +198,12 @@ def test_another_service_depends_on_it_with_tasks_and_batches(served, red, green
         assert client.count(images=[red, green, red]) == {"poppy": 2, "fern": 1}
         assert finished(url, "later", files={"image": ("green.png", green.read_bytes())}) == "fern"
         assert client.lengths(texts=["a", "flower"]) == [1, 6]
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "status"), [("image", "a" * 2000, 200), ("image", "../../etc/x", 200), ("picture", "photo.jpg", 400)]
+)
+def test_ignores_names_of_files_and_rejects_other_files(served, field, name, status):
+    files = {"image": ("red.jpg", photo(RED))} | {field: (name, photo(RED))}
+    response = httpx.post(f"{served.url}/api/predict", files=files)
+    assert response.status_code == status, response.text

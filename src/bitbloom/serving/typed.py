@@ -13,6 +13,7 @@ from starlette.requests import Request
 from bitbloom.serving import process
 from bitbloom.serving.rejections import Rejected
 
+FORMS = ("multipart/", "application/x-www-form-urlencoded")
 MAX_PARTS = 100
 """Files or fields of a form that are read at all."""
 
@@ -30,17 +31,20 @@ class Files(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
 
     @classmethod
     async def _check_files(cls, request: Request) -> None:
-        if request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form-urlencoded")):
-            try:
-                form = await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)  # the request keeps it
-            except Rejected:
-                raise
-            except HTTPException as error:
-                message = f"{error.detail.rstrip('.')}: send each photo as a file (curl -F image=@photo.jpg)"
-                raise Rejected(400, message) from error
-            for field in cls.multipart_fields:
-                if not all(isinstance(value, UploadFile) for value in form.getlist(field)):
-                    raise Rejected(400, f"'{field}' is not a file: send it as a file (curl -F {field}=@photo.jpg)")
+        if not request.headers.get("content-type", "").startswith(FORMS):
+            return
+        try:
+            form = await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)  # the request keeps it
+        except Rejected:
+            raise
+        except HTTPException as error:
+            raise Rejected(400, f"{error.detail.rstrip('.')}: send each photo as a file (curl -F image=@photo.jpg)") from error
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile) != (name in cls.multipart_fields):
+                expected = " and ".join(f"'{field}'" for field in cls.multipart_fields)
+                raise Rejected(400, f"'{name}': send {expected} as a file, and other fields as text (curl -F image=@photo.jpg)")
+            if isinstance(value, UploadFile):
+                value.filename = None  # BentoML would make it part of a path
 
 
 class Photo(Files):
