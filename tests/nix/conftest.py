@@ -31,14 +31,16 @@ class Flake:
 
     folder: Path
 
-    def run(self, *words: str, stub: bool = True, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `nix` with these arguments in the copy."""
+    def run(
+        self, *words: str, stub: bool = True, environment: dict[str, str] | None = None, below: str = "."
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `nix` with these arguments in the copy, or in a folder below it."""
         options = ["--override-input", "nixpkgs", f"path:{STUB}", "--no-write-lock-file"] if stub else []
         command, *rest = words
         variables = os.environ | {"NIX_CONFIG": CONFIGURATION} | (environment or {})
         return subprocess.run(
             ["nix", command, *_with_options(rest, options)],
-            cwd=self.folder,
+            cwd=self.folder / below,
             env=variables,
             capture_output=True,
             text=True,

@@ -88,10 +88,18 @@ def test_shell_has_nothing_of_the_host(flake):
     )
     assert done.returncode == 0, done.stderr
     path, *variables, python, make, git = done.stdout.splitlines()
+    venv, *others = path.split(":")
+    assert venv == str(flake.folder / ".venv/bin")
     own = str(flake.folder / ".bitbloom/setuid")
-    assert all(entry.startswith("/nix/store/") for entry in path.split(":") if entry != own)
+    assert all(entry.startswith("/nix/store/") for entry in others if entry != own)
     assert variables == ["PYTHONPATH=unset", "VIRTUAL_ENV=unset", "SOURCE_DATE_EPOCH=unset"]
     assert all(found.startswith("/nix/store/") for found in (python, make, git))
+
+
+def test_shell_of_a_subfolder_has_the_venv_of_the_checkout(flake):
+    done = flake.run("develop", f"path:{flake.folder}", "--command", "bash", "-c", 'echo "$PATH"', below="nix")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{flake.folder}/.venv/bin:/nix/store/")
 
 
 def test_platform_without_hashes_is_named(flake):
