@@ -1,4 +1,5 @@
-# `nix develop`: the tools of a build. `nix develop .#deploy`: also the command-line tools of the other clouds.
+# `nix develop`: the tools of a build. `.#deploy`: also the command-line tools of the other clouds. `.#tests`: also
+# those of slow tests and benchmarks.
 { pkgs, tools }:
 let
   inherit (pkgs) lib;
@@ -54,4 +55,5 @@ in
 {
   default = shell tools.default;
   deploy = shell (tools.default ++ tools.deploy);
+  tests = shell (tools.default ++ tools.tests);
 }

@@ -85,6 +85,8 @@ BUILT = {
 CLONES = f"""
 if sys.argv[1] == "clone":
     os.makedirs(sys.argv[-1] + "/digests")
+    os.makedirs(sys.argv[-1] + "/nix")
+    open(sys.argv[-1] + "/nix/install.sh", "w").write("echo installed")
     open(sys.argv[-1] + "/digests/petals.json", "w").write({EXPECTED!r})
 sys.exit(int(os.environ.get("GIT_EXIT", "0")))
 """
