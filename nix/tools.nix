@@ -33,9 +33,7 @@ let
     pkgs.google-cloud-sdk
   ];
 
-  containers = lib.optionals pkgs.stdenv.hostPlatform.isLinux [
-    pkgs.podman
-  ];
+  containers = lib.optionals pkgs.stdenv.hostPlatform.isLinux [ pkgs.podman ];
 
   # `make hermetic` watches a stage with strace, in a namespace without a network.
   hermetic = lib.optionals pkgs.stdenv.hostPlatform.isLinux [
