@@ -26,7 +26,7 @@ OF_THE_VENV |= {"pre-commit"}
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
     "gh": "the workflows' comments and updates, on a runner of GitHub",
-    "hostname": "the startup of a VM, which is no shell of the flake",
+    "hostname": "the startup of a VM, which is outside the shells of the flake",
     "mmdebstrap": "makes a base image of Debian's packages, as root",
     "shutdown": "ends a VM",
     "sudo": "`make ci-packages` and `make ci-slow`, on a runner of GitHub",
