@@ -163,9 +163,12 @@ graph: $(STATE)/venv-$(ACCEL) ## Generate pipelines/ and params/ from conf/ and 
 hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into this clone
 	@pre-commit install
 
+# The folders of the outputs of all targets, beside reports/: a test compares them with the graph.
+MADE := data/raw data/processed data/features models dist
+
 .PHONY: clean
 clean: ## Remove the outputs of builds; keep your own data
-	rm -rf data/raw data/processed data/features models dist $(wildcard reports/*/validation.json) $(STATE)/stamps $(STATE)/variants $(STATE)/checkpoints
+	rm -rf $(MADE) $(addprefix $(STATE)/,stamps graph variants checkpoints verify)
 	[ ! -d reports ] || find reports -mindepth 1 -maxdepth 1 -type d ! -name figures -exec rm -rf {} +
 
 .PHONY: distclean

@@ -1,4 +1,5 @@
-# `nix develop`: the tools of a build. `nix develop .#deploy`: also the command-line tools of the other clouds.
+# `nix develop`: the tools of a build. `.#deploy`: also the command-line tools of the other clouds. `.#tests`: also
+# those of slow tests and benchmarks.
 { pkgs, tools }:
 let
   inherit (pkgs) lib;
@@ -40,6 +41,11 @@ let
         export SSL_CERT_FILE NIX_SSL_CERT_FILE=$SSL_CERT_FILE
         ${lib.optionalString isLinux linuxHook}
         unset host_path
+        # The project's venv comes first, as in make. `make setup` or `make all` may make it later, so it need not exist yet.
+        checkout=$PWD
+        while [ -n "$checkout" ] && [ ! -f "$checkout/flake.nix" ]; do checkout=''${checkout%/*}; done
+        [ -z "$checkout" ] || PATH=$checkout/.venv/bin:$PATH
+        unset checkout
         if [ -x .venv/bin/python ] && [ "$(readlink -f .venv/bin/python)" != "$(readlink -f "$PYTHON")" ]; then
           echo "note: .venv has another Python than this shell: rm -rf .venv .bitbloom/venv-* lets make build it again" >&2
         fi
@@ -49,4 +55,5 @@ in
 {
   default = shell tools.default;
   deploy = shell (tools.default ++ tools.deploy);
+  tests = shell (tools.default ++ tools.tests);
 }

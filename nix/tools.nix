@@ -23,23 +23,17 @@ let
     pkgs.uv
     pkgs.gnumake
     pkgs.git
-    pkgs.openssh
+    pkgs.openssh # remotes of git and DVC
     pkgs.curl
     pkgs.jq
     pkgs.cacert
     pkgs.nix
     pkgs.openssl
     pkgs.nginx # `make deploy-proxy`, and its tests
-    pkgs.shellcheck
-    pkgs.prometheus.cli # promtool; the package's own bin/ has the server
     pkgs.google-cloud-sdk
   ];
 
-  containers = lib.optionals pkgs.stdenv.hostPlatform.isLinux [
-    pkgs.podman
-    pkgs.buildah
-    pkgs.skopeo
-  ];
+  containers = lib.optionals pkgs.stdenv.hostPlatform.isLinux [ pkgs.podman ];
 
   # `make hermetic` watches a stage with strace, in a namespace without a network.
   hermetic = lib.optionals pkgs.stdenv.hostPlatform.isLinux [
@@ -55,6 +49,21 @@ in
     pkgs.azure-cli
     pkgs.kubectl
     pkgs.jre_headless # TorchServe
+  ];
+
+  # For the tests that .ci/run does not skip, and for benchmarks.
+  tests = [
+    pkgs.jre_headless
+    pkgs.nixfmt
+    pkgs.shellcheck
+  ]
+  ++ lib.optionals pkgs.stdenv.hostPlatform.isLinux [
+    pkgs.chromium
+    pkgs.chromedriver
+    pkgs.mmdebstrap
+    pkgs.qemu-user
+    pkgs.runc
+    pkgs.wrk
   ];
 
   # Wheels are built for an ordinary Linux: torch, pyarrow and ONNX Runtime load libstdc++ and zlib from folders that Nix lacks.

@@ -26,6 +26,8 @@ PORTABLE = {"avx2", "fma"}
 """The instruction sets to which the portable profile limits every library."""
 FAST = {"avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_bf16": "AMX"}
 """Instruction sets that make the fast profile fast, under the kernel's names."""
+NIX = "2.18"
+"""The oldest Nix that nixpkgs accepts (its lib/minfeatures.nix)."""
 DISK_GB, MEMORY_GB = 5, 4
 """Enough for a venv, a build of petals and its cache; for the workers of a training and the build's tools."""
 
@@ -205,7 +207,9 @@ def findings(root: Path) -> Iterator[Finding]:
     yield tool("git", "builds record a commit", needed=True)
     yield tool("curl", "the README's examples use it")
     yield tool("strace", "`make hermetic` watches a build with it")
-    yield tool("nix", "`nix develop` provides every other tool (docs/toolchain.md); optional")
+    yield tool(
+        "nix", f"`nix develop` provides every other tool, and nixpkgs needs {NIX} (docs/toolchain.md); optional", oldest=NIX
+    )
     yield backend()
     yield from instruction_sets(cpu.flags(cpu.CPUINFO))
     yield threads()

@@ -22,6 +22,10 @@ SETTINGS = {
     "WANDB_SILENT": "true",
 }
 
+# `bentoml containerize` builds with the program that `make containerize` takes: podman, and without it BentoML's default, docker.
+if any(os.access(os.path.join(folder, "podman"), os.X_OK) for folder in os.get_exec_path()):  # noqa: PTH118
+    SETTINGS["BENTOML_CONTAINERIZE_BACKEND"] = "podman"
+
 for name, folder in FOLDERS.items():
     os.environ.setdefault(name, os.path.join(PROJECT, folder))  # noqa: PTH118
 for name, value in SETTINGS.items():

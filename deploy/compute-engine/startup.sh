@@ -30,10 +30,14 @@ bucket=$(attribute bitbloom-bucket)
 to=gs://$bucket/verify/$target/$commit/$(hostname)
 
 apt-get update -qq
-apt-get install -qq -y --no-install-recommends git nix-bin nix-setup-systemd xz-utils
+apt-get install -qq -y --no-install-recommends ca-certificates curl git xz-utils
 git clone --quiet "$source" "$work/checkout"
 cd "$work/checkout"
 git checkout --quiet "$commit"
+
+export NIX_CONFIG='build-users-group =' # root builds, without a daemon
+sh nix/install.sh
+PATH=$PATH:/nix/var/nix/profiles/default/bin
 
 verdict=0
 nix --extra-experimental-features 'nix-command flakes' develop --command make verify "TARGET=$target" || verdict=$?

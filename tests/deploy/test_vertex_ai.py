@@ -85,6 +85,8 @@ BUILT = {
 CLONES = f"""
 if sys.argv[1] == "clone":
     os.makedirs(sys.argv[-1] + "/digests")
+    os.makedirs(sys.argv[-1] + "/nix")
+    open(sys.argv[-1] + "/nix/install.sh", "w").write("echo installed")
     open(sys.argv[-1] + "/digests/petals.json", "w").write({EXPECTED!r})
 sys.exit(int(os.environ.get("GIT_EXIT", "0")))
 """
@@ -124,7 +126,9 @@ def test_vm_verifies_uploads_and_shuts_down(desk, tmp_path):
     uploaded = [call[-1].rpartition("/")[2] for call in done.calls if call[0] == "gcloud"]
     assert uploaded == ["cpu.txt", "claimed.json", "built-dvc.lock", "built.sha256", "log.txt"]
     assert all(call[-1].startswith(f"gs://a-bucket/verify/petals/{COMMIT}/") for call in done.calls if call[0] == "gcloud")
-    assert (tmp_path / "work/log").read_text().splitlines()[-1] == "exit 0"
+    log = (tmp_path / "work/log").read_text().splitlines()
+    assert "installed" in log
+    assert log[-1] == "exit 0"
 
 
 def test_uploads_built_and_expected_digests(desk, tmp_path):

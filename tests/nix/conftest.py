@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STUB = REPOSITORY / "tests/nix/stub"
-PARTS = ("flake.nix", "flake.lock", "nix", "digests", "tests/nix/stub")
+STUB = "tests/nix/stub"
+PARTS = ("flake.nix", "flake.lock", "nix", "digests", STUB)
+ACCEPT_OLDER_NIX = "accept-older-nix"
+"""A file that the tests write into the stand-in for nixpkgs where Nix is older than nixpkgs accepts."""
 CONFIGURATION = """
 experimental-features = nix-command flakes
 sandbox = false
@@ -31,14 +34,21 @@ class Flake:
 
     folder: Path
 
-    def run(self, *words: str, stub: bool = True, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `nix` with these arguments in the copy."""
-        options = ["--override-input", "nixpkgs", f"path:{STUB}", "--no-write-lock-file"] if stub else []
+    @property
+    def stub(self) -> Path:
+        """Its stand-in for nixpkgs."""
+        return self.folder / STUB
+
+    def run(
+        self, *words: str, stub: bool = True, environment: dict[str, str] | None = None, below: str = "."
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `nix` with these arguments in the copy, or in a folder below it."""
+        options = ["--override-input", "nixpkgs", f"path:{self.stub}", "--no-write-lock-file"] if stub else []
         command, *rest = words
         variables = os.environ | {"NIX_CONFIG": CONFIGURATION} | (environment or {})
         return subprocess.run(
             ["nix", command, *_with_options(rest, options)],
-            cwd=self.folder,
+            cwd=self.folder / below,
             env=variables,
             capture_output=True,
             text=True,
@@ -61,6 +71,11 @@ def _with_options(words: Sequence[str], options: Sequence[str]) -> list[str]:
     return [*words[:at], *options, *words[at:]]
 
 
+def _is_older_than_nixpkgs_accepts() -> bool:
+    major, minor = re.findall(r"\d+", subprocess.check_output(["nix", "--version"], text=True))[:2]
+    return (int(major), int(minor)) < (2, 18)
+
+
 @pytest.fixture
 def flake(tmp_path) -> Flake:
     """The flake. Skips the test without Nix."""
@@ -76,4 +91,6 @@ def flake(tmp_path) -> Flake:
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(source, copy)
+    if _is_older_than_nixpkgs_accepts():
+        (folder / STUB / ACCEPT_OLDER_NIX).touch()
     return Flake(folder)

@@ -62,7 +62,7 @@ def test_names_from_nixpkgs_are_listed():
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_platform_evaluates(flake, system):
     expected = {
-        "devShells": {"default", "deploy"},
+        "devShells": {"default", "deploy", "tests"},
         "packages": {"wheelhouse", "serve-wheelhouse", "venv"} | ({"image"} if system.endswith("linux") else set()),
         "checks": {"lock", "format", "scripts"} | ({"imports"} if system == "x86_64-linux" else set()),
     }
@@ -75,9 +75,20 @@ def test_every_platform_evaluates(flake, system):
 
 def test_containers_are_for_linux_only(flake):
     linux, darwin = (flake.evaluate(f"devShells.{system}.default.shellHook") for system in ("x86_64-linux", "aarch64-darwin"))
-    assert all(f"stub-{tool}" in linux for tool in ("podman", "buildah", "skopeo", "python311", "uv", "google-cloud-sdk"))
-    assert not any(f"stub-{tool}/" in darwin for tool in ("podman", "buildah", "skopeo", "strace"))
+    assert all(f"stub-{tool}" in linux for tool in ("podman", "strace", "python311", "uv", "google-cloud-sdk"))
+    assert not any(f"stub-{tool}/" in darwin for tool in ("podman", "strace"))
     assert "LD_LIBRARY_PATH" not in darwin
+
+
+@pytest.mark.parametrize(("oldest", "opts_out", "accepted"), [("99.0", False, False), ("99.0", True, True), ("2.0", False, True)])
+def test_stub_rejects_older_nix_as_nixpkgs_does(flake, oldest, opts_out, accepted):
+    expression = flake.stub / "flake.nix"
+    expression.write_text(expression.read_text(encoding="utf-8").replace('"2.18"', f'"{oldest}"'), encoding="utf-8")
+    opt_out = flake.stub / "accept-older-nix"
+    opt_out.touch() if opts_out else opt_out.unlink(missing_ok=True)
+    done = flake.run("eval", "--raw", "path:.#devShells.x86_64-linux.default.name")
+    assert (done.returncode == 0) == accepted, done.stderr
+    assert accepted or f"requires Nix {oldest} or later" in done.stderr
 
 
 def test_shell_has_nothing_of_the_host(flake):
@@ -88,10 +99,18 @@ def test_shell_has_nothing_of_the_host(flake):
     )
     assert done.returncode == 0, done.stderr
     path, *variables, python, make, git = done.stdout.splitlines()
+    venv, *others = path.split(":")
+    assert venv == str(flake.folder / ".venv/bin")
     own = str(flake.folder / ".bitbloom/setuid")
-    assert all(entry.startswith("/nix/store/") for entry in path.split(":") if entry != own)
+    assert all(entry.startswith("/nix/store/") for entry in others if entry != own)
     assert variables == ["PYTHONPATH=unset", "VIRTUAL_ENV=unset", "SOURCE_DATE_EPOCH=unset"]
     assert all(found.startswith("/nix/store/") for found in (python, make, git))
+
+
+def test_shell_of_a_subfolder_has_the_venv_of_the_checkout(flake):
+    done = flake.run("develop", f"path:{flake.folder}", "--command", "bash", "-c", 'echo "$PATH"', below="nix")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{flake.folder}/.venv/bin:/nix/store/")
 
 
 def test_platform_without_hashes_is_named(flake):

@@ -26,11 +26,25 @@ OF_THE_VENV |= {"pre-commit"}
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
     "gh": "the workflows' comments and updates, on a runner of GitHub",
-    "hostname": "the startup of a VM, which is no shell of the flake",
+    "hostname": "the startup of a VM, which is outside the shells of the flake",
     "mmdebstrap": "makes a base image of Debian's packages, as root",
     "shutdown": "ends a VM",
     "sudo": "`make ci-packages` and `make ci-slow`, on a runner of GitHub",
 }
+
+
+INDIRECTLY = {
+    "cacert": "certificates, no program",
+    "gzip": "tar calls it",
+    "openssh": "git and DVC call it for their remotes",
+    "xz": "tar calls it",
+}
+"""Packages of the shells whose programs no file of the repository names, with the reason."""
+OUTSIDE = {
+    "kaggle": "Kaggle's command line, optional, of a venv of the user",
+    "nvidia-smi": "belongs to the driver of the machine",
+}
+"""Programs that the code looks for, and that no shell has, with the reason."""
 
 
 def sources() -> dict[str, set[str]]:
@@ -56,11 +70,30 @@ def sources() -> dict[str, set[str]]:
     return found
 
 
-def in_the_shells() -> set[str]:
-    """The programs of the packages that nix/tools.nix names."""
+def packages() -> set[str]:
+    """The packages that nix/tools.nix names."""
     tools = re.sub(r"#.*", "", (REPOSITORY / "nix/tools.nix").read_text(encoding="utf-8"))
-    named = re.findall(r"\bpkgs\.([\w-]+(?:\.cli)?)", tools)
-    return {program for name in named for program in NAMES["packages"].get(name, ())}
+    return set(re.findall(r"\bpkgs\.([\w-]+)", tools)) - {"lib", "stdenv", "zlib"}
+
+
+def in_the_shells() -> set[str]:
+    """The programs of these packages."""
+    return {program for name in packages() for program in NAMES["packages"][name]}
+
+
+def python_code() -> str:
+    """The Python code of the repository, except the tests of this folder, which name every package."""
+    found = [
+        path for folder in ("src", "tests", "scripts", "benchmarks", "deploy") for path in REPOSITORY.glob(f"{folder}/**/*.py")
+    ]
+    return "\n".join(path.read_text(encoding="utf-8") for path in found if path.parent != Path(__file__).parent)
+
+
+def looked_for() -> set[str]:
+    """The programs without which a test is skipped, or a command stops: those that Python looks for, and those of .ci/run."""
+    ci = re.search(r'^tools="(.*)"$', (REPOSITORY / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert ci
+    return set(re.findall(r'\bwhich\("([\w-]+)"', python_code())) | set(ci[1].split())
 
 
 def test_every_called_program_is_in_a_shell():
@@ -68,6 +101,19 @@ def test_every_called_program_is_in_a_shell():
     lacking = {path: sorted(word for word in words - known if "/" not in word) for path, words in sources().items()}
     lacking = {path: words for path, words in lacking.items() if words}
     assert not lacking, f"add these to nix/tools.nix and tests/nix/stub/names.json, or give the reason above: {lacking}"
+
+
+def test_every_program_that_a_test_needs_is_in_a_shell():
+    assert looked_for() - in_the_shells() == OUTSIDE.keys()
+
+
+def test_every_package_of_a_shell_is_called():
+    code, checks = python_code(), (REPOSITORY / "nix/checks.nix").read_text(encoding="utf-8")
+    called = set.union(*sources().values()) | {
+        program for program in in_the_shells() if f'"{program}"' in code or program in checks
+    }
+    idle = {name for name in packages() if not called & set(NAMES["packages"][name])}
+    assert idle == INDIRECTLY.keys(), "remove these from nix/tools.nix, or give the reason above"
 
 
 def test_every_exception_is_needed():

@@ -63,6 +63,60 @@ def test_rejects_platform_without_a_lock(tmp_path):
     assert "aarch64-linux" not in (tmp_path / "nix/hashes.json").read_text(encoding="utf-8")
 
 
+def install(folder: Path, checksum: str | None = None, machine: str = "x86_64") -> subprocess.CompletedProcess[str]:
+    """Run nix/install.sh for a root folder of the test, with stand-ins for the download and for Nix."""
+    release = folder / f"nix-2.35.2-{machine}-linux"
+    program = release / "store/abc-nix-2.35.2/bin"
+    program.mkdir(parents=True)
+    for name, text in {"nix": "echo 'nix (Nix) 2.35.2'", "nix-store": f"cat > {folder}/registered"}.items():
+        (program / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (program / name).chmod(0o755)
+    (release / ".reginfo").write_text("paths", encoding="utf-8")
+    subprocess.run(["tar", "-cJf", "nix.tar.xz", release.name], cwd=folder, check=True)
+    digest = hashlib.sha256((folder / "nix.tar.xz").read_bytes()).hexdigest()
+    script = (REPOSITORY / "nix/install.sh").read_text(encoding="utf-8")
+    script = re.sub(r"sha256=[0-9a-f]{64}", f"sha256={checksum or digest}", script)
+    (folder / "install.sh").write_text(re.sub(r"(?<!\w)/nix/", f"{folder}/root/nix/", script), encoding="utf-8")
+    (folder / "bin").mkdir()
+    download = f'while [ "$1" != --output ]; do shift; done; cp {folder}/nix.tar.xz "$2"; echo "$3" > {folder}/address'
+    for name, text in {"curl": download, "uname": f"echo {machine}"}.items():
+        (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (folder / "bin" / name).chmod(0o755)
+    variables = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    return subprocess.run(["sh", str(folder / "install.sh")], env=variables, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_installs_pinned_nix(tmp_path, machine):
+    done = install(tmp_path, machine=machine)
+    assert (done.returncode, done.stdout) == (0, "nix (Nix) 2.35.2\n"), done.stderr
+    assert (tmp_path / "root/nix/var/nix/profiles/default").readlink() == tmp_path / "root/nix/store/abc-nix-2.35.2"
+    assert (tmp_path / "registered").read_text(encoding="utf-8") == "paths"
+    address = f"https://releases.nixos.org/nix/nix-2.35.2/nix-2.35.2-{machine}-linux.tar.xz\n"
+    assert (tmp_path / "address").read_text(encoding="utf-8") == address
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"checksum": 64 * "0"}, "another SHA-256"), ({"machine": "riscv64"}, "no checksum of Nix 2.35.2")]
+)
+def test_rejects_unknown_download(tmp_path, options, said):
+    done = install(tmp_path, **options)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (tmp_path / "root").exists()
+
+
+def test_documents_name_the_oldest_nix_that_nixpkgs_accepts():
+    stub = (REPOSITORY / "tests/nix/stub/flake.nix").read_text(encoding="utf-8")
+    oldest = re.findall(r'oldest = "([\d.]+)"', stub)
+    assert (
+        re.findall(r'^NIX = "([\d.]+)"$', (REPOSITORY / "scripts/doctor.py").read_text(encoding="utf-8"), re.MULTILINE) == oldest
+    )
+    for document in ("README.md", "CONTRIBUTING.md", "docs/toolchain.md"):
+        named = re.findall(r"Nix (\d[\d.]*) or\slater", (REPOSITORY / document).read_text(encoding="utf-8"))
+        assert named == oldest, document
+
+
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob(".devcontainer/**/devcontainer.json")), ids=lambda path: path.parent.name)
 def test_development_container_names_existing_files_and_targets(path):
     container = json.loads(path.read_text(encoding="utf-8"))

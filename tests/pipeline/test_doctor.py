@@ -157,3 +157,14 @@ def test_runs_without_packages(tmp_path):
     assert done.returncode in (0, 1), done.stderr
     assert done.stderr == ""
     assert "instruction sets" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("prints", "state"), [("nix (Nix) 2.8.0", "note"), ("nix (Nix) 2.18.9", "ok"), ("nix (Lix) 2.93.0", "ok")]
+)
+def test_compares_nix_with_the_oldest_that_nixpkgs_accepts(machine, prints, state):
+    machine.program("nix", prints)
+    found = machine.findings()["nix"]
+    assert found.state == state
+    assert (found.state == "ok") or "nixpkgs needs 2.18" in found.advice
+    assert outcome(machine)[0] == 0

@@ -405,17 +405,40 @@ def test_changed_lock_updates_the_venv_with_its_development_tools(built, develop
     assert built.calls("all", "TARGET=petals-tiny") == [f"venv {lock}", "bitbloom build petals-tiny --until all"]
 
 
-def test_clean_keeps_own_data_and_committed_files(built):
-    for path in ("data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"):
+def written_by_builds(target: str) -> set[str]:
+    """Every output of every stage, in the graph."""
+    paths = [path for outputs in (graph.WRITES, graph.METRICS) for stage in outputs.values() for path in stage]
+    return {path.format(target=target) for path in paths}
+
+
+def test_clean_removes_everything_that_a_build_writes(built):
+    outputs = written_by_builds("petals-tiny") | written_by_builds("captions-folder")
+    outputs |= {f".bitbloom/{folder}/a" for folder in ("stamps", "graph", "variants", "checkpoints", "verify")}
+    for path in outputs:
         (built.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (built.folder / path).touch()
-    (built.folder / "data/features/captions-folder").mkdir(parents=True)
     built.make("clean")
-    assert not (built.folder / "data/features").exists()
-    left = {path.relative_to(built.folder).as_posix() for path in built.folder.rglob("*") if path.is_file()}
-    assert {"data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"} <= left
-    assert not set(built.listed("OUTPUTS", "petals-tiny", "all")) & left
-    assert not any((built.folder / ".bitbloom").glob("stamps/*"))
+    assert not [path for path in outputs if (built.folder / path).exists()]
+
+
+def test_clean_keeps_own_data_and_committed_files(built):
+    kept = {"data/external/petals-folder/rose/one.jpg", "data/external/petals-folder.dvc", "reports/figures/sheet.png"}
+    kept |= {"data/README.md", "reports/README.md", "notebooks/README.md", ".bitbloom/building"}
+    for path in kept:
+        (built.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (built.folder / path).touch()
+    built.make("clean")
+    assert kept <= {path.relative_to(built.folder).as_posix() for path in built.folder.rglob("*") if path.is_file()}
+
+
+def test_git_ignores_outputs_and_tracks_the_pages_of_their_folders():
+    pages = {"data/README.md", "reports/README.md", "notebooks/README.md", "data/external/petals-folder.dvc"}
+    paths = written_by_builds("petals") | {"data/external/petals-folder"} | pages
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"], cwd=REPOSITORY, input="\n".join(paths), capture_output=True, text=True
+    )
+    assert set(ignored.stdout.splitlines()) == paths - pages
+    assert all((REPOSITORY / page).is_file() for page in pages if page.endswith(".md"))
 
 
 def test_clean_works_in_a_fresh_clone(project):

@@ -54,6 +54,17 @@ def test_documented_checks_run_before_a_merge(target):
     pytest.fail(f"no workflow runs `make {target}`")
 
 
+def test_main_job_runs_in_nix_develop_and_a_second_one_without_nix():
+    found = jobs(REPOSITORY / ".github/workflows/ci.yaml")
+    runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in found.items()}
+    shells = {name: job.get("defaults", {}).get("run", {}).get("shell", "") for name, job in found.items()}
+    assert next(iter(found)) == "ci"
+    assert shells["ci"] == "nix develop --command bash -e {0}"
+    assert {"make lint", "make coverage"} <= set(runs["ci"])
+    assert shells["pip"] == ""
+    assert "make coverage" in runs["pip"]
+
+
 def wrong_run(command: str) -> bool:
     """Whether a command is anything else than one existing Make target."""
     target = re.fullmatch(r"make ([a-z-]+)", command.strip())
