@@ -25,7 +25,7 @@ from support.checkouts import TARGET, changes, checkout, environment, run
 KILLS_A_STAGE = 3
 VICTIMS = {
     "the build": "",
-    "the front door": "bitbloom build",
+    "the command": "bitbloom build",
     "DVC": "dvc --wait-for-lock repro",
     "the stage": "bitbloom.stages.",
 }

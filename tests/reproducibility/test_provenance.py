@@ -214,8 +214,8 @@ def test_rejects_bundle_that_is_not_canonical(bento):
 
 
 def test_rejects_missing_statement_bento_and_unsuitable_key(bento, tmp_path):
-    with pytest.raises(BitBloomError, match="no statement of 'nobody'"):
-        attestation.check(TARGET, bento.with_suffix(".pub"), "nobody")
+    with pytest.raises(BitBloomError, match="no statement of 'other'"):
+        attestation.check(TARGET, bento.with_suffix(".pub"), "other")
     with pytest.raises(BitBloomError, match="make all TARGET=other"):
         attestation.attest("other", bento, "me")
     with pytest.raises(BitBloomError, match=r"cannot sign with .*prime256v1"):
