@@ -56,6 +56,27 @@ def version(*command: str) -> str | None:
     return found[0] if found else None
 
 
+def checkout(root: Path) -> Finding:
+    """Whether this folder is a checkout that this user can build in."""
+    if not os.access(str(root), os.W_OK):
+        advice = f"uid {os.getuid()} may not write to {root}: change its owner, or copy it to a folder of yours"
+        return Finding("checkout", "not writable", "writable", STOP, advice)
+    if b"\r\n" in (root / "requirements.lock").read_bytes():
+        return Finding("checkout", "CRLF line ends", "LF", STOP, "clone it again, with LF: CRLF changes every digest")
+    if not (root / ".git").exists():
+        advice = "builds work, but record no commit; `dvc exp`, `make lint` and training images need a clone"
+        return Finding("checkout", "without .git", "a git clone", NOTE, advice)
+    return Finding("checkout", "a git clone", "a git clone")
+
+
+def home() -> Finding:
+    """Whether the home folder is writable."""
+    here = os.environ.get("HOME") or "~"
+    if os.access(os.path.expanduser(here), os.W_OK):  # noqa: PTH111 - without account and HOME, pathlib raises an error
+        return Finding("home", "writable", "writable")
+    return Finding("home", "not writable", "writable", NOTE, f"{here} is not writable: caches go to .bitbloom/home")
+
+
 def python(root: Path) -> Finding:
     """The Python that makes the venv, found as scripts/python.sh finds it and compared with .python-version."""
     wanted = (root / ".python-version").read_text(encoding="utf-8").strip()
@@ -216,6 +237,8 @@ def gpu() -> Finding:
 def findings(root: Path) -> Iterator[Finding]:
     """All checks, in the order of the table."""
     yield system()
+    yield checkout(root)
+    yield home()
     yield python(root)
     yield uv(root)
     yield packages(root)

@@ -3,6 +3,7 @@
 # The first of: PYTHON; a Python of PATH; the build of python.lock, which any Python 3 or uv downloads to .bitbloom/python.
 # Python 3 downloads it with its standard library, because it needs neither pip nor the address of a package index for that.
 set -eu
+. scripts/environment.sh
 
 fail() {
     echo "error: $*" >&2
@@ -33,7 +34,7 @@ for name in python3.11 python3 python; do # a name of PATH may be a stub that on
     fi
 done
 
-folder=$(pwd -P)/.bitbloom/python/$(cksum < python.lock | cut -d' ' -f1)
+folder=$project/.bitbloom/python/$(cksum < python.lock | cut -d' ' -f1)
 fetched() {
     for found in "$folder"/*/bin/python3.11; do
         [ ! -x "$found" ] || { echo "$found"; break; }

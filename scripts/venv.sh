@@ -3,6 +3,7 @@
 # pip, or an installed uv, installs uv by the lock's hash; that uv installs the rest, hashes required.
 set -eu
 lock=$1
+. scripts/environment.sh
 
 # A venv belongs to its folder: after a move, a copy or the loss of its Python it is made again.
 is_ours() {
@@ -33,6 +34,10 @@ if [ "$(.venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$(sed -n 's/^uv
     else
         uv pip install --python .venv/bin/python $install
     fi
+    [ -x .venv/bin/uv ] || {
+        echo "error: pip installed uv in another place than .venv: \`pip config list\` shows the setting that moves it" >&2
+        exit 1
+    }
 fi
 
 python=$base

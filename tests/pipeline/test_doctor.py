@@ -22,7 +22,7 @@ class Machine:
 
     def __init__(self, doctor: ModuleType, folder: Path) -> None:
         self.doctor, self.folder, self.root = doctor, folder, folder / "repository"
-        self.root.mkdir()
+        (self.root / ".git").mkdir(parents=True)
         (self.root / ".python-version").write_text("3.11\n", encoding="utf-8")
         (self.root / "requirements.lock").write_text("uv==0.13.8 \\\n    --hash=sha256:0\n", encoding="utf-8")
         (self.root / "python.lock").write_text((ROOT / "python.lock").read_text(encoding="utf-8"), encoding="utf-8")
@@ -62,6 +62,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: doctor.shutil._ntuple_diskusage(10**12, 0, 10**12))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("PYTHON", raising=False)
     return Machine(doctor, tmp_path)
 
@@ -175,6 +176,30 @@ def test_profiles_follow_the_cpu(machine):
     assert (found["profile portable"].here, found["profile fast"].state) == ("yes", "note")
     machine.kernel(cpuinfo=SAPPHIRE_RAPIDS)
     assert machine.findings()["profile fast"].here == "yes (AVX-512, bf16, AMX)"
+
+
+def test_rejects_checkout_with_crlf(machine):
+    (machine.root / "requirements.lock").write_bytes(b"uv==0.13.8\r\n")
+    assert outcome(machine)[0] == 1
+    assert "clone it again" in machine.findings()["checkout"].advice
+
+
+def test_rejects_checkout_that_the_user_may_not_write_to(machine, monkeypatch):
+    monkeypatch.setattr(machine.doctor.os, "access", lambda path, _: path != str(machine.root))
+    assert outcome(machine)[0] == 1
+    assert "change its owner" in machine.findings()["checkout"].advice
+
+
+def test_notes_checkout_without_git(machine):
+    (machine.root / ".git").rmdir()
+    assert outcome(machine)[0] == 0
+    assert "record no commit" in machine.findings()["checkout"].advice
+
+
+def test_notes_home_that_is_not_writable(machine, monkeypatch):
+    monkeypatch.setenv("HOME", "/dev/null/home")
+    assert outcome(machine)[0] == 0
+    assert "caches go to .bitbloom/home" in machine.findings()["home"].advice
 
 
 def test_reports_low_memory_without_stopping(machine):

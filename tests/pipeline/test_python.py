@@ -35,7 +35,7 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.bin, self.mirror = folder / "checkout", folder / "bin", folder / "mirror"
-        for name in ("python.sh", "fetch_python.py"):
+        for name in ("python.sh", "environment.sh", "fetch_python.py"):
             (self.folder / "scripts").mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / "scripts" / name, self.folder / "scripts")
         self.bin.mkdir()
