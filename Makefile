@@ -18,7 +18,7 @@ TWEETS ?=
 CAPTIONS ?=
 OWN = $(or $(PHOTOS),$(TWEETS),$(CAPTIONS))
 ACCEL ?= cpu
-PYTHON ?= python3.11
+PYTHON ?=
 
 # Port of the service, parameters of its image
 PORT ?= 3000
@@ -145,7 +145,7 @@ setup: $(STATE)/venv-$(ACCEL) ## Make .venv from the lock, hashes required
 
 .PHONY: doctor
 doctor: ## Check the requirements of a build on this machine
-	@python3 scripts/doctor.py
+	@$$(command -v python3 || sh scripts/python.sh) scripts/doctor.py
 
 .PHONY: lock
 lock: $(STATE)/venv-dev ## Resolve requirements*.in into the locks

@@ -5,6 +5,7 @@ Needs Python 3.8 or later, no venv and no package. Exit code 1 when a build cann
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -57,27 +58,60 @@ def version(*command: str) -> str | None:
     return found[0] if found else None
 
 
+def checkout(root: Path) -> Finding:
+    """Whether this folder is a checkout that this user can build in."""
+    if not os.access(str(root), os.W_OK):
+        advice = f"uid {os.getuid()} may not write to {root}: change its owner, or copy it to a folder of yours"
+        return Finding("checkout", "not writable", "writable", STOP, advice)
+    if b"\r\n" in (root / "requirements.lock").read_bytes():
+        return Finding("checkout", "CRLF line ends", "LF", STOP, "clone it again, with LF: CRLF changes every digest")
+    if not (root / ".git").exists():
+        advice = "builds work, but record no commit; `dvc exp`, `make lint` and training images need a clone"
+        return Finding("checkout", "without .git", "a git clone", NOTE, advice)
+    return Finding("checkout", "a git clone", "a git clone")
+
+
+def home() -> Finding:
+    """Whether the home folder is writable."""
+    here = os.environ.get("HOME") or "~"
+    if os.access(os.path.expanduser(here), os.W_OK):  # noqa: PTH111 - without account and HOME, pathlib raises an error
+        return Finding("home", "writable", "writable")
+    return Finding("home", "not writable", "writable", NOTE, f"{here} is not writable: caches go to .bitbloom/home")
+
+
 def python(root: Path) -> Finding:
-    """The Python that makes the venv, compared with .python-version."""
+    """The Python that makes the venv, found as scripts/python.sh finds it and compared with .python-version."""
     wanted = (root / ".python-version").read_text(encoding="utf-8").strip()
-    program = os.environ.get("PYTHON", f"python{wanted}")
-    here = version(program, "--version")
-    if here and (here == wanted or here.startswith(f"{wanted}.")):
-        return Finding("Python", here, wanted)
-    advice = f"{program} is not Python {wanted}: install it, name it with PYTHON=path, or use `nix develop` (docs/toolchain.md)"
-    return Finding("Python", here or "none", wanted, STOP, advice)
+    named = os.environ.get("PYTHON")
+    for program in [named] if named else [f"python{wanted}", "python3", "python"]:
+        here = version(program, "--version")
+        if here and (here == wanted or here.startswith(f"{wanted}.")) and can_make_a_venv(program):
+            return Finding("Python", here, wanted)
+    if named:
+        advice = f"{named} is not a Python {wanted} with the module venv: name another one with PYTHON=path, or omit PYTHON"
+        return Finding("Python", version(named, "--version") or "none", wanted, STOP, advice)
+    build = pinned_python(root)
+    if build:
+        return Finding("Python", "none", wanted, NOTE, f"`make setup` downloads CPython {build}, which python.lock pins")
+    advice = f"install Python {wanted} with its module venv, name one with PYTHON=path, or use `nix develop` (docs/toolchain.md)"
+    return Finding("Python", "none", wanted, STOP, advice)
 
 
-def venv_module(root: Path) -> Finding | None:
-    """Whether Python can make a venv: Debian has a separate package for it."""
-    wanted = (root / ".python-version").read_text(encoding="utf-8").strip()
-    program = os.environ.get("PYTHON", f"python{wanted}")
-    if not shutil.which(program):
-        return None
-    done = subprocess.run([program, "-c", "import ensurepip, venv"], stderr=subprocess.DEVNULL)
-    if done.returncode == 0:
-        return Finding("Python's venv", "yes", "yes")
-    return Finding("Python's venv", "no", "yes", STOP, f"Debian and Ubuntu: apt-get install python{wanted}-venv")
+def can_make_a_venv(program: str) -> bool:
+    """Whether a Python makes venvs, into which it or uv installs packages. Debian has a separate package for venv."""
+    modules = ("ensurepip", "pip", "venv")
+    codes = {name: subprocess.run([program, "-c", f"import {name}"], stderr=subprocess.DEVNULL).returncode for name in modules}
+    return codes["venv"] == 0 and (codes["ensurepip"] == 0 or codes["pip"] == 0 or bool(shutil.which("uv")))
+
+
+def pinned_python(root: Path) -> str | None:
+    """The version of the CPython build of python.lock for this system and architecture; None if it has none."""
+    machine = platform.machine().lower()
+    here = (platform.system().lower(), {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine))
+    for build in json.loads((root / "python.lock").read_text(encoding="utf-8")).values():
+        if (build["os"], build["arch"]["family"]) == here:
+            return f"{build['major']}.{build['minor']}.{build['patch']}"
+    return None
 
 
 def uv(root: Path) -> Finding:
@@ -96,6 +130,14 @@ def packages(root: Path) -> Finding:
     stamps = [path for path in (root / ".bitbloom").glob("venv-*") if path.is_file()]
     if not (root / ".venv/bin/python").exists() or not stamps:
         return Finding(".venv", "none", "from the locks", NOTE, "`make setup` makes it; `make all` does so by itself")
+    if (root / ".venv/itself").resolve() != (root / ".venv/pyvenv.cfg").resolve():
+        return Finding(
+            ".venv",
+            "of another folder",
+            "from the locks",
+            NOTE,
+            "the next make makes it again: this checkout was moved or copied",
+        )
     newest = max(path.stat().st_mtime for path in stamps)
     if newest < (root / "requirements.lock").stat().st_mtime:
         return Finding(".venv", "older than requirements.lock", "from the locks", NOTE, "the next make brings it up to date")
@@ -197,10 +239,9 @@ def gpu() -> Finding:
 def findings(root: Path) -> Iterator[Finding]:
     """All checks, in the order of the table."""
     yield system()
+    yield checkout(root)
+    yield home()
     yield python(root)
-    has_venv = venv_module(root)
-    if has_venv:
-        yield has_venv
     yield uv(root)
     yield packages(root)
     yield tool("make", "it starts builds", needed=True, oldest="4.0")

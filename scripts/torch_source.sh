@@ -1,6 +1,12 @@
 # shellcheck shell=sh disable=SC2034 # scripts source this file and use its variables
 # The source of the CPU build of torch: sets UV_FIND_LINKS if pip's configuration has a folder of wheels, else $torch_source.
-links=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$("${python:-python3.11}" -m pip config get global.find-links 2>/dev/null || true)}}
+pip_links() { # a venv may lack pip
+    for program in "${python:-python3}" python3; do
+        "$program" -m pip config get global.find-links 2>/dev/null && return
+    done
+    true
+}
+links=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(pip_links)}}
 torch_source=
 if [ -n "$links" ]; then
     UV_FIND_LINKS=$links

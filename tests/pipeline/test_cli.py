@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbloom import cli, optimise
+from bitbloom import __version__, cli, optimise
 from bitbloom.pipeline import build, claim, composition, graph, summary, tracking
 from bitbloom.serving import container, store
 from support.standin import COLOURS, REPOSITORY, photo, write_model
@@ -176,7 +176,7 @@ def followed(monkeypatch):
     monkeypatch.setattr(
         build, "build", lambda target, until, overrides: seen.append(("build", until, *overrides)) or Path("place")
     )
-    monkeypatch.setattr(store, "install", lambda path: seen.append(("install", str(path))))
+    monkeypatch.setattr(store, "install", lambda path, commit: seen.append(("install", str(path))))
     monkeypatch.setattr(claim, "write", lambda target: seen.append(("claim", target)))
     monkeypatch.setattr(tracking, "start", lambda target, place: seen.append(("track", target)))
     monkeypatch.setattr(summary, "show", lambda target, place, until: seen.append(("summary", until)))
@@ -225,3 +225,60 @@ def test_command_starts_without_heavy_libraries():
     script = f"import sys, bitbloom.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_prints_the_version(capsys):
+    assert run(capsys, "--version") == (0, f"bitbloom {__version__}\n", "")
+
+
+def test_help_groups_every_command_in_a_panel_and_shows_examples(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, _ = run(capsys, "--help")
+    titles = [line.split("─ ")[1].split(" ─")[0] for line in out.splitlines() if line.startswith("╭─ ")]
+    assert (code, titles) == (0, ["Options", "Build", "Use a model", "Maintain", "Compare and verify"])
+    assert " bitbloom predict petals photo.jpg" in out.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("command", ["build", "predict", "ask", "import", "why", "diff"])
+def test_help_of_a_command_shows_an_example(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert (code, f" bitbloom {command} " in out.partition("Examples:")[2]) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("bitbloom pred", ["predict"]), ("bitbloom train petals-ti", ["petals-tiny"]), ("bitbloom diff --op", ["--ops"])],
+)
+def test_shell_completes_commands_and_targets(capsys, monkeypatch, words, completed):
+    for name, value in {"_BITBLOOM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}.items():
+        monkeypatch.setenv(name, value)
+    code, out, _ = run(capsys)
+    assert (code, out.split()) == (0, completed)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shows_the_completion_of_a_shell(capsys, monkeypatch, shell):
+    monkeypatch.setattr("typer.completion._get_shell_name", lambda: shell)
+    code, out, _ = run(capsys, "--show-completion")
+    assert (code, "_BITBLOOM_COMPLETE" in out) == (0, True)
+
+
+def test_package_that_is_not_installed_is_one_line_with_a_remedy(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hydra", None)
+    code, out, err = run(capsys, "config", "petals")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert "pip install '.[build]'" in err
+
+
+def test_missing_module_of_the_package_itself_keeps_its_traceback(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitbloom.pipeline.composition", None)
+    monkeypatch.delattr("bitbloom.pipeline.composition", raising=False)
+    monkeypatch.setattr(sys, "argv", ["bitbloom", "targets"])
+    with pytest.raises(ImportError):
+        cli.main()
+
+
+def test_module_runs_like_the_command():
+    done = subprocess.run([sys.executable, "-m", "bitbloom", "--version"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.stdout == f"bitbloom {__version__}\n"

@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts/doctor.py"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts/doctor.py"
 HASWELL = "flags\t\t: fpu sse4_2 avx avx2 fma\n"
 SAPPHIRE_RAPIDS = "flags\t\t: fpu avx2 fma avx512f avx512_bf16 amx_tile amx_bf16\n"
 
@@ -21,9 +22,10 @@ class Machine:
 
     def __init__(self, doctor: ModuleType, folder: Path) -> None:
         self.doctor, self.folder, self.root = doctor, folder, folder / "repository"
-        self.root.mkdir()
+        (self.root / ".git").mkdir(parents=True)
         (self.root / ".python-version").write_text("3.11\n", encoding="utf-8")
         (self.root / "requirements.lock").write_text("uv==0.13.8 \\\n    --hash=sha256:0\n", encoding="utf-8")
+        (self.root / "python.lock").write_text((ROOT / "python.lock").read_text(encoding="utf-8"), encoding="utf-8")
         (folder / "bin").mkdir()
         self.program("python3.11", "Python 3.11.9")
         self.program("make", "GNU Make 4.3")
@@ -60,6 +62,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: doctor.shutil._ntuple_diskusage(10**12, 0, 10**12))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("PYTHON", raising=False)
     return Machine(doctor, tmp_path)
 
@@ -80,10 +83,6 @@ def test_passes_machine_that_can_build(machine):
 @pytest.mark.parametrize(
     ("change", "name", "advice"),
     [
-        (lambda machine: (machine.folder / "bin/python3.11").unlink(), "Python", "nix develop"),
-        (lambda machine: machine.program("python3.11", "Python 3.12.1"), "Python", "PYTHON=path"),
-        (lambda machine: machine.program("python3.11", "Python 3.1.1"), "Python", "PYTHON=path"),
-        (lambda machine: machine.program("python3.11", "Python 3.11.9", code=1), "Python's venv", "python3.11-venv"),
         (lambda machine: machine.program("make", "GNU Make 3.81"), "make", "install make"),
         (lambda machine: (machine.folder / "bin/git").unlink(), "git", "install git"),
         (lambda machine: machine.kernel(cpuinfo="flags : sse4_2 avx\n"), "instruction sets", "AVX2"),
@@ -97,6 +96,44 @@ def test_names_each_obstacle_with_its_remedy(machine, change, name, advice):
     assert machine.findings()[name].state == "STOP"
     assert advice in machine.findings()[name].advice
     assert name in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda machine: (machine.folder / "bin/python3.11").unlink(),
+        lambda machine: machine.program("python3.11", "Python 3.12.1"),
+        lambda machine: machine.program("python3.11", "Python 3.1.1"),
+        lambda machine: machine.program("python3.11", "Python 3.11.9", code=1),
+    ],
+    ids=["missing", "newer", "older", "without venv"],
+)
+def test_announces_the_pinned_build_without_usable_python(machine, change):
+    change(machine)
+    code, text = outcome(machine)
+    assert (code, machine.findings()["Python"].state) == (0, "note")
+    assert "`make setup` downloads CPython 3.11.18, which python.lock pins" in text
+
+
+def test_requires_python_where_no_build_is_pinned(machine, monkeypatch):
+    (machine.folder / "bin/python3.11").unlink()
+    monkeypatch.setattr(machine.doctor.platform, "machine", lambda: "riscv64")
+    assert machine.findings()["Python"].state == "STOP"
+    assert "nix develop" in machine.findings()["Python"].advice
+
+
+def test_finds_python_under_a_general_name(machine):
+    (machine.folder / "bin/python3.11").rename(machine.folder / "bin/python3")
+    assert machine.findings()["Python"].here == "3.11.9"
+
+
+@pytest.mark.parametrize("prints", ["Python 3.12.1", None])
+def test_rejects_named_python_of_another_version(machine, monkeypatch, prints):
+    monkeypatch.setenv("PYTHON", "another")
+    if prints:
+        machine.program("another", prints)
+    assert machine.findings()["Python"].state == "STOP"
+    assert "omit PYTHON" in machine.findings()["Python"].advice
 
 
 def test_rejects_other_system_and_full_disk(machine, monkeypatch):
@@ -125,6 +162,9 @@ def test_compares_uv_of_the_venv_with_the_lock(machine):
         (machine.root / ".venv/bin" / name.replace("3.11", "")).symlink_to(machine.folder / "bin" / name)
     (machine.root / ".bitbloom").mkdir()
     (machine.root / ".bitbloom/venv-cpu").touch()
+    assert machine.findings()[".venv"].here == "of another folder"
+    (machine.root / ".venv/pyvenv.cfg").touch()
+    (machine.root / ".venv/itself").symlink_to(machine.root / ".venv/pyvenv.cfg")
     found = machine.findings()
     assert (found["uv (.venv)"].state, found[".venv"].state) == ("ok", "ok")
     os.utime(machine.root / ".bitbloom/venv-cpu", (0, 0))
@@ -136,6 +176,30 @@ def test_profiles_follow_the_cpu(machine):
     assert (found["profile portable"].here, found["profile fast"].state) == ("yes", "note")
     machine.kernel(cpuinfo=SAPPHIRE_RAPIDS)
     assert machine.findings()["profile fast"].here == "yes (AVX-512, bf16, AMX)"
+
+
+def test_rejects_checkout_with_crlf(machine):
+    (machine.root / "requirements.lock").write_bytes(b"uv==0.13.8\r\n")
+    assert outcome(machine)[0] == 1
+    assert "clone it again" in machine.findings()["checkout"].advice
+
+
+def test_rejects_checkout_that_the_user_may_not_write_to(machine, monkeypatch):
+    monkeypatch.setattr(machine.doctor.os, "access", lambda path, _: path != str(machine.root))
+    assert outcome(machine)[0] == 1
+    assert "change its owner" in machine.findings()["checkout"].advice
+
+
+def test_notes_checkout_without_git(machine):
+    (machine.root / ".git").rmdir()
+    assert outcome(machine)[0] == 0
+    assert "record no commit" in machine.findings()["checkout"].advice
+
+
+def test_notes_home_that_is_not_writable(machine, monkeypatch):
+    monkeypatch.setenv("HOME", "/dev/null/home")
+    assert outcome(machine)[0] == 0
+    assert "caches go to .bitbloom/home" in machine.findings()["home"].advice
 
 
 def test_reports_low_memory_without_stopping(machine):

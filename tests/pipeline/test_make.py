@@ -108,6 +108,8 @@ def project(pristine, tmp_path):
     for command in COMMANDS:
         (folder / ".venv/bin" / command).write_text(RECORDER.format(log=folder / "called.log"))
         (folder / ".venv/bin" / command).chmod(0o755)
+    (folder / ".venv/pyvenv.cfg").touch()
+    (folder / ".venv/itself").symlink_to(folder / ".venv/pyvenv.cfg")
     return Project(folder)
 
 
@@ -403,6 +405,52 @@ def test_changed_lock_updates_the_venv_with_its_development_tools(built, develop
         (built.folder / ".bitbloom/venv-dev").unlink()
     built.touch("requirements.lock")
     assert built.calls("all", "TARGET=petals-tiny") == [f"venv {lock}", "bitbloom build petals-tiny --until all"]
+
+
+def move(project: Project) -> None:
+    project.folder = project.folder.rename(project.folder.with_name("a moved, (renamed) 'checkout'"))
+    project.log = project.folder / "called.log"
+    for command in COMMANDS:
+        (project.folder / ".venv/bin" / command).write_text(RECORDER.format(log=project.log))
+
+
+def copy(project: Project) -> None:
+    shutil.copytree(project.folder, project.folder.with_name("copy"), symlinks=True)
+    project.folder = project.folder.with_name("copy")
+    project.log = project.folder / "called.log"
+    for command in COMMANDS:
+        (project.folder / ".venv/bin" / command).write_text(RECORDER.format(log=project.log))
+
+
+def lose_python(project: Project) -> None:
+    (project.folder / ".venv/bin/python").unlink()
+    (project.folder / ".venv/bin/python").symlink_to("/nowhere/python3.11")
+
+
+def never_finish(project: Project) -> None:
+    (project.folder / ".venv/itself").unlink()
+
+
+@pytest.mark.parametrize("change", [move, copy, lose_python, never_finish])
+@pytest.mark.parametrize("goal", ["setup", "targets"])
+def test_makes_a_broken_venv_again_before_any_command(built, change, goal):
+    change(built)
+    calls = built.calls(goal)
+    assert calls[0] == "venv requirements-dev.lock"
+    assert calls[1:] == (["bitbloom targets"] if goal == "targets" else [])
+
+
+def test_makes_a_deleted_venv_again(built):
+    shutil.rmtree(built.folder / ".venv")
+    assert built.calls("setup") == ["venv requirements-dev.lock"]
+
+
+def test_accepts_a_link_to_a_venv(built, tmp_path):
+    (built.folder / ".venv").rename(tmp_path / "shared")
+    (built.folder / ".venv").symlink_to(tmp_path / "shared")
+    (tmp_path / "shared/itself").unlink()
+    (tmp_path / "shared/itself").symlink_to(tmp_path / "shared/pyvenv.cfg")
+    assert built.calls("targets") == ["bitbloom targets"]
 
 
 def written_by_builds(target: str) -> set[str]:

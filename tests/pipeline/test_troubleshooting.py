@@ -21,7 +21,7 @@ def messages() -> list[str]:
 
 def source() -> str:
     """All code that prints messages, with neighbouring literals joined and names in braces removed."""
-    files = [*REPOSITORY.glob("src/bitbloom/**/*.py"), *REPOSITORY.glob("scripts/*")]
+    files = [path for pattern in ("src/bitbloom/**/*.py", "scripts/*", "make/*.mk") for path in REPOSITORY.glob(pattern)]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
     joined = re.sub(r'"\s*\n\s*f?"', "", text).replace("`", "")
     return re.sub(r"\{(LOCK|CONF)\}", lambda name: {"LOCK": "weights.lock", "CONF": "conf"}[name[1]], joined)

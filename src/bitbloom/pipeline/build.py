@@ -35,6 +35,8 @@ from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
 
 ROUNDS = (("prepare", False), ("train", True), ("all", False))
 """The last stage of each round of a build of several targets, and whether the targets run one after another."""
+WITHOUT_GIT = Path(".dvc/without-git")
+"""Settings of DVC for a checkout without `.git`."""
 SHARED = (
     "src",
     "conf",
@@ -193,9 +195,13 @@ def dvc_repro(workspace: Path, stages: Sequence[str], environment: Mapping[str, 
 
 
 def environ(profile: str) -> dict[str, str]:
-    """This process's environment with the pins of a profile, and this interpreter's commands first on the path."""
+    """This process's environment with the pins of a profile, and this interpreter's commands first on the path.
+
+    In a checkout without `.git`, such as a ZIP download, DVC works without git.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return os.environ | pins.environment(profile) | {"PATH": path}
+    without_git = {} if Path(".git").exists() else {"DVC_SYSTEM_CONFIG_DIR": str(WITHOUT_GIT.resolve())}
+    return os.environ | pins.environment(profile) | {"PATH": path} | without_git
 
 
 def has_remote(workspace: Path) -> bool:
