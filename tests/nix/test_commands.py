@@ -24,7 +24,8 @@ HOST = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 VENV = """\
 #!/bin/sh
 set -eu
-"$PYTHON" -m venv --without-pip .venv
+"$(sh scripts/python.sh)" -m venv --without-pip .venv
+ln -s "$PWD/.venv/pyvenv.cfg" .venv/itself
 site=$(echo .venv/lib/python*/site-packages)
 cp installed.pth "$site/installed.pth"
 cp scripts/project_environment.py "$site/bitbloom_project_environment.py"

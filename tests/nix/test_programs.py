@@ -43,6 +43,7 @@ INDIRECTLY = {
 OUTSIDE = {
     "kaggle": "Kaggle's command line, optional, of a venv of the user",
     "nvidia-smi": "belongs to the driver of the machine",
+    "setpriv": "only root can become another user, and the shell is not for root",
 }
 """Programs that the code looks for, and that no shell has, with the reason."""
 
