@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from pydantic import TypeAdapter
 from starlette.datastructures import UploadFile
 
 from bitbloom.core.errors import UnreadableImage
@@ -18,6 +19,7 @@ from bitbloom.serving.protection import Limit
 from bitbloom.serving.rejections import RESPONSES, Rejected
 
 BATCH = "send several to /predict_batch"
+PREDICTION = TypeAdapter(Prediction)
 
 
 class ImageApplication(Application):
@@ -35,25 +37,22 @@ class ImageApplication(Application):
 
     def add_routes(self, router: APIRouter) -> None:
         """POST /predict and /predict_batch."""
-        one = router.post(
-            "/predict",
-            summary="Label a photo",
-            responses=RESPONSES,
-            openapi_extra=openapi.PHOTO,
-            response_model_exclude_unset=True,
+        extra = openapi.PHOTO | openapi.flag("attention", "Add the attention map, if the model has attention.")
+        router.post("/predict", summary="Label a photo", response_model=Prediction, responses=RESPONSES, openapi_extra=extra)(
+            self.predict
         )
-        one(self.predict)
         batch = RESPONSES | {200: {"model": list[Prediction | Failure]}}
         router.post("/predict_batch", summary="Label several photos", responses=batch, openapi_extra=openapi.PHOTOS)(
             self.predict_batch
         )
 
-    async def predict(self, request: Request, attention: bool = False) -> Prediction:
-        """Label the photo in the form field `image`, or in the body itself.
-
-        With `attention` the response has an attention map, if the model has attention.
-        """
-        return await self.in_thread(self.label, await uploads.photo(request, self.settings.max_bytes, BATCH), attention)
+    async def predict(self, request: Request) -> Response:
+        """Label the photo in the form field `image`, or in the body itself."""
+        # FastAPI would parse the parameter and check the prediction in the event loop, which every request shares.
+        attention = uploads.flag(request, "attention")
+        photo = await uploads.photo(request, self.settings.max_bytes, BATCH)
+        content = await self.in_thread(lambda: PREDICTION.dump_json(self.label(photo, attention)))
+        return Response(content, media_type="application/json")
 
     async def predict_batch(self, request: Request) -> Any:
         """Label the photos in the form fields `image`, in order.

@@ -49,6 +49,13 @@ def body(*types: str, **fields: object) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def flag(name: str, description: str) -> dict[str, Any]:
+    """The OpenAPI description of a query parameter that is true or false."""
+    return {
+        "parameters": [{"name": name, "in": "query", "description": description, "schema": {"type": "boolean", "default": False}}]
+    }
+
+
 PHOTO = body("image/*", image=BINARY)
 PHOTOS = body(image={"type": "array", "items": BINARY})
 PHOTO_AND_SENTENCES = body(image=BINARY, sentence={"type": "array", "items": {"type": "string"}})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from pydantic import TypeAdapter, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,6 +24,9 @@ FRAMING = 16_384
 """Bytes allowed in addition to each photo of a multipart body, for boundaries and headers; or to the texts of JSON."""
 ESCAPED = 12
 """Maximum bytes of a character in JSON: two escapes of six."""
+BOOLEAN = TypeAdapter(bool)
+HEADERS = re.compile(rb"(Content-[A-Z][a-z-]+: [ -~]+(\r\n(?!$)|$))+")
+"""The headers of a part as programs write them."""
 MAX_FIELDS = 1000
 """Maximum fields of a form."""
 
@@ -57,6 +63,14 @@ def unreadable(data: bytes, error: UnreadableImage) -> Rejected:
     return Rejected(422, f"{error}" if "resize" in str(error) else f"{error}: save the photo again and send the whole file")
 
 
+def flag(request: Request, name: str) -> bool:
+    """The query parameter `name`, false without it. Raises Rejected (422) when it is neither true nor false."""
+    try:
+        return BOOLEAN.validate_python(request.query_params.get(name, "false"))
+    except ValidationError as error:
+        raise Rejected(422, f"{name}: send true or false") from error
+
+
 async def photo(request: Request, max_bytes: int, several: str) -> bytes:
     """Return the one photo of a request: the multipart field `image`, or the body itself.
 
@@ -68,13 +82,30 @@ async def photo(request: Request, max_bytes: int, several: str) -> bytes:
     Raises:
         Rejected: the photo is too large (413), or a form does not have exactly one (400).
     """
-    if _is_form(request):
+    body = await request.body()
+    file = only_file(request.headers["content-type"], body) if _is_form(request) else body
+    if file is None:
         async with _form(request, (1, 1), several) as form:
             return await content(_files(form)[0], max_bytes)
-    body = await request.body()
-    if len(body) > max_bytes:
+    if len(file) > max_bytes:
         raise too_large(max_bytes)
-    return body
+    return file
+
+
+def only_file(content_type: str, body: bytes) -> bytes | None:
+    """The file in the field `image` of a form (RFC 7578) that has no other part; None for any other form.
+
+    Nearly every request has this form. Starlette reads all, into a temporary file, which takes as long as the rest of a request.
+    """
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    start, delimiter = b"--" + boundary + b"\r\n", b"\r\n--" + boundary
+    end = body.find(delimiter)
+    if not boundary or not body.startswith(start) or body[end:] not in (delimiter + b"--", delimiter + b"--\r\n"):
+        return None
+    head, separator, file = body[len(start) : end].partition(b"\r\n\r\n")
+    headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")) if separator and HEADERS.fullmatch(head) else {}
+    options = parse_options_header(headers.get(b"Content-Disposition"))[1]
+    return file if b"filename" in options and options.get(b"name") == FIELD.encode() else None
 
 
 async def photo_and_sentences(request: Request, max_bytes: int, most: int, longest: int) -> tuple[bytes, list[str]]:
