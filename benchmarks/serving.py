@@ -262,7 +262,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8, help="duration of each measurement")
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--only", default="", help="parts of the names of rows, separated by commas")
+    parser.add_argument("--only", default="", help="beginnings of the names of rows, separated by semicolons")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
