@@ -1,6 +1,6 @@
 """Photos per second, and latency: our service beside common alternatives, all of the same network.
 
-    python benchmarks/serving.py [--runs 3] [--seconds 8] [--clients 64] [--only ours,FastAPI] [--json results.json]
+    python benchmarks/serving.py [--runs 3] [--seconds 8] [--clients 64] [--only "ours;FastAPI"] [--json results.json]
 
 Three groups take turns in one run. The alternatives in their strongest form use ONNX Runtime with our decoder and our graph;
 the base of all ratios is FastAPI with one thread for each core. Below them are the same servers with PyTorch, as courses teach
@@ -271,7 +271,7 @@ def main() -> None:
     if not photos:
         sys.exit("error: there are no photos: run `make all`")
     cases = {name: case for group in CASES.values() for name, case in group.items()}
-    wanted = [name for name in cases if not arguments.only or any(part in name for part in arguments.only.split(","))]
+    wanted = [name for name in cases if not arguments.only or name.startswith(tuple(arguments.only.split(";")))]
     rows: dict[str, list[Row]] = {name: [] for name in wanted}
     for run in range(arguments.runs):
         for name, case in ((name, cases[name]) for name in wanted):

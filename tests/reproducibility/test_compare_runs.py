@@ -107,7 +107,7 @@ def test_records_and_compares_ops_of_first_different_step(runs):
     first = python(*bitbloom, "diff", "models/petals-tiny", str(mine), "--ops", cwd=there, check=False)
     assert first.returncode == 1
     assert "first difference: step 2, weights" in first.stdout, first.stdout + first.stderr
-    assert "run this there" in first.stdout
+    assert "run this command on the other machine" in first.stdout
     second = python(*bitbloom, "diff", "models/petals-tiny", str(theirs), "--ops", cwd=here, check=False)
     assert "first different op" in second.stdout, second.stdout + second.stderr
     assert "'_fused_adamw_'" in second.stdout
