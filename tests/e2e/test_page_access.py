@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support import text_standin
 from support.browser import Browser
 from support.standin import Served, photo, serving
 
@@ -214,6 +215,7 @@ def test_key_sends_an_example(browser, served_texts):
     tab_to(browser, browser.text(".example"))
     browser.press("Space")
     browser.wait_for(lambda: browser.visible("#output"))
+    assert browser.text("#label").rstrip("?") in text_standin.CLASSES
 
 
 def test_search_works_without_a_mouse(browser, served_captions):
@@ -235,6 +237,7 @@ def test_key_searches_for_similar_photos(browser, served_captions, tmp_path):
     tab_to(browser, "similar")
     browser.press("Space")
     browser.wait_for(lambda: browser.visible("#found-output"))
+    assert browser.text("#label") in browser.text("#summary")
 
 
 def name(node: dict[str, Any]) -> str:
