@@ -6,7 +6,9 @@ Requests generated from a service's own OpenAPI description, and thousands of da
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
+import json
 import random
 import socket
 import struct
@@ -322,6 +324,29 @@ def exchange(served: Served, request: bytes) -> bytes:
 def test_rejects_wrong_lengths_and_bytes_that_are_not_http(served, request_, status):
     assert exchange(served, request_).startswith(f"HTTP/1.1 {status} ".encode())
     assert httpx.post(f"{served.url}/predict", content=photo((220, 30, 30))).json()["label"] == "poppy"
+
+
+OFFERS = {
+    "java": b"Connection: Upgrade, HTTP2-Settings\r\nHost: a\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\nUpgrade: h2c\r\n",
+    "curl": b"Host: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+    "lower-case": b"host: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n",
+    "tls": b"Host: a\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n",
+    "two": b"Host: a\r\nUpgrade: h2c, TLS/1.3\r\nConnection: keep-alive, Upgrade\r\n",
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+@pytest.mark.parametrize("padding", [0, 200_000], ids=["small", "large"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["whole", "chunked"])
+def test_ignores_offered_upgrades_and_keeps_the_connection(served, offer, padding, chunked):
+    body = photo((220, 30, 30)) + bytes(padding)
+    framed = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" if chunked else b"Content-Length: %d\r\n\r\n%s"
+    with connect(served) as connection:
+        for _ in range(2):
+            connection.sendall(b"POST /predict HTTP/1.1\r\n" + offer + framed % (len(body), body))
+            response = http.client.HTTPResponse(connection, method="POST")
+            response.begin()
+            assert json.loads(response.read())["label"] == "poppy"
 
 
 def test_sends_no_response_after_the_client_disconnects(served):

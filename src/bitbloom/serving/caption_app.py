@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -18,6 +18,7 @@ from bitbloom.serving.caption_predictor import WORDLESS, CaptionPredictor, Capti
 from bitbloom.serving.protection import Limit
 from bitbloom.serving.rejections import RESPONSES, Rejected
 
+Response = TypeVar("Response")
 MAX_CHARACTERS = 500
 MAX_PHOTOS = 100
 PHOTOS = "photos"
@@ -81,10 +82,7 @@ class CaptionApplication(Application):
     def describe(self, photo: bytes) -> CaptionResponse:
         """Sentences for an image file. Raises Rejected when it cannot be read."""
         image = self._decode(photo)
-        with metrics.timed("model"):
-            response = self.predictor.describe(image)
-        metrics.predicted("caption")
-        return response
+        return self._timed("caption", lambda: self.predictor.describe(image))
 
     def describe_file(self, photo: Path) -> CaptionResponse:
         """As `describe`, of a file on disk."""
@@ -92,23 +90,13 @@ class CaptionApplication(Application):
 
     def find(self, sentence: str, count: int) -> SearchResponse:
         """The `count` most similar photos of the index. Raises Rejected when the sentence has no word."""
-        with metrics.timed("model"):
-            response = self.predictor.search(sentence, count)
-        if response is None:
-            raise _wordless()
-        metrics.predicted("search")
-        return response
+        return self._timed("search", lambda: self.predictor.search(sentence, count))
 
     def compare(self, photo: bytes, sentences: list[str]) -> SimilarityResponse:
         """The similarity of each sentence. Raises Rejected when the photo cannot be read, or a sentence has no word."""
         uploads.check_sentences(sentences, self.settings.max_batch, MAX_CHARACTERS)
         image = self._decode(photo)
-        with metrics.timed("model"):
-            response = self.predictor.compare(image, sentences)
-        if response is None:
-            raise _wordless()
-        metrics.predicted("similarity")
-        return response
+        return self._timed("similarity", lambda: self.predictor.compare(image, sentences))
 
     def compare_file(self, photo: Path, sentences: list[str]) -> SimilarityResponse:
         """As `compare`, of a file on disk."""
@@ -121,6 +109,11 @@ class CaptionApplication(Application):
         except UnreadableImage as error:
             raise uploads.unreadable(photo, error) from error
 
-
-def _wordless() -> Rejected:
-    return Rejected(422, f"{WORDLESS}: say what a photo shows")
+    def _timed(self, kind: str, compute: Callable[[], Response | None]) -> Response:
+        """The response of the model, counted and timed. Raises Rejected without one: a sentence has no word."""
+        with metrics.timed("model"):
+            response = compute()
+        if response is None:
+            raise Rejected(422, f"{WORDLESS}: say what a photo shows")
+        metrics.predicted(kind)
+        return response

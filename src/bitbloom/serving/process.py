@@ -23,7 +23,7 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.serving import protection
+from bitbloom.serving import protection, upgrades
 from bitbloom.serving.application import Application, Routes
 from bitbloom.serving.rejections import Rejected
 from bitbloom.serving.settings import LOCK
@@ -85,6 +85,7 @@ def serve(application: Application, service: Any) -> None:
 def start(application: Application) -> None:
     """In the process that serves: open the model, and set up the interpreter for a server."""
     application.open()
+    upgrades.ignore()
     switch_often()
 
 

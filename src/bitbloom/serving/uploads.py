@@ -95,7 +95,7 @@ async def photo(request: Request, max_bytes: int, several: str) -> bytes:
 def only_file(content_type: str, body: bytes) -> bytes | None:
     """The file in the field `image` of a form (RFC 7578) that has no other part; None for any other form.
 
-    Nearly every request has this form. Starlette reads all, into a temporary file, which takes as long as the rest of a request.
+    Nearly every request has this form. Starlette's parser takes longer: it reads every form, into temporary files.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     start, delimiter = b"--" + boundary + b"\r\n", b"\r\n--" + boundary
