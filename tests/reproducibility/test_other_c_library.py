@@ -2,63 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shlex
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from support import systems
 from support.checkouts import ROOT, TARGET, checkout, environment
+from support.systems import NOBODY, System
 
 PACKAGES = "make,git,procps,libstdc++6,libssl3t64,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libexpat1,libuuid1"
 """Basic tools, and the libraries that Python is linked to."""
-NOBODY = 12345
 OTHER = {"WORKERS": "4", "TZ": "Asia/Kathmandu", "LANG": "C", "LC_ALL": "C", "PYTHONHASHSEED": "random"}
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it mounts folders into another system's root"),
-    pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="needs mmdebstrap: apt-get install mmdebstrap"),
-]
+pytestmark = [pytest.mark.slow, *systems.needs_root_folders]
 
 
 @pytest.fixture(scope="module")
 def debian_testing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the root folder of another Debian."""
-    root = tmp_path_factory.mktemp("debian") / "testing"
-    options = ["--mode=root", "--variant=minbase", f"--include={PACKAGES}", "--aptopt=APT::Install-Recommends false"]
-    stale = "--aptopt=Acquire::Check-Valid-Until false"  # the mirror of mmdebstrap can be outdated
-    done = subprocess.run(["mmdebstrap", *options, stale, "testing", str(root)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return root
-
-
-def python_files() -> list[Path]:
-    """Return the files and folders of Python 3.11 on this machine."""
-    if sys.base_prefix != "/usr":
-        return [Path(sys.base_prefix)]
-    return [Path("/usr/bin/python3.11"), Path("/usr/lib/python3.11")]
+    return systems.make(System("testing"), tmp_path_factory.mktemp("debian") / "testing", PACKAGES)
 
 
 def run_inside(root: Path, folder: Path, command: str) -> str:
-    """Run a shell command in `folder` as user `nobody` in the other root, with Python, venv and folder mounted."""
-    lines = ["set -e"]
-    for path in (*python_files(), ROOT / ".venv", folder, Path("/proc"), Path("/dev")):
-        inside = shlex.quote(f"{root}{path}")
-        make = f"mkdir -p {inside}" if path.is_dir() else f"mkdir -p $(dirname {inside}); touch {inside}"
-        above = " ".join(shlex.quote(f"{root}{parent}") for parent in path.parents[:-1])
-        lines += [make, f"chmod a+rx {above}" if above else "true", f"mount --rbind {shlex.quote(str(path))} {inside}"]
-    inner = f"cd {shlex.quote(str(folder))} && {command}"
-    lines.append(f"exec chroot --userspec={NOBODY}:{NOBODY} {shlex.quote(str(root))} /bin/sh -c {shlex.quote(inner)}")
+    """Run a shell command in a checkout inside the root, with Python and the venv mounted."""
     variables = environment(folder) | {"HOME": str(folder / ".bitbloom"), "USER": "nobody"} | OTHER
-    shell = ["unshare", "--mount", "sh", "-c", "\n".join(lines)]
-    done = subprocess.run(shell, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    return systems.run(root, folder, command, [*systems.python_files(), ROOT / ".venv"], variables)
 
 
 @pytest.mark.timeout(900)

@@ -13,17 +13,18 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = "TARGET=petals-tiny"
 
 
-def checkout(folder: Path) -> Path:
-    """Copy the files that git does not ignore to a new repository, and link this venv."""
+def checkout(folder: Path, venv: bool = True) -> Path:
+    """Copy the files that git does not ignore to a new repository, and link this venv unless it is not wanted."""
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True).splitlines()
     for name in listed:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
-    (folder / ".bitbloom").mkdir()
-    for stamp in ("venv-cpu", "venv-dev"):
-        (folder / ".bitbloom" / stamp).touch()
+    if venv:
+        (folder / ".venv").symlink_to(ROOT / ".venv")
+        (folder / ".bitbloom").mkdir()
+        for stamp in ("venv-cpu", "venv-dev"):
+            (folder / ".bitbloom" / stamp).touch()
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     with (folder / ".git/info/exclude").open("a") as excluded:
         excluded.write("/.venv\n")  # .gitignore has only the folder
