@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sysconfig
 import tarfile
@@ -36,7 +37,6 @@ def stand_in(target: Path) -> str:
     """Pack this machine's Python 3.11 like a build of python.lock. Returns the SHA-256."""
     library = Path(sysconfig.get_path("stdlib"))
     binary = Path(sysconfig.get_config_var("BINDIR")) / "python3.11"
-    shared = Path(sysconfig.get_config_var("LIBDIR")) / (sysconfig.get_config_var("LDLIBRARY") or "")
 
     def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None if TESTS_OF_PYTHON & set(Path(member.name).parts) else member
@@ -45,9 +45,15 @@ def stand_in(target: Path) -> str:
     with tarfile.open(target, "w:gz", compresslevel=1) as tar:
         tar.add(binary.resolve(), "python/bin/python3.11")
         tar.add(library, "python/lib/python3.11", filter=wanted)
-        if shared.suffix == ".so":
-            tar.add(shared.resolve(), f"python/lib/{shared.resolve().name}")
     return hashlib.sha256(target.read_bytes()).hexdigest()
+
+
+def install_libpython(root: Path) -> None:
+    """Put the shared library of the stand-in, if it has one, into the system; the real build needs none."""
+    shared = Path(sysconfig.get_config_var("LIBDIR")) / (sysconfig.get_config_var("LDLIBRARY") or "")
+    if shared.suffix == ".so":
+        shutil.copy(shared.resolve(), root / "usr/local/lib")
+        subprocess.run(["chroot", root, "ldconfig"], check=True)
 
 
 def pip_paths() -> list[Path]:
@@ -65,6 +71,7 @@ def test_readme_commands_work(name: str, tmp_path_factory: pytest.TempPathFactor
     system, version = SYSTEMS[name]
     base = tmp_path_factory.mktemp("system")
     root = systems.make(system, base / system.suite, PACKAGES)
+    install_libpython(root)
     folder, mirror = checkout(base / "checkout", venv=False), base / "mirror"
     lock = json.loads((folder / "python.lock").read_text())
     build = lock["cpython-3.11.18-linux-x86_64-gnu"]
@@ -74,7 +81,7 @@ def test_readme_commands_work(name: str, tmp_path_factory: pytest.TempPathFactor
     kept = {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "UV_", "SSL_", "REQUESTS_", "CURL_"))}
     own = [str(path) for path in pip_paths() if path.name == "pip.conf" and path.is_relative_to(Path.home())]
     kept |= {"PIP_CONFIG_FILE": own[0]} if own else {}
-    variables = kept | {"PATH": "/usr/bin:/bin", "UV_PYTHON_INSTALL_MIRROR": mirror.as_uri(), "BITBLOOM_TRACK": "0"}
+    variables = kept | {"PATH": "/usr/sbin:/usr/bin:/bin", "UV_PYTHON_INSTALL_MIRROR": mirror.as_uri(), "BITBLOOM_TRACK": "0"}
 
     def run(command: str) -> str:
         return systems.run(root, folder, command, [mirror, *pip_paths()], variables)
