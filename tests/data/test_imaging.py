@@ -196,7 +196,7 @@ def test_rejects_heic_with_advice() -> None:
         imaging.decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
 
 
-def test_avif_is_no_heic() -> None:
+def test_distinguishes_avif_from_heic() -> None:
     data = encoded(Image.fromarray(photo()), "AVIF")
     assert not imaging.is_heic(data) and imaging.is_image(data)
 

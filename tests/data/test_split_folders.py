@@ -146,7 +146,7 @@ INVALID = {
     "no splits": ({"rose/1.png", "tulip/1.png"}, "needs folders for train, val and test"),
     "two folders of one split": ({"train/*/1.png", "train_more/*/2.png", "test/*/3.png"}, "train and train_more are both train"),
     "a class only in test": ({"train/*/1.png", "test/*/2.png", "test/daisy/3.png"}, "the split train has no folder daisy"),
-    "classes in a folder that is no split": (
+    "classes in a folder of another name": (
         {"train/*/1.png", "test/*/2.png", "more/*/3.png"},
         "more is none of train, val and test",
     ),
@@ -175,7 +175,7 @@ def test_rejects_unknown_value_of_splits(tmp_path):
 def test_names_and_counts_photos_without_label(tmp_path, capsys):
     root = fill(tmp_path / "in", "train/*/1.png", "test/*/2.png", "predict/1.png", "predict/2.png", "predict/3.png")
     collect(root, tmp_path / "out", "given")
-    assert "skipped predict, which is no split with classes (3 files)" in capsys.readouterr().err
+    assert "skipped predict, which has no classes of a split (3 files)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def is_clutter(name: str) -> bool:
-    """Return whether a file or folder of this name is no data of the user."""
+    """Return whether a file or folder of this name comes from a system or a tool."""
     return CLUTTER.match(name) is not None
 
 

@@ -84,7 +84,7 @@ def level(split: Path, classes: frozenset[str], has_photos: Callable[[Path], boo
 
     Args:
         split: a folder of a split.
-        classes: names of the classes, as far as they are known: a folder that has one of them is no wrapper.
+        classes: names of the classes, as far as they are known: a folder that has one of them is not a wrapper.
         has_photos: as for `find`.
     """
     inner = folders(split)

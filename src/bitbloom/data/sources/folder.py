@@ -259,7 +259,7 @@ def _report(given: Path, root: Path, skipped: Sequence[Path], unlabelled: Sequen
         print(f"{root}: skipped {what} not an image in a class folder: {_some(names)}{advice}", file=sys.stderr)
     for folder in unlabelled:
         count = sum(1 for _ in clutter.walk(folder))
-        print(f"{root}: skipped {_relative(folder, root)}, which is no split with classes ({count:,} files)", file=sys.stderr)
+        print(f"{root}: skipped {_relative(folder, root)}, which has no classes of a split ({count:,} files)", file=sys.stderr)
     if left_out := clutter.summary(given):
         print(f"{given}: left out {left_out}", file=sys.stderr)
 
