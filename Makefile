@@ -16,7 +16,10 @@ SET ?=
 PHOTOS ?=
 TWEETS ?=
 CAPTIONS ?=
-OWN = $(or $(PHOTOS),$(TWEETS),$(CAPTIONS))
+# A path may hold any character: `value` does not expand a `$`, and `quoted` makes one word of the shell.
+OWN = $(or $(value PHOTOS),$(value TWEETS),$(value CAPTIONS))
+quoted = '$(subst ','\'',$(1))'
+unexport PHOTOS TWEETS CAPTIONS
 ACCEL ?= cpu
 PYTHON ?=
 

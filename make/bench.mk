@@ -17,15 +17,15 @@ bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## Compare the training 
 
 .PHONY: bench-real
 bench-real: $(STATE)/venv-dev ## Measure the accuracy on real photos (FLOWERS=flowers.tar)
-	@python benchmarks/real_photos.py '$(or $(FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder per class))'
+	@python benchmarks/real_photos.py $(call quoted,$(or $(value FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder per class)))
 
 .PHONY: bench-captions
 bench-captions: $(STATE)/venv-dev ## Measure retrieval and captions on your photos (CAPTIONS=path)
-	@python benchmarks/captions.py '$(or $(CAPTIONS),$(error CAPTIONS=path is missing: photos with COCO's caption JSON))'
+	@python benchmarks/captions.py $(call quoted,$(or $(value CAPTIONS),$(error CAPTIONS=path is missing: photos with COCO's caption JSON)))
 
 .PHONY: bench-tweets
 bench-tweets: $(STATE)/venv-dev ## Measure F1 on Kaggle's tweets, and throughput (TWEETS=train.csv)
-	@python benchmarks/tweets.py '$(or $(TWEETS),$(error TWEETS=path is missing: Kaggle's train.csv))'
+	@python benchmarks/tweets.py $(call quoted,$(or $(value TWEETS),$(error TWEETS=path is missing: Kaggle's train.csv)))
 
 .PHONY: bench-serving
 bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Compare throughput and latency with FastAPI, BentoML, LitServe

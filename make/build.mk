@@ -43,7 +43,7 @@ $(sort $(foreach build,$(BUILDS),$(INPUTS.$(build)))): ;
 
 .PHONY: IMPORT
 IMPORT: $(STATE)/venv-$(ACCEL)
-	@bitbloom import $(TARGET) '$(OWN)'
+	@bitbloom import $(TARGET) $(call quoted,$(OWN)) $(settings)
 
 .PHONY: FORCE
 FORCE:

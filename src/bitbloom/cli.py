@@ -230,12 +230,14 @@ def pack(
     epilog=examples("bitbloom import petals-folder path/to/photos", "bitbloom import tweets-kaggle kaggle:nlp-getting-started"),
 )
 def import_(
-    target: TargetName, source: Annotated[str, typer.Argument(help="A folder, file, tar or zip, or kaggle:COMPETITION.")]
+    target: TargetName,
+    source: Annotated[str, typer.Argument(help="A folder, file, tar or zip, or kaggle:COMPETITION.")],
+    overrides: Overrides = None,
 ) -> None:
     """Import your own data by content to data/external/<target>, and add it to DVC."""
     from bitbloom.pipeline import external
 
-    external.take(target, source)
+    external.take(target, source, overrides or ())
 
 
 @app.command(rich_help_panel=MAINTAIN)

@@ -8,6 +8,7 @@ import re
 import stat
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,65 @@ def test_converts_backslashes_in_zip_to_folders(tmp_path: Path) -> None:
         archive.writestr(info, b"1")
     extract(tmp_path / "x.zip", tmp_path / "out")
     assert contents(tmp_path / "out") == {"daisy/one.jpg": b"1"}
+
+
+def raw_zip(path: Path, *names: bytes, extra: bytes = b"") -> Path:
+    """Write a zip with these bytes as names, without the UTF-8 flag."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            info = zipfile.ZipInfo(chr(ord("A") + number) * len(name))
+            info.extra = extra
+            archive.writestr(info, str(number))
+    data = path.read_bytes()
+    for number, name in enumerate(names):
+        data = data.replace(bytes([ord("A") + number]) * len(name), name)
+    path.write_bytes(data)
+    return path
+
+
+FOREIGN = {
+    "UTF-8": ("utf-8", ["玫瑰/1.jpg", "Gänseblümchen/é.jpg", "e\u0301/1.jpg", "🌷/1.jpg"], ""),
+    "GBK": ("gbk", ["玫瑰/1.jpg", "郁金香/1.jpg"], "GBK"),
+    "GBK, one word": ("gbk", ["花/11.jpg"], "GBK"),
+    "Shift-JIS": ("cp932", ["薔薇/1.jpg", "桜/1.jpg"], "Shift-JIS"),
+    "Shift-JIS with a backslash byte": ("cp932", ["表/ソ1.jpg"], "Shift-JIS"),
+    "kana": ("cp932", ["ひまわり/1.jpg", "チューリップ/1.jpg"], "Shift-JIS"),
+    "cp1252": ("cp1252", ["Gänseblümchen/1.jpg", "pâquerette/1.jpg"], "cp1252"),
+    "cp437": ("cp437", ["Gänseblümchen/1.jpg", "pâquerette/1.jpg"], "cp437"),
+    "cp850": ("cp850", ["blå Øst/1.jpg"], "cp850"),
+    "cp1251": ("cp1251", ["Ромашка/1.jpg", "Роза/1.jpg"], "cp1251"),
+    "cp866": ("cp866", ["Ромашка/1.jpg", "Роза/1.jpg"], "cp866"),
+}
+
+
+@pytest.mark.parametrize(("codec", "names", "guess"), FOREIGN.values(), ids=FOREIGN)
+def test_reads_zip_names_without_utf8_flag(tmp_path: Path, capsys, codec: str, names: list[str], guess: str) -> None:
+    extract(raw_zip(tmp_path / "x.zip", *(name.encode(codec) for name in names)), tmp_path / "out")
+    assert list(contents(tmp_path / "out")) == sorted(names)
+    warning = capsys.readouterr().err
+    assert (f"are read as {guess}, a guess" in warning and names[0] in warning) if guess else warning == ""
+
+
+def test_reads_each_valid_name_as_utf8(tmp_path: Path, capsys) -> None:
+    extract(raw_zip(tmp_path / "x.zip", "ä/10.jpg".encode(), "玫瑰/1.jpg".encode("gbk"), b"rose/111.jpg"), tmp_path / "out")
+    assert set(contents(tmp_path / "out")) == {"ä/10.jpg", "玫瑰/1.jpg", "rose/111.jpg"}
+    assert "read as GBK" in capsys.readouterr().err
+
+
+def test_reads_unicode_path_of_info_zip(tmp_path: Path, capsys) -> None:
+    raw = "б/1.jpg".encode("cp866")
+    field = b"\1" + zlib.crc32(raw).to_bytes(4, "little") + "б/1.jpg".encode()
+    extra = (0x7075).to_bytes(2, "little") + len(field).to_bytes(2, "little") + field
+    extract(raw_zip(tmp_path / "x.zip", raw, extra=extra), tmp_path / "out")
+    assert list(contents(tmp_path / "out")) == ["б/1.jpg"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_leaves_out_icons_of_folders_in_macos(tmp_path: Path, capsys, make) -> None:
+    extract(make(tmp_path / "x", {"rose/1.jpg": b"1", "rose/Icon\r": b"", "__MACOSX/rose/._Icon\r": b"2"}), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"rose/1.jpg": b"1"}
+    assert "left out 2 icons of folders" in capsys.readouterr().err
 
 
 def test_replaces_destination(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -104,6 +105,170 @@ def test_rejects_invalid_annotations(tmp_path, destination, images, annotations,
     with pytest.raises(BitBloomError, match=says):
         import_data(write(tmp_path / "mine", images, annotations), destination, coco_folder)
     assert not destination.exists()
+
+
+def imported(source: Path, destination: Path) -> dict[str, tuple[str, ...]]:
+    """Import a folder; return the captions of each photo, after a check that all photos are there."""
+    import_data(source, destination, coco_folder)
+    pairs = coco_folder.read(destination / "captions.json")
+    assert list(folder_files(destination / "photos")) == [pair.name for pair in pairs]
+    return {pair.name: pair.captions for pair in pairs}
+
+
+PLAIN = {"a.jpg": ("A dog .", "One dog ."), "b.jpg": ("A cat .",)}
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_reads_annotations_in_any_unicode_encoding(tmp_path, destination, codec) -> None:
+    source = write(tmp_path / "mine")
+    file = source / "captions_val.json"
+    file.write_bytes(file.read_text().encode(codec))
+    assert imported(source, destination) == PLAIN
+
+
+ODD_IDS = {
+    "texts in images": (str, int),
+    "texts in annotations": (int, str),
+    "floats in annotations": (int, float),
+    "texts with zeros": (int, "{:012}".format),
+    "words": ("photo {}".format, "photo {}".format),
+}
+
+
+@pytest.mark.parametrize(("in_images", "in_annotations"), ODD_IDS.values(), ids=ODD_IDS)
+def test_reads_ids_of_different_types(tmp_path, destination, in_images, in_annotations) -> None:
+    images = [image | {"id": in_images(image["id"])} for image in IMAGES]
+    said = [one | {"image_id": in_annotations(one["image_id"])} for one in SAID]
+    assert imported(write(tmp_path / "mine", images, said), destination) == PLAIN
+
+
+@pytest.mark.parametrize("value", [None, True, [3], {"id": 3}])
+def test_rejects_ids_that_are_no_ids(tmp_path, destination, value) -> None:
+    with pytest.raises(BitBloomError, match="is neither a number nor a text"):
+        import_data(write(tmp_path / "mine", [*IMAGES, {"id": value, "file_name": "x.jpg"}]), destination, coco_folder)
+
+
+@pytest.mark.parametrize("form", ["images\\{}", "images/{}", "./{}", "elsewhere\\deep\\{}", ".\\images\\{}"])
+def test_reads_file_names_with_folders_of_any_system(tmp_path, destination, form) -> None:
+    images = [image | {"file_name": form.format(image["file_name"].rpartition("/")[2])} for image in IMAGES]
+    assert imported(write(tmp_path / "mine", images), destination) == PLAIN
+
+
+@pytest.mark.parametrize("name", ["C:\\photos\\b.jpg", "\\\\server\\b.jpg", "..\\b.jpg", "/b.jpg"])
+def test_rejects_file_names_that_lead_out(tmp_path, destination, name) -> None:
+    with pytest.raises(BitBloomError, match="leads out of its folder"):
+        import_data(write(tmp_path / "mine", [*IMAGES, {"id": 1, "file_name": name}]), destination, coco_folder)
+
+
+@pytest.mark.parametrize(("listed", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_reads_names_in_any_unicode_form(tmp_path, destination, listed, on_disk) -> None:
+    source = write(tmp_path / "mine", [{"id": 7, "file_name": unicodedata.normalize(listed, "é ü.jpg")}], SAID[1:2])
+    (source / unicodedata.normalize(on_disk, "é ü.jpg")).write_bytes(b"photo")
+    assert imported(source, destination) == {unicodedata.normalize("NFC", "é ü.jpg"): ("A cat .",)}
+
+
+@pytest.mark.parametrize("what", ["photos", "folder"])
+def test_reads_linked_photos(tmp_path, destination, what) -> None:
+    source = write(tmp_path / "mine")
+    (source / "images").rename(tmp_path / "elsewhere")
+    if what == "folder":
+        (source / "images").symlink_to(tmp_path / "elsewhere")
+    else:
+        for name in ("b.jpg", "deep/a.jpg"):
+            (source / Path(name).name).symlink_to(tmp_path / "elsewhere" / name)
+    assert imported(source, destination) == PLAIN
+    assert not any(path.is_symlink() for path in (destination / "photos").iterdir())
+
+
+def test_names_link_to_a_missing_photo(tmp_path, destination) -> None:
+    source = write(tmp_path / "mine")
+    (source / "images/b.jpg").unlink()
+    (source / "images/b.jpg").symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(BitBloomError, match=r"b\.jpg is a link to a file that does not exist"):
+        import_data(source, destination, coco_folder)
+
+
+@pytest.mark.parametrize("folder", [".ipynb_checkpoints", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "lost+found"])
+def test_leaves_out_copies_in_folders_of_tools(tmp_path, destination, folder, capsys) -> None:
+    source = write(tmp_path / "mine")
+    (source / folder).mkdir()
+    shutil.copy(source / "captions_val.json", source / folder / "captions_val-checkpoint.json")
+    (source / folder / "b.jpg").write_bytes(b"a thumbnail")
+    assert imported(source, destination) == PLAIN
+    assert f"left out 1 entry of operating systems and tools ({folder})" in capsys.readouterr().err
+
+
+TWICE = [{"id": 3, "file_name": "one/a.jpg"}, {"id": 7, "file_name": "two\\a.jpg"}]
+
+
+def test_reads_photos_of_one_name_in_two_folders(tmp_path, destination) -> None:
+    source = write(tmp_path / "mine", TWICE)
+    for name in ("one", "two"):
+        (source / "images" / name).mkdir()
+        (source / "images" / name / "a.jpg").write_bytes(name.encode())
+    assert imported(source, destination) == {"one/a.jpg": PLAIN["a.jpg"], "two/a.jpg": PLAIN["b.jpg"]}
+    assert (destination / "photos/two/a.jpg").read_bytes() == b"two"
+    (tmp_path / "raw").mkdir()
+    found = coco_folder.fetch(coco_folder.Config(path=str(destination)), tmp_path / "raw")
+    assert [one.read(tmp_path / "raw") for one in found] == [b"one", b"two"]
+
+
+def test_folder_of_file_name_selects_the_photo(tmp_path, destination) -> None:
+    source = write(tmp_path / "mine")
+    (source / "other").mkdir()
+    (source / "other/a.jpg").write_bytes(b"another")
+    assert imported(source, destination) == PLAIN
+    assert (destination / "photos/a.jpg").read_bytes() == b"deep/a.jpg"
+
+
+def test_equal_copies_of_a_photo_are_one(tmp_path, destination) -> None:
+    source = write(tmp_path / "mine")
+    shutil.copy(source / "images/b.jpg", source / "b.jpg")
+    assert imported(source, destination) == PLAIN
+
+
+@pytest.mark.parametrize("text", ["\\ud83d", "\\udc36 dog", "a \\ud83d\\ud83d"])
+@pytest.mark.parametrize("where", ["caption", "file_name"])
+def test_rejects_half_a_character(tmp_path, destination, text, where) -> None:
+    source = write(tmp_path / "mine")
+    file = source / "captions_val.json"
+    file.write_text(file.read_text().replace("A cat ." if where == "caption" else "b.jpg", text))
+    with pytest.raises(BitBloomError, match=r"has half a character \(a lone surrogate\)") as caught:
+        import_data(source, destination, coco_folder)
+    str(caught.value).encode()
+    assert not destination.exists()
+
+
+def test_joins_halves_of_a_character(tmp_path, destination) -> None:
+    source = write(tmp_path / "mine", annotations=[{"image_id": 7, "caption": "A \ud83d\udc36 ."}])
+    assert imported(source, destination) == {"b.jpg": ("A 🐶 .",)}
+
+
+UNREADABLE = {
+    "truncated": (lambda data: data[:-30], "it ends early, in line 1: is it whole"),
+    "truncated after a bracket": (lambda data: data[:-1], "it ends early, in line 1: is it whole"),
+    "truncated in a text": (lambda data: data[: data.index(b"One d") + 3], "it ends early, in line 1: is it whole"),
+    "truncated UTF-16": (lambda data: data.decode().encode("utf-16")[:-31], "it ends early"),
+    "cp1252": (lambda data: data.replace(b"A cat", b"Un \xe9l\xe9phant"), "it is not Unicode: .* save it as UTF-8"),
+    "deep": (lambda data: data[:-1] + b', "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion"),
+}
+
+
+@pytest.mark.parametrize(("change", "says"), UNREADABLE.values(), ids=UNREADABLE)
+def test_names_unreadable_annotations(tmp_path, destination, change, says) -> None:
+    source = write(tmp_path / "mine")
+    file = source / "captions_val.json"
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(BitBloomError, match=rf"captions_val.json is not COCO's caption JSON \(.*{says}") as caught:
+        import_data(source, destination, coco_folder)
+    assert "\n" not in str(caught.value) and not destination.exists()
+
+
+def test_rejects_folder_without_captions(tmp_path, destination) -> None:
+    source = write(tmp_path / "mine")
+    (source / "captions_val.json").unlink()
+    with pytest.raises(BitBloomError, match=r"one JSON file of captions; it contains none of 1 JSON files: CAPTIONS= takes"):
+        import_data(source, destination, coco_folder)
 
 
 def test_rejects_folder_with_two_caption_files(tmp_path, destination) -> None:

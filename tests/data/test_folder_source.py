@@ -91,10 +91,105 @@ def test_truncates_long_report(photos: Path, tmp_path: Path, capsys: pytest.Capt
     assert "rose/4.txt and 3 more" in capsys.readouterr().err
 
 
-def test_ignores_files_of_operating_systems(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_of_operating_systems_are_not_skipped_photos(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fill(photos, ".DS_Store", "rose/Thumbs.db", "__MACOSX/rose/._1.jpg", ".git/x.jpg", "rose/._1.jpg", "rose/desktop.ini")
     assert len(collect(photos, tmp_path / "out")) == 3
     assert "skipped" not in capsys.readouterr().err
+
+
+CLUTTER = [
+    *(
+        "@eaDir/1.jpg",
+        ".ipynb_checkpoints/1-checkpoint.jpg",
+        "lost+found/1.jpg",
+        "$RECYCLE.BIN/1.jpg",
+        "Icon\r",
+        "__MACOSX/._1.jpg",
+    ),
+    *(
+        "Thumbs.db",
+        "ehthumbs.db",
+        "#recycle/1.jpg",
+        "@Recycle/1.jpg",
+        "System Volume Information/x",
+        ".Trashes/1.jpg",
+        "~$notes.docx",
+    ),
+    *(
+        ".AppleDouble/1.jpg",
+        "Network Trash Folder/x",
+        "Temporary Items/1.jpg",
+        "FOUND.000/1.jpg",
+        "desktop.ini",
+        ".DS_Store",
+        "._1.jpg",
+    ),
+]
+
+
+@pytest.mark.parametrize("place", ["", "rose/"], ids=["beside the classes", "in a class"])
+@pytest.mark.parametrize("name", CLUTTER)
+def test_leaves_out_and_names_clutter(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, place: str
+) -> None:
+    fill(photos, place + name)
+    assert paths(collect(photos, tmp_path / "out")) == ["daisy/1.jpg", "daisy/2.jpg", "rose/1.jpg"]
+    shown = "._*" if name.startswith("._") else name.split("/")[0].replace("\r", "?")
+    assert capsys.readouterr().err == f"{photos}: left out 1 entry of operating systems and tools ({shown})\n"
+
+
+def test_counts_clutter_of_one_name(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(photos, "rose/@eaDir/1.jpg", "daisy/@eaDir/1.jpg", "daisy/@eaDir/2.jpg", "daisy/._1.jpg", "rose/._2.jpg", ".DS_Store")
+    collect(photos, tmp_path / "out")
+    assert "left out 5 entries of operating systems and tools (.DS_Store, ._*: 2, @eaDir: 2)" in capsys.readouterr().err
+
+
+LABELS_OF_ONE_CLASS = {
+    "case": ("rose", "Rose", "case"),
+    "case of other letters": ("Ähre", "ähre", "case"),
+    "a blank at the end": ("rose", "rose ", "blanks"),
+    "a blank within": ("wild rose", "wild  rose", "blanks"),
+    "no blank": ("wildrose", "wild rose", "blanks"),
+    "a no-break blank": ("wild rose", "wild\u00a0rose", "Unicode form"),
+    "a blank without width": ("rose", "rose\u200b", "blanks"),
+    "NFC and NFD": ("é", "e\u0301", "Unicode form"),
+    "full width": ("rose", "ｒｏｓｅ", "Unicode form"),
+    "case and form": ("é", "E\u0301", "case"),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "difference"), LABELS_OF_ONE_CLASS.values(), ids=LABELS_OF_ONE_CLASS)
+def test_rejects_labels_of_one_class(photos: Path, tmp_path: Path, one: str, other: str, difference: str) -> None:
+    fill(photos, f"{one}/8.jpg", f"{other}/9.jpg")
+    with pytest.raises(BitBloomError, match=rf"the classes .* differ only in .*{difference}.*: give both one name"):
+        collect(photos, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def brand(major: bytes, *compatible: bytes) -> bytes:
+    content = b"ftyp" + major + bytes(4) + b"".join(compatible)
+    return (len(content) + 4).to_bytes(4, "big") + content + bytes(100)
+
+
+HEIC = [brand(b"heic", b"mif1"), brand(b"heix"), brand(b"hevc"), brand(b"mif1", b"heic", b"miaf"), brand(b"msf1", b"hevc")]
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.jpg", "a.png", "a"])
+@pytest.mark.parametrize("data", HEIC)
+def test_advises_on_heic_of_any_name(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, data: bytes
+) -> None:
+    fill(photos, f"rose/{name}", data=data)
+    assert len(collect(photos, tmp_path / "out")) == 3
+    assert f"skipped 1 file that is not an image in a class folder: rose/{name}; save HEIC photos" in capsys.readouterr().err
+
+
+def test_advises_on_class_of_heic_photos(photos: Path, tmp_path: Path) -> None:
+    fill(photos, "tulip/1.jpg", "tulip/2.jpg", data=HEIC[0])
+    with pytest.raises(BitBloomError, match="no images in tulip: save HEIC photos as JPEG"):
+        collect(photos, tmp_path / "out")
 
 
 def test_accepts_image_without_extension(photos: Path, tmp_path: Path) -> None:
@@ -160,9 +255,3 @@ def test_rejects_class_without_images(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(BitBloomError, match="no images in tulip"):
         collect(photos, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_rejects_folders_of_splits(tmp_path: Path) -> None:
-    fill(tmp_path / "in", "train/rose/1.jpg", "Test/rose/1.jpg", "val/rose/2.jpg")
-    with pytest.raises(BitBloomError, match="look like splits"):
-        collect(tmp_path / "in", tmp_path / "out")

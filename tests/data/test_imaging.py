@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from bitbloom.core.errors import UnreadableImage
 from bitbloom.data import imaging
@@ -162,6 +163,42 @@ def test_facts_of_damaged_bytes_are_reproducible(kind: str, draw: st.DataObject)
     first, second = imaging.facts(bytes(data)), imaging.facts(bytes(data))
     assert first == second
     assert first["decodable"] is (first["error"] is None)
+
+
+def png_with(chunk: str, size: int) -> bytes:
+    """Return a red PNG with a text or a colour profile of `size` bytes."""
+    info, text = PngInfo(), ("x" * 99 + "\n") * (size // 100) + "y" * (size % 100)
+    if chunk == "iCCP":
+        return encoded(Image.new("RGB", (8, 8), "red"), icc_profile=text.encode())
+    if chunk == "iTXt":
+        info.add_itxt("XML:com.adobe.xmp", text, zip=True)
+    else:
+        info.add_text("parameters", text, zip=chunk == "zTXt")
+    return encoded(Image.new("RGB", (8, 8), "red"), pnginfo=info)
+
+
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1, 16_000_000])
+@pytest.mark.parametrize("chunk", ["tEXt", "zTXt", "iTXt", "iCCP"])
+def test_reads_png_with_large_text_or_profile(chunk: str, size: int) -> None:
+    data = png_with(chunk, size)
+    assert imaging.facts(data)["decodable"]
+    assert imaging.square(data, 8).shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("chunk", ["zTXt", "iTXt", "iCCP"])
+def test_rejects_png_with_text_beyond_the_bound(chunk: str) -> None:
+    with pytest.raises(UnreadableImage, match="a text or profile of more than 16,777,216 bytes: save it without metadata"):
+        imaging.decode(png_with(chunk, 17_000_000))
+
+
+def test_rejects_heic_with_advice() -> None:
+    with pytest.raises(UnreadableImage, match="a HEIC photo, which is not supported: save HEIC photos as JPEG"):
+        imaging.decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+
+
+def test_distinguishes_avif_from_heic() -> None:
+    data = encoded(Image.fromarray(photo()), "AVIF")
+    assert not imaging.is_heic(data) and imaging.is_image(data)
 
 
 def png_header(width: int, height: int) -> bytes:

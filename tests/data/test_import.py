@@ -64,6 +64,11 @@ def test_imports_folder_tar_or_zip(photos: Path, destination: Path, kind: str) -
     assert leftovers(destination) == [".petals-folder.import.json", "petals-folder"]
 
 
+def test_expands_home_folder(photos: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(photos.parent))
+    assert import_data(Path("~/mine"), destination, folder)["files"] == 3
+
+
 def test_source_returns_imported_files(photos: Path, destination: Path, tmp_path: Path) -> None:
     import_data(photos, destination, folder)
     files = fetch(Config(path=str(destination)), tmp_path / "raw")

@@ -161,6 +161,17 @@ def test_imports_photos_and_adds_them_to_dvc_once(repository, monkeypatch):
     assert tracked.read_text() == before
 
 
+def test_import_follows_the_overrides_of_the_build(repository):
+    for name in ("seg_train/seg_train/rose", "seg_train/seg_train/tulip", "seg_test/seg_test/rose", "seg_test/seg_test/tulip"):
+        (repository / "mine" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40), "red").save(repository / "mine" / name / "one.png")
+    with pytest.raises(BitBloomError, match=r"seg_test, seg_train look like splits: SET=source\.splits=given uses them"):
+        external.take("petals-folder", str(repository / "mine"))
+    assert not (repository / "data/external/petals-folder").exists()
+    external.take("petals-folder", str(repository / "mine"), ["source.splits=given"])
+    assert sorted(path.name for path in (repository / "data/external/petals-folder").iterdir()) == ["test", "train"]
+
+
 def _hold(folder: str, held, release) -> None:
     with contextlib.chdir(folder), build.build_lock():
         held.set()

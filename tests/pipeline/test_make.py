@@ -388,6 +388,36 @@ def test_imports_photos_before_the_build(project):
     assert project.calls("all", "TARGET=petals-folder") == []
 
 
+@pytest.mark.parametrize("variable", ["PHOTOS", "TWEETS", "CAPTIONS"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "it's mine",
+        'a "b" c',
+        "cost $5",
+        "$HOME",
+        "a$(b",
+        "x`y`",
+        "back\\slash",
+        "a#b",
+        "a;b&c|d",
+        "50%",
+        "(1), 2",
+        "ü $$ é",
+        "* ?",
+    ],
+)
+def test_path_of_own_data_may_hold_any_character(project, variable, path):
+    calls = project.calls("data", "TARGET=petals-folder", f"{variable}={path}")
+    assert calls == [f"bitbloom import petals-folder {path}", "bitbloom build petals-folder --until ingest"]
+
+
+def test_import_knows_the_overrides_of_the_build(project):
+    calls = project.calls("data", "TARGET=petals-folder", "PHOTOS=mine", "SET=source.splits=given train.epochs=2")
+    assert calls[0] == "bitbloom import petals-folder mine source.splits=given train.epochs=2"
+    assert calls[1].startswith("bitbloom build petals-folder --until ingest source.splits=given train.epochs=2 --where")
+
+
 @pytest.mark.parametrize(
     ("target", "given"),
     [("tweets-kaggle", "TWEETS=kaggle:nlp-getting-started"), ("captions-folder", "CAPTIONS=my photos/and captions.tar")],

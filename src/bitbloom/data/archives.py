@@ -17,10 +17,11 @@ import lzma
 import os
 import re
 import stat
+import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,7 @@ from typing import IO, Any, cast
 
 from bitbloom.core.canonical import replacing_folder
 from bitbloom.core.errors import BitBloomError
+from bitbloom.data import zip_names
 
 COMPRESSIONS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 """First bytes → function that opens the decompressed tar."""
@@ -36,6 +38,8 @@ LARGEST_HEADER = 1 << 20
 """Largest header of a tar, bytes; real headers have a name and a few numbers."""
 UNSAFE = re.compile(r"[\x00-\x1f\x7f]|^[A-Za-z]:")
 """Control characters and Windows drives."""
+ICON = re.compile(r"(?:.*/)?(?:\._)?Icon\r")
+"""The icon of a folder in macOS: the only usual name with a control character, and no data."""
 BY_HAND = "unpack it yourself and give the folder"
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 """Errors of the standard library for damaged, encrypted or unsupported archives."""
@@ -86,8 +90,11 @@ def extract(archive: Path, destination: Path, limits: Limits | None = None) -> N
 def _unpack(archive: Path, members: Iterator[_Member], folder: Path, limits: Limits) -> None:
     """Write every member below the folder, and check the limits."""
     most = min(limits.total_bytes, max(limits.free_bytes, int(limits.ratio * archive.stat().st_size)))
-    total, files = 0, 0
+    total, files, icons = 0, 0, 0
     for member in members:
+        if ICON.fullmatch(member.name):
+            icons += 1
+            continue
         path = _checked(archive, member)
         total += member.size
         if total > most:
@@ -101,6 +108,8 @@ def _unpack(archive: Path, members: Iterator[_Member], folder: Path, limits: Lim
         if files > limits.files:
             raise BitBloomError(f"{archive}: refused: it holds more than {limits.files:,} files")
         _write(archive, member, folder)
+    if icons:
+        print(f"{archive}: left out {icons:,} icons of folders in macOS (Icon\\r)", file=sys.stderr)
 
 
 def _checked(archive: Path, member: _Member) -> PurePosixPath:
@@ -133,13 +142,25 @@ def _is_zip(path: Path) -> bool:
 
 def _zip_members(path: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
+        names, guess = zip_names.names(archive.infolist())
+        _report(path, names, guess)
+        for info, name in zip(archive.infolist(), names, strict=True):
             mode = info.external_attr >> 16
             refusal = f"is encrypted: {BY_HAND}" if info.flag_bits & 1 else ""
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 refusal = f"is a link or a device: {BY_HAND}"
-            info.filename = info.filename.replace("\\", "/")  # some Windows programs write backslashes
+            info.filename = name.replace("\\", "/")  # some Windows programs write backslashes
             yield _Member(info.filename, info.file_size, info.is_dir(), refusal, partial(archive.extract, info))
+
+
+def _report(archive: Path, names: Sequence[str], guess: str) -> None:
+    """Print the guess of an encoding to stderr, with one of the names."""
+    if guess:
+        example = UNSAFE.sub("?", next(name for name in names if not name.isascii()))
+        print(
+            f"{archive}: the names are not UTF-8, and are read as {guess}, a guess: '{example}'; if it is wrong, {BY_HAND}",
+            file=sys.stderr,
+        )
 
 
 def _tar_members(path: Path) -> Iterator[_Member]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from bitbloom.core.errors import UnreadableImage
 
@@ -40,6 +40,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 """First bytes that no text file has; BMP and PPM start with letters, so their whole header is checked."""
 AVIF_SIGNATURES = (b"ftypavif", b"ftypavis")
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+"""Brands of HEIF files (ISO/IEC 23008-12); the last two are also in AVIF files, which have a brand of their own."""
+HEIC_ADVICE = "save HEIC photos as JPEG"
+
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
+"""Bytes of a decompressed text or ICC chunk of a PNG: Pillow's 1 MiB is less than editors and generators of images write. The
+texts of a file remain limited to Pillow's MAX_TEXT_MEMORY, 64 MiB."""
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
@@ -83,6 +90,15 @@ def is_image(head: bytes) -> bool:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return True
     return True
+
+
+def is_heic(head: bytes) -> bool:
+    """Return whether a file is a HEIF photo (HEIC) by the brands in its first bytes; these photos cannot be decoded."""
+    if head[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(head[:4]), len(head), 256)
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
+    return bool(brands & HEIC_BRANDS) and not brands & {b"avif", b"avis"}
 
 
 def square(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -217,6 +233,11 @@ def _open(data: bytes) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise
     except Exception as error:  # plugins raise errors of many types on hostile bytes
+        if is_heic(data):
+            raise UnreadableImage(f"a HEIC photo, which is not supported: {HEIC_ADVICE}") from error
+        if "MAX_TEXT" in str(error):
+            most = PngImagePlugin.MAX_TEXT_CHUNK
+            raise UnreadableImage(f"a text or profile of more than {most:,} bytes: save it without metadata") from error
         raise UnreadableImage(f"not an image of a known format ({', '.join(FORMATS)})") from error
 
 

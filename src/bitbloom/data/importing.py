@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from bitbloom.data.sources import OwnDataSource
 
 
-def import_data(source: Path, destination: Path, kind: OwnDataSource) -> dict[str, Any]:
+def import_data(source: Path, destination: Path, kind: OwnDataSource, **options: Any) -> dict[str, Any]:
     """Copy the data of a folder, file, tar or zip that a kind of source needs to `destination`.
+
+    The options are those of `collect` of that kind.
 
     Returns:
         `changed` (bool), `digest` of the listing, `files` (count), and the changes to the previous content: `added`,
@@ -31,23 +33,26 @@ def import_data(source: Path, destination: Path, kind: OwnDataSource) -> dict[st
     Raises:
         BitBloomError: the source is missing or has the wrong form, or `destination` holds data of another origin.
     """
+    if source.parts[:1] == ("~",) and not source.exists():  # not every shell expands it in PHOTOS=~/photos
+        source = Path.home().joinpath(*source.parts[1:])
     _check(source, destination, kind)
     before = _listing(destination)
     record = _record(destination)
     known = record.get("digest") == listing_digest(before)
     archive = file_digest(source) if source.is_file() else None
-    if source.resolve() == destination.resolve() or (known and archive and record.get("archive") == archive):
+    again = known and archive and record.get("archive") == archive and record.get("options", {}) == options
+    if source.resolve() == destination.resolve() or again:
         return _summary(before, before)
     with replacing_folder(destination) as staged:
         with _opened(source, destination.parent) as given:
-            kind.collect(given, staged)
+            kind.collect(given, staged, **options)
         after = _listing(staged)
         if before and after != before and not known:
             raise BitBloomError(
                 f"{destination} holds other data that no import put there ({len(before):,} files): "
                 "move it away, or remove it, and import again"
             )
-    write_json(_record_path(destination), {"archive": archive, "digest": listing_digest(after)})
+    write_json(_record_path(destination), {"archive": archive, "digest": listing_digest(after), "options": options})
     return _summary(before, after)
 
 

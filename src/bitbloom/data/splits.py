@@ -1,4 +1,4 @@
-"""The split of each sample, by its own key alone, and the exclusion of near-duplicates.
+"""The split of each sample, by its own key alone or as given, and the exclusion of near-duplicates.
 
 Additional data never changes the split of a sample; it can only exclude samples. No included pair of near-duplicates
 is in two splits.
@@ -30,13 +30,36 @@ def split_of(key: str, percents: Sequence[int]) -> str:
     """
     if len(percents) != len(SPLITS) or sum(percents) != 100 or min(percents) < 0:
         raise BitBloomError(f"prepare.split {list(percents)} has to be the percentages of {', '.join(SPLITS)}, 100 in total")
-    percent = percent_of(key)
-    if percent < percents[0]:
+    return _portion(key, percents)
+
+
+def _portion(key: str, parts: Sequence[int]) -> str:
+    """Return the split of a key in proportions of any sum."""
+    place = int(key[-16:], 16) * sum(parts) >> 64
+    if place < parts[0]:
         return SPLITS[0]
-    return SPLITS[1] if percent < percents[0] + percents[1] else SPLITS[2]
+    return SPLITS[1] if place < parts[0] + parts[1] else SPLITS[2]
 
 
-def assign(ids: Sequence[str], keys: Sequence[str], pairs: Iterable[tuple[int, int]], percents: Sequence[int]) -> pd.DataFrame:
+def with_given(keys: Sequence[str], given: Sequence[str], percents: Sequence[int]) -> list[str]:
+    """Return the split of each sample: the given one, or by `split_of` where it is empty.
+
+    Splits that are given for no sample are taken from the given training split, by key, in the proportions of the percentages.
+    """
+    parts = [percent if name == SPLITS[0] or name not in given else 0 for name, percent in zip(SPLITS, percents, strict=False)]
+    return [
+        split_of(key, percents) if not split else _portion(key, parts) if split == SPLITS[0] else split
+        for key, split in zip(keys, given, strict=True)
+    ]
+
+
+def assign(
+    ids: Sequence[str],
+    keys: Sequence[str],
+    pairs: Iterable[tuple[int, int]],
+    percents: Sequence[int],
+    given: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Return the columns split, excluded and reason of samples, in order.
 
     Args:
@@ -44,8 +67,9 @@ def assign(ids: Sequence[str], keys: Sequence[str], pairs: Iterable[tuple[int, i
         keys: the samples' keys.
         pairs: positions of near-duplicates.
         percents: percentages of train, val and test.
+        given: the splits that the source gives, empty texts where it gives none; see `with_given`.
     """
-    splits = [split_of(key, percents) for key in keys]
+    splits = with_given(keys, given or [""] * len(keys), percents)
     reasons: list[str] = [""] * len(splits)
     for one, other in sorted(pairs):
         low, high = sorted((one, other), key=lambda position: RANK[splits[position]])

@@ -5,7 +5,8 @@ python -m bitbloom.stages.prepare petals     # → data/processed/petals/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,9 @@ def run(target: Target) -> None:
     raw = Raw(target.raw, list(rows["path"]))
     arrays, meta = kind.pack(rows, raw, target.prepare)
     pairs = kind.near_duplicates(rows, raw, target.prepare)
-    samples = pd.concat(
-        [rows[[*KEPT, *kind.KEPT]], splits.assign(list(rows["id"]), list(rows["key"]), pairs, target.prepare.split)], axis=1
-    )
+    given = given_splits(rows["attributes"])
+    assigned = splits.assign(list(rows["id"]), list(rows["key"]), pairs, target.prepare.split, given)
+    samples = pd.concat([rows[[*KEPT, *kind.KEPT]], assigned], axis=1)
     dataset = Dataset(arrays, samples, meta)
     check(dataset, target.name)
     dataset.save(target.processed)
@@ -55,6 +56,12 @@ class Raw(Sequence[bytes]):
     def __getitem__(self, position: Any) -> Any:
         """The bytes of one file."""
         return (self.folder / self.paths[position]).read_bytes()
+
+
+def given_splits(attributes: Iterable[str]) -> list[str]:
+    """Return the split that the source gives to each sample as its attribute `split`, or empty texts."""
+    found = (json.loads(text).get("split", "") for text in attributes)
+    return [split if split in SPLITS else "" for split in found]
 
 
 def check(dataset: Dataset, name: str) -> None:

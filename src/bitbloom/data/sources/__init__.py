@@ -61,13 +61,19 @@ class OwnDataSource(Source, Protocol):
     Attributes:
         GIVEN: example of the argument to make (`PHOTOS=path/to/photos`).
         TAKES: description of the accepted data.
+
+    A module whose `collect` depends on the configuration names these keys in `COLLECT_KEYS`.
     """
 
     GIVEN: str
     TAKES: str
 
-    def collect(self, given: Path, destination: Path) -> object:
-        """Copy the data of a file or folder to `destination`. Raises BitBloomError if it has the wrong form."""
+    def collect(self, given: Path, destination: Path, **options: Any) -> object:
+        """Copy the data of a file or folder to `destination`; the options are the values of COLLECT_KEYS.
+
+        Raises:
+            BitBloomError: the data has the wrong form.
+        """
         ...
 
 
@@ -93,6 +99,12 @@ def load(kind: str) -> Source:
 def configured(section: Mapping[str, Any]) -> Any:
     """Convert a plain `source` section to the `Config` of its kind. Raises BitBloomError for an unknown kind."""
     return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(load(str(section.get("kind"))).Config), dict(section)))
+
+
+def collect_options(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a plain `source` section that the import depends on, with their values."""
+    config = configured(section)
+    return {key: getattr(config, key) for key in getattr(load(config.kind), "COLLECT_KEYS", ())}
 
 
 def own_data(kind: str) -> OwnDataSource:

@@ -29,6 +29,8 @@ class Config:
     sha256: str = MISSING
     folder: str = ""
     """The folder of the class folders in the archive; wrapper folders are skipped without it."""
+    splits: str = "computed"
+    """computed, given or none, as in the source `folder`."""
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
@@ -45,4 +47,4 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
         classes = unpacked / config.folder
         if unpacked.resolve() not in (classes.resolve(), *classes.resolve().parents) or not classes.is_dir():
             raise BitBloomError(f"{archive}: it has no folder '{config.folder}' (source.folder)")
-        return collect(classes, destination)
+        return collect(classes, destination, config.splits)

@@ -1,7 +1,8 @@
 """Source `folder`: photos in local class folders, `<class>/<photo>`.
 
 Wrapper folders around the class folders are skipped, and deeper folders belong to their class. Files that are not images
-are reported and omitted. Damaged and repeated images are kept for the gate.
+are reported and omitted. Damaged and repeated images are kept for the gate. Folders of splits are no classes: the given splits
+are used or refused.
 """
 
 from __future__ import annotations
@@ -10,28 +11,31 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.progress import track
-from bitbloom.data import imaging
+from bitbloom.data import clutter, imaging, labels, split_folders
 from bitbloom.data.sources import SourceFile
+
+if TYPE_CHECKING:
+    from bitbloom.data.split_folders import Layout
 
 GIVEN = "PHOTOS=path/to/photos"
 TAKES = "a folder, a tar or a zip with one folder for each class"
-CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
-"""Files of operating systems; these, and hidden files, are ignored without a message."""
-SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+COLLECT_KEYS = ("splits",)
+SPLITS = ("computed", "given", "none")
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 """Characters that are not allowed in a table's path: controls, backslashes, bytes that are not UTF-8."""
 HEAD_BYTES = 65_536
 SHOWN = 5
 """Largest number of names in a message."""
+SHAPE = "put the photos of each class into a folder with the name of the class"
 
 
 @dataclass
@@ -41,6 +45,28 @@ class Config:
     kind: str = "folder"
     path: str = MISSING
     """A folder, relative to the workspace; `PHOTOS=` fills `data/external/<target>`."""
+    splits: str = "computed"
+    """computed: from the photos, and folders that look like splits are refused; given: from the folders train, val and test;
+    none: computed, and every folder is a class."""
+
+
+@dataclass(frozen=True)
+class _Class:
+    """A class folder, and its split if that is given, else an empty text."""
+
+    split: str
+    folder: Path
+    name: str
+
+    @property
+    def label(self) -> str:
+        """The name of the class, the same on every machine."""
+        return safe_name(self.name)
+
+    @property
+    def path(self) -> str:
+        """POSIX path of its photos below the destination."""
+        return f"{self.split}/{self.label}" if self.split else self.label
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
@@ -52,48 +78,42 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
     folder = Path(config.path)
     if not folder.is_dir():
         raise BitBloomError(f"{folder}: there is no such folder: import your photos with PHOTOS=<folder, tar or zip>")
-    return collect(folder, destination)
+    return collect(folder, destination, config.splits)
 
 
-def collect(given: Path, destination: Path) -> list[SourceFile]:
+def collect(given: Path, destination: Path, splits: str = "computed") -> list[SourceFile]:
     """Copy the images of a folder, without wrapper folders, to `destination/<class>/…` with NFC names, sorted by path.
 
+    With given splits the path is `destination/<split>/<class>/…`, and the attribute `split` is train, val or test.
+
     Raises:
-        BitBloomError: see `fetch`; or two files have the same normalised name.
+        BitBloomError: see `fetch`; or two files have the same normalised name; or the folders are splits (see `Config`).
     """
+    if splits not in SPLITS:
+        raise BitBloomError(f"source.splits is '{splits}'; it has to be one of {', '.join(SPLITS)}")
     if not given.is_dir():
         raise BitBloomError(f"{given}: not a tar or zip archive; PHOTOS= takes {TAKES}")
     root = class_root(given)
-    files: dict[str, Path] = {}
-    skipped = [path.name for path in _visible(root) if path.is_file()]
-    for path in _files_of_classes(root):
-        name = path.relative_to(root).as_posix()
-        if not _is_image(path):
-            skipped.append(name)
-            continue
-        safe = safe_name(name)
-        if safe in files:
-            raise BitBloomError(
-                f"{root}: {_printable(name)} and {_printable(files[safe].name)} have the same normalised name: rename one"
-            )
-        files[safe] = path
-    _check_classes(root, files)
-    _report(root, sorted(skipped))
+    classes, unlabelled = _classes(root, splits)
+    for split in {one.split for one in classes}:
+        labels.check((one.name for one in classes if one.split == split), str(root))
+    labels.check((one.label for one in classes), str(root))
+    files, skipped = _files(root, classes)
+    _check_classes(root, classes, files, skipped)
+    _report(given, root, [*skipped, *_loose(root, classes, unlabelled)], unlabelled)
+    found = []
     for name in track(sorted(files), "copy photos"):
+        one, path = files[name]
         target = destination / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(files[name], target)
-    return [SourceFile(name, name.split("/", 1)[0]) for name in sorted(files)]
+        shutil.copyfile(path, target)
+        found.append(SourceFile(name, one.label, {"split": one.split} if one.split else {}))
+    return found
 
 
 def class_root(folder: Path) -> Path:
     """Return the folder of the class folders: `folder`, or the one below it inside wrapper folders."""
-    while True:
-        inner = [path for path in _visible(folder) if path.is_dir()]
-        wraps = len(inner) == 1 and not _has_images(folder) and not _has_images(inner[0])
-        if not wraps or not any(path.is_dir() for path in _visible(inner[0])):
-            return folder
-        folder = inner[0]
+    return split_folders.level(folder, frozenset(), _has_images)
 
 
 def safe_name(name: str) -> str:
@@ -101,67 +121,151 @@ def safe_name(name: str) -> str:
     return unicodedata.normalize("NFC", UNSAFE.sub("_", name))
 
 
-def _check_classes(root: Path, files: dict[str, Path]) -> None:
-    """Check that there are two or more class folders, each with images."""
-    expected = {safe_name(path.name) for path in _visible(root) if path.is_dir()}
-    counts = Counter(name.split("/", 1)[0] for name in files)
-    shape = "put the photos of each class into a folder with the name of the class"
-    if not expected:
-        raise BitBloomError(f"{root}: it holds no class folders: {shape}")
-    if {name.lower() for name in expected} <= SPLITS:
-        raise BitBloomError(f"{root}: {_some(sorted(expected))} look like splits; BitBloom makes its own: {shape}")
-    empty = sorted(expected - set(counts))
-    if empty:
-        raise BitBloomError(f"{root}: no images in {_some(empty)}: add some, or remove the folder")
-    if len(expected) == 1:
-        raise BitBloomError(
-            f"{root}: it holds only one class, {_some(sorted(expected))}: there is nothing to tell apart; {shape}"
+def _classes(root: Path, splits: str) -> tuple[list[_Class], list[Path]]:
+    """Return the class folders, and the folders whose photos have no label."""
+    layout = None if splits == "none" else split_folders.find(root, _has_images)
+    if splits == "given":
+        return _given(root, layout)
+    if layout:
+        raise BitBloomError(f"{root}: {_some([path.name for path in layout.folders])} {_advice(layout)}")
+    return [_Class("", path, path.name) for path in split_folders.folders(root)], []
+
+
+def _advice(layout: Layout) -> str:
+    """Say what is wrong with folders of splits, as the end of a message."""
+    if layout.form == "flat":
+        return f"look like splits without classes: {SHAPE}"
+    if layout.form == "nameless":
+        return (
+            f"hold folders of the same names ({_some(list(layout.names))}), as splits do: if they are splits, name them train, "
+            "val and test, and add SET=source.splits=given; if they are classes, add SET=source.splits=none"
         )
+    return f"look like splits: SET=source.splits=given uses them; for splits of BitBloom, {SHAPE}"
 
 
-def _visible(folder: Path) -> list[Path]:
-    """Return the visible entries of a folder, sorted."""
-    entries = (path for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in CLUTTER)
-    return sorted(entries)
+def _given(root: Path, layout: Layout | None) -> tuple[list[_Class], list[Path]]:
+    """Return the class folders with their splits, and the folders whose photos have no label."""
+    if not layout and split_folders.role(root.name) == "train":  # its other splits have no labels, or were not given
+        return [_Class("train", path, path.name) for path in split_folders.folders(root)], []
+    if not layout:
+        raise BitBloomError(f"{root}: source.splits=given needs folders for train, val and test that hold the class folders")
+    if layout.form in ("flat", "nameless"):
+        raise BitBloomError(f"{root}: {_some([path.name for path in layout.folders])} {_advice(layout)}")
+    if layout.form == "inner":
+        classes = [_inner_class(top, split) for top in layout.folders for split in split_folders.folders(top)]
+        return [one for one in classes if one.split], [one.folder for one in classes if not one.split]
+    return _outer(root)
 
 
-def _files_of_classes(root: Path) -> Iterator[Path]:
-    for path in _visible(root):
-        if path.is_dir():
-            yield from _walk(path, (root.resolve(),))
+def _inner_class(top: Path, split: Path) -> _Class:
+    """Return the folder of a split in a class folder."""
+    return _Class(split_folders.role(split.name) or "", split, top.name)
 
 
-def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    """Iterate over all visible files below a folder. Links are followed, except to a parent folder."""
-    resolved = folder.resolve()
-    if resolved in above:
-        return
-    for path in _visible(folder):
-        if path.is_dir():
-            yield from _walk(path, (*above, resolved))
-        else:
-            yield path
+def _outer(root: Path) -> tuple[list[_Class], list[Path]]:
+    """Return the class folders in folders of splits. Raises BitBloomError if two folders are one split, or one is none."""
+    tops = {top: split_folders.role(top.name) for top in split_folders.folders(root)}
+    by_split: dict[str, Path] = {}
+    for top, split in tops.items():
+        if not split or _has_images(top):
+            continue
+        if split in by_split:
+            raise BitBloomError(f"{root}: {by_split[split].name} and {top.name} are both {split}: join them, or remove one")
+        by_split[split] = top
+    known: frozenset[str] = frozenset()
+    classes: list[_Class] = []
+    for split, top in sorted(by_split.items(), key=lambda item: item[0] != "train"):
+        level = split_folders.level(top, known, _has_images)
+        if all(split_folders.role(name) == split for name in split_folders.names(level)):  # test1/test1/<photo>
+            del by_split[split]
+            continue
+        known |= split_folders.names(level)
+        classes += [_Class(split, path, path.name) for path in split_folders.folders(level)]
+    others = [top for top in tops if top not in by_split.values()]
+    for top in others:
+        if tops[top] is None and split_folders.names(top) & (known | {path.name for path in by_split.values()}):
+            raise BitBloomError(f"{root}: {top.name} is none of train, val and test, but holds classes: rename it, or remove it")
+    return classes, others
+
+
+def _files(root: Path, classes: Sequence[_Class]) -> tuple[dict[str, tuple[_Class, Path]], list[Path]]:
+    """Return the images of all classes by their safe names, and the other files."""
+    files: dict[str, tuple[_Class, Path]] = {}
+    skipped: list[Path] = []
+    for one in classes:
+        for path in clutter.walk(one.folder, (root.resolve(),)):
+            if not _is_image(path):
+                skipped.append(path)
+                continue
+            safe = f"{one.path}/{safe_name(path.relative_to(one.folder).as_posix())}"
+            if safe in files:
+                raise BitBloomError(
+                    f"{root}: {_relative(path, root)} and {_relative(files[safe][1], root)} have the same normalised name: "
+                    "rename one"
+                )
+            files[safe] = (one, path)
+    return files, skipped
+
+
+def _loose(root: Path, classes: Sequence[_Class], unlabelled: Sequence[Path]) -> list[Path]:
+    """Return the files beside the class folders, which have no class."""
+    folders = {root, *(one.folder.parent for one in classes)} - set(unlabelled)
+    return [path for folder in folders for path in clutter.visible(folder) if not path.is_dir()]
+
+
+def _check_classes(root: Path, classes: Sequence[_Class], files: dict[str, tuple[_Class, Path]], skipped: Sequence[Path]) -> None:
+    """Check that there are two or more classes, that each folder has images, and that each class of a split is in train."""
+    if not classes:
+        raise BitBloomError(f"{root}: it holds no class folders: {SHAPE}")
+    full = {one for one, _ in files.values()}
+    empty = [one for one in classes if one not in full]
+    if empty:
+        heic = any(_is_heic(path) for path in skipped if empty[0].folder in path.parents)
+        remedy = f"{imaging.HEIC_ADVICE}, or remove the folder" if heic else "add some, or remove the folder"
+        raise BitBloomError(f"{root}: no images in {_some(sorted(one.path for one in empty))}: {remedy}")
+    names = sorted({one.label for one in classes})
+    if len(names) == 1:
+        raise BitBloomError(f"{root}: it holds only one class, {_some(names)}: there is nothing to tell apart; {SHAPE}")
+    untrained = sorted(set(names) - {one.label for one in classes if one.split in ("", "train")})
+    if untrained:
+        raise BitBloomError(f"{root}: the split train has no folder {_some(untrained)}: add it, or remove it from the others")
 
 
 def _has_images(folder: Path) -> bool:
-    return any(path.is_file() and _is_image(path) for path in _visible(folder))
+    return any(path.is_file() and _is_image(path) for path in clutter.visible(folder))
 
 
 def _is_image(path: Path) -> bool:
     """Return whether a file is an image by its signature. Broken links, sockets and the like are not."""
-    if not path.is_file():
-        return False
+    return path.is_file() and imaging.is_image(_head(path))
+
+
+def _is_heic(path: Path) -> bool:
+    """Return whether a file is a HEIC photo by its brand or its suffix."""
+    return path.suffix.lower() in (".heic", ".heif") or (path.is_file() and imaging.is_heic(_head(path)))
+
+
+def _head(path: Path) -> bytes:
     with path.open("rb") as stream:
-        return imaging.is_image(stream.read(HEAD_BYTES))
+        return stream.read(HEAD_BYTES)
 
 
-def _report(root: Path, skipped: list[str]) -> None:
-    """Print the omitted files to stderr."""
-    if not skipped:
-        return
-    advice = "; save HEIC photos as JPEG" if any(name.lower().endswith((".heic", ".heif")) for name in skipped) else ""
-    what = "1 file that is" if len(skipped) == 1 else f"{len(skipped):,} files that are"
-    print(f"{root}: skipped {what} not an image in a class folder: {_some(skipped)}{advice}", file=sys.stderr)
+def _report(given: Path, root: Path, skipped: Sequence[Path], unlabelled: Sequence[Path]) -> None:
+    """Print the omitted files to stderr: those that are no images, those without a label, and clutter."""
+    if skipped:
+        names = sorted(_relative(path, root) for path in skipped)
+        advice = f"; {imaging.HEIC_ADVICE}" if any(map(_is_heic, skipped)) else ""
+        what = "1 file that is" if len(names) == 1 else f"{len(names):,} files that are"
+        print(f"{root}: skipped {what} not an image in a class folder: {_some(names)}{advice}", file=sys.stderr)
+    for folder in unlabelled:
+        count = sum(1 for _ in clutter.walk(folder))
+        print(f"{root}: skipped {_relative(folder, root)}, which has no classes of a split ({count:,} files)", file=sys.stderr)
+    if left_out := clutter.summary(given):
+        print(f"{given}: left out {left_out}", file=sys.stderr)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _some(names: list[str]) -> str:
