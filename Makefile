@@ -37,6 +37,11 @@ SHELL := /bin/sh
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
+# The files with merge conflicts among these: make itself cannot read one.
+conflicted = $(strip $(foreach file,$(1),$(if $(strip $(foreach marker,<<<<<<< ======= >>>>>>>,$(filter $(marker),$(file < $(file))))),$(file))))
+unreadable := $(call conflicted,$(wildcard make/*.mk))
+$(if $(unreadable),$(error $(unreadable): merge conflict: edit this file, then git add it))
+
 include make/venv.mk make/build.mk
 
 ##@ Build (TARGET=petals, PHOTOS|TWEETS|CAPTIONS=path, SET='train.epochs=3', WORKERS=n, ACCEL=cpu|cuda)
@@ -158,6 +163,10 @@ nix-hashes: ## Write nix/hashes.json with Nix; after make lock
 .PHONY: graph
 graph: $(STATE)/venv-$(ACCEL) ## Generate pipelines/ and params/ from conf/ and the code
 	@bitbloom graph
+
+.PHONY: merge
+merge: $(STATE)/venv-$(ACCEL) ## Resolve merge conflicts of generated files (SIDE=ours|theirs)
+	@bitbloom merge $(if $(SIDE),--side $(SIDE))
 
 .PHONY: hooks
 hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into this clone
