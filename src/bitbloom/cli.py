@@ -94,6 +94,7 @@ def build(
     from bitbloom.core import canonical
     from bitbloom.pipeline import build as builder
 
+    builder.check(target, until, overrides or ())  # before it waits
     with builder.build_lock():  # another build would shorten the records that the end of this one reads
         workspace = builder.build(target, until, overrides or ())
         _finish(target, workspace, until, recorded=not overrides)
@@ -112,6 +113,8 @@ def build_all(
     from bitbloom.pipeline import composition as configuration
 
     targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
+    for target in targets:
+        builder.check(target)
     with builder.build_lock():
         builder.build_all(targets)
         for target in targets:
@@ -361,6 +364,7 @@ def verify(
     from bitbloom.pipeline import build as builder
     from bitbloom.provenance import rebuild
 
+    builder.check(target, until)
     with builder.build_lock():
         rows = rebuild.verify(target, until)
     rebuild.show(target, rows)

@@ -61,8 +61,7 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
     Raises:
         BitBloomError: the target, a key or the stage is unknown, or a stage failed (after its own message).
     """
-    tree = composition.compose(target, overrides)
-    stages = graph.last_stages(until, target, tree)
+    tree, stages = check(target, until, overrides)
     with build_lock():
         _bring_up_to_date({target: composition.compose(target) if overrides else tree})
         place = variant(target, overrides) if overrides else Path()
@@ -72,6 +71,12 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
         repro(place, target, stages, tree, _code_read_by(needed))
     return place
+
+
+def check(target: str, until: str = "all", overrides: Sequence[str] = ()) -> tuple[DictConfig, tuple[str, ...]]:
+    """The configuration of a build and its last stages. Raises BitBloomError when the target, a key or the stage is unknown."""
+    tree = composition.compose(target, overrides)
+    return tree, graph.last_stages(until, target, tree)
 
 
 def build_all(targets: Sequence[str]) -> None:

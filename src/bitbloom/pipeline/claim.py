@@ -39,7 +39,7 @@ def read(target: str) -> dict[str, dict[str, str | int]]:
         raise BitBloomError(
             f"{file} is missing: '{target}' has no expected digests yet; build it first: make all TARGET={target}"
         )
-    conflicts.require_unmarked(file.as_posix(), "`make merge` joins both sides")
+    conflicts.require_unmarked([file.as_posix()], conflicts.JOIN)
     claimed: dict[str, dict[str, str | int]] = canonical.read_json(file)
     return claimed
 

@@ -87,7 +87,7 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
         check(tree)
         return tree
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        conflicts.require_unmarked(f"{CONF}/**/*.yaml", "edit this file, then git add it")
+        conflicts.require_unmarked([f"{CONF}/**/*.yaml"], conflicts.EDIT)
         raise BitBloomError(_explain(target, overrides, error)) from error
 
 

@@ -18,6 +18,8 @@ BY_HAND = ("conf/**/*.yaml", "expectations/*.json", "weights.lock", ".dvc/config
 """Files that only a person can merge."""
 MARKER = re.compile(rb"^(?:<{7}|\|{7}|={7}|>{7})(?:[ \r].*)?$", re.MULTILINE)
 SHOWN = 4
+EDIT = "edit this file, then git add it"
+JOIN = "`make merge` joins both sides; git keeps them until you commit"
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,22 @@ def _is_untouched(path: Path) -> bool:
     return path.read_bytes() == (git.side(path, 3) if ours is None else ours)
 
 
+def require_readable() -> None:
+    """Raise BitBloomError when a file that DVC reads has conflict markers. Generated files are no obstacle to a build."""
+    require_unmarked(BY_HAND, EDIT)
+    require_unmarked((LOCKS, IMPORTS), JOIN)
+
+
 def require_none() -> None:
-    """Raise BitBloomError when a file that a build reads has a merge conflict. Generated files are no obstacle."""
-    by_hand = marked(BY_HAND)
-    if by_hand:
-        raise BitBloomError(f"{names(by_hand)}: merge conflict: edit this file, then git add it")
-    found = unique([*marked((LOCKS, IMPORTS)), *(each for each in undecided() if not each.path.match(CLAIMS))])
-    if found:
-        raise BitBloomError(f"{names(found)}: merge conflict: `make merge` joins both sides; git keeps them until you commit")
+    """Raise BitBloomError also when git's index has two sides of such a file, of which the file is one."""
+    require_readable()
+    if found := [conflict for conflict in undecided() if not conflict.path.match(CLAIMS)]:
+        raise BitBloomError(f"{names(found)}: merge conflict: {JOIN}")
 
 
-def require_unmarked(pattern: str, command: str) -> None:
-    """Raise BitBloomError with this command when a file of a pattern has conflict markers."""
-    if found := marked([pattern]):
+def require_unmarked(patterns: Sequence[str], command: str) -> None:
+    """Raise BitBloomError with this command when a file of these patterns has conflict markers."""
+    if found := marked(patterns):
         raise BitBloomError(f"{names(found)}: merge conflict: {command}")
 
 

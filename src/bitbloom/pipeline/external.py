@@ -23,7 +23,7 @@ def take(target: str, source: str, overrides: Sequence[str] = ()) -> None:
     if not folders:
         raise BitBloomError(f"target '{target}' takes no own data (its source is '{tree.source.kind}'){_instead()}")
     with build.build_lock(), kaggle.opened(source) as given:
-        conflicts.require_none()
+        conflicts.require_readable()
         found = import_data(given, Path(folders[0]), sources.own_data(str(tree.source.kind)))
         print(f"{folders[0]}: {found['files']:,} files" + ("" if found["changed"] else ", nothing new"))
         if found["changed"] or not Path(f"{folders[0]}.dvc").exists():

@@ -20,6 +20,7 @@ from bitbloom.pipeline import composition, graph
 from bitbloom.pipeline.conflicts import (
     BY_HAND,
     CLAIMS,
+    EDIT,
     GENERATED,
     IMPORTS,
     LOCKS,
@@ -27,7 +28,7 @@ from bitbloom.pipeline.conflicts import (
     Conflict,
     marked,
     matches,
-    names,
+    require_unmarked,
     undecided,
     unique,
 )
@@ -62,8 +63,7 @@ def resolve(side: str | None = None) -> list[str]:
     """
     if side not in (None, *SIDES):
         raise BitBloomError(f"SIDE={side}: it is ours or theirs")
-    if by_hand := marked(BY_HAND):
-        raise BitBloomError(f"{names(by_hand)}: merge conflict: edit this file, git add it, then run `make merge` again")
+    require_unmarked(BY_HAND, f"{EDIT}, and run `make merge` again")
     unmerged = git.unmerged()
     generated = {each.path for each in marked(GENERATED)} | {path for path in unmerged if matches(path, GENERATED)}
     if generated:

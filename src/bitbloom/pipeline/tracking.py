@@ -88,7 +88,7 @@ def _is_logged(target: str, workspace: Path) -> bool:
 def run_id(target: str, workspace: Path) -> str:
     """16 hexadecimal digits: a hash of the dependencies and parameters of the target's training in dvc.lock."""
     with build.reading():
-        conflicts.require_none()
+        conflicts.require_readable()
         return _run_id(target, workspace)
 
 

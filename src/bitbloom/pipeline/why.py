@@ -78,7 +78,7 @@ def known_to_dvc() -> dict[str, Any]:
     from dvc.repo import Repo
 
     with build.reading():
-        conflicts.require_none()
+        conflicts.require_readable()
         with Repo(".") as repo:
             return {stage.addressing: stage for stage in repo.index.stages}
 
