@@ -29,7 +29,7 @@ image_options = --backend '$(BACKEND)' --base-image '$(BASE_IMAGE)' --index '$(I
 commit = $${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)}
 
 STATE := .bitbloom
-FAST := -m 'not slow and not realdata and not container and not emulated_cpu and not gpu' --numprocesses logical --dist worksteal
+FAST := --numprocesses logical --dist worksteal
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help

@@ -198,10 +198,7 @@ def imported(repository, monkeypatch):
     return built
 
 
-@pytest.mark.parametrize(
-    "overrides", [(), ("source.path=data/external/petals-folder", "train.epochs=1")], ids=["main", "variant"]
-)
-@pytest.mark.parametrize("change", BY_HAND)
+@pytest.mark.parametrize(("change", "overrides"), [*((change, ()) for change in BY_HAND), (hand_change, ("train.epochs=1",))])
 def test_photo_changed_by_hand_is_recorded_before_the_build(imported, capsys, change, overrides):
     before = TRACKED.read_text()
     change(TRACKED.with_suffix(""))
