@@ -32,13 +32,18 @@ image_options = --backend '$(BACKEND)' --base-image '$(BASE_IMAGE)' --index '$(I
 commit = $${BITBLOOM_COMMIT:-$$([ -n "$$(git status --porcelain 2>&1)" ] || git rev-parse HEAD)}
 
 STATE := .bitbloom
-FAST := -m 'not slow and not realdata and not container and not emulated_cpu and not gpu' --numprocesses logical --dist worksteal
+FAST := --numprocesses logical --dist worksteal
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
+
+# The files with merge conflicts among these: make itself cannot read one.
+conflicted = $(strip $(foreach file,$(1),$(if $(strip $(foreach marker,<<<<<<< ======= >>>>>>>,$(filter $(marker),$(file < $(file))))),$(file))))
+unreadable := $(call conflicted,$(wildcard make/*.mk))
+$(if $(unreadable),$(error $(unreadable): merge conflict: edit this file, then git add it))
 
 include make/venv.mk make/build.mk
 
@@ -161,6 +166,10 @@ nix-hashes: ## Write nix/hashes.json with Nix; after make lock
 .PHONY: graph
 graph: $(STATE)/venv-$(ACCEL) ## Generate pipelines/ and params/ from conf/ and the code
 	@bitbloom graph
+
+.PHONY: merge
+merge: $(STATE)/venv-$(ACCEL) ## Resolve merge conflicts of generated files (SIDE=ours|theirs)
+	@bitbloom merge $(if $(SIDE),--side $(SIDE))
 
 .PHONY: hooks
 hooks: $(STATE)/venv-dev ## Install the hooks of .pre-commit-config.yaml into this clone

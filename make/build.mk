@@ -6,8 +6,9 @@
 #   $(call stamp,STAGE)  the stamp of TARGET built up to STAGE (`all`: every stage), a prerequisite of rules that need this build
 
 # The graph of TARGET: INPUTS.<stage>, the files that no stage makes, and OUTPUTS.<stage>, the files that a stage makes. Every
-# build of the target writes it. Without it, before the first build, make starts the build.
--include $(STATE)/graph/$(TARGET).mk
+# build of the target writes it. Without it, before the first build, make starts the build; so it does when the file has merge
+# conflicts, which make could not read.
+-include $(filter-out $(call conflicted,$(STATE)/graph/$(TARGET).mk),$(STATE)/graph/$(TARGET).mk)
 
 # The name of a stamp contains target, last stage, accelerator and overrides. A build with overrides also writes
 # <stamp>.workspace, which names the folder of its outputs.
@@ -24,7 +25,7 @@ own_data_changed = $(shell find data/external/$(TARGET) -newer $(call stamp,$(1)
 # A killed build leaves the file `building`. An active build has it too, but also holds the lock: then flock exits with 1, and
 # make does not wait.
 was_killed = $(if $(wildcard $(call workspace,$(1))$(STATE)/building),$(shell \
-	flock -n $(STATE)/build.lock true 2>/dev/null; [ $$? = 1 ] || echo yes))
+	flock -sn $(STATE)/build.lock true 2>/dev/null; [ $$? = 1 ] || echo yes))
 ask_dvc = $(or $(if $(INPUTS.$(1)),,unknown),$(call missing,$(1)),$(call own_data_changed,$(1)),$(call was_killed,$(1)))
 inputs = $(INPUTS.$(1)) $(LOCK) $(if $(OWN),IMPORT)
 

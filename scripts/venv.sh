@@ -5,6 +5,18 @@ set -eu
 lock=$1
 . scripts/environment.sh
 
+if grep -n '^<<<<<<< ' "$lock" requirements.lock pyproject.toml /dev/null >&2; then
+    echo "error: merge conflicts: resolve pyproject.toml by hand, git checkout --ours -- 'requirements*.lock', then make lock" >&2
+    exit 1
+fi
+
+# Two first builds side by side: one makes the venv, the other waits for it.
+if command -v flock >/dev/null; then
+    mkdir -p .bitbloom
+    exec 9>.bitbloom/venv.lock
+    flock 9
+fi
+
 # A venv belongs to its folder: after a move, a copy or the loss of its Python it is made again.
 is_ours() {
     [ "$(readlink .venv/itself 2>/dev/null)" = "$(cd .venv 2>/dev/null && pwd -P)/pyvenv.cfg" ] \

@@ -94,8 +94,10 @@ def build(
     from bitbloom.core import canonical
     from bitbloom.pipeline import build as builder
 
-    workspace = builder.build(target, until, overrides or ())
-    _finish(target, workspace, until, recorded=not overrides)
+    builder.check(target, until, overrides or ())  # before it waits
+    with builder.build_lock():  # another build would shorten the records that the end of this one reads
+        workspace = builder.build(target, until, overrides or ())
+        _finish(target, workspace, until, recorded=not overrides)
     if where:
         canonical.write_text(where, workspace.as_posix())
 
@@ -111,9 +113,12 @@ def build_all(
     from bitbloom.pipeline import composition as configuration
 
     targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
-    builder.build_all(targets)
     for target in targets:
-        _finish(target, Path(), "all", recorded=True)
+        builder.check(target)
+    with builder.build_lock():
+        builder.build_all(targets)
+        for target in targets:
+            _finish(target, Path(), "all", recorded=True)
 
 
 def _finish(target: str, workspace: Path, until: str, recorded: bool) -> None:
@@ -204,7 +209,8 @@ def optimise(
     from bitbloom.pipeline import composition as configuration
 
     optimisation.variants.require_classifier(target, configuration.compose(target, overrides or ()).model.kind)
-    code = optimisation.run(target, builder.build(target, "export", overrides or ()), epochs, turns)
+    with builder.build_lock():
+        code = optimisation.run(target, builder.build(target, "export", overrides or ()), epochs, turns)
     if code:
         sys.exit(code)
 
@@ -250,8 +256,23 @@ def graph(check: Annotated[bool, typer.Option("--check", help="Only list the fil
         if stale:
             raise BitBloomError(f"not current: {', '.join(map(str, stale))}: run `make graph`")
         return
-    for path in build_graph.write():
-        print(path)
+    from bitbloom.pipeline import build as builder
+
+    with builder.build_lock():
+        for path in build_graph.write():
+            print(path)
+
+
+@app.command(rich_help_panel=MAINTAIN, epilog=examples("bitbloom merge", "bitbloom merge --side theirs"))
+def merge(
+    side: Annotated[str | None, typer.Option(help="ours or theirs: the side to take where both changed a part.")] = None,
+) -> None:
+    """Resolve merge conflicts: generate files anew, join dvc.lock by stage and digests by output, and `git add` them."""
+    from bitbloom.pipeline import build as builder
+    from bitbloom.pipeline import merging
+
+    with builder.build_lock():
+        print("\n".join(merging.resolve(side)) or "no generated file has a merge conflict")
 
 
 @app.command(rich_help_panel=MAINTAIN, epilog=examples("bitbloom config petals train.epochs=3"))
@@ -287,6 +308,7 @@ def install(target: TargetName, overrides: Overrides = None) -> None:
     from bitbloom.serving import store
 
     file = builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento"
+    builder.await_output(file)
     print(store.install(file, git.clean_commit()))
 
 
@@ -305,7 +327,9 @@ def containerize(
     from bitbloom.serving import container
 
     options = container.Options(backend, image or f"bitbloom/{target}", base_image, ca, index)
-    name, digest = container.containerize(builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento", options)
+    file = builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento"
+    builder.await_output(file)
+    name, digest = container.containerize(file, options)
     print(f"{name} sha256:{digest}")
 
 
@@ -339,9 +363,13 @@ def verify(
     target: TargetName, until: Annotated[str, typer.Option(help="The last stage: ingest … package, or all.")] = "all"
 ) -> None:
     """Build again in a fresh folder without a cache, and compare every digest with the expected one."""
+    from bitbloom.pipeline import build as builder
     from bitbloom.provenance import rebuild
 
-    rebuild.show(target, rebuild.verify(target, until))
+    builder.check(target, until)
+    with builder.build_lock():
+        rows = rebuild.verify(target, until)
+    rebuild.show(target, rows)
 
 
 @app.command(rich_help_panel=COMPARE, epilog=examples("bitbloom why train petals"))
@@ -396,9 +424,11 @@ def attest(
     workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path(),
 ) -> None:
     """Write the SLSA provenance of the Bento, and sign both."""
+    from bitbloom.pipeline.build import reading
     from bitbloom.provenance import attestation
 
-    print(attestation.attest(target, key, builder, workspace))
+    with reading():
+        print(attestation.attest(target, key, builder, workspace))
 
 
 @app.command("check-attestation", rich_help_panel=COMPARE)
@@ -408,17 +438,21 @@ def check_attestation(
     builder: Annotated[str, typer.Option(help="The builder of the statement.")] = "local",
 ) -> None:
     """Check a statement's signature, its Bento and every material of the working tree."""
+    from bitbloom.pipeline.build import reading
     from bitbloom.provenance import attestation
 
-    print(attestation.check(target, key, builder))
+    with reading():
+        print(attestation.check(target, key, builder))
 
 
 @app.command(rich_help_panel=COMPARE)
 def hermetic(target: Annotated[str, typer.Argument(help="A built target.")] = "petals-tiny") -> None:
     """Run each stage with its declared inputs only, without network and environment; name undeclared files."""
+    from bitbloom.pipeline.build import reading
     from bitbloom.provenance import hermetic as cell
 
-    cell.check(target)
+    with reading():
+        cell.check(target)
 
 
 @app.command(rich_help_panel=MAINTAIN)

@@ -172,6 +172,75 @@ def test_import_follows_the_overrides_of_the_build(repository):
     assert sorted(path.name for path in (repository / "data/external/petals-folder").iterdir()) == ["test", "train"]
 
 
+def hand_change(folder: Path) -> None:
+    Image.new("RGB", (40, 40), "blue").save(folder / "rose/one.png")
+
+
+def hand_add(folder: Path) -> None:
+    Image.new("RGB", (40, 40), "blue").save(folder / "rose/two.png")
+
+
+def hand_remove(folder: Path) -> None:
+    (folder / "rose/one.png").unlink()
+
+
+def hand_rename(folder: Path) -> None:
+    (folder / "rose").rename(folder / "peony")
+
+
+def hand_copy_of_older_file(folder: Path) -> None:
+    hand_change(folder)
+    os.utime(folder / "rose/one.png", (1, 1))
+
+
+BY_HAND = [hand_change, hand_add, hand_remove, hand_rename, hand_copy_of_older_file]
+TRACKED = Path("data/external/petals-folder.dvc")
+
+
+@pytest.fixture
+def imported(repository, monkeypatch):
+    """A repository with imported photos. Returns the list of `.dvc` contents at the start of each build."""
+    for label in ("rose", "tulip"):
+        (repository / "mine" / label).mkdir(parents=True)
+        Image.new("RGB", (40, 40), "red").save(repository / "mine" / label / "one.png")
+    external.take("petals-folder", str(repository / "mine"))
+    built = []
+    monkeypatch.setattr(build, "dvc_repro", lambda *_, **__: built.append(TRACKED.read_text()))
+    return built
+
+
+@pytest.mark.parametrize(("change", "overrides"), [*((change, ()) for change in BY_HAND), (hand_change, ("train.epochs=1",))])
+def test_photo_changed_by_hand_is_recorded_before_the_build(imported, capsys, change, overrides):
+    before = TRACKED.read_text()
+    change(TRACKED.with_suffix(""))
+    build.build("petals-folder", "ingest", overrides)
+    assert imported == [TRACKED.read_text()]
+    assert imported != [before]
+    assert "data/external/petals-folder was changed by hand" in capsys.readouterr().out
+    build.build("petals-folder", "ingest", overrides)
+    assert imported[1] == imported[0]
+    assert "by hand" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", BY_HAND[:2])
+def test_build_does_not_choose_between_a_pulled_record_and_changed_photos(imported, change):
+    pulled = TRACKED.read_text().replace("md5: ", "md5: 0", 1)
+    TRACKED.write_text(pulled)
+    change(TRACKED.with_suffix(""))
+    with pytest.raises(
+        BitBloomError, match=rf"`dvc checkout {TRACKED}` restores .* `dvc add data/external/petals-folder` records"
+    ):
+        build.build("petals-folder", "ingest")
+    assert TRACKED.read_text() == pulled
+    assert imported == []
+
+
+def test_unchanged_photos_change_no_record(imported):
+    before = TRACKED.read_text()
+    build.build("petals-folder", "ingest")
+    assert imported == [before]
+
+
 def _hold(folder: str, held, release) -> None:
     with contextlib.chdir(folder), build.build_lock():
         held.set()

@@ -524,3 +524,41 @@ def test_clean_works_in_a_fresh_clone(project):
     project.make("distclean")
     assert (project.folder / "Makefile").exists()
     assert not (project.folder / ".venv").exists()
+
+
+MARKERS = ["<<<<<<< HEAD", "=======", ">>>>>>> theirs"]
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+def test_rules_with_merge_conflicts_are_generated_anew(built, marker):
+    with built.graph("petals-tiny").open("a") as file:
+        file.write(f"{marker}\n")
+    assert built.calls("graph", "TARGET=petals-tiny") == ["bitbloom graph"]
+    assert built.calls("all", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until all"]
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+@pytest.mark.parametrize("goal", ["all", "graph", "help", "setup"])
+def test_makefile_with_merge_conflicts_is_named(project, marker, goal):
+    (project.folder / "make/deploy.mk").write_text(f"# a\n{marker}\n")
+    done = subprocess.run(["make", goal], cwd=project.folder, capture_output=True, text=True)
+    assert done.returncode != 0
+    [line] = done.stderr.splitlines()
+    assert "make/deploy.mk: merge conflict: edit this file, then git add it" in line
+
+
+@pytest.mark.parametrize("file", ["requirements.lock", "requirements-dev.lock", "pyproject.toml"])
+def test_setup_names_conflicts_in_what_it_installs(project, file):
+    shutil.copyfile(REPOSITORY / "scripts/venv.sh", project.folder / "scripts/venv.sh")
+    with (project.folder / file).open("a") as stream:
+        stream.write("<<<<<<< HEAD\n=======\n>>>>>>> theirs\n")
+    done = subprocess.run(["make", "ci-setup"], cwd=project.folder, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"{file}:" in done.stderr
+    assert "error: merge conflicts: " in done.stderr
+    assert "make lock" in done.stderr
+
+
+@pytest.mark.parametrize(("words", "call"), [((), "bitbloom merge"), (("SIDE=theirs",), "bitbloom merge --side theirs")])
+def test_merge_passes_the_side(project, words, call):
+    assert project.calls("merge", *words) == [call]

@@ -12,6 +12,7 @@ import hashlib
 import io
 import math
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from bitbloom.config.sections.prepare import Prepare
 
 Pixels = NDArray[np.uint8]
+
+# Damaged metadata does not concern the pixels, and a user cannot act on Pillow's warnings, which name no file.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 MAX_PIXELS = 50_000_000
 LARGE = 16_000_000

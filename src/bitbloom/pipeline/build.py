@@ -4,8 +4,9 @@
     bitbloom build petals --until train train.epochs=3
     bitbloom build-all petals tweets            # called by `make everything`
 
-A build holds a kernel lock, so only one runs at a time. It may therefore remove what a killed build left: DVC's own locks and a
-truncated `dvc.lock`.
+A build holds a kernel lock from its start to its summary, so only one runs at a time. It may therefore remove what a killed build
+left: DVC's own locks and a truncated `dvc.lock`. DVC shortens a `dvc.lock` before it writes it, so commands that read one wait
+for the kernel lock too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from omegaconf import DictConfig
 
@@ -30,11 +33,13 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import workers
 from bitbloom.data import sources
 from bitbloom.numerics import pins
-from bitbloom.pipeline import composition, graph
+from bitbloom.pipeline import composition, conflicts, graph, merging
 from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
 
 ROUNDS = (("prepare", False), ("train", True), ("all", False))
 """The last stage of each round of a build of several targets, and whether the targets run one after another."""
+LOCK = STATE / "build.lock"
+"""Locked by the kernel while a build runs: exclusively by the build, shared by commands that read its records."""
 WITHOUT_GIT = Path(".dvc/without-git")
 """Settings of DVC for a checkout without `.git`."""
 SHARED = (
@@ -56,17 +61,22 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
     Raises:
         BitBloomError: the target, a key or the stage is unknown, or a stage failed (after its own message).
     """
-    tree = composition.compose(target, overrides)
-    stages = graph.last_stages(until, target, tree)
+    tree, stages = check(target, until, overrides)
     with build_lock():
-        for path in graph.write_for({target: composition.compose(target) if overrides else tree}):
-            print(f"{path} brought up to date")
+        _bring_up_to_date({target: composition.compose(target) if overrides else tree})
         place = variant(target, overrides) if overrides else Path()
         require_external(tree, target)
         recover(place, [target])
+        refresh_external(tree)
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
         repro(place, target, stages, tree, _code_read_by(needed))
     return place
+
+
+def check(target: str, until: str = "all", overrides: Sequence[str] = ()) -> tuple[DictConfig, tuple[str, ...]]:
+    """The configuration of a build and its last stages. Raises BitBloomError when the target, a key or the stage is unknown."""
+    tree = composition.compose(target, overrides)
+    return tree, graph.last_stages(until, target, tree)
 
 
 def build_all(targets: Sequence[str]) -> None:
@@ -77,11 +87,11 @@ def build_all(targets: Sequence[str]) -> None:
     """
     trees = {target: composition.compose(target) for target in targets}
     with build_lock():
-        for path in graph.write_for(trees):
-            print(f"{path} brought up to date")
+        _bring_up_to_date(trees)
         recover(Path(), targets)
         for target, tree in trees.items():
             require_external(tree, target)
+            refresh_external(tree)
         stages = [stage for target, tree in trees.items() for stage in graph.stages(target, tree)]
         with guarded(Path(), _code_read_by(stages), targets):
             for until, in_turn in ROUNDS:
@@ -91,6 +101,13 @@ def build_all(targets: Sequence[str]) -> None:
                     label = "" if in_turn else target
                     runs[target] = partial(dvc_repro, Path(), names, environ(tree.numerics.profile), label)
                 _side_by_side(runs, until, 1 if in_turn else workers())
+
+
+def _bring_up_to_date(trees: Mapping[str, DictConfig]) -> None:
+    """Write the generated files of targets. Raises BitBloomError when another file has merge conflicts."""
+    conflicts.require_none()
+    for path in [*graph.write_for(trees), *merging.regenerate()]:
+        print(f"{path} brought up to date")
 
 
 def _code_read_by(stages: Iterable[graph.Stage]) -> list[str]:
@@ -110,18 +127,52 @@ def _side_by_side(runs: Mapping[str, Callable[[], None]], until: str, at_a_time:
         raise (Killed if killed else BitBloomError)(f"{', '.join(failed)} stopped before the end of {until}")
 
 
+_held: list[int] = []
+"""The kinds of lock that this process holds, outermost first: fcntl.LOCK_EX, fcntl.LOCK_SH."""
+
+
 @contextlib.contextmanager
 def build_lock() -> Iterator[None]:
-    """Hold the build lock. The kernel releases it at the end of this process, also after a kill."""
-    STATE.mkdir(exist_ok=True)
-    with (STATE / "build.lock").open("w") as stream:
-        os.set_inheritable(stream.fileno(), True)  # DVC keeps the lock if only this process is killed
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another build is running in this checkout: waiting for it", file=sys.stderr)
-            fcntl.flock(stream, fcntl.LOCK_EX)
+    """Hold the build lock; inside another `build_lock`, do nothing. The kernel releases it at the end of this process."""
+    if fcntl.LOCK_EX in _held:
         yield
+        return
+    STATE.mkdir(exist_ok=True)
+    with LOCK.open("w") as stream:
+        os.set_inheritable(stream.fileno(), True)  # DVC keeps the lock if only this process is killed
+        with _locked(stream, fcntl.LOCK_EX):
+            yield
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Read records or outputs of builds while no build runs. Commands that read do not wait for each other."""
+    if _held or not LOCK.exists():  # without this file, no build ever ran here
+        yield
+        return
+    with LOCK.open("r") as stream, _locked(stream, fcntl.LOCK_SH):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(stream: TextIO, kind: int) -> Iterator[None]:
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another build is running in this checkout: waiting for it", file=sys.stderr)
+        fcntl.flock(stream, kind)
+    _held.append(kind)
+    try:
+        yield
+    finally:
+        _held.pop()
+
+
+def await_output(path: Path) -> None:
+    """Wait for a running build if an output is missing: DVC removes the outputs of a stage before it runs."""
+    if not path.exists():
+        with reading():
+            pass
 
 
 def require_external(tree: DictConfig, target: str) -> None:
@@ -130,6 +181,47 @@ def require_external(tree: DictConfig, target: str) -> None:
         if not Path(path).exists() and not Path(f"{path}.dvc").exists():
             given = sources.own_data(str(tree.source.kind)).GIVEN
             raise BitBloomError(f"target '{target}' is built on your own data: make all TARGET={target} {given}")
+
+
+def refresh_external(tree: DictConfig) -> None:
+    """Record the user's own data anew when it was changed by hand, so that no build uses other data than its `.dvc` file names.
+
+    Raises:
+        BitBloomError: the `.dvc` file changed too, as by a pull, so that the intended data is unknown.
+    """
+    for folder in graph.external(tree):
+        tracked = Path(f"{folder}.dvc")
+        if not Path(folder).exists() or not tracked.exists() or not _differs(tracked, tree):
+            continue
+        if not _note(folder).exists() or _note(folder).read_bytes() != tracked.read_bytes():
+            raise BitBloomError(
+                f"{folder} holds other data than {tracked} names: `dvc checkout {tracked}` restores the named data, "
+                f"`dvc add {folder}` records what is there"
+            )
+        record_external(folder, tree)
+        print(f"{folder} was changed by hand: {tracked} names its new content")
+
+
+def _differs(tracked: Path, tree: DictConfig) -> bool:
+    """Whether data differs from its `.dvc` file. DVC remembers the digests of unchanged files."""
+    command = ["dvc", "status", "--json", tracked.as_posix()]
+    done = subprocess.run(command, env=environ(tree.numerics.profile), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise BitBloomError(f"dvc status {tracked} failed; see the message above")
+    return bool(json.loads(done.stdout))
+
+
+def record_external(folder: str, tree: DictConfig) -> None:
+    """Add a folder of the user's own data to DVC, and note its `.dvc` file. Raises BitBloomError."""
+    done = subprocess.run(["dvc", "add", "--quiet", folder], env=environ(tree.numerics.profile))
+    if done.returncode:
+        raise BitBloomError(f"dvc add {folder} failed; see the message above")
+    canonical.write_bytes(_note(folder), Path(f"{folder}.dvc").read_bytes())
+
+
+def _note(folder: str) -> Path:
+    """The copy of a `.dvc` file as this checkout wrote it: if the file differs, a pull or a person changed it."""
+    return STATE / "external" / f"{Path(folder).name}.dvc"
 
 
 def repro(

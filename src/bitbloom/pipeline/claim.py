@@ -10,7 +10,7 @@ from pathlib import Path
 from bitbloom.core import canonical
 from bitbloom.core.digests import digest, size
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import composition, graph
+from bitbloom.pipeline import composition, conflicts, graph
 
 
 def path(target: str) -> Path:
@@ -33,12 +33,13 @@ def current(target: str, workspace: Path = Path(), until: str = "all") -> dict[s
 
 
 def read(target: str) -> dict[str, dict[str, str | int]]:
-    """Read the claim. Raises BitBloomError when it is missing."""
+    """Read the claim. Raises BitBloomError when it is missing or has merge conflicts."""
     file = path(target)
     if not file.exists():
         raise BitBloomError(
             f"{file} is missing: '{target}' has no expected digests yet; build it first: make all TARGET={target}"
         )
+    conflicts.require_unmarked([file.as_posix()], conflicts.JOIN)
     claimed: dict[str, dict[str, str | int]] = canonical.read_json(file)
     return claimed
 

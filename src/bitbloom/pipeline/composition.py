@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,6 +27,7 @@ from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import sources
 from bitbloom.numerics.pins import PROFILES
+from bitbloom.pipeline import conflicts
 
 CONF = Path("conf")
 
@@ -84,7 +86,8 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
         tree = typed(OmegaConf.to_container(composed), f"{CONF}/{target}.yaml")
         check(tree)
         return tree
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        conflicts.require_unmarked([f"{CONF}/**/*.yaml"], conflicts.EDIT)
         raise BitBloomError(_explain(target, overrides, error)) from error
 
 

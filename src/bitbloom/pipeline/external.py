@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import kaggle, sources
 from bitbloom.data.importing import import_data
-from bitbloom.pipeline import build, composition, graph
+from bitbloom.pipeline import build, composition, conflicts, graph
 from bitbloom.pipeline.recovery import recover
 
 
@@ -24,14 +23,13 @@ def take(target: str, source: str, overrides: Sequence[str] = ()) -> None:
     if not folders:
         raise BitBloomError(f"target '{target}' takes no own data (its source is '{tree.source.kind}'){_instead()}")
     with build.build_lock(), kaggle.opened(source) as given:
+        conflicts.require_readable()
         options = sources.collect_options(tree.source)
         found = import_data(given, Path(folders[0]), sources.own_data(str(tree.source.kind)), **options)
         print(f"{folders[0]}: {found['files']:,} files" + ("" if found["changed"] else ", nothing new"))
         if found["changed"] or not Path(f"{folders[0]}.dvc").exists():
             recover(Path(), [target])
-            done = subprocess.run(["dvc", "add", "--quiet", folders[0]], env=build.environ(tree.numerics.profile))
-            if done.returncode:
-                raise BitBloomError(f"dvc add {folders[0]} failed; see the message above")
+            build.record_external(folders[0], tree)
 
 
 def _instead() -> str:

@@ -7,7 +7,6 @@ starts. After a kill, recovery restores each copy. Stages that ran since then co
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from bitbloom.core import canonical, git
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import graph
+from bitbloom.pipeline.conflicts import MARKER
+from bitbloom.pipeline.merging import STAGE, is_whole
 from bitbloom.stages import STAGES
 
 STATE = Path(".bitbloom")
@@ -24,9 +25,6 @@ COMPLETE = STATE / "locks"
 """The last complete `dvc.lock` of each target, as `<target>.lock`."""
 BUILDING = STATE / "building"
 """Exists while DVC runs. At the start of a build it shows that the last build was killed, with its targets and its code."""
-CONFLICT = b"<<<<<<< "
-STAGE = re.compile(r"^(?=  \S)", re.MULTILINE)
-"""The begin of a stage's record in a `dvc.lock`."""
 
 
 class Killed(BitBloomError):
@@ -70,26 +68,18 @@ def _recover_lock(workspace: Path, target: str, was_built: bool) -> None:
     """Restore the last complete copy of a target's lock, unless the lock is whole. Raises BitBloomError on merge conflicts."""
     lock = workspace / graph.lock(target)
     found = _read(lock)
-    if CONFLICT in found:
-        raise BitBloomError(f"{lock} has merge conflicts: resolve them, or take one side: git checkout --ours -- {lock}")
+    if MARKER.search(found):
+        raise BitBloomError(f"{lock} has merge conflicts: resolve them with `make merge`")
     # A truncated lock can still parse: after a kill, only a complete copy or the committed lock is certainly whole.
     is_sure = not was_built or found in (_read(_copy_of(workspace, target)), git.committed(lock))
     if not is_sure or (lock.exists() and not is_whole(found)):
-        print(f"a build was killed: restored the last complete copy of {lock}", file=sys.stderr)
+        what = "a build was killed" if was_built else f"{lock} was damaged"
+        if found:
+            aside = _copy_of(workspace, target).with_suffix(".damaged")
+            canonical.write_bytes(aside, found)
+            what += f" ({aside} keeps what was there)"
+        print(f"{what}: restored the last complete copy of {lock}", file=sys.stderr)
         _restore(workspace, target)
-
-
-def is_whole(lock: bytes) -> bool:
-    """Whether these bytes are a `dvc.lock` that DVC can read and that ends with a complete line."""
-    import yaml
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
-
-    try:
-        record = COMPILED_LOCKFILE_SCHEMA(yaml.load(lock, Loader=yaml.CSafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
-        return False
-    return "stages" in record and lock.endswith(b"\n")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from bitbloom.core.digests import digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
 from bitbloom.evaluation import kinds
-from bitbloom.pipeline import graph
+from bitbloom.pipeline import build, conflicts, graph
 from bitbloom.pipeline.recovery import STATE
 
 LOG = STATE / "tracking.log"
@@ -30,7 +30,15 @@ SAMPLES = 32
 
 
 def start(target: str, workspace: Path) -> None:
-    """Log a build in a detached process."""
+    """Log a build in a detached process. An error is one line on stderr: it never fails the build."""
+    try:
+        _start(target, workspace)
+    except Exception as error:  # of any file or program: all outputs exist already
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        print(f"tracking of {target} did not start ({reason}): bitbloom track {target}", file=sys.stderr)
+
+
+def _start(target: str, workspace: Path) -> None:
     if (
         os.environ.get("BITBLOOM_TRACK") == "0"
         or os.environ.get("CI")
@@ -79,6 +87,12 @@ def _is_logged(target: str, workspace: Path) -> bool:
 
 def run_id(target: str, workspace: Path) -> str:
     """16 hexadecimal digits: a hash of the dependencies and parameters of the target's training in dvc.lock."""
+    with build.reading():
+        conflicts.require_readable()
+        return _run_id(target, workspace)
+
+
+def _run_id(target: str, workspace: Path) -> str:
     lock = workspace / graph.lock(target)
     stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
     if "train" not in stages:

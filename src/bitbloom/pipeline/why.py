@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import composition, graph
+from bitbloom.pipeline import build, composition, conflicts, graph
 
 KINDS = {"src/": "code", "bentos/": "code", "expectations/": "suite", "data/": "data", "models/": "model", "reports/": "report"}
 DIGITS = 12
@@ -70,11 +70,17 @@ def reasons(targets: Iterable[str]) -> dict[str, dict[str, list[Reason]]]:
 
 
 def known_to_dvc() -> dict[str, Any]:
-    """DVC's stages by name, with their records in dvc.lock. The files are read once, because DVC's parser takes seconds."""
+    """DVC's stages by name, with their records in dvc.lock, while no build runs. Read once: DVC's parser takes seconds.
+
+    Raises:
+        BitBloomError: a file has merge conflicts.
+    """
     from dvc.repo import Repo
 
-    with Repo(".") as repo:
-        return {stage.addressing: stage for stage in repo.index.stages}
+    with build.reading():
+        conflicts.require_readable()
+        with Repo(".") as repo:
+            return {stage.addressing: stage for stage in repo.index.stages}
 
 
 def _reasons(stage: Any) -> Iterator[Reason]:
