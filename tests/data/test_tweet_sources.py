@@ -110,7 +110,8 @@ def test_reads_other_forms_where_they_are_unambiguous(tmp_path, destination, for
     assert [tuple(row.values()) for row in tweets_csv.rows(destination / "train.csv")] == TYPED
     canonical = destination / "train.csv"
     assert tweets_csv.rows(file) == tweets_csv.rows(canonical)
-    assert canonical.read_text(encoding="utf-8-sig").startswith("id,keyword,location,text,target")
+    with canonical.open(encoding="utf-8-sig", newline="") as stream:
+        assert tuple(next(csv.reader(stream))) == HEADER
 
 
 def test_reads_separator_hint_and_empty_rows_and_columns(tmp_path) -> None:
