@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import csv
+import gzip
+import io
 import json
 import os
 import shutil
@@ -64,7 +66,12 @@ def test_rows_become_samples_with_their_ids(tmp_path) -> None:
 BAD = {
     "a column is missing": ([row[:4] for row in ROWS], HEADER[:4], "lacks the columns target"),
     "another target": ([("1", "", "", "a", "2")], HEADER, "row 2: target is '2'"),
-    "a row is cut short": ([("1", "", "")], HEADER, "row 2: target is None"),
+    "a row is cut short": ([("1", "", "")], HEADER, "row 2: it has 3 fields, and the header 5"),
+    "a comma outside quotes": ([("1", "", "", "a", "b", "1")], HEADER, "row 2: it has 6 fields, and the header 5"),
+    "a header only": ([], HEADER, "holds a header and no rows"),
+    "no target": ([("1", "", "", "a", "")], HEADER, "row 2: target is ''"),
+    "a column twice": ([(*ROWS[0], "x")], (*HEADER, "Text"), "several columns text"),
+    "ids that are equal as numbers": ([ROWS[0], ("4.0", *ROWS[1][1:])], HEADER, "row 3: the id '4' is empty or repeated"),
     "an id twice": ([ROWS[0], ROWS[0]], HEADER, "row 3: the id '4' is empty or repeated"),
     "no id": ([("", "", "", "a", "1")], HEADER, "row 2: the id '' is empty"),
 }
@@ -77,10 +84,188 @@ def test_rejects_file_of_another_form(tmp_path, destination, rows, header, says)
     assert not destination.exists()
 
 
-def test_rejects_file_in_another_encoding(tmp_path, destination) -> None:
-    file = write(tmp_path / "train.csv", [("1", "", "", "café", "1")], encoding="latin-1")
-    with pytest.raises(BitBloomError, match="cannot be read as CSV in UTF-8"):
+FORMS = {
+    "utf-8 with a mark": ("utf-8-sig", ",", "\n"),
+    "utf-16": ("utf-16", ",", "\n"),
+    "utf-16 without a mark": ("utf-16-le", "\t", "\r\n"),
+    "utf-16, big-endian": ("utf-16-be", ";", "\n"),
+    "utf-32": ("utf-32", ",", "\n"),
+    "windows-1252": ("cp1252", ",", "\r\n"),
+    "semicolons": ("utf-8", ";", "\r\n"),
+    "tabs": ("utf-8", "\t", "\n"),
+    "bars": ("utf-8", "|", "\n"),
+    "old line ends": ("utf-8", ",", "\r"),
+}
+TYPED = [("4", "body%20bag", "Zürich, Genève", "a “flood” – café;\nsecond line\t|", "1"), ("10", "", "Leeds", 'a "party"', "0")]
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_reads_other_forms_where_they_are_unambiguous(tmp_path, destination, form) -> None:
+    encoding, delimiter, end = form
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([HEADER, *TYPED])
+    file = tmp_path / "tweets.csv"
+    file.write_bytes(text.getvalue().encode(encoding))
+    import_data(file, destination, tweets_csv)
+    assert [tuple(row.values()) for row in tweets_csv.rows(destination / "train.csv")] == TYPED
+    canonical = destination / "train.csv"
+    assert tweets_csv.rows(file) == tweets_csv.rows(canonical)
+    with canonical.open(encoding="utf-8-sig", newline="") as stream:
+        assert tuple(next(csv.reader(stream))) == HEADER
+
+
+def test_reads_separator_hint_and_empty_rows_and_columns(tmp_path) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text("sep=;\n ID;Keyword;location;text;Target;;\n4;;;a flood;1;;\n\n;;;;;;\n10;;;a party;0;;\n", encoding="utf-8")
+    assert [(row["id"], row["target"]) for row in tweets_csv.rows(file)] == [("4", "1"), ("10", "0")]
+
+
+LABELLED = {
+    "1": ["1", "1.0", "1.", " 1 ", "True", "TRUE", "t", "yes", "Y", "real", "Real", "disaster", "Relevant"],
+    "0": ["0", "0.0", "0.00", "False", "f", "no", "N", "fake", "not real", "not_disaster", "Not Disaster", "non-disaster"],
+    None: ["", "2", "-1", "0.5", "1.5", "nan", "None", "maybe", "positive", "10", "1,0", "can't decide", "one"],
+}
+
+
+@pytest.mark.parametrize(("target", "value"), [(target, value) for target, values in LABELLED.items() for value in values])
+def test_reads_labels_where_they_are_unambiguous(tmp_path, destination, target, value) -> None:
+    file = write(tmp_path / "train.csv", [("1.0", "", "", "a", value), ("2.0", "", "", "b", "0")])
+    if target is None:
+        with pytest.raises(BitBloomError, match=r"row 2: target is .*; it has to be 0 or 1"):
+            import_data(file, destination, tweets_csv)
+        return
+    import_data(file, destination, tweets_csv)
+    found = tweets_csv.rows(destination / "train.csv")
+    assert [(row["id"], row["target"]) for row in found] == [("1", target), ("2", "0")]
+
+
+def lines(*texts: str) -> str:
+    return "\n".join(["id,keyword,location,text,target", *texts, ""])
+
+
+PLAIN = [f"{number},flood,Leeds,text {number},{number % 2}" for number in range(10, 60)]
+SWALLOWING = {
+    "a quote opens a text, and another one ends a later text": (['1,,,"he said hi,1', *PLAIN, '2,,,it is 5",0'], "row 2.*line 3"),
+    "a quote opens a place, and a later one is closed": (['1,,"Leeds,a,1', '2,,London",b,0', *PLAIN], "row 2.*line 3"),
+    "a quote opens and nothing closes it": ([*PLAIN, '1,,,"he said hi,1', "2,,,b,0"], "row 52"),
+    "the next quoted field closes it": ([*PLAIN, '1,,,"he said hi,1', '2,,"Leeds, UK",b,0'], "row 52"),
+    "quotes within a quoted text": ([*PLAIN, '1,,,"he said "hi" to me, and left",1'], "row 52.*not doubled"),
+    "backslashes before quotes": ([*PLAIN, r'1,,,"he said \"hi\" to me",1'], "row 52.*not doubled"),
+    "other labels and ids": (['a1,,,"he said hi,True', "b2,,,b,False", 'c3,,,it is 5",True'], "row 2.*line 3"),
+    "a quote after valid texts of several lines": (
+        ['1,,,"two\nlines",1', '2,,,"he said,0', "3,,,b,1", '4,,,c",0'],
+        r"row 3 \(line 4\).*line 5",
+    ),
+    "long gap": (['1,,,"he said', *["word"] * 80, '2",1'], "goes on for 81 lines"),
+}
+
+
+@pytest.mark.parametrize(("rows", "says"), SWALLOWING.values(), ids=SWALLOWING)
+def test_names_first_row_that_swallows_others(tmp_path, destination, rows, says) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text(lines(*rows), encoding="utf-8")
+    with pytest.raises(BitBloomError, match=says) as error:
         import_data(file, destination, tweets_csv)
+    assert "\n" not in str(error.value)
+    assert not destination.exists()
+
+
+SEVERAL_LINES = [
+    "first\nsecond",
+    "\n\nlist:\n1, 2, 3\n4, 5, 6, 7, 1\n",
+    'he said "go"\r\nand went, 10,000 times',
+    "1,2\n3,4",
+    '"',
+    "a\n\n\nb",
+]
+
+
+@pytest.mark.parametrize("text", SEVERAL_LINES)
+def test_reads_quoted_texts_of_several_lines(tmp_path, destination, text) -> None:
+    file = write(tmp_path / "train.csv", [("1", "", "", text, "1"), ("2", "", "", "b", "0")])
+    import_data(file, destination, tweets_csv)
+    assert [row["text"] for row in tweets_csv.rows(destination / "train.csv")] == [text, "b"]
+    assert (destination / "train.csv").read_bytes() == file.read_bytes()
+
+
+OTHERS = {
+    "nothing": (b"", "is empty"),
+    "blank lines": (b"\n \n", "is empty"),
+    "a workbook of old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel workbook: save the sheet as CSV"),
+    "gzip": (gzip.compress(b"id,keyword"), "compressed by gzip: unpack it"),
+    "Parquet": (b"PAR1\x15\x04", "a Parquet file"),
+    "a page": (b"<!DOCTYPE html><html>", "lacks the columns id, keyword, location, text, target"),
+    "no header": (b"1,,,a,1\n2,,,b,0\n", "lacks the columns"),
+    "Cyrillic": (lines("1,,,потоп в городе,1").encode("cp1251"), "line 2 is not valid.*save the file as UTF-8"),
+    "Shift-JIS": (lines("1,,,洪水です,1").encode("shift-jis"), "line 2 is not valid"),
+    "GBK": (lines("1,,,洪水来了,1").encode("gbk"), "line 2 is not valid"),
+    "Polish": (lines("1,,,powódź w mieście zażółć gęślą,1").encode("cp1250"), "line 2 is not valid"),
+    "UTF-8 and Windows-1252": (lines("1,,,café,1").encode() + "2,,,café,0\n".encode("cp1252"), "line 3 is not valid"),
+    "UTF-16, cut": (lines(*PLAIN).encode("utf-16")[:-1], "cannot be read as text in UTF-16-LE"),
+    "bytes": (b"id,keyword,location,text,target\n1,,,a\0b,1\n", "is not text"),
+    "one long line": (b"id,keyword,location,text,target\n1,,," + b"a" * 200_000 + b",1\n", "row 2"),
+}
+
+
+@pytest.mark.parametrize(("data", "says"), OTHERS.values(), ids=OTHERS)
+def test_rejects_other_files_in_one_line(tmp_path, destination, data, says) -> None:
+    file = tmp_path / "train.csv"
+    file.write_bytes(data)
+    with pytest.raises(BitBloomError, match=says) as error:
+        import_data(file, destination, tweets_csv)
+    assert "\n" not in str(error.value)
+    assert not destination.exists()
+
+
+WRAPPED = {
+    "a folder in it": ["nlp-getting-started/train.csv", "nlp-getting-started/test.csv"],
+    "a folder of macOS": ["data/train.csv", "data/test.csv", "__MACOSX/data/._train.csv", "__MACOSX/data/train.csv"],
+    "two folders": ["a/b/train.csv", "a/b/test.csv", "a/.ipynb_checkpoints/train.csv"],
+    "capitals": ["Train.csv", "TEST.CSV"],
+    "another name": ["disaster_tweets.csv", "test.csv", "sample_submission.csv"],
+}
+
+
+@pytest.mark.parametrize("archived", [False, True])
+@pytest.mark.parametrize("names", WRAPPED.values(), ids=WRAPPED)
+def test_imports_wrapped_files(tmp_path, destination, names, archived) -> None:
+    for name in names:
+        header, rows = (HEADER[:4], [row[:4] for row in ROWS]) if "test" in name.lower() else (HEADER, ROWS)
+        write(tmp_path / "mine" / name, rows, header)
+    source = Path(shutil.make_archive(str(tmp_path / "made"), "zip", tmp_path / "mine")) if archived else tmp_path / "mine"
+    import_data(source, destination, tweets_csv)
+    assert list(folder_files(destination)) == ["test.csv", "train.csv"]
+    assert len(tweets_csv.rows(destination / "train.csv")) == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["a/train.csv", "b/train.csv"], r"holds several tables \(a/train.csv, b/train.csv\)"),
+        (["one.csv", "two.tsv"], r"holds several tables \(one.csv, two.tsv\)"),
+        (["photo.jpg"], "holds no train.csv: TWEETS= takes"),
+        (["tweets.xlsx"], "is or holds an Excel workbook: save its sheet as CSV"),
+        (["[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"], "is or holds an Excel workbook"),
+    ],
+)
+@pytest.mark.parametrize("archived", [False, True])
+def test_rejects_folder_without_one_table(tmp_path, destination, names, says, archived) -> None:
+    for name in names:
+        write(tmp_path / "mine" / name)
+    source = Path(shutil.make_archive(str(tmp_path / "made"), "zip", tmp_path / "mine")) if archived else tmp_path / "mine"
+    if archived:
+        source = source.rename(tmp_path / "made.xlsx")
+    with pytest.raises(BitBloomError, match=says) as error:
+        import_data(source, destination, tweets_csv)
+    assert str(error.value).startswith(str(source))
+    assert not destination.exists()
+
+
+def test_writes_unlabelled_file_of_another_form_as_kaggle_does(tmp_path, destination) -> None:
+    write(tmp_path / "mine/train.csv", encoding="utf-16")
+    write(tmp_path / "mine/test.csv", [("1", "", "Zürich", "a\nb")], HEADER[:4], encoding="utf-16")
+    import_data(tmp_path / "mine", destination, tweets_csv)
+    assert (destination / "test.csv").read_text(encoding="utf-8") == 'id,keyword,location,text\n1,,Zürich,"a\nb"\n'
 
 
 def test_rejects_missing_path(destination) -> None:

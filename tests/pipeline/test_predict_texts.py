@@ -68,7 +68,7 @@ def test_ignores_byte_order_mark(project, capsys, monkeypatch) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"id,words\n1,a\n", "has no column 'text'"), (b"text\n\xff\xfe\n", "cannot be read as text in UTF-8")],
+    [(b"id,words\n1,a\n", "lacks the columns text"), (b"text\n\xff\xfe\n", "cannot be read as text in UTF-8")],
 )
 def test_names_malformed_file(project, capsys, monkeypatch, content, message) -> None:
     (project / "rows.csv").write_bytes(content)

@@ -72,8 +72,12 @@ def _opened(source: Path, scratch: Path) -> Iterator[Path]:
         yield source
         return
     with tempfile.TemporaryDirectory(prefix=".import.", dir=scratch) as temporary:
-        extract(source, Path(temporary) / source.stem)
-        yield Path(temporary) / source.stem
+        folder = Path(temporary) / source.stem
+        extract(source, folder)
+        try:
+            yield folder
+        except BitBloomError as error:  # the folder is gone when the message is read
+            raise BitBloomError(str(error).replace(str(folder), str(source))) from error
 
 
 def _listing(folder: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ A task's `evaluate` is one line:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from bitbloom.data.dataset import Dataset
 
 Figures = dict[str, tuple[str, "Figure"]]
+
+OTHER, OTHER_WRONG = "(other classes)", "(other classes, wrong)"
+"""Names in the table of a confusion matrix of many classes."""
 
 
 def evaluate(
@@ -79,20 +83,39 @@ def worst(predictions: metrics.Predictions, ids: NDArray[Any], most: int) -> lis
 
 def charts(predictions: metrics.Predictions, classes: Sequence[str], history: Mapping[str, Any], config: Evaluate) -> Figures:
     """The figures that every classifier has."""
-    counts = metrics.confusion(predictions.labels, predictions.predicted, len(classes))
     rows = metrics.calibration(predictions.confidence, predictions.correct, config.calibration_bins)
     error = metrics.calibration_error(predictions.confidence, predictions.correct, config.calibration_bins)
     figures: Figures = {}
     if history.get("epochs"):
         caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
         figures["curves"] = (caption, plots.curves(history))
-    caption = "Rows are the true classes, columns the predicted ones; colour is the fraction of a row. Green is correct."
-    figures["confusion"] = (caption, plots.confusion(counts, classes))
+    figures["confusion"] = _confusion(predictions, classes)
     caption = "Recall (bar) and precision (dot) of each class. Worst first."
-    figures["recall"] = (caption, plots.recall(metrics.per_class(counts, classes)))
+    if len(classes) > plots.MANY:
+        caption = f"Recall (bar) and precision (dot) of the worst of {len(classes):,} classes. Worst first."
+    figures["recall"] = (caption, plots.recall(metrics.per_class(predictions.labels, predictions.predicted, classes)))
     caption = "Accuracy of the predictions by their confidence. A well calibrated model stays on the diagonal."
     figures["reliability"] = (caption, plots.reliability(rows, error))
     return figures
+
+
+def _confusion(predictions: metrics.Predictions, classes: Sequence[str]) -> tuple[str, Figure]:
+    """The confusion matrix; for many classes the pairs that are confused most often."""
+    if len(classes) > metrics.MATRIX:
+        pairs = _pairs(predictions, classes)
+        caption = (
+            f"The most frequent mistakes, actual → predicted: {min(plots.WORST, len(pairs))} "
+            f"of {len(pairs):,} confused pairs of {len(classes):,} classes."
+        )
+        return caption, plots.confusions(pairs)
+    caption = "Rows are the true classes, columns the predicted ones; colour is the fraction of a row. Green is correct."
+    return caption, plots.confusion(metrics.confusion(predictions.labels, predictions.predicted, len(classes)), classes)
+
+
+def _pairs(predictions: metrics.Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of the confused pairs, the most frequent first."""
+    found = metrics.confused(predictions.labels, predictions.predicted)
+    return [{"actual": classes[i], "predicted": classes[j], "count": count} for i, j, count in found]
 
 
 def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
@@ -100,10 +123,13 @@ def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
     classes: list[str] = dataset.meta["classes"]
     train, images, keys = dataset.split("train"), dataset.arrays["images"], dataset.samples["key"].to_numpy()
     labels = np.asarray(dataset.arrays["labels"])[train]
-    own = {name: sorted(train[labels == i].tolist(), key=lambda position: keys[position]) for i, name in enumerate(classes)}
-    most = photos.per_class(len(classes))
+    shown = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), photos.MOST_CLASSES)).astype(np.int64))
+    own = {classes[i]: sorted(train[labels == i].tolist(), key=lambda position: keys[position]) for i in shown.tolist()}
+    most = photos.per_class(len(shown))
     strips = {name: [images[position] for position in positions[:most]] for name, positions in own.items()}
     caption = "Samples of each class of the training split, with their number."
+    if len(shown) < len(classes):
+        caption = f"Samples of {len(shown)} of the {len(classes):,} classes of the training split, with their number."
     return caption, photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()})
 
 
@@ -131,19 +157,28 @@ def _baselines(dataset: Dataset, predictions: metrics.Predictions) -> dict[str, 
 
 
 def _tables(predictions: metrics.Predictions, classes: Sequence[str], config: Evaluate) -> dict[str, list[dict[str, Any]]]:
-    """Rows for `dvc plots`: every prediction, the bins of the reliability diagram, the classes, the pairs confused most often."""
-    counts = metrics.confusion(predictions.labels, predictions.predicted, len(classes))
-    pairs = [(i, j) for i, j in np.argwhere(counts > 0).tolist() if i != j]
-    pairs.sort(key=lambda pair: (-counts[pair], pair))
-    return {
-        "confusion": [
-            {"actual": classes[i], "predicted": classes[j]}
-            for i, j in zip(predictions.labels, predictions.predicted, strict=True)
-        ],
-        "confused_pairs": [{"actual": classes[i], "predicted": classes[j], "count": int(counts[i, j])} for i, j in pairs],
-        "per_class": metrics.rounded(metrics.per_class(counts, classes)),
+    """Rows for `dvc plots`: the predictions, the bins of the reliability diagram, the classes, the pairs confused most often."""
+    labels, predicted = predictions.labels, predictions.predicted
+    rows = [{"actual": classes[i], "predicted": classes[j]} for i, j in zip(labels, predicted, strict=True)]
+    # A plot of the table has a cell for each pair of names.
+    matrix = {"confusion": rows} if len(classes) <= metrics.MATRIX else {"confusion": _merged(rows), "predictions": rows}
+    return matrix | {
+        "confused_pairs": _pairs(predictions, classes),
+        "per_class": metrics.rounded(metrics.per_class(labels, predicted, classes)),
         "reliability": metrics.rounded(metrics.calibration(predictions.confidence, predictions.correct, config.calibration_bins)),
     }
+
+
+def _merged(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """The rows with the names of the most confused classes only. The others have one name, and mistakes among them another."""
+    mistakes = Counter(name for row in rows if row["actual"] != row["predicted"] for name in row.values())
+    kept = {name for name, _ in sorted(mistakes.items(), key=lambda item: (-item[1], item[0]))[: metrics.MATRIX - 2]}
+    merged = []
+    for row in rows:
+        actual, predicted = (name if name in kept else OTHER for name in (row["actual"], row["predicted"]))
+        missed = row["actual"] != row["predicted"] and actual == predicted
+        merged.append({"actual": actual, "predicted": OTHER_WRONG if missed else predicted})
+    return merged
 
 
 def _mistake_rows(

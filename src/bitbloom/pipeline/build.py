@@ -33,7 +33,7 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import workers
 from bitbloom.data import sources
 from bitbloom.numerics import pins
-from bitbloom.pipeline import composition, conflicts, graph, merging
+from bitbloom.pipeline import composition, conflicts, graph, merging, shell
 from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
 
 ROUNDS = (("prepare", False), ("train", True), ("all", False))
@@ -281,7 +281,7 @@ def dvc_repro(workspace: Path, stages: Sequence[str], environment: Mapping[str, 
             process.wait()  # DVC was interrupted too, and is still writing
             raise
     if process.returncode < 0:
-        raise Killed(f"the build was killed (signal {-process.returncode}); run it again")
+        raise Killed(f"DVC was killed by {shell.describe(-process.returncode)}; run the build again")
     if process.returncode:
         raise BitBloomError(f"the build stopped (dvc repro: exit code {process.returncode}); see the message above")
 
@@ -289,11 +289,11 @@ def dvc_repro(workspace: Path, stages: Sequence[str], environment: Mapping[str, 
 def environ(profile: str) -> dict[str, str]:
     """This process's environment with the pins of a profile, and this interpreter's commands first on the path.
 
-    In a checkout without `.git`, such as a ZIP download, DVC works without git.
+    In a checkout without `.git`, such as a ZIP download, DVC works without git. Its shell explains why a stage was killed.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     without_git = {} if Path(".git").exists() else {"DVC_SYSTEM_CONFIG_DIR": str(WITHOUT_GIT.resolve())}
-    return os.environ | pins.environment(profile) | {"PATH": path} | without_git
+    return os.environ | pins.environment(profile) | {"PATH": path, "SHELL": str(shell.write(STATE / "shell"))} | without_git
 
 
 def has_remote(workspace: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TextIO
 
 from bitbloom.core.errors import BitBloomError
+from bitbloom.data import tables
 
 STANDARD_INPUT = Path("-")
+TABLES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -25,29 +27,29 @@ class Row:
 
 
 def read(path: Path) -> Iterator[Row]:
-    """Iterate over the rows of a `.csv` file, or the lines of another file; `-` is standard input.
+    """Iterate over the rows of a `.csv` or `.tsv` file, or the lines of another file; `-` is standard input.
 
     Raises:
-        BitBloomError: the file is missing or is not UTF-8, or a CSV file has no column `text`.
+        BitBloomError: the file is missing or not text, or a table is not valid or has no column `text`.
     """
-    try:
-        if path == STANDARD_INPUT:
-            yield from _lines(sys.stdin)
-            return
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            yield from _table(path, stream) if path.suffix.lower() == ".csv" else _lines(stream)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BitBloomError(f"{path} cannot be read as text in UTF-8: {error}") from error
+    if path == STANDARD_INPUT:
+        yield from _lines(sys.stdin)
+    elif path.suffix.lower() in TABLES:
+        yield from _table(path)
+    else:
+        yield from _lines(io.StringIO(tables.decode(path)[0], newline=None))
 
 
 def _lines(stream: TextIO) -> Iterator[Row]:
-    for number, line in enumerate(stream, start=1):
-        yield Row(str(number), line.rstrip("\r\n"))
+    try:
+        for number, line in enumerate(stream, start=1):
+            yield Row(str(number), line.rstrip("\r\n"))
+    except UnicodeDecodeError as error:
+        raise BitBloomError(f"standard input cannot be read as text in UTF-8: {error}") from error
 
 
-def _table(path: Path, stream: TextIO) -> Iterator[Row]:
-    reader = csv.DictReader(stream)
-    if "text" not in (reader.fieldnames or ()):
-        raise BitBloomError(f"{path} has no column 'text': its first row has to name the columns (id, keyword, location, text)")
-    for number, row in enumerate(reader, start=1):
-        yield Row(row.get("id") or str(number), row["text"] or "", row.get("keyword") or "", row.get("location") or "")
+def _table(path: Path) -> Iterator[Row]:
+    takes = "its first row has to name the columns (id, keyword, location, text)"
+    for number, record in enumerate(tables.read(path, ["text"], {"id": str.isdigit}, takes).records, start=1):
+        text, keyword, location = (record.values.get(name, "") for name in ("text", "keyword", "location"))
+        yield Row(record.values.get("id") or str(number), text, keyword, location)

@@ -69,6 +69,8 @@ COMPARED = {
 """Metric by which a model is compared with its baselines → its name, and an explanation. The first existing metric counts."""
 
 TOP = 5
+LISTED = 120
+"""Largest number of classes in a list or a table; `tables/per_class.json` has all."""
 
 HEADINGS = {
     "contact_sheet": "The data",
@@ -211,9 +213,15 @@ class Content:
 
     @property
     def classes(self) -> list[dict[str, Any]]:
-        """Rows of `per_class`, the worst recall first."""
+        """Rows of `per_class`, the worst recall first; of more than LISTED classes, those without test samples last."""
         rows = [{"class": name, **row} for name, row in self.metrics.get("per_class", {}).items()]
-        return sorted(rows, key=lambda row: (row["recall"], row["class"]))
+        rows.sort(key=lambda row: (row["recall"], row["class"]))
+        return sorted(rows, key=lambda row: row["support"] == 0) if len(rows) > LISTED else rows
+
+    @property
+    def unlisted(self) -> int:
+        """Number of classes that lists and tables leave out."""
+        return max(0, len(self.metrics.get("per_class", {})) - LISTED)
 
 
 def _settings(section: Mapping[str, Any], part: str = "") -> Iterator[tuple[str, str]]:

@@ -36,7 +36,7 @@ def render(content: Content) -> str:
         css_width=_css_width,
         fits=_fits,
     )
-    return environment.get_template("report.html.j2").render(content=content, style=style)
+    return environment.get_template("report.html.j2").render(content=content, style=style, listed=words.LISTED)
 
 
 def _data_address(picture: Picture) -> str:

@@ -21,6 +21,8 @@ Photo = NDArray[np.uint8]
 MARGIN, GAP = 12, 6  # pixels
 ACROSS = 12
 """Photos side by side on the contact sheet, for any number of classes."""
+MOST_CLASSES, MOST_MISTAKES = 120, 64
+"""Largest numbers of strips on the contact sheet, and of mistakes on their sheet: a sheet stays below 3,000 pixels."""
 THUMB, LARGE = 96, 144
 """Side of a photo on the contact sheet and among the mistakes, pixels."""
 CAPTIONED, CAPTIONED_ACROSS = 232, 5
@@ -68,7 +70,7 @@ def per_class(classes: int) -> int:
 
 @style.applied()
 def contact_sheet(photos: Mapping[str, Sequence[Photo]], support: Mapping[str, int]) -> Figure:
-    """For each class a strip of up to `per_class` photos under its name and its number of samples."""
+    """For each of up to MOST_CLASSES classes a strip of up to `per_class` photos under its name and its number of samples."""
     strip = per_class(len(photos))
     columns = min(len(photos), ACROSS // strip)
     rows = -(-len(photos) // columns)
@@ -90,7 +92,11 @@ def contact_sheet(photos: Mapping[str, Sequence[Photo]], support: Mapping[str, i
 
 @style.applied()
 def mistakes(found: Sequence[Mistake]) -> Figure:
-    """Photos with their true class, the predicted one, and a bar of the confidence. Without mistakes, the figure says so."""
+    """Up to MOST_MISTAKES photos with their true class, the predicted one, and a bar of the confidence.
+
+    Without mistakes, the figure says so.
+    """
+    found = found[:MOST_MISTAKES]
     if not found:
         sheet = _Sheet(900, 160)
         sheet.text(450, 80, "No mistakes on the test split", 26, color=style.LEAF, weight="bold", ha="center")

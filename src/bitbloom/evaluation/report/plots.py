@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FEW = 24
 """Largest number of classes for which a cell has room for a number."""
+MANY, WORST = 30, 24
+"""Largest number of classes that are all shown, and the number of bars for the worst of more classes."""
 
 
 @style.applied()
@@ -58,7 +60,10 @@ def _epoch_axis(axes: Axes, xs: Sequence[int], title: str, best: int | None) -> 
 
 @style.applied()
 def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """The confusion matrix [K, K] as a heat map of row fractions: correct predictions in one colour, mistakes in another."""
+    """The confusion matrix [K, K] as a heat map of row fractions: correct predictions in one colour, mistakes in another.
+
+    Its size grows with the square of K; `confusions` is for many classes.
+    """
     size = len(classes)
     cell = min(0.85, max(0.145, 7.4 / size))  # inches
     letters = min(9.5, max(6.0, cell * 15))
@@ -104,6 +109,34 @@ def _cell_numbers(axes: Axes, counts: NDArray[np.int64], letters: float) -> None
 
 
 @style.applied()
+def confusions(pairs: Sequence[Mapping[str, Any]]) -> Figure:
+    """The most frequent mistakes as bars, of up to WORST pairs `actual`, `predicted`, `count`, in the given order."""
+    from matplotlib.ticker import MaxNLocator
+
+    if not pairs:
+        made = style.figure(6.4, 1.2, layout="constrained")
+        style.bare(axes := made.subplots())
+        axes.text(0.5, 0.5, "No mistakes on the test split", ha="center", va="center", fontsize=13, color=style.LEAF)
+        return made
+    shown = pairs[:WORST]
+    made = style.figure(5.2, 0.3 * len(shown) + 1.2, layout="constrained")
+    axes = made.subplots()
+    counts = [pair["count"] for pair in shown]
+    axes.barh(range(len(shown)), counts, height=0.66, color=style.BLOOM)
+    for place, count in enumerate(counts):
+        axes.text(count + max(counts) * 0.02, place, f"{count:,}", va="center", color=style.MUTED)
+    names = [f"{style.short(pair['actual'], 18)} → {style.short(pair['predicted'], 18)}" for pair in shown]
+    axes.set_yticks(range(len(shown)), names, fontsize=10)
+    axes.tick_params(axis="y", length=0, labelcolor=style.INK)
+    axes.grid(visible=False, axis="y")
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(0, max(counts) * 1.15)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.set_xlabel("test samples")
+    return made
+
+
+@style.applied()
 def reliability(rows: Sequence[Mapping[str, Any]], error: float) -> Figure:
     """Accuracy by confidence against the diagonal, over a histogram of the confidences. Rows as of `metrics.calibration`."""
     made = style.figure(6.4, 6.2, layout="constrained")
@@ -142,11 +175,17 @@ def _reliability_keys() -> list[Any]:
 
 @style.applied()
 def recall(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Recall of each class as a bar, worst first, with its precision as a dot. Rows as of `metrics.per_class`."""
+    """Recall of each class as a bar, worst first, with its precision as a dot. Rows as of `metrics.per_class`.
+
+    Of more than MANY classes it shows the worst ones that have test samples, of equals the one with the most samples first.
+    """
     ordered = sorted(rows, key=lambda row: (row["recall"], row["class"]))
+    if len(rows) > MANY:
+        tested = [row for row in ordered if row["support"]]
+        ordered = sorted(tested, key=lambda row: (row["recall"], -row["support"]))[:WORST]
     names, values, counts = ([row[key] for row in ordered] for key in ("class", "recall", "support"))
     made, axes = _bars(names, values, counts, "recall (bar) and precision (dot)")
-    size = 27 if len(rows) <= FEW else 21
+    size = 27 if len(ordered) <= FEW else 21
     dots = [row["precision"] for row in ordered]
     axes.scatter(dots, range(len(dots)), s=size, color=style.SUN, edgecolor=style.PAPER, zorder=3)
     return made

@@ -1,0 +1,92 @@
+"""The shell by which DVC runs a stage: the system's shell, and a message when a signal ends the stage.
+
+DVC starts `$SHELL -c COMMAND`, and reports a stage that a signal ended as "exited with -9". This program adds the name of the
+signal, and what it means: SIGKILL is how a system ends a process when memory runs out. It uses the standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+SYSTEM_SHELL = "/bin/sh"
+REMEDY = "close other programs, set WORKERS=1, or use fewer or smaller samples"
+MEANINGS = {
+    "SIGKILL": f"memory ran out, unless someone killed it: {REMEDY}",
+    "SIGTERM": "another program or the system asked it to end: run the build again",
+    "SIGHUP": "its terminal closed: run the build again",
+    "SIGILL": "this CPU lacks an instruction that a package uses",
+    "SIGBUS": "a file that it reads was cut, or the disk is full",
+    "SIGSEGV": "a package failed: report it with the message above",
+    "SIGABRT": "a package failed: report it with the message above",
+    "SIGXCPU": "the limit of CPU time (ulimit -t) was reached",
+    "SIGXFSZ": "the limit of a file's size (ulimit -f) was reached",
+}
+"""Signal → what it means, and what to do."""
+
+
+def describe(number: int) -> str:
+    """A signal in words: its name and its meaning."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return f"{name}: {MEANINGS[name]}" if name in MEANINGS else name
+
+
+def write(file: Path) -> Path:
+    """Write this program as an executable file, and return its absolute path."""
+    program = shlex.join([sys.executable, "-I", "-S", str(Path(__file__).resolve())])
+    text = f'#!/bin/sh\nexec {program} "$@"\n'
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(0o755)
+        temporary.replace(file)
+    return file.resolve()
+
+
+def run(arguments: list[str]) -> int:
+    """Run the system's shell with these arguments, and return its exit code, 128 + n after signal n.
+
+    The person who interrupts a stage needs no message.
+    """
+    _end_with_parent()
+    before = out_of_memory_kills()
+    with subprocess.Popen([SYSTEM_SHELL, *arguments]) as process:
+        for number in (signal.SIGINT, signal.SIGQUIT):  # a terminal sends them to the stage too
+            signal.signal(number, signal.SIG_IGN)
+        code = process.wait()
+    code = 128 - code if code < 0 else code
+    command = arguments[-1] if arguments else ""
+    if code and out_of_memory_kills() > before:
+        print(f"error: memory ran out, and the system killed a process of `{command}`: {REMEDY}", file=sys.stderr)
+    elif code > 128 and code != 128 + signal.SIGINT:
+        print(f"error: `{command}` was killed by {describe(code - 128)}", file=sys.stderr)
+    return code
+
+
+def out_of_memory_kills() -> int:
+    """The number of processes that Linux killed since its start because memory ran out; 0 on other systems."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def _end_with_parent() -> None:
+    """Make Linux kill this process when DVC ends; the stage then ends too."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
