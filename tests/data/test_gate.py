@@ -248,3 +248,10 @@ def test_all_copies_except_first_are_repeats(contents: list[int]) -> None:
     )
     expected = [f"{contents.index(one):02}" if contents.index(one) < position else None for position, one in enumerate(contents)]
     assert derived.repeat_of(table, Gate()).tolist() == expected
+
+
+def test_message_lists_some_of_many_labels(tmp_path: Path) -> None:
+    names = [f"class {number:04}" for number in range(5000)]
+    text = check(manifest(), SUITE, Gate(labels=names)).in_words()
+    assert "class 0119 and 4,880 more" in text
+    assert "class 0120" not in text

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ROWS_NAMED = 50
 """Largest number of failing rows in the report of an expectation; it counts all of them."""
-ROWS_PRINTED = 5
+ROWS_PRINTED, VALUES_PRINTED = 5, 120
 
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
 
@@ -161,8 +161,14 @@ def _observed(result: dict[str, Any]) -> dict[str, Any]:
 
 def _in_words(facts: dict[str, Any]) -> str:
     """Format facts as `key value; key value`, lists without brackets."""
-    texts = {key: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in facts.items()}
+    texts = {key: _listed(value) if isinstance(value, list) else str(value) for key, value in facts.items()}
     return "; ".join(f"{key.replace('_', ' ')} {text}" for key, text in sorted(texts.items()))
+
+
+def _listed(values: list[Any]) -> str:
+    """The first VALUES_PRINTED values, and the number of the others."""
+    more = f" and {len(values) - VALUES_PRINTED:,} more" if len(values) > VALUES_PRINTED else ""
+    return ", ".join(map(str, values[:VALUES_PRINTED])) + more
 
 
 def _finite(value: Any) -> Any:
