@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from bitbloom import __version__, stages
 from bitbloom.ci import commands as ci_commands
 from bitbloom.core import checkout, git
 from bitbloom.core.errors import BitBloomError
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.service import Service
 
 BUILD, USE, COMPARE, MAINTAIN = "Build", "Use a model", "Compare and verify", "Maintain"
 """The panels of the help."""
@@ -160,11 +163,13 @@ def predict(
         from bitbloom.optimise import variants
 
         session, file = variants.session(target, variant)
-        sys.exit(print_predictions(predictions_of(session, file_digest(file), file, files), sys.stdout))
+        predictions = predictions_of(session, file_digest(file), file, files, _limits(target, workspace))
+        sys.exit(print_predictions(predictions, sys.stdout))
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # raises an error with the known targets
-    sys.exit(print_predictions(predict_files(model or workspace / "models" / target, files), sys.stdout))
+    predictions = predict_files(model or workspace / "models" / target, files, _limits(target, workspace))
+    sys.exit(print_predictions(predictions, sys.stdout))
 
 
 @app.command(rich_help_panel=USE, epilog=examples("bitbloom ask http://127.0.0.1:3000 photo.jpg"))
@@ -438,6 +443,16 @@ def _with_pins(target: str) -> None:
     from bitbloom.pipeline import composition as configuration
 
     pins.require(configuration.compose(target).numerics.profile)
+
+
+def _limits(target: str, workspace: Path) -> Service:
+    """The limits of a target's service, or the defaults where only the model is present."""
+    from bitbloom.config.sections.service import Service
+    from bitbloom.config.target import load, params_path
+
+    file = workspace / params_path(target)
+    limits: Service = load(file, ["service"])["service"] if file.exists() else Service()
+    return limits
 
 
 def _target(name: str) -> Any:
