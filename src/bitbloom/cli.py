@@ -96,9 +96,11 @@ def build(
     """Build a target with DVC, then install its Bento, record its digests, track it, and print a summary."""
     from bitbloom.core import canonical
     from bitbloom.pipeline import build as builder
+    from bitbloom.pipeline import tracking
 
-    workspace = builder.build(target, until, overrides or ())
-    _finish(target, workspace, until, recorded=not overrides)
+    with tracking.following(target, builder.workspace(target, overrides or ())) as follower:
+        workspace = builder.build(target, until, overrides or (), follower.start)
+        _finish(target, workspace, until, recorded=not overrides)
     if where:
         canonical.write_text(where, workspace.as_posix())
 
@@ -112,23 +114,24 @@ def build_all(
     """Build several targets, trainings in turn and other stages in parallel, and finish each as `build` does."""
     from bitbloom.pipeline import build as builder
     from bitbloom.pipeline import composition as configuration
+    from bitbloom.pipeline import tracking
 
     targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
-    builder.build_all(targets)
-    for target in targets:
-        _finish(target, Path(), "all", recorded=True)
+    with contextlib.ExitStack() as stack:
+        followers = {target: stack.enter_context(tracking.following(target, Path())) for target in targets}
+        builder.build_all(targets, lambda target: followers[target].start())
+        for target in targets:
+            _finish(target, Path(), "all", recorded=True)
 
 
 def _finish(target: str, workspace: Path, until: str, recorded: bool) -> None:
-    from bitbloom.pipeline import claim, summary, tracking
+    from bitbloom.pipeline import claim, summary
     from bitbloom.serving import store
 
     if until in ("all", "package"):
         store.install(workspace / "dist" / f"{target}.bento", git.clean_commit())
     if until == "all" and recorded:
         claim.write(target)
-    if until in ("all", "evaluate"):
-        tracking.start(target, workspace)
     summary.show(target, workspace, until)
 
 
@@ -331,7 +334,7 @@ def training_image(
 
 @app.command(rich_help_panel=MAINTAIN)
 def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path()) -> None:
-    """Log a finished build to Weights & Biases (offline unless WANDB_API_KEY is set)."""
+    """Log a finished build to Weights & Biases, where its own settings say: WANDB_PROJECT, WANDB_MODE, `wandb login`, …"""
     from bitbloom.pipeline import tracking
 
     tracking.log(target, workspace)

@@ -77,14 +77,12 @@ def _field(place: Sequence[str | int], body: Any) -> str:
     for part in place:
         if isinstance(body, str):
             break  # of a text, the error names the field of an object
-        name += f"[{part}]" if isinstance(part, int) else f".{part}"
-        body = (
-            body.get(part)
-            if isinstance(body, dict)
-            else body[part]
-            if isinstance(body, list) and part in range(len(body))
-            else None
-        )
+        if isinstance(part, int):
+            name += f"[{part}]"
+            body = body[part] if isinstance(body, list) and part < len(body) else None
+        else:
+            name += f".{part}"
+            body = body.get(part) if isinstance(body, dict) else None
     return name.removeprefix(".")
 
 
