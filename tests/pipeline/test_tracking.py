@@ -203,7 +203,7 @@ def test_names_runs_by_what_differs(workspace, monkeypatch):
 
 @pytest.fixture
 def online(workspace, wandb_server, monkeypatch):
-    """The workspace, with the stand-in for W&B's server and nobody logged in."""
+    """The workspace, with the stand-in for W&B's server without a login."""
     canonical.write_text(workspace / "models" / NAME / "model.onnx", "graph")
     canonical.write_text(workspace / "reports" / NAME / "model_card.md", "# Card")
     monkeypatch.setenv("HOME", str(workspace))
