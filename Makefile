@@ -25,6 +25,7 @@ PYTHON ?=
 
 # Port of the service, parameters of its image
 PORT ?= 3000
+require_free_port = @$$(command -v python3 || echo python) scripts/free_port.py '$(PORT)'
 BACKEND ?= $(if $(shell command -v podman),podman,docker)
 IMAGE ?= bitbloom/$(TARGET)
 image_options = --backend '$(BACKEND)' --base-image '$(BASE_IMAGE)' --index '$(INDEX)' $(if $(CA),--ca '$(CA)')
@@ -81,6 +82,7 @@ weights: $(STATE)/venv-$(ACCEL) ## Install the locked pretrained weights and ver
 
 .PHONY: serve
 serve: $(call stamp,package) ## Serve the Bento on PORT (3000), in the foreground
+	$(require_free_port)
 	@bitbloom install $(TARGET) $(settings) >/dev/null
 	@echo "http://127.0.0.1:$(PORT)"
 	@BITBLOOM_COMMIT=$(commit) exec bentoml serve $(TARGET):latest --host 127.0.0.1 --port $(PORT)
@@ -91,6 +93,7 @@ containerize: $(call stamp,package) ## Build the container image of the Bento
 
 .PHONY: run-container
 run-container: ## Run the image on PORT (3000): read-only, not as root, no capabilities
+	$(require_free_port)
 	@echo "http://127.0.0.1:$(PORT)"
 	@exec $(BACKEND) run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
 		--health-cmd "python -c \"import urllib.request as r; r.urlopen('http://127.0.0.1:3000/readyz', timeout=2)\"" \

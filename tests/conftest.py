@@ -19,7 +19,7 @@ settings.register_profile("any machine", deadline=None)  # no test asserts a tim
 settings.load_profile("any machine")
 
 pytest_plugins = tuple(
-    f"support.{name}" for name in ("skips", "checkouts", "standin", "text_standin", "caption_standin", "browser")
+    f"support.{name}" for name in ("skips", "checkouts", "standin", "text_standin", "caption_standin", "browser", "wandb_standin")
 )
 
 LONGEST = ("test_other_cpus.py", "test_kills.py", "test_container.py", "test_verify.py", "test_text_behaviour.py")

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from bitbloom import __version__, stages
 from bitbloom.ci import commands as ci_commands
 from bitbloom.core import checkout, git
 from bitbloom.core.errors import BitBloomError
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.service import Service
 
 BUILD, USE, COMPARE, MAINTAIN = "Build", "Use a model", "Compare and verify", "Maintain"
 """The panels of the help."""
@@ -93,11 +96,14 @@ def build(
     """Build a target with DVC, then install its Bento, record its digests, track it, and print a summary."""
     from bitbloom.core import canonical
     from bitbloom.pipeline import build as builder
+    from bitbloom.pipeline import tracking
 
     builder.check(target, until, overrides or ())  # before it waits
-    with builder.build_lock():  # another build would shorten the records that the end of this one reads
-        workspace = builder.build(target, until, overrides or ())
+    # Another build would shorten the records that the end of this one reads. Tracking may wait without the lock.
+    with tracking.following(target, builder.workspace(target, overrides or ())) as follower, builder.build_lock():
+        workspace = builder.build(target, until, overrides or (), follower.start)
         _finish(target, workspace, until, recorded=not overrides)
+        follower.built()
     if where:
         canonical.write_text(where, workspace.as_posix())
 
@@ -111,26 +117,28 @@ def build_all(
     """Build several targets, trainings in turn and other stages in parallel, and finish each as `build` does."""
     from bitbloom.pipeline import build as builder
     from bitbloom.pipeline import composition as configuration
+    from bitbloom.pipeline import tracking
 
     targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
     for target in targets:
         builder.check(target)
-    with builder.build_lock():
-        builder.build_all(targets)
+    with contextlib.ExitStack() as stack:
+        followers = {target: stack.enter_context(tracking.following(target, Path())) for target in targets}
+        stack.enter_context(builder.build_lock())
+        builder.build_all(targets, lambda target: followers[target].start())
         for target in targets:
             _finish(target, Path(), "all", recorded=True)
+            followers[target].built()
 
 
 def _finish(target: str, workspace: Path, until: str, recorded: bool) -> None:
-    from bitbloom.pipeline import claim, summary, tracking
+    from bitbloom.pipeline import claim, summary
     from bitbloom.serving import store
 
     if until in ("all", "package"):
         store.install(workspace / "dist" / f"{target}.bento", git.clean_commit())
     if until == "all" and recorded:
         claim.write(target)
-    if until in ("all", "evaluate"):
-        tracking.start(target, workspace)
     summary.show(target, workspace, until)
 
 
@@ -165,11 +173,13 @@ def predict(
         from bitbloom.optimise import variants
 
         session, file = variants.session(target, variant)
-        sys.exit(print_predictions(predictions_of(session, file_digest(file), file, files), sys.stdout))
+        predictions = predictions_of(session, file_digest(file), file, files, _limits(target, workspace))
+        sys.exit(print_predictions(predictions, sys.stdout))
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # raises an error with the known targets
-    sys.exit(print_predictions(predict_files(model or workspace / "models" / target, files), sys.stdout))
+    predictions = predict_files(model or workspace / "models" / target, files, _limits(target, workspace))
+    sys.exit(print_predictions(predictions, sys.stdout))
 
 
 @app.command(rich_help_panel=USE, epilog=examples("bitbloom ask http://127.0.0.1:3000 photo.jpg"))
@@ -352,7 +362,7 @@ def training_image(
 
 @app.command(rich_help_panel=MAINTAIN)
 def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path()) -> None:
-    """Log a finished build to Weights & Biases (offline unless WANDB_API_KEY is set)."""
+    """Log a finished build to Weights & Biases, where its own settings say: WANDB_PROJECT, WANDB_MODE, `wandb login`, …"""
     from bitbloom.pipeline import tracking
 
     tracking.log(target, workspace)
@@ -474,6 +484,16 @@ def _with_pins(target: str) -> None:
     from bitbloom.pipeline import composition as configuration
 
     pins.require(configuration.compose(target).numerics.profile)
+
+
+def _limits(target: str, workspace: Path) -> Service:
+    """The limits of a target's service, or the defaults where only the model is present."""
+    from bitbloom.config.sections.service import Service
+    from bitbloom.config.target import load, params_path
+
+    file = workspace / params_path(target)
+    limits: Service = load(file, ["service"])["service"] if file.exists() else Service()
+    return limits
 
 
 def _target(name: str) -> Any:

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from bitbloom.config.target import params_path
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, composition, external, graph, recovery, summary
+from bitbloom.pipeline.terminal import Narrator
 from support.tiny import REPOSITORY
 
 WHOLE = """\
@@ -308,7 +310,7 @@ def several(tmp_path, monkeypatch):
 def test_several_targets_train_in_turn_and_run_other_stages_in_parallel(several):
     both, training, rounds = threading.Barrier(2), threading.Lock(), []
 
-    def dvc(_place, stages, _environment, label):
+    def dvc(_place, stages, _environment, label, **_):
         rounds.append((label, stages))
         if label:
             both.wait(60)  # fails unless the other target's stages run at the same time
@@ -331,7 +333,7 @@ def test_several_targets_train_in_turn_and_run_other_stages_in_parallel(several)
 def test_stages_after_training_run_in_parallel_with_labelled_lines(tmp_path, monkeypatch):
     done = []
 
-    def dvc(_place, stages, _environment, label=""):
+    def dvc(_place, stages, _environment, label="", **_):
         if label:
             both.wait(60)  # fails unless the other branch runs at the same time
         done.append((label, stages))
@@ -354,7 +356,7 @@ def test_one_worker_or_a_remote_needs_one_dvc_call(tmp_path, monkeypatch, worker
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(config)
     monkeypatch.setenv("WORKERS", workers)
-    monkeypatch.setattr(build, "dvc_repro", lambda _place, stages, _environment: done.append(stages))
+    monkeypatch.setattr(build, "dvc_repro", lambda _place, stages, _environment, **_: done.append(stages))
     build.repro(tmp_path, "petals", ("evaluate", "package"), PORTABLE)
     assert done == [[graph.stage_name(stage, "petals") for stage in ("evaluate", "package")]]
 
@@ -362,7 +364,7 @@ def test_one_worker_or_a_remote_needs_one_dvc_call(tmp_path, monkeypatch, worker
 def test_failing_target_is_named_after_the_others_finish(several):
     started = []
 
-    def dvc(_place, _stages, _environment, label):
+    def dvc(_place, _stages, _environment, label, **_):
         started.append(label)
         if label == "tweets-tiny":
             raise BitBloomError("the gate failed")
@@ -379,7 +381,7 @@ def test_recovers_locks_after_one_of_several_dvc_processes_was_killed(several):
     for lock in locks.values():
         canonical.write_text(lock, WHOLE)
 
-    def dvc(_place, _stages, _environment, label):
+    def dvc(_place, _stages, _environment, label, **_):
         locks[label].write_text(WHOLE[:100] if label == "tweets-tiny" else WHOLE + "  more: {}\n")
         if label == "tweets-tiny":
             raise recovery.Killed("killed")
@@ -391,11 +393,55 @@ def test_recovers_locks_after_one_of_several_dvc_processes_was_killed(several):
     assert [lock.read_text() for lock in locks.values()] == [WHOLE, WHOLE]
 
 
+DVC = """\
+Stage 'pipelines/petals/dvc.yaml:ingest' didn't change, skipping
+Stage 'pipelines/petals/dvc.yaml:validate' is cached - skipping run, checking out outputs
+Updating lock file 'pipelines/petals/dvc.lock'
+
+Running stage 'pipelines/petals/dvc.yaml:train':
+> python -m bitbloom.stages.train petals
+epoch 1: train_loss 0.5
+Generating lock file 'pipelines/petals/dvc.lock'
+
+To track the changes with git, run:
+
+\tgit add pipelines/petals/dvc.lock
+
+To enable auto staging, run:
+
+\tdvc config core.autostage true
+Use `dvc push` to send your updates to remote storage.
+"""
+
+
+def test_numbers_stages_and_drops_advice_for_users_of_dvc():
+    seconds = iter([0, 1, 69, 3723])
+    spoken = Narrator(lambda: ["ingest", "validate", "train"], clock=lambda: next(seconds))
+    assert [line for text in DVC.splitlines() if (line := spoken.line(text)) is not None] == [
+        "stage 1 of 3, 0:01: ingest: unchanged",
+        "stage 2 of 3, 1:09: validate: from the cache",
+        "stage 3 of 3, 1:02:03: train: fit the model on the train split",
+        "epoch 1: train_loss 0.5",
+    ]
+
+
+def test_narrates_a_build_by_dvc(repository, capfd):
+    for _ in range(2):
+        build.build("petals-tiny", "ingest", ["source.images=24", "source.size=32"])
+    lines = capfd.readouterr().out.splitlines()
+    numbered = [line for line in lines if line.startswith("stage")]
+    assert [re.sub(r"\d:\d\d", "0:00", line) for line in numbered] == [
+        f"stage 1 of 1, 0:00: ingest: {graph.DOES['ingest']}",
+        "stage 1 of 1, 0:00: ingest: unchanged",
+    ]
+    assert not re.search("dvc push|lock file|Running stage|python -m", "".join(lines))
+
+
 def test_labels_lines_of_parallel_builds(tmp_path, capfd):
     (tmp_path / "dvc").write_text("#!/bin/sh\necho one; echo two >&2\nexit 3\n")
     (tmp_path / "dvc").chmod(0o755)
     with pytest.raises(BitBloomError, match="exit code 3"):
-        build.dvc_repro(tmp_path, ["x"], {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, label="petals")
+        build.dvc_repro(tmp_path, ["x"], {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, "petals", narrator=Narrator(list))
     assert capfd.readouterr().out == "petals | one\npetals | two\n"
 
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from bitbloom import __version__, cli, optimise
+from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, claim, composition, graph, summary, tracking
 from bitbloom.serving import container, store
 from support.standin import COLOURS, REPOSITORY, photo, write_model
@@ -174,11 +175,11 @@ def followed(monkeypatch):
     """The recorded steps of a build and after it, which do nothing."""
     seen = []
     monkeypatch.setattr(
-        build, "build", lambda target, until, overrides: seen.append(("build", until, *overrides)) or Path("place")
+        build, "build", lambda target, until, overrides, begun: seen.append(("build", until, *overrides)) or Path("place")
     )
     monkeypatch.setattr(store, "install", lambda path, commit: seen.append(("install", str(path))))
     monkeypatch.setattr(claim, "write", lambda target: seen.append(("claim", target)))
-    monkeypatch.setattr(tracking, "start", lambda target, place: seen.append(("track", target)))
+    monkeypatch.setattr(tracking.Follower, "finish", lambda self, built: seen.append(("track", self.target, built)))
     monkeypatch.setattr(summary, "show", lambda target, place, until: seen.append(("summary", until)))
     return seen
 
@@ -189,9 +190,18 @@ def test_whole_build_installs_records_digests_tracks_and_prints_the_summary(caps
         ("build", "all"),
         ("install", "place/dist/petals.bento"),
         ("claim", "petals"),
-        ("track", "petals"),
         ("summary", "all"),
+        ("track", "petals", True),
     ]
+
+
+def test_failed_build_ends_its_tracking(capsys, followed, monkeypatch):
+    def fail(*_):
+        raise BitBloomError("a stage failed")
+
+    monkeypatch.setattr(build, "build", fail)
+    assert run(capsys, "build", "petals")[::2] == (1, "error: a stage failed\n")
+    assert followed == [("track", "petals", False)]
 
 
 def test_build_with_overrides_records_no_expected_digests(capsys, followed):

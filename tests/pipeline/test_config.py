@@ -212,3 +212,36 @@ def test_module_prints_the_composed_tree():
     command = [sys.executable, "-m", "bitbloom.pipeline.composition", "petals-tiny", "train.epochs=5"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert yaml.safe_load(done.stdout)["train"]["epochs"] == 5
+
+
+@pytest.mark.parametrize("override", ["~train.epochs", "~train.epochs=3", "~train", "~augment=photos", "~nothing"])
+def test_refuses_to_remove_a_key(override):
+    with pytest.raises(BitBloomError, match=r"removes a key, and every key has a value: set it \((\w|\.)+=VALUE\), or omit it$"):
+        composition.compose("petals", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "queued"),
+    [
+        ("train.epochs=1,2", True),
+        ("++train.epochs=1,2", True),
+        ("train.learning_rate=1e-3,1e-4", True),
+        ("train.epochs=range(1,4)", True),
+        ("train.epochs=choice(1,2)", True),
+        ("train.epochs=interval(1,4)", False),
+        ("model=cnn,vit-conv", False),
+        ("train=glob(*)", False),
+    ],
+)
+def test_several_values_point_to_several_builds(override, queued):
+    with pytest.raises(
+        BitBloomError, match="has several values, and a build takes one: run `make all TARGET=petals SET="
+    ) as raised:
+        composition.compose("petals", [override])
+    assert ("dvc exp run --queue" in str(raised.value)) == queued
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("override", ["title='1,2'", r"title=1\,2"])
+def test_accepts_a_comma_in_a_value(override):
+    assert composition.compose("petals", [override]).title == "1,2"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bitbloom.core import canonical
 from bitbloom.pipeline import build, composition, graph, recovery
 from bitbloom.serving.build import service_file
 from support import makefiles
+from support.standin import free_port
 from support.tiny import REPOSITORY
 
 RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "{log}"\n'
@@ -562,3 +564,39 @@ def test_setup_names_conflicts_in_what_it_installs(project, file):
 @pytest.mark.parametrize(("words", "call"), [((), "bitbloom merge"), (("SIDE=theirs",), "bitbloom merge --side theirs")])
 def test_merge_passes_the_side(project, words, call):
     assert project.calls("merge", *words) == [call]
+
+
+def refused(project, *arguments):
+    """The error of a call of make that fails, after no output and no command that starts a service."""
+    project.log.unlink(missing_ok=True)
+    done = subprocess.run(["make", *arguments], cwd=project.folder, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    called = project.log.read_text() if project.log.exists() else ""
+    assert "bentoml" not in called and "podman" not in called
+    line, _of_make = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("command", ["serve", "run-container"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_busy_port_is_an_error_before_the_address_is_printed(built, command, host):
+    with socket.create_server((host, 0)) as server:
+        port = server.getsockname()[1]
+        line = refused(built, command, "TARGET=petals-tiny", f"PORT={port}", "BACKEND=podman")
+    assert line.startswith(f"error: port {port} of 127.0.0.1 is in use: ")
+    assert re.search(r"PORT=\d+$", line)
+
+
+@pytest.mark.parametrize("port", ["", "0", "65536", "http", "-1", "3000.0", "٣"])
+def test_rejects_what_is_not_a_port(built, port):
+    assert (
+        refused(built, "serve", "TARGET=petals-tiny", f"PORT={port}")
+        == f"error: PORT={port!r} is not a port: give a number from 1 to 65535"
+    )
+
+
+def test_serves_on_a_free_port(built):
+    port = free_port()
+    calls = built.calls("serve", "TARGET=petals-tiny", f"PORT={port}")
+    assert calls[-1] == f"bentoml serve petals-tiny:latest --host 127.0.0.1 --port {port}"

@@ -1,9 +1,13 @@
-"""Tracking: it can be disabled, is offline without a key, and a repeated build continues its run."""
+"""Tracking: curves while a training runs, W&B's own settings, and builds that go on whatever happens to it."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import wandb
@@ -11,10 +15,12 @@ import yaml
 from PIL import Image
 
 from bitbloom.config.target import params_path
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import composition, graph, tracking
+from bitbloom.pipeline import composition, graph, live, tracking
 from support import tiny
+from support.standin import free_port
+from support.wandb_standin import KEY
 
 NAME = "petals-tiny"
 CAPTIONS = composition.yaml_text(composition.compose("captions-tiny"))
@@ -59,7 +65,7 @@ def write_lock(folder, md5="0" * 32, outs="1" * 32):
         "cmd": "python",
         "deps": [{"path": "data", "md5": md5}],
         "params": {"params/x.yaml": {"train": {"epochs": 3}}},
-        "outs": [{"md5": outs}],
+        "outs": [{"path": "models", "md5": outs}],
     }
     canonical.write_text(folder / graph.lock(NAME), yaml.safe_dump({"schema": "2.0", "stages": {"train": entry}}))
 
@@ -106,41 +112,216 @@ def test_logs_offline_without_a_key(workspace):
     assert any(runs[0].glob("*.wandb"))
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """The commands of started processes, which do not run."""
+def record(monkeypatch):
+    """From now on, record the commands of processes instead of starting them."""
     commands = []
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: commands.append((command, options)))
+
+    class Process:
+        stdin = None
+
+        def __init__(self, command, **options):
+            commands.append((command, options))
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
     return commands
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """The commands of started processes, which do not run."""
+    return record(monkeypatch)
+
+
 def test_starts_in_a_detached_process(workspace, started):
-    tracking.start(NAME, workspace)
+    with tracking.following(NAME, workspace):
+        pass
     command, options = started[0]
-    assert command == [sys.executable, "-m", "bitbloom.pipeline.tracking", NAME, str(workspace)]
+    assert command[:5] == [sys.executable, "-m", "bitbloom.pipeline.tracking", NAME, str(workspace)]
     assert options["start_new_session"] is True
 
 
 def test_logs_a_repeated_build_once(workspace, monkeypatch):
     tracking.log(NAME, workspace)
-    started = []
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
-    tracking.start(NAME, workspace)
+    started = record(monkeypatch)
+    with tracking.following(NAME, workspace):
+        pass
     assert started == []
     canonical.write_json(workspace / "reports" / NAME / "metrics.json", {"accuracy": 0.5})
-    tracking.start(NAME, workspace)
+    with tracking.following(NAME, workspace):
+        pass
     assert len(started) == 1
+
+
+def test_logs_again_when_the_build_has_an_exported_graph(workspace):
+    tracking.log(NAME, workspace)
+    assert not tracking.is_unlogged(NAME, workspace)
+    canonical.write_text(workspace / "models" / NAME / "model.onnx", "graph")
+    assert tracking.is_unlogged(NAME, workspace)
 
 
 @pytest.mark.parametrize("variable", [{"BITBLOOM_TRACK": "0"}, {"CI": "true"}])
 def test_is_disabled_by_variable_and_in_ci(workspace, started, monkeypatch, variable):
     for name, value in variable.items():
         monkeypatch.setenv(name, value)
-    tracking.start(NAME, workspace)
+    with tracking.following(NAME, workspace) as follower:
+        follower.start()
     assert started == []
 
 
 def test_logs_nothing_before_an_evaluation(workspace, started):
     (workspace / "reports" / NAME / "metrics.json").unlink()
-    tracking.start(NAME, workspace)
+    with tracking.following(NAME, workspace):
+        pass
     assert started == []
+
+
+def test_expects_the_id_of_a_training_before_dvc_records_it(workspace):
+    content = b"code"
+    (workspace / "code.py").write_bytes(content)
+    md5 = hashlib.md5(content).hexdigest()
+    folder = {"path": "data", "hash": "md5", "md5": "1" * 32 + ".dir", "size": 5, "nfiles": 2}
+    canonical.write_text(workspace / "params/x.yaml", "train: {epochs: 3}\nother: 1\n")
+    stage = {"cmd": "python", "deps": ["code.py", "data"], "params": [{"params/x.yaml": ["train"]}]}
+    canonical.write_text(workspace / graph.pipeline(NAME) / "dvc.yaml", yaml.safe_dump({"stages": {"train": stage}}))
+    lock = {"prepare": {"cmd": "p", "outs": [folder]}}
+    canonical.write_text(workspace / graph.lock(NAME), yaml.safe_dump({"stages": lock}))
+    expected = tracking.expected_id(NAME, workspace)
+    deps = [{"path": "code.py", "hash": "md5", "md5": md5, "size": len(content)}, folder]
+    lock["train"] = {"cmd": "python", "deps": deps, "params": {"params/x.yaml": {"train": {"epochs": 3}}}}
+    canonical.write_text(workspace / graph.lock(NAME), yaml.safe_dump({"stages": lock}))
+    assert expected == tracking.run_id(NAME, workspace)
+
+
+def test_names_runs_by_what_differs(workspace, monkeypatch):
+    monkeypatch.setattr(tracking.git, "clean_commit", lambda: "c" * 40)
+    assert tracking.name(NAME, workspace) == f"{NAME} {'c' * 19}"
+    monkeypatch.setattr(tracking.git, "clean_commit", lambda: None)
+    assert tracking.name(NAME, workspace) == f"{NAME} uncommitted changes"
+    canonical.write_text(workspace / "overrides.txt", "train.epochs=3\nmodel=cnn\n")
+    assert tracking.name(NAME, workspace) == f"{NAME} train.epochs=3 model=cnn"
+
+
+@pytest.fixture
+def online(workspace, wandb_server, monkeypatch):
+    """The workspace, with the stand-in for W&B's server without a login."""
+    canonical.write_text(workspace / "models" / NAME / "model.onnx", "graph")
+    canonical.write_text(workspace / "reports" / NAME / "model_card.md", "# Card")
+    monkeypatch.setenv("HOME", str(workspace))
+    monkeypatch.setenv("WANDB_BASE_URL", wandb_server.url)
+    monkeypatch.setenv("PYTHONPATH", str(checkout.PACKAGE.parent))
+    for name in ("WANDB_PROJECT", "WANDB_ENTITY", "WANDB_MODE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    return wandb_server
+
+
+def log_in(workspace, key=KEY):
+    host = os.environ["WANDB_BASE_URL"].removeprefix("http://")
+    (workspace / ".netrc").write_text(f"machine {host}\n  login user\n  password {key}\n")
+    (workspace / ".netrc").chmod(0o600)
+
+
+def build(workspace):
+    """Track a build that has nothing to do."""
+    with tracking.following(NAME, workspace) as follower:
+        pass
+    return follower.process
+
+
+def test_settings_and_login_of_wandb_decide(online, workspace, monkeypatch, capfd):
+    log_in(workspace)
+    monkeypatch.setenv("WANDB_PROJECT", "flowers")
+    monkeypatch.setenv("WANDB_ENTITY", "garden")
+    assert build(workspace).wait(120) == 0, (workspace / tracking.LOG).read_text()
+    run = online.runs[0]
+    assert (run["project"], run["entity"], run["name"]) == ("flowers", "garden", tracking.run_id(NAME, workspace))
+    assert run["displayName"] == tracking.name(NAME, workspace)
+    assert [(row["epoch"], row["val_accuracy"]) for row in online.rows if "val_accuracy" in row] == [(1, 0.5), (2, 0.75)]
+    assert capfd.readouterr().err == ""
+    assert not tracking.is_unlogged(NAME, workspace)
+    names = {artifact["artifactCollectionName"] for artifact in online.artifacts}
+    assert {f"{NAME}-data", f"{NAME}-model"} <= names
+    assert online.used
+
+
+@pytest.mark.slow  # the client sends rows every 15 seconds
+def test_curves_grow_while_a_training_runs(online, workspace, monkeypatch):
+    log_in(workspace)
+    monkeypatch.setattr(live, "trained_rows", lambda *_: [])
+    stage = {"cmd": "python", "deps": [], "params": []}
+    canonical.write_text(workspace / graph.pipeline(NAME) / "dvc.yaml", yaml.safe_dump({"stages": {"train": stage}}))
+    with tracking.following(NAME, workspace) as follower, live.observing(NAME, workspace, follower.start):
+        save_checkpoint(workspace, EPOCHS[:1])
+        online.wait(lambda: [row["epoch"] for row in online.rows] == [1])
+        save_checkpoint(workspace, EPOCHS)
+        online.wait(lambda: [row["epoch"] for row in online.rows] == [1, 2])
+    follower.process.kill()
+
+
+def save_checkpoint(workspace, rows):
+    canonical.write_json(workspace / live.CHECKPOINTS / f"digest/step-{rows[-1]['step']:08d}/state.json", {"epochs": rows})
+
+
+def wrong_key(server, workspace, monkeypatch):
+    log_in(workspace, "w" * 40)
+
+
+def no_network(server, workspace, monkeypatch):
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{free_port()}")
+    log_in(workspace)
+
+
+def hanging_server(server, workspace, monkeypatch):
+    log_in(workspace)
+    server.hangs = True
+
+
+def invalid_key(server, workspace, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "short")
+
+
+def full_disk(server, workspace, monkeypatch):
+    monkeypatch.setattr(tracking, "LOG", Path("/dev/full/tracking.log"))
+
+
+def online_without_a_key(server, workspace, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "online")
+
+
+FAULTS = [wrong_key, no_network, hanging_server, invalid_key, full_disk, online_without_a_key]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_build_goes_on_with_one_line_of_warning(online, workspace, monkeypatch, capfd, fault):
+    fault(online, workspace, monkeypatch)
+    process = build(workspace)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: W&B: ")
+    if process and process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_process_leaves_a_warning_for_what_it_cannot_log(online, workspace):
+    (workspace / "reports" / NAME / "tables/confusion.json").write_text("{")
+    with tracking.following(NAME, workspace) as follower:
+        pass
+    assert follower.process.wait(60) == 1
+    assert follower.status.read_text().startswith("W&B: ")
+    assert tracking.is_unlogged(NAME, workspace)
+
+
+def test_disabled_client_logs_nowhere(online, workspace, monkeypatch, capfd):
+    log_in(workspace)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert build(workspace).wait(60) == 0
+    assert online.runs == []
+    assert not (workspace / ".bitbloom/wandb").exists()
+    assert capfd.readouterr().err == ""
+
+
+def test_offline_mode_of_wandb_counts_more_than_a_login(online, workspace, monkeypatch):
+    log_in(workspace)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert build(workspace).wait(60) == 0
+    assert online.runs == []
+    assert list((workspace / ".bitbloom/wandb").glob("offline-run-*"))

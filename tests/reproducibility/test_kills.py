@@ -143,9 +143,13 @@ def end(build: subprocess.Popen[bytes]) -> None:
         os.killpg(build.pid, signal.SIGKILL)
 
 
+RUNS = f"(?:{'|'.join(map(re.escape, graph.DOES.values()))})$"
+"""The end of the line of a stage that runs."""
+
+
 def stages_in(log: Path) -> list[str]:
     """Return the stages that a build has started, in order."""
-    return re.findall(rf"^(?:\w+ \| )?Running stage '{graph.stage_name('', NAME)}(.*)'", log.read_text(), re.MULTILINE)
+    return re.findall(rf"^(?:\w+ \| )?stage \d+ of \d+, [\d:]+: (\w+): {RUNS}", log.read_text(), re.MULTILINE)
 
 
 def forget(folder: Path, stage: str) -> None:

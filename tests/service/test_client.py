@@ -17,7 +17,7 @@ from bitbloom.serving import client as module
 from bitbloom.serving.client import Client, ServiceError
 from bitbloom.serving.files import predict_files, print_predictions
 from bitbloom.serving.settings import TOKEN_VARIABLE
-from support.standin import free_port, photo
+from support.standin import LIMITS, free_port, photo
 
 RED = (210, 40, 40)
 
@@ -179,6 +179,98 @@ def test_bypasses_the_proxy_for_excluded_hosts(server, monkeypatch):
         assert service.predict(b"x") == {"label": "poppy"}
 
 
+DEAD = "http://127.0.0.1:9"  # discard
+PROXIES = {
+    "dead HTTP proxy": {"http_proxy": DEAD, "HTTPS_PROXY": DEAD},
+    "SOCKS proxy": {"ALL_PROXY": "socks5h://127.0.0.1:9"},
+    "SOCKS proxy in small letters": {"all_proxy": "socks5://user:secret@127.0.0.1:9"},
+    "unknown scheme": {"ALL_PROXY": "ftp://127.0.0.1:9"},
+    "no address": {"http_proxy": "http://127.0.0.1:port"},
+}
+
+
+@pytest.fixture
+def proxies(monkeypatch):
+    """A function that sets the variables of proxies and removes all others."""
+
+    def replace(variables):
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            for spelling in (name, name.upper()):
+                monkeypatch.delenv(spelling, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return replace
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "127.0.0.53", "0.0.0.0", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize("variables", PROXIES.values(), ids=PROXIES)
+def test_asks_a_local_service_without_the_proxy(server, proxies, variables, host):
+    proxies(variables)
+    server.script = [GOOD]
+    with Client(server.url.replace("127.0.0.1", host), attempts=1) as service:
+        assert service.proxy is None
+        if host not in ("127.0.0.53", "[::ffff:127.0.0.1]"):  # the server listens to one address
+            assert service.predict(b"x") == {"label": "poppy"}
+
+
+@pytest.mark.parametrize(
+    ("excluded", "url"),
+    [
+        ("flowers.example", "http://flowers.example:3000"),
+        ("other, flowers.example", "http://flowers.example"),
+        ("other flowers.example", "http://flowers.example"),
+        (".example", "http://flowers.example"),
+        ("*.example", "http://flowers.example"),
+        ("EXAMPLE", "http://Flowers.Example"),
+        ("flowers.example:3000", "http://flowers.example:3000"),
+        ("flowers.example:80", "http://flowers.example"),
+        ("10.1.2.3", "http://10.1.2.3:3000"),
+        ("10.1.2.3:3000", "http://10.1.2.3:3000"),
+        ("10.0.0.0/8", "http://10.1.2.3:3000"),
+        ("[fd00::5]", "http://[fd00::5]:3000"),
+        ("[fd00::5]:3000", "http://[fd00::5]:3000"),
+        ("fd00::/8", "http://[fd00::5]:3000"),
+        ("*", "http://flowers.example"),
+    ],
+)
+def test_asks_hosts_of_no_proxy_without_the_proxy(proxies, excluded, url):
+    for name in ("no_proxy", "NO_PROXY"):
+        proxies({"all_proxy": DEAD, name: excluded})
+        assert Client(url).proxy is None
+
+
+@pytest.mark.parametrize(
+    ("excluded", "url"),
+    [
+        ("", "http://flowers.example"),
+        ("lowers.example", "http://flowers.example"),
+        ("flowers.example:80", "http://flowers.example:3000"),
+        ("10.1.2.0/24", "http://10.1.3.3"),
+        (".", "http://flowers.example"),
+    ],
+)
+def test_asks_other_hosts_with_the_proxy(proxies, excluded, url):
+    proxies({"all_proxy": DEAD, "no_proxy": excluded})
+    assert Client(url).proxy == DEAD
+
+
+def test_error_of_a_dead_proxy_names_it_without_its_password(proxies):
+    proxies({"http_proxy": DEAD.replace("//", "//user:secret@")})
+    with Client("http://flowers.example", attempts=1) as service, pytest.raises(ServiceError) as raised:
+        service.predict(b"x")
+    assert f"does not respond through the proxy {DEAD} (" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", [name for name in PROXIES if name != "dead HTTP proxy"])
+def test_error_of_an_unusable_proxy_says_what_to_do(proxies, name):
+    proxies(PROXIES[name])
+    with pytest.raises(ServiceError, match=r"the proxy .* cannot be used: .* no_proxy") as raised:
+        Client("http://flowers.example")
+    assert "secret" not in str(raised.value)
+
+
 def test_rejects_response_without_json(server):
     server.script = [(200, {}, b"<html>")]
     with Client(server.url) as service, pytest.raises(ServiceError, match="without JSON"):
@@ -202,8 +294,50 @@ def test_command_prints_the_predictions_of_the_local_model(served, tmp_path):
     result = CliRunner().invoke(app, ["ask", served.url, *map(str, paths)])
     assert result.exit_code == code == 1
     local, served_ = ([json.loads(line) for line in text.splitlines()] for text in (stream.getvalue(), result.stdout))
-    assert served_[0] == local[0]
+    assert served_ == local
     assert "not an image" in served_[1]["error"]
+
+
+PHOTOS = {
+    "a photo": photo(RED),
+    "no photo": b"words",
+    "nothing": b"",
+    "half a photo": photo(RED, 640, 480)[:900],
+    "too many bytes": photo(RED) + bytes(LIMITS.max_bytes),
+    "too many pixels": photo(RED, 1001, 1000),
+}
+
+
+@pytest.mark.parametrize("given", PHOTOS.values(), ids=PHOTOS)
+def test_predict_and_ask_agree_on_photos(served, tmp_path, given):
+    (tmp_path / "photo").write_bytes(given)
+    with Client(served.url) as service:
+        (asked,) = service.predictions([tmp_path / "photo"])
+    (predicted,) = predict_files(served.model.parent, [tmp_path / "photo"], LIMITS)
+    assert asked == predicted
+    assert ("error" in asked) == (given != PHOTOS["a photo"])
+
+
+ROWS = {
+    "words": "text\nThe flood destroyed it\n",
+    "more rows than a request may have": "text\n" + "The flood\n" * 10,
+    "spaces": "text\n   \n",
+    "the longest text": f"text\n{'fire ' * 400}\n",
+    "a longer text": f"text\n{'fire ' * 400}!\n",
+    "a long keyword": f"text,keyword\nfire,{'k' * 2001}\n",
+    "a long location": f"text,location\nfire,{'l' * 2001}\n",
+}
+
+
+@pytest.mark.parametrize("given", ROWS.values(), ids=ROWS)
+def test_predict_and_ask_agree_on_texts(served_texts, tmp_path, given):
+    (tmp_path / "rows.csv").write_text(given)
+    with Client(served_texts.url) as service:
+        asked = list(service.predictions([tmp_path / "rows.csv"]))
+    assert asked == list(predict_files(served_texts.model, [tmp_path / "rows.csv"]))
+    assert len(asked) == len(given.splitlines()) - 1
+    long = "2,000 characters" in str(asked)
+    assert long == any(len(field) > 2000 for line in given.splitlines() for field in line.split(","))
 
 
 def test_returns_batch_and_provenance_of_the_service(served):

@@ -7,7 +7,6 @@ A task's `export` is one line:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from bitbloom.contracts import Parity, Trained
-from bitbloom.core import canonical
+from bitbloom.core import canonical, progress
 from bitbloom.export import quantise
 from bitbloom.export.graphs import Graph, batches, by_onnx, by_torch, tensors, write
 
@@ -48,7 +47,8 @@ def export(trained: Trained, graph: Graph, config: Export, folder: Path) -> Pari
     dataset = trained.dataset
     program, proto = write(graph, select(graph, dataset, dataset.split("test")[:2]), folder / FP32, config.opset)
     if config.int8:
-        ranges = quantise.measure(program, calibration(graph, dataset, config.calibration_samples))
+        samples = calibration(graph, dataset, config.calibration_samples)
+        ranges = quantise.measure(program, progress.track(samples, "measure ranges for int8"))
         with canonical.replacing(folder / INT8) as temporary:
             quantise.save(quantise.static_int8(proto, ranges), temporary)
     return compare(graph, dataset, config, folder)
@@ -60,18 +60,19 @@ def select(graph: Graph, dataset: Dataset, positions: NDArray[np.int64]) -> Arra
     return {name: found[name] for name in graph.inputs}
 
 
-def calibration(graph: Graph, dataset: Dataset, count: int) -> Iterator[tuple[torch.Tensor, ...]]:
+def calibration(graph: Graph, dataset: Dataset, count: int) -> list[tuple[torch.Tensor, ...]]:
     """Batches of at most `count` training samples, spread evenly over the split."""
     train = dataset.split("train")
     chosen = train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(np.int64)]
-    return (tensors(batch) for batch in batches(select(graph, dataset, chosen)))
+    return [tensors(batch) for batch in batches(select(graph, dataset, chosen))]
 
 
 def compare(graph: Graph, dataset: Dataset, config: Export, folder: Path) -> Parity:
     """Compare labels and all outputs of ONNX Runtime with PyTorch on the test split, and measure the cost of int8."""
     test = dataset.split("test")
     inputs, labels = select(graph, dataset, test), dataset.take(test)["labels"]
-    from_torch, from_onnx = by_torch(graph, inputs), by_onnx(folder / FP32, inputs)
+    from_torch = by_torch(graph, inputs, "compare: PyTorch")
+    from_onnx = by_onnx(folder / FP32, inputs, "compare: ONNX Runtime")
     difference = max(float(np.abs(from_onnx[name] - from_torch[name]).max()) for name in graph.outputs)
     expected, found = from_torch[PROBABILITIES], from_onnx[PROBABILITIES]
     verdict = {
@@ -82,7 +83,7 @@ def compare(graph: Graph, dataset: Dataset, config: Export, folder: Path) -> Par
     }
     measured: dict[str, Any] = {"largest_difference": difference}
     if config.int8:
-        kept = by_onnx(folder / INT8, inputs)[PROBABILITIES].argmax(1) == labels
+        kept = by_onnx(folder / INT8, inputs, "compare: int8")[PROBABILITIES].argmax(1) == labels
         measured["int8"] = int8_cost(expected.argmax(1) == labels, kept, config.int8_cost)
     return Parity(verdict, measured, describe_difference(verdict))
 

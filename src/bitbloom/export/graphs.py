@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import onnx
 import torch
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, progress
 from bitbloom.core import onnx_runtime as runtime
 from bitbloom.core.errors import BitBloomError
 from bitbloom.export import quantise
@@ -87,10 +87,17 @@ def tensors(inputs: Arrays) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(array) for array in inputs.values())
 
 
+def shown_batches(inputs: Arrays, description: str) -> Iterator[Arrays]:
+    """The inputs in batches of BATCH samples, with their progress on stderr if there is a description."""
+    if not description:
+        return batches(inputs)
+    return progress.track(batches(inputs), description, -(-len(next(iter(inputs.values()))) // BATCH))
+
+
 @torch.no_grad()
-def by_torch(graph: Graph, inputs: Arrays) -> Arrays:
-    """The outputs of PyTorch."""
-    parts = [_named(graph.module(*tensors(batch)), graph.outputs) for batch in batches(inputs)]
+def by_torch(graph: Graph, inputs: Arrays, shown: str = "") -> Arrays:
+    """The outputs of PyTorch. `shown` describes the progress, if it is to be shown."""
+    parts = [_named(graph.module(*tensors(batch)), graph.outputs) for batch in shown_batches(inputs, shown)]
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in graph.outputs}
 
 
@@ -98,13 +105,13 @@ def _named(found: torch.Tensor | tuple[torch.Tensor, ...], names: Sequence[str])
     return dict(zip(names, (found,) if isinstance(found, torch.Tensor) else found, strict=True))
 
 
-def by_onnx(file: Path, inputs: Arrays) -> Arrays:
-    """The outputs of ONNX Runtime on one thread."""
+def by_onnx(file: Path, inputs: Arrays, shown: str = "") -> Arrays:
+    """The outputs of ONNX Runtime on one thread. `shown` describes the progress, if it is to be shown."""
     import numpy as np
 
     opened = session(file)
     names = [output.name for output in opened.get_outputs()]
-    parts = [dict(zip(names, opened.run(names, batch), strict=True)) for batch in batches(inputs)]
+    parts = [dict(zip(names, opened.run(names, batch), strict=True)) for batch in shown_batches(inputs, shown)]
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from omegaconf import DictConfig
 
@@ -33,8 +33,9 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import workers
 from bitbloom.data import sources
 from bitbloom.numerics import pins
-from bitbloom.pipeline import composition, conflicts, graph, merging, shell
+from bitbloom.pipeline import composition, conflicts, graph, live, merging, shell
 from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
+from bitbloom.pipeline.terminal import Narrator
 
 ROUNDS = (("prepare", False), ("train", True), ("all", False))
 """The last stage of each round of a build of several targets, and whether the targets run one after another."""
@@ -55,8 +56,10 @@ SHARED = (
 """Files and folders of the repository that the workspace of a variant links to."""
 
 
-def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Path:
+def build(target: str, until: str = "all", overrides: Sequence[str] = (), begun: Callable[[], None] = lambda: None) -> Path:
     """Build a target up to a stage, and return the workspace of the outputs (`.` without overrides).
+
+    `begun` is called when a training has its first row.
 
     Raises:
         BitBloomError: the target, a key or the stage is unknown, or a stage failed (after its own message).
@@ -69,7 +72,8 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = ()) -> Pat
         recover(place, [target])
         refresh_external(tree)
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
-        repro(place, target, stages, tree, _code_read_by(needed))
+        with live.observing(target, place, begun):
+            repro(place, target, stages, tree, _code_read_by(needed))
     return place
 
 
@@ -79,8 +83,10 @@ def check(target: str, until: str = "all", overrides: Sequence[str] = ()) -> tup
     return tree, graph.last_stages(until, target, tree)
 
 
-def build_all(targets: Sequence[str]) -> None:
+def build_all(targets: Sequence[str], begun: Callable[[str], None] = lambda _: None) -> None:
     """Build several targets: trainings in turn, because each uses all cores, and other stages in parallel.
+
+    `begun` is called with the target whose training has its first row.
 
     Raises:
         BitBloomError: a target is unknown or failed. The others are built to the end of that round.
@@ -93,13 +99,16 @@ def build_all(targets: Sequence[str]) -> None:
             require_external(tree, target)
             refresh_external(tree)
         stages = [stage for target, tree in trees.items() for stage in graph.stages(target, tree)]
+        narrators = {target: narrator(target, tree, graph.ENDS) for target, tree in trees.items()}
         with guarded(Path(), _code_read_by(stages), targets):
             for until, in_turn in ROUNDS:
                 runs = {}
                 for target, tree in trees.items():
                     names = [graph.stage_name(stage, target) for stage in graph.last_stages(until, target, tree)]
                     label = "" if in_turn else target
-                    runs[target] = partial(dvc_repro, Path(), names, environ(tree.numerics.profile), label)
+                    environment = environ(tree.numerics.profile)
+                    run = partial(dvc_repro, Path(), names, environment, label, narrator=narrators[target])
+                    runs[target] = partial(_observed, run, target, partial(begun, target)) if in_turn else run
                 _side_by_side(runs, until, 1 if in_turn else workers())
 
 
@@ -108,6 +117,12 @@ def _bring_up_to_date(trees: Mapping[str, DictConfig]) -> None:
     conflicts.require_none()
     for path in [*graph.write_for(trees), *merging.regenerate()]:
         print(f"{path} brought up to date")
+
+
+def _observed(run: Callable[[], None], target: str, begun: Callable[[], None]) -> None:
+    """Run the training of a target, and write its curves meanwhile."""
+    with live.observing(target, Path(), begun):
+        run()
 
 
 def _code_read_by(stages: Iterable[graph.Stage]) -> list[str]:
@@ -240,16 +255,16 @@ def repro(
     Raises:
         BitBloomError: a stage failed.
     """
-    environment = environ(tree.numerics.profile) | variables
+    environment, spoken = environ(tree.numerics.profile) | variables, narrator(target, tree, last)
     with guarded(workspace, watched, [target]):
         if len(last) == 1 or workers() == 1 or has_remote(workspace):  # each call would fetch the remote's run-cache
-            dvc_repro(workspace, [graph.stage_name(stage, target) for stage in last], environment)
+            dvc_repro(workspace, [graph.stage_name(stage, target) for stage in last], environment, narrator=spoken)
             return
-        dvc_repro(workspace, [graph.stage_name("train", target)], environment)
+        dvc_repro(workspace, [graph.stage_name("train", target)], environment, narrator=spoken)
         runs = {}
         for end, names in after_training(target, tree, last).items():
             # Single items: DVC locks the outputs of earlier stages while it checks whether they changed.
-            runs[end] = partial(dvc_repro, workspace, ["--single-item", *names], environment, end)
+            runs[end] = partial(dvc_repro, workspace, ["--single-item", *names], environment, end, narrator=spoken)
         _side_by_side(runs, "all", workers())
 
 
@@ -260,22 +275,36 @@ def after_training(target: str, tree: DictConfig, last: Sequence[str]) -> dict[s
     return {end: [stage.name for stage in graph.upstream(mine, [end]) if stage.name not in trained] for end in last}
 
 
-def dvc_repro(workspace: Path, stages: Sequence[str], environment: Mapping[str, str], label: str = "") -> None:
+def narrator(target: str, tree: DictConfig, last: Sequence[str]) -> Narrator:
+    """The narrator of a build of a target up to these stages."""
+
+    def plan() -> list[str]:
+        return [stage.stage for stage in graph.upstream({each.stage: each for each in graph.stages(target, tree)}, last)]
+
+    return Narrator(plan)
+
+
+def dvc_repro(
+    workspace: Path, stages: Sequence[str], environment: Mapping[str, str], label: str = "", *, narrator: Narrator
+) -> None:
     """Run `dvc repro` for these stages, with the remote's run-cache if there is a remote. The label starts each line.
+
+    With a label, its lines include those on stderr. Without one, stderr stays the terminal, for bars of progress.
 
     Raises:
         BitBloomError: DVC failed.
         Killed: DVC was killed.
     """
     command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
-    out, errors = (subprocess.PIPE, subprocess.STDOUT) if label else (None, None)
+    errors = subprocess.STDOUT if label else None
+    environment = {**environment, "PYTHONUNBUFFERED": "1"}  # its lines come in time through a pipe
     # close_fds: DVC inherits the kernel lock.
-    with subprocess.Popen(
-        command, cwd=workspace, env=environment, close_fds=False, stdout=out, stderr=errors, text=True
-    ) as process:
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors, "text": True, "errors": "replace"}
+    with subprocess.Popen(command, cwd=workspace, env=environment, close_fds=False, **options) as process:
         try:
             for line in process.stdout or ():
-                print(f"{label} | {line.rstrip()}", flush=True)
+                if (shown := narrator.line(line.rstrip())) is not None:
+                    print(f"{label} | {shown}" if label else shown, flush=True)
             process.wait()
         except KeyboardInterrupt:
             process.wait()  # DVC was interrupted too, and is still writing

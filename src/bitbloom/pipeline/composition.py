@@ -76,8 +76,7 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     if target not in targets():
         raise BitBloomError(f"no target '{target}' in {CONF}/{_nearest(target, targets())}")
     for override in overrides:
-        if not override.partition("=")[0].strip("+~ "):
-            raise BitBloomError(f"'{override}' is not key=value (for example train.epochs=3)")
+        _check_override(target, override)
     _name_types()
     GlobalHydra.instance().clear()
     try:
@@ -89,6 +88,32 @@ def compose(target: str, overrides: Sequence[str] = ()) -> DictConfig:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         conflicts.require_unmarked([f"{CONF}/**/*.yaml"], conflicts.EDIT)
         raise BitBloomError(_explain(target, overrides, error)) from error
+
+
+def _check_override(target: str, override: str) -> None:
+    """Raise BitBloomError for an override that gives no single value to a key: Hydra also removes keys and sweeps over values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    if not override.partition("=")[0].strip("+~ "):
+        raise BitBloomError(f"'{override}' is not key=value (for example train.epochs=3)")
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([override])
+    except OverrideParseException:
+        return  # the composition explains it
+    if parsed.is_delete():
+        key = parsed.key_or_group
+        raise BitBloomError(f"'{override}' removes a key, and every key has a value: set it ({key}=VALUE), or omit it")
+    if parsed.is_sweep_override():
+        key, listed = parsed.get_key_element().lstrip("+"), parsed.is_choice_sweep() or parsed.is_range_sweep()
+        queue = (
+            f", or queue them: `dvc exp run --queue -S 'params/{target}.yaml:{override.lstrip('+')}' "
+            f"pipelines/{target}/dvc.yaml:evaluate`, then `dvc queue start`"
+        )
+        raise BitBloomError(
+            f"'{override}' has several values, and a build takes one: run `make all TARGET={target} SET='{key}=VALUE'` for each"
+            + (queue if listed and not (CONF / key).is_dir() else "")  # DVC changes keys, not groups of them
+        )
 
 
 @functools.cache

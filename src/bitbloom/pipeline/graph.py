@@ -259,7 +259,7 @@ def _plots(target: str, model: Model) -> list[Any]:
             "title": f"{target}: confusion",
         }
         plots.append({f"{target}: confusion": confusion})
-    return [*plots, f"{reports}/figures"]
+    return [*plots, f"{reports}/figures", {f"{reports}/live/plots/metrics": {"x": "step"}}]
 
 
 def make_text(target: str, graph: Sequence[Stage]) -> str:

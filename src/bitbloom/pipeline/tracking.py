@@ -1,105 +1,299 @@
-"""Tracking of finished builds with Weights & Biases. A build never depends on it, waits for it or fails because of it.
+"""Tracking with Weights & Biases, in a process of its own. A build never waits for it long, and never fails because of it.
 
-A build starts it in the background after all outputs exist, so it can neither use a seeded generator nor delay a stage. It logs
-offline unless WANDB_API_KEY is set. `bitbloom track TARGET` does the same in the foreground and shows errors.
-BITBLOOM_TRACK=0 disables it, and so does CI.
+The process starts with the first row of a training, so that the curves grow while it runs, and logs the rest after the build.
+W&B's own settings decide where: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, `wandb login` or WANDB_API_KEY. Without a key it logs
+offline below `.bitbloom/wandb`. What goes wrong is one line of warning in the build. `bitbloom track TARGET` logs a finished
+build in the foreground. BITBLOOM_TRACK=0 disables tracking, and so does CI.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import select
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from bitbloom.config.target import params_path
-from bitbloom.core import canonical, checkout
-from bitbloom.core.digests import digest
+from bitbloom.core import canonical, checkout, git
+from bitbloom.core.digests import digest, file_digest
 from bitbloom.core.errors import BitBloomError
-from bitbloom.data.dataset import Dataset
-from bitbloom.evaluation import kinds
-from bitbloom.pipeline import build, conflicts, graph
+from bitbloom.pipeline import build, conflicts, graph, live
 from bitbloom.pipeline.recovery import STATE
 
 LOG = STATE / "tracking.log"
 SAMPLES = 32
+BUILT = b"built\n"
+"""What the build writes to the process at its end; a build that failed only closes the pipe."""
+INIT_SECONDS = 30.0
+"""Time limit of W&B's server for the start of a run."""
+LAST_SECONDS = 900
+"""Time limit of the process after the end of a build."""
+STATUS_SECONDS = 4.0
+"""How long a build waits at its end for the first sign of the process."""
+LONGEST_NAME = 120
+Warn = Callable[[str], None]
 
 
-def start(target: str, workspace: Path) -> None:
-    """Log a build in a detached process. An error is one line on stderr: it never fails the build."""
+class Follower:
+    """The tracking of one build, as its process sees it."""
+
+    def __init__(self, target: str, workspace: Path) -> None:
+        self.target, self.workspace = target, workspace
+        self.process: subprocess.Popen[bytes] | None = None
+        self.unlogged = False
+        self.begun = time.time()
+
+    @property
+    def status(self) -> Path:
+        """A file that the tracking process writes as soon as it knows whether it can log: a warning, or nothing."""
+        return STATE / "tracking" / f"{self.target}.txt"
+
+    def start(self) -> None:
+        """Start the process, unless it runs or tracking is disabled."""
+        if self.process is not None or not is_enabled():
+            return
+        command = [sys.executable, "-m", "bitbloom.pipeline.tracking", self.target, str(self.workspace), str(self.status)]
+        try:
+            canonical.write_text(self.status, "")
+            self.status.unlink()
+            with LOG.open("ab") as log:
+                self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+        except OSError as error:
+            _warn(f"W&B: {error.strerror}: {error.filename or STATE}")
+
+    def built(self) -> None:
+        """Note whether there is something to log, while no other build changes the records."""
+        try:
+            self.unlogged = is_unlogged(self.target, self.workspace)
+        except Exception as error:  # tracking never fails a build
+            _warn(f"W&B: {_first_line(error)}")
+
+    def finish(self, built: bool) -> None:
+        """Tell the process that the build ended; after a success, print its warning, or that it has not answered."""
+        if built and self.process is None and self.unlogged:
+            self.start()
+        if self.process is None or self.process.stdin is None:
+            return
+        with contextlib.suppress(OSError), self.process.stdin as pipe:
+            pipe.write(BUILT if built else b"")
+        if built and self.unlogged:
+            self._report()
+
+    def _report(self) -> None:
+        end = time.monotonic() + STATUS_SECONDS
+        while not self.status.exists() and time.monotonic() < end and self.process is not None and self.process.poll() is None:
+            time.sleep(0.05)
+        try:
+            text = self.status.read_text(encoding="utf-8")
+        except OSError:
+            ended = self.process is not None and self.process.poll() is not None
+            text = "it stopped" if ended else "no response yet; it goes on in the background"
+            text = f"W&B: {text}: see {LOG}"
+        if text:
+            _warn(text)
+
+
+@contextlib.contextmanager
+def following(target: str, workspace: Path) -> Iterator[Follower]:
+    """Track the build of the block. The block fails only by its own errors."""
+    follower = Follower(target, workspace)
+    built = False
     try:
-        _start(target, workspace)
-    except Exception as error:  # of any file or program: all outputs exist already
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        print(f"tracking of {target} did not start ({reason}): bitbloom track {target}", file=sys.stderr)
+        yield follower
+        built = True
+    finally:
+        try:
+            follower.finish(built)
+        except Exception as error:  # tracking never fails a build
+            _warn(f"W&B: {_first_line(error)}")
 
 
-def _start(target: str, workspace: Path) -> None:
-    if (
-        os.environ.get("BITBLOOM_TRACK") == "0"
-        or os.environ.get("CI")
-        or not (workspace / "reports" / target / "metrics.json").exists()
-        or _is_logged(target, workspace)
-    ):
-        return
-    command = [sys.executable, "-m", "bitbloom.pipeline.tracking", target, str(workspace)]
-    with LOG.open("ab") as log:
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+def is_enabled() -> bool:
+    """Whether neither BITBLOOM_TRACK nor CI disables tracking."""
+    return os.environ.get("BITBLOOM_TRACK") != "0" and not os.environ.get("CI")
 
 
-def log(target: str, workspace: Path) -> str:
+def is_unlogged(target: str, workspace: Path) -> bool:
+    """Whether a target is evaluated, and was not logged since."""
+    if not is_enabled() or not (workspace / "reports" / target / "metrics.json").exists():
+        return False
+    note, found = _logged(target, workspace)
+    return not note.exists() or note.read_text(encoding="utf-8") != found
+
+
+def log(target: str, workspace: Path, warn: Warn | None = None) -> str:
     """Log config, curves, metrics, mistakes, the confusion matrix and the model with its lineage. Returns the run's id.
 
     The id is the digest of the inputs of training, so a resumed or repeated build continues its run.
     """
+    tracked = Tracked(target, workspace, run_id(target, workspace), warn or _warn)
+    tracked.rows(live.trained_rows(target, workspace))
+    tracked.finish()
+    return tracked.identity
+
+
+class Tracked:
+    """A run of W&B. It is opened with the first row."""
+
+    def __init__(self, target: str, workspace: Path, identity: str, warn: Warn) -> None:
+        self.target, self.workspace, self.identity, self.warn = target, workspace, identity, warn
+        self.run: Any = None
+        self.logged = 0
+
+    def rows(self, found: list[live.Row]) -> None:
+        """Log the rows of training that are not logged yet."""
+        if self.run is None:
+            config = yaml.safe_load((self.workspace / params_path(self.target)).read_text(encoding="utf-8"))
+            self.run = _open(self.target, self.workspace, self.identity, config, self.warn)
+            self.run.define_metric("*", step_metric="epoch")
+            self.logged = max(0, self.run.starting_step - 1)  # of an earlier part of this run
+        for row in found:
+            if row["epoch"] > self.logged:
+                self.run.log(row, step=int(row["epoch"]), commit=True)
+                self.logged = int(row["epoch"])
+
+    def finish(self) -> None:
+        """Log what a finished build has besides curves, end the run, and note it."""
+        reports = self.workspace / "reports" / self.target
+        is_evaluated = (reports / "metrics.json").exists()
+        note = _logged(self.target, self.workspace) if is_evaluated else None
+        if is_evaluated:
+            _log_evaluation(self.run, reports)
+            _log_samples(
+                self.run, reports, self.workspace / "data/processed" / self.target, str(self.run.config["model"]["kind"])
+            )
+        _log_model(self.run, self.target, self.workspace)
+        self.run.finish()
+        if note:
+            canonical.write_text(*note)
+
+    def abandon(self) -> None:
+        """End the run of a build that failed. The next build of the same inputs continues it."""
+        if self.run is not None:
+            self.run.finish(exit_code=1)
+
+
+def _open(target: str, workspace: Path, identity: str, config: dict[str, Any], warn: Warn) -> Any:
+    """Start or continue a run where W&B's settings say; offline if that fails, with a warning."""
     import wandb
 
-    models, reports = workspace / "models" / target, workspace / "reports" / target
-    config = yaml.safe_load((workspace / params_path(target)).read_text(encoding="utf-8"))
-    identity = run_id(target, workspace)
-    mode: Literal["online", "offline"] = "online" if os.environ.get("WANDB_API_KEY") else "offline"
-    with wandb.init(project="bitbloom", name=target, id=identity, resume="allow", config=config, mode=mode) as run:
-        run.define_metric("*", step_metric="epoch")
-        for row in canonical.read_json(models / "training.json")["epochs"]:
-            run.log(row)
-        if (reports / "metrics.json").exists():
-            _log_evaluation(run, reports)
-            _log_samples(run, reports, workspace / "data/processed" / target, config["model"])
-        _log_model(run, target, workspace)
-    if (reports / "metrics.json").exists():
-        canonical.write_text(*_logged(target, workspace))
-    return identity
+    settings = wandb.setup().settings
+    config = {**config, "data_sha256": _data_digest(target, workspace)}
+    options: dict[str, Any] = {
+        "project": settings.project or "bitbloom",
+        "name": settings.run_name or name(target, workspace),
+        "group": settings.run_group or target,
+        "job_type": settings.run_job_type or "train",
+        "id": identity,
+        "resume": "allow",
+        "config": config,
+        "settings": wandb.Settings(init_timeout=INIT_SECONDS),
+    }
+    mode, reason = _mode(settings.mode)
+    try:
+        run = wandb.init(mode=mode, **options)
+    except Exception as error:  # the client raises errors of many types
+        if mode != "online":
+            raise
+        reason, run = _first_line(error), wandb.init(mode="offline", **options)
+    warn(f"W&B: {reason}; logged offline: `wandb sync {Path(run.dir).parent}` sends it" if reason else "")
+    return run
+
+
+def _mode(wanted: str) -> tuple[Literal["online", "offline", "disabled"], str]:
+    """The mode of a run, and why it is offline although W&B's settings want it online, if a key is wrong or nothing responds."""
+    import wandb
+
+    if wanted == "disabled":
+        return "disabled", ""
+    if wanted not in ("online", "shared"):
+        return "offline", ""
+    try:
+        if wandb.login(prompt=False, verify=True):
+            return "online", ""
+    except Exception as error:  # also of a server that does not respond
+        return "offline", _first_line(error)
+    asked = os.environ.get("WANDB_MODE") == "online"
+    return "offline", "WANDB_MODE is online, and there is no key: `wandb login`" if asked else ""
+
+
+def name(target: str, workspace: Path) -> str:
+    """The name of a run: the target, and how it differs from other runs of it: its overrides, else its commit."""
+    overrides = workspace / "overrides.txt"
+    if overrides.exists():
+        differs = overrides.read_text(encoding="utf-8").split("\n")
+    else:
+        differs = [(git.clean_commit() or "uncommitted changes")[:19]]
+    return " ".join([target, *filter(None, differs)])[:LONGEST_NAME]
+
+
+def _data_digest(target: str, workspace: Path) -> str:
+    return digest(workspace / "data/processed" / target)
 
 
 def _logged(target: str, workspace: Path) -> tuple[Path, str]:
     """The path and the content of the note that a run was logged. An equal build is not logged again."""
-    return STATE / "tracked" / run_id(target, workspace), digest(workspace / "reports" / target / "metrics.json")
-
-
-def _is_logged(target: str, workspace: Path) -> bool:
-    note, found = _logged(target, workspace)
-    return note.exists() and note.read_text(encoding="utf-8") == found
+    files = [workspace / "reports" / target / "metrics.json", *_model_files(target, workspace)]
+    content = canonical.json_text({path.relative_to(workspace).as_posix(): file_digest(path) for path in files})
+    return STATE / "tracked" / run_id(target, workspace), hashlib.sha256(content.encode()).hexdigest()
 
 
 def run_id(target: str, workspace: Path) -> str:
-    """16 hexadecimal digits: a hash of the dependencies and parameters of the target's training in dvc.lock."""
+    """16 hexadecimal digits: a hash of the dependencies and parameters of the target's training.
+
+    They are those in dvc.lock. While a training runs, `expected_id` has the same before DVC writes them.
+    """
     with build.reading():
         conflicts.require_readable()
-        return _run_id(target, workspace)
-
-
-def _run_id(target: str, workspace: Path) -> str:
-    lock = workspace / graph.lock(target)
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
-    if "train" not in stages:
+        recorded = _stages(workspace / graph.lock(target))
+    if "train" not in recorded:
         raise BitBloomError(f"target '{target}' is not trained: make train TARGET={target}")
-    entry = stages["train"]
+    return _identity(recorded["train"])
+
+
+def expected_id(target: str, workspace: Path) -> str | None:
+    """The `run_id` of a running training, from its inputs; None if they include a folder that no stage makes."""
+    stage = _stages(workspace / graph.pipeline(target) / "dvc.yaml")["train"]
+    made: dict[str, dict[str, Any]] = {}
+    for recorded in _stages(workspace / graph.lock(target)).values():
+        made |= {out["path"]: out for out in recorded.get("outs", ())}
+    dependencies = [made.get(path) or _dependency(path, workspace) for path in stage["deps"]]
+    if None in dependencies:
+        return None
+    parameters: dict[str, dict[str, Any]] = {}
+    for item in stage.get("params", ()):
+        for file, keys in item.items():
+            tree = yaml.safe_load((workspace / file).read_text(encoding="utf-8"))
+            parameters[file] = {key: tree[key] for key in keys}
+    return _identity({"cmd": stage["cmd"], "deps": dependencies, "params": parameters})
+
+
+def _identity(entry: dict[str, Any]) -> str:
     inputs = {key: entry.get(key) for key in ("cmd", "deps", "params")}
     return hashlib.sha256(canonical.json_text(inputs).encode()).hexdigest()[:16]
+
+
+def _dependency(path: str, workspace: Path) -> dict[str, Any] | None:
+    """DVC's record of a file."""
+    file = workspace / path
+    if not file.is_file():
+        return None
+    content = file.read_bytes()
+    found = {"path": path, "hash": "md5", "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(), "size": len(content)}
+    return found | ({"isexec": True} if os.access(file, os.X_OK) and file.stat().st_mode & 0o111 else {})
+
+
+def _stages(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]) if path.exists() else {}
 
 
 def _log_evaluation(run: Any, reports: Path) -> None:
@@ -116,11 +310,14 @@ def _log_evaluation(run: Any, reports: Path) -> None:
         run.log({f"figures/{picture.stem}": wandb.Image(str(picture))})
 
 
-def _log_samples(run: Any, reports: Path, processed: Path, model: dict[str, Any]) -> None:
+def _log_samples(run: Any, reports: Path, processed: Path, kind: str) -> None:
     """The first test samples with their labels and predictions, or their generated sentences; with photos if there are any."""
     import wandb
 
-    found, tables = kinds.results(str(model["kind"])), reports / "tables"
+    from bitbloom.data.dataset import Dataset
+    from bitbloom.evaluation import kinds
+
+    found, tables = kinds.results(kind), reports / "tables"
     whole = tables / "predictions.json"  # a confusion table of many classes does not name all of them
     predictions = canonical.read_json(whole if whole.exists() else tables / f"{found.table}.json")[:SAMPLES]
     dataset = Dataset.open(processed)
@@ -137,20 +334,74 @@ def _log_samples(run: Any, reports: Path, processed: Path, model: dict[str, Any]
 
 
 def _log_model(run: Any, target: str, workspace: Path) -> None:
-    """Log the model as an artifact that uses the data artifact."""
+    """Log the data as an input of the run, and the model with its exported graphs and its card as an output.
+
+    W&B's client can use an artifact only online. Offline, `data_sha256` in the config names the data.
+    """
     import wandb
 
-    trained = canonical.read_json(workspace / "models" / target / "config.json")
-    data = wandb.Artifact(f"{target}-data", type="dataset", metadata={"sha256": trained["data_digest"]})
-    data.add_file(str(workspace / "data/processed" / target / "samples.parquet"))
-    run.use_artifact(data) if run.settings._offline is False else run.log_artifact(data)
+    if not run.offline:
+        data = wandb.Artifact(f"{target}-data", type="dataset", metadata={"sha256": _data_digest(target, workspace)})
+        data.add_file(str(workspace / "data/processed" / target / "samples.parquet"))
+        run.use_artifact(data)
     weights = workspace / "models" / target / "model.safetensors"
     model = wandb.Artifact(f"{target}-model", type="model", metadata={"sha256": digest(weights)})
-    for name in ("model.safetensors", "config.json", "ledger.jsonl"):
-        model.add_file(str(workspace / "models" / target / name))
+    for file in _model_files(target, workspace):
+        model.add_file(str(file))
     run.log_artifact(model)
 
 
-if __name__ == "__main__":
+def _model_files(target: str, workspace: Path) -> list[Path]:
+    """The weights, what belongs to them, and the exported graphs and the model card that exist."""
+    folder = workspace / "models" / target
+    files = [*(folder / each for each in ("model.safetensors", "config.json", "ledger.jsonl")), *sorted(folder.glob("*.onnx"))]
+    return [file for file in (*files, workspace / "reports" / target / "model_card.md") if file.exists()]
+
+
+def _warn(text: str) -> None:
+    if text:
+        print(f"warning: {text}", file=sys.stderr)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def follow(target: str, workspace: Path, warn: Warn, pipe: int = 0) -> None:
+    """Log a build as it runs, until the other end of a pipe is closed. After `built`, log what the build made."""
+    identity = expected_id(target, workspace) if live.rows(target, workspace) else None
+    tracked = Tracked(target, workspace, identity, warn) if identity else None
+    message = b""
+    while not (over := bool(select.select([pipe], [], [], live.INTERVAL)[0])):
+        if tracked:
+            tracked.rows(live.rows(target, workspace))
+    if over:
+        message = os.read(pipe, len(BUILT))
+    signal.alarm(LAST_SECONDS)  # also ends a client that waits for a server forever
+    if message != BUILT or not is_unlogged(target, workspace):
+        if tracked:
+            tracked.abandon()
+        return
+    if tracked is None or tracked.identity != run_id(target, workspace):
+        tracked = Tracked(target, workspace, run_id(target, workspace), warn)
+    tracked.rows(live.trained_rows(target, workspace))
+    tracked.finish()
+
+
+def main() -> None:
+    """Entry point of the process: follow a build, and leave a warning for it when that fails."""
     checkout.require()
-    log(sys.argv[1], Path(sys.argv[2]))
+    target, workspace, status = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+
+    def warn(text: str) -> None:
+        canonical.write_text(status, text)
+
+    try:
+        follow(target, workspace, warn)
+    except Exception as error:
+        warn(f"W&B: {_first_line(error)}: see {LOG}")
+        raise
+
+
+if __name__ == "__main__":
+    main()

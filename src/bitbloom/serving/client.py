@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import random
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +21,7 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 
 from bitbloom.core.errors import BitBloomError, UnreadableImage
-from bitbloom.serving import files, rows, settings
+from bitbloom.serving import files, limits, rows, settings
 from bitbloom.serving.caption_predictor import CaptionResponse, SearchResponse, SimilarityResponse
 from bitbloom.serving.predictor import Failure, Prediction
 from bitbloom.serving.settings import Provenance
@@ -33,8 +35,12 @@ CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.ProxyErro
 """Errors of the connection that another attempt may not have."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 60.0
 """Seconds before the second attempt, doubled before each later one, and their maximum; `Retry-After` replaces them."""
+PORTS = {"http": 80, "https": 443}
 SPREAD = 1.5
 """A wait is random between its length and this multiple of it, so that clients rejected together do not return together."""
+
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ServiceError(BitBloomError):
@@ -58,7 +64,7 @@ class Client:
             timeout: seconds to wait for each response.
 
         Raises:
-            ServiceError: `url` is not an address, or `attempts` is less than 1.
+            ServiceError: `url` is not an address, the proxy of the environment cannot be used, or `attempts` is less than 1.
         """
         if attempts < 1:
             raise ServiceError("no attempt is allowed: give Client attempts=1 or more")
@@ -66,7 +72,9 @@ class Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             base = httpx.URL(f"{url.rstrip('/')}/v1/")
-            self.http = httpx.Client(base_url=base, headers=headers, timeout=timeout, transport=_transport(base, attempts))
+            self.proxy = _proxy(base)
+            transport = _transport(self.proxy, attempts)
+            self.http = httpx.Client(base_url=base, headers=headers, timeout=timeout, transport=transport)
         except httpx.InvalidURL as error:
             raise ServiceError(f"'{url}' is not an address of a service ({error}): give one like http://HOST:PORT") from error
 
@@ -109,23 +117,21 @@ class Client:
         Raises:
             ServiceError: the service does not respond, or requires a token.
         """
-        kind = self.service()["kind"]
-        if kind == "text":
-            return self._rows(paths)
-        predict: Callable[[bytes], Any] = self.caption if kind == "caption" else self.predict
-        return files.of_photos(lambda photo: _unreadable_if_rejected(predict, photo), paths)
+        known = self.service()
+        if known["kind"] == "text":
+            return files.of_rows(self._label_row, paths)
+        predict: Callable[[bytes], Any] = self.caption if known["kind"] == "caption" else self.predict
+        return files.of_photos(lambda photo: _unreadable_if_rejected(predict, photo), paths, known["max_bytes"])
 
-    def _rows(self, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
-        for path in paths:
-            for row in rows.read(path):
-                message = {"text": row.text, "keyword": row.keyword, "location": row.location}
-                try:
-                    (label,) = self.label([message])
-                    yield {"id": row.id, **{key: value for key, value in label.items() if key != "words"}}
-                except ServiceError as error:
-                    if error.status not in CLIENT_ERRORS:
-                        raise
-                    yield {"id": row.id, "error": error.reason}
+    def _label_row(self, row: rows.Row) -> dict[str, object]:
+        """The label of a row. Raises InvalidText, as a local model does, when the service rejects the text."""
+        try:
+            (label,) = self.label([{"text": row.text, "keyword": row.keyword, "location": row.location}])
+        except ServiceError as error:
+            if error.status in CLIENT_ERRORS:
+                raise limits.InvalidText(error.reason) from error
+            raise
+        return {key: value for key, value in label.items() if key != "words"}
 
     def provenance(self) -> Provenance:
         """Commit and digests of the service."""
@@ -149,7 +155,8 @@ class Client:
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise ServiceError(f"{self.http.base_url}: {error}: give an address like http://127.0.0.1:3000") from error
         except httpx.TransportError as error:
-            raise ServiceError(f"{self.http.base_url} does not respond ({error}): is the service running?") from error
+            through = f" through the proxy {_without_password(self.proxy)}" if self.proxy else ""
+            raise ServiceError(f"{self.http.base_url} does not respond{through} ({error}): is the service running?") from error
 
 
 class _SpreadRetry(Retry):
@@ -161,8 +168,12 @@ class _SpreadRetry(Retry):
         return named * random.uniform(1.0, SPREAD)  # noqa: S311 -- no secret depends on it
 
 
-def _transport(url: httpx.URL, attempts: int) -> RetryTransport:
-    """Return the connection to a service. Every request can be repeated, also POST, because no request changes the service."""
+def _transport(proxy: str | None, attempts: int) -> RetryTransport:
+    """Return the connection to a service. Every request can be repeated, also POST, because no request changes the service.
+
+    Raises:
+        ServiceError: the proxy cannot be used.
+    """
     retry = _SpreadRetry(
         total=attempts - 1,
         allowed_methods=("GET", "POST"),
@@ -173,7 +184,19 @@ def _transport(url: httpx.URL, attempts: int) -> RetryTransport:
         max_backoff_wait=LONGEST_WAIT * SPREAD,
         validate_response=_read,
     )
-    return RetryTransport(httpx.HTTPTransport(proxy=_proxy(url)), retry)
+    try:
+        return RetryTransport(httpx.HTTPTransport(proxy=proxy), retry)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:  # SOCKS needs another package
+        raise ServiceError(
+            f"the proxy {_without_password(proxy or '')} of the environment cannot be used: set http_proxy to an HTTP proxy, "
+            "or add the service's host to no_proxy"
+        ) from error
+
+
+def _without_password(proxy: str) -> str:
+    """Return the address of a proxy as a message may show it."""
+    scheme, separator, rest = proxy.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _read(response: httpx.Response) -> None:
@@ -183,11 +206,45 @@ def _read(response: httpx.Response) -> None:
 
 def _proxy(url: httpx.URL) -> str | None:
     """Return the proxy that the environment names for a service: httpx reads it only for its own transport."""
-    if urllib.request.proxy_bypass(url.netloc.decode("ascii")):
-        return None
     proxies = urllib.request.getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    if not proxy or _is_direct(url.host.rstrip(".").lower(), url.port or PORTS.get(url.scheme), proxies.get("no", "")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _is_direct(host: str, port: int | None, excluded: str) -> bool:
+    """Return whether a host is this machine, or in `no_proxy`: names, domains, addresses and networks, with or without a port."""
+    address = _address(host)
+    if host == "localhost" or host.endswith(".localhost") or (address and (address.is_loopback or address.is_unspecified)):
+        return True
+    return any(_excludes(entry, host, port, address) for entry in excluded.lower().replace(",", " ").split())
+
+
+def _excludes(entry: str, host: str, port: int | None, address: _Address | None) -> bool:
+    """Return whether an entry of `no_proxy` names a host in lower case."""
+    if entry == "*":
+        return True
+    if address is not None:
+        with contextlib.suppress(ValueError):
+            return address in ipaddress.ip_network(entry, strict=False)
+    name, _, number = entry.rpartition(":")
+    if number.isdigit() and (name.endswith("]") or ":" not in name):
+        if int(number) != port:
+            return False
+        entry = name
+    domain = entry.strip("[]").removeprefix("*").removeprefix(".")
+    return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+
+
+def _address(host: str) -> _Address | None:
+    """Return the IP address that a host is, if it is one; an IPv4 address in IPv6 form as IPv4."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def _unreadable_if_rejected(predict: Callable[[bytes], Any], photo: bytes) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,6 +11,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+
+from bitbloom.serving import limits
 
 
 class ErrorResponse(BaseModel):
@@ -62,8 +65,25 @@ async def _reject_invalid(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": "send JSON with the header 'Content-Type: application/json' (curl --json)"}, 415)
     if first["type"] == "json_invalid":
         return JSONResponse({"error": f"the body is not JSON ({first['ctx']['error']}): see /docs"}, 400)
-    field = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+    field = _field(first["loc"][1:], error.body) or "the body"
+    if first["type"] == "string_too_long":
+        return JSONResponse({"error": limits.long_text(field, first["ctx"]["max_length"])}, 422)
     return JSONResponse({"error": f"{field}: {first['msg'].lower()}: see /docs"}, 422)
+
+
+def _field(place: Sequence[str | int], body: Any) -> str:
+    """A field of a JSON body as a client wrote it: `texts[0]`, or `texts[0].keyword` in an object."""
+    name = ""
+    for part in place:
+        if isinstance(body, str):
+            break  # of a text, the error names the field of an object
+        if isinstance(part, int):
+            name += f"[{part}]"
+            body = body[part] if isinstance(body, list) and part < len(body) else None
+        else:
+            name += f".{part}"
+            body = body.get(part) if isinstance(body, dict) else None
+    return name.removeprefix(".")
 
 
 def _content_type(request: Request) -> str:

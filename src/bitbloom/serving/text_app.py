@@ -11,12 +11,11 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from bitbloom.serving import metrics, protection, uploads
 from bitbloom.serving.application import Application
+from bitbloom.serving.limits import MAX_CHARACTERS
 from bitbloom.serving.predictor import Failure
 from bitbloom.serving.protection import Limit
 from bitbloom.serving.rejections import RESPONSES, Rejected
 from bitbloom.serving.text_predictor import EMPTY, Prediction, TextPredictor
-
-MAX_CHARACTERS = 2000
 
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 
@@ -34,7 +33,7 @@ def _as_message(value: object) -> object:
 
 
 MessageOrText = Annotated[Message, BeforeValidator(_as_message, json_schema_input_type=Message | Text)]
-"""An error names `texts.0.text`, and not the alternatives of a union."""
+"""An error names `texts[0]`, and not the alternatives of a union."""
 
 
 class PredictRequest(BaseModel):
@@ -74,7 +73,7 @@ class TextApplication(Application):
         # Text by text: other requests are served in between, and a request that is cancelled ends there.
         predictions = [await self.in_thread(self.label, each, words) for each in texts]
         if all("error" in each for each in predictions):
-            raise Rejected(422, f"{EMPTY}: send some words")
+            raise Rejected(422, EMPTY)
         return predictions
 
     def label(self, message: Message, words: bool) -> Prediction | Failure:

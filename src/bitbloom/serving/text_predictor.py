@@ -24,7 +24,7 @@ from bitbloom.serving.predictor import open_session, shortest
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-EMPTY = "nothing is left of the text after cleaning"
+EMPTY = "nothing is left of the text after cleaning: send some words"
 WORD = re.compile(r"\S+")
 
 

@@ -14,12 +14,11 @@ from starlette.requests import Request
 
 from bitbloom.core.errors import UnreadableImage
 from bitbloom.data import imaging
+from bitbloom.serving import limits
 from bitbloom.serving.protection import Limit
 from bitbloom.serving.rejections import Rejected
 
 FIELD, SENTENCES = "image", "sentence"
-SIGNATURE = 65_536
-"""Bytes at the beginning of a file that identify an image format."""
 FRAMING = 16_384
 """Bytes allowed in addition to each photo of a multipart body, for boundaries and headers; or to the texts of JSON."""
 ESCAPED = 12
@@ -33,7 +32,7 @@ MAX_FIELDS = 1000
 
 def photo_limit(max_bytes: int) -> Limit:
     """Return the limit of a body with one photo."""
-    return Limit(max_bytes + FRAMING, too_large(max_bytes).message)
+    return Limit(max_bytes + FRAMING, limits.large_photo(max_bytes))
 
 
 def photos_limit(max_bytes: int, most: int, held: int) -> Limit:
@@ -56,11 +55,8 @@ def json_limit(texts: int, longest: int) -> Limit:
 
 def unreadable(data: bytes, error: UnreadableImage) -> Rejected:
     """Return the rejection of a photo that cannot be decoded: 400 empty, 415 not an image, 422 damaged or too many pixels."""
-    if not data:
-        return Rejected(400, f"{error}: choose a photo")
-    if not imaging.is_image(data[:SIGNATURE]):
-        return Rejected(415, f"{error}: send a photo in one of these formats")
-    return Rejected(422, f"{error}" if "resize" in str(error) else f"{error}: save the photo again and send the whole file")
+    status = 400 if not data else 422 if imaging.is_image(data[: limits.SIGNATURE]) else 415
+    return Rejected(status, limits.unreadable(data, str(error)))
 
 
 def flag(request: Request, name: str) -> bool:
@@ -176,7 +172,7 @@ async def content(upload: UploadFile, max_bytes: int) -> bytes:
 
 def too_large(max_bytes: int) -> Rejected:
     """Return the rejection of a photo over the limit."""
-    return Rejected(413, f"the photo is larger than the limit of {max_bytes:,} bytes: make it smaller")
+    return Rejected(413, limits.large_photo(max_bytes))
 
 
 def _is_form(request: Request) -> bool:

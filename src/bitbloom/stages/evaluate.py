@@ -18,6 +18,7 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import SPLITS, Dataset
 from bitbloom.evaluation.report import card, html, style
 from bitbloom.evaluation.report.content import Content, Picture
+from bitbloom.evaluation.shown import ShownTrained
 from bitbloom.numerics import pins
 from bitbloom.stages import main
 from bitbloom.training import inference
@@ -39,7 +40,7 @@ def run(target: Target) -> None:
     """
     pins.pin_torch()
     _require(target)
-    trained = inference.load(target, tasks.model(target.task))
+    trained = ShownTrained.of(inference.load(target, tasks.model(target.task)))
     history = canonical.read_json(target.models / "training.json")
     found = tasks.evaluator(target.task).evaluate(trained, history, target.evaluate)
     content = _content(target, trained, history, found)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bitbloom import tasks
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.evaluation.shown import ShownTrained
 from bitbloom.numerics import pins
 from bitbloom.stages import main
 from bitbloom.training import inference
@@ -32,7 +33,7 @@ def run(target: Target) -> None:
         BitBloomError: the exported model and the network differ on the test split.
     """
     pins.pin_torch()
-    trained = inference.load(target, tasks.model(target.task))
+    trained = ShownTrained.of(inference.load(target, tasks.model(target.task)))
     parity = tasks.exporter(target.task).export(trained, target.export, target.models)
     canonical.write_json(target.models / "parity.json", parity.verdict)
     record(target, parity)

@@ -27,6 +27,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from bitbloom.config.models.caption import CaptionModel
 from bitbloom.contracts import Parity, Trained
 from bitbloom.core import canonical
+from bitbloom.core.progress import track
 from bitbloom.data import vocabulary
 from bitbloom.export.graphs import BATCH, Graph, by_onnx, by_torch, session, write
 from bitbloom.models import decoding, generation
@@ -210,7 +211,8 @@ def compare(trained: Trained, made: dict[str, Graph], config: Export, folder: Pa
     test = trained.dataset.take(trained.dataset.split("test"))
     differences = {}
     for name, inputs in (("image", {"images": test["images"]}), ("text", {"tokens": test["tokens"][:, 0]})):
-        expected, found = by_torch(made[name], inputs), by_onnx(folder / f"{name}.onnx", inputs)
+        expected = by_torch(made[name], inputs, f"compare {name}: PyTorch")
+        found = by_onnx(folder / f"{name}.onnx", inputs, f"compare {name}: ONNX Runtime")
         differences[name] = float(np.abs(found["vector"] - expected["vector"]).max())
     sentences = sentences_by_onnx(folder, test["images"], trained.meta["vocabulary"])
     equal = sum(one == other for one, other in zip(sentences, greedy_sentences(trained, test["images"]), strict=True))
@@ -228,7 +230,7 @@ def compare(trained: Trained, made: dict[str, Graph], config: Export, folder: Pa
 def sentences_by_onnx(folder: Path, images: NDArray[np.uint8], names: Sequence[str]) -> list[str]:
     """Generate greedy sentences of photos [n, 3, S, S] with the exported graphs, one photo at a time as in the service."""
     image, decoder = (session(folder / f"{name}.onnx") for name in ("image", "decoder"))
-    memories = (image.run(["memory"], {"images": photo[None]})[0] for photo in images)
+    memories = (image.run(["memory"], {"images": photo[None]})[0] for photo in track(images, "sentences: ONNX Runtime"))
     return [vocabulary.sentence(decoding.by_graph(decoder, memory, width=1)[0].words, names) for memory in memories]
 
 
@@ -238,7 +240,7 @@ def greedy_sentences(trained: Trained, images: NDArray[np.uint8]) -> list[str]:
     assert isinstance(trained.network, Captioner) and isinstance(trained.model, CaptionModel)
     encoder = ImageEncoder(trained.network, trained.model)
     found: list[str] = []
-    for first in range(0, len(images), BATCH):
+    for first in track(range(0, len(images), BATCH), "sentences: PyTorch"):
         patches = trained.network.patch_features(encoder.preprocess(torch.tensor(images[first : first + BATCH])))
         generated = generation.greedy(trained.network, patches)
         found += [vocabulary.sentence(words, trained.meta["vocabulary"]) for words in generated]
