@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bitbloom.config.sections.gate import Gate
 
 Expectation = dict[str, Any]
-"""An expectation in the format of Great Expectations: `type`, `severity`, `kwargs`, `notes`, and `name` and `advice` in `meta`."""
+"""An expectation in the format of Great Expectations: `type`, `severity`, `kwargs`, `notes`; `name` and `advice` in `meta`."""
 
 CRITICAL = "critical"
 SEVERITIES = (CRITICAL, "warning", "info")
