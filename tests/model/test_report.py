@@ -162,10 +162,25 @@ def test_writes_all_files_of_contract(reports):
 
 def test_metrics_have_keys_of_contract(reports):
     found = canonical.read_json(reports[0] / "metrics.json")
-    keys = {"accuracy", "top5_accuracy", "macro_f1", "log_loss", "expected_calibration_error"}
-    assert all(isinstance(found[key], float) for key in keys)
-    assert {"per_class", "confidence_intervals", "baselines", "confusion", "samples"} <= set(found)
-    assert set(found["baselines"]) == {"majority_class", "nearest_mean_colour"}
+    assert set(found) == {"accuracy", "top5_accuracy", "macro_f1", "log_loss", "expected_calibration_error", "samples"}
+    assert all(isinstance(value, int | float) for value in found.values())
+
+
+def test_tables_have_every_number_with_its_interval_and_the_baselines(reports):
+    headlines = canonical.read_json(reports[0] / "metrics.json")
+    numbers = {row.pop("metric"): row for row in canonical.read_json(reports[0] / "tables/numbers.json")}
+    assert {key: numbers[key]["value"] for key in headlines} == headlines
+    assert set(numbers) - set(headlines) == {"temperature", "uncalibrated_error"}
+    assert numbers["accuracy"]["low"] <= headlines["accuracy"] <= numbers["accuracy"]["high"]
+    baselines = canonical.read_json(reports[0] / "tables/baselines.json")
+    assert [row["baseline"] for row in baselines] == ["majority_class", "nearest_mean_colour"]
+    rows = {row["class"]: row for row in canonical.read_json(reports[0] / "tables/per_class.json")}
+    assert set(rows) == set(NASTY)
+
+
+@pytest.mark.parametrize("numbers", [{"accuracy": 0.5, "per_class": {"a": {}}, "confusion": [[1]], "baselines": {"b": {}}}])
+def test_metrics_are_scalars_only(numbers):
+    assert content(Evaluation(numbers, {})).scalars == {"accuracy": 0.5}
 
 
 def test_confusion_table_has_row_per_test_sample(reports):

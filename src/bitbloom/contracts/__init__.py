@@ -155,6 +155,7 @@ class Evaluation:
     """Results of an evaluation: metrics, figures and tables."""
 
     metrics: dict[str, Any]
+    """All numbers. `metrics.json` gets the headlines, the tables get all."""
     figures: dict[str, tuple[str, Figure]]
     """File stem → (caption, figure), in the order of the report."""
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

@@ -95,11 +95,11 @@ def _write(folder: Path, found: Evaluation, content: Content) -> None:
         for picture in content.pictures:
             (figures / f"{picture.stem}.png").write_bytes(picture.png)
     with canonical.replacing_folder(folder / "tables") as tables:
-        for stem, rows in found.tables.items():
+        for stem, rows in (found.tables | content.number_tables).items():
             canonical.write_json(tables / f"{stem}.json", rows)
     canonical.write_text(folder / "model_card.md", card.render(content))
     canonical.write_text(folder / "index.html", html.render(content))
-    canonical.write_json(folder / "metrics.json", found.metrics)
+    canonical.write_json(folder / "metrics.json", content.scalars)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ class Content:
     """One evaluated target.
 
     Attributes:
-        metrics: the content of metrics.json.
+        metrics: all numbers of the evaluation.
         tables: name → rows.
         history: the content of training.json.
         model: the `model` section the weights were trained with.
@@ -176,6 +176,23 @@ class Content:
     def weights(self) -> list[str]:
         """The pretrained weights that the model and its parts start from."""
         return [spec for key, spec in self.settings if key.split()[-1] == "weights" and spec != "none"]
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The content of metrics.json: the headlines and the number of samples, few enough for a row of `dvc exp show`."""
+        return {key: value for key, value in self.metrics.items() if isinstance(value, int | float) and key not in DETAILS}
+
+    @property
+    def number_tables(self) -> dict[str, list[dict[str, Any]]]:
+        """File stem → rows: every number with its 95 % interval, and the baselines."""
+        intervals = self.metrics.get("confidence_intervals", {})
+        rows: list[dict[str, Any]] = []
+        for key, value in self.metrics.items():
+            if isinstance(value, int | float):
+                low, high = intervals.get(key, (None, None))
+                rows.append({"metric": key, "value": value, "low": low, "high": high})
+        baselines = [{"baseline": name, **found} for name, found in self.metrics.get("baselines", {}).items()]
+        return {"numbers": rows, "baselines": baselines}
 
     @property
     def headlines(self) -> list[Headline]:
