@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bitbloom.contracts import Evaluation
 from bitbloom.evaluation import metrics
 from bitbloom.evaluation.report import photos, plots
+from bitbloom.evaluation.report.content import GAP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,13 +85,15 @@ def charts(predictions: metrics.Predictions, classes: Sequence[str], history: Ma
     error = metrics.calibration_error(predictions.confidence, predictions.correct, config.calibration_bins)
     figures: Figures = {}
     if history.get("epochs"):
-        caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
-        figures["curves"] = (caption, plots.curves(history))
+        figures["curves"] = (plots.curves_caption(history), plots.curves(history))
     caption = "Rows are the true classes, columns the predicted ones; colour is the fraction of a row. Green is correct."
     figures["confusion"] = (caption, plots.confusion(counts, classes))
     caption = "Recall (bar) and precision (dot) of each class. Worst first."
     figures["recall"] = (caption, plots.recall(metrics.per_class(counts, classes)))
-    caption = "Accuracy of the predictions by their confidence. A well calibrated model stays on the diagonal."
+    caption = (
+        "Accuracy of the predictions by their confidence. A well calibrated model stays on the diagonal; the expected calibration "
+        f"error is the {GAP}."
+    )
     figures["reliability"] = (caption, plots.reliability(rows, error))
     return figures
 

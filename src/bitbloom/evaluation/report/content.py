@@ -10,6 +10,8 @@ from typing import Any
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+GAP = "mean absolute gap of accuracy and confidence by bin of confidence, weighted by samples"
+"""The expected calibration error."""
 METRICS: dict[str, tuple[str, str]] = {
     "f1": ("F1", "harmonic mean of precision and recall of the positive class"),
     "tfidf_f1": ("F1 of counted words", "TF-IDF with logistic regression on the same samples"),
@@ -17,7 +19,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "top5_accuracy": ("Top-5 accuracy", "the true class is among the five likeliest"),
     "macro_f1": ("Macro F1", "unweighted mean of the F1 of all classes"),
     "log_loss": ("Log loss", "negative log likelihood of the true class; 0 is certain and correct"),
-    "expected_calibration_error": ("Calibration error", "mean difference of confidence and accuracy"),
+    "expected_calibration_error": ("Calibration error", GAP),
     "cider_d": ("CIDEr-D", "n-grams shared with the reference sentences, weighted by TF-IDF; at most 10"),
     "bleu_4": ("BLEU-4", "n-grams of up to four words that reference sentences contain"),
     "rouge_l": ("ROUGE-L", "longest common subsequence with the reference sentences"),
@@ -30,7 +32,7 @@ METRICS: dict[str, tuple[str, str]] = {
 """Metric → its name and its meaning. Other metrics are shown under their key."""
 DETAILS: dict[str, tuple[str, str]] = {
     "temperature": ("Temperature", "divides the logits, so that confidence matches accuracy; chosen on the validation split"),
-    "uncalibrated_error": ("Calibration error without it", "mean difference of confidence and accuracy"),
+    "uncalibrated_error": ("Calibration error without it", GAP),
     "bleu_1": ("BLEU-1", "single words that reference sentences contain"),
     "bleu_2": ("BLEU-2", "up to two words in a row"),
     "bleu_3": ("BLEU-3", "up to three words in a row"),
@@ -69,6 +71,8 @@ COMPARED = {
 """Metric by which a model is compared with its baselines → its name, and an explanation. The first existing metric counts."""
 
 TOP = 5
+BEST = "best"
+"""Value of `kept` in training.json."""
 
 HEADINGS = {
     "contact_sheet": "The data",
@@ -176,6 +180,12 @@ class Content:
     def weights(self) -> list[str]:
         """The pretrained weights that the model and its parts start from."""
         return [spec for key, spec in self.settings if key.split()[-1] == "weights" and spec != "none"]
+
+    @property
+    def kept(self) -> str:
+        """Which epoch's weights are kept, in words; empty when `history` does not say. The best epoch matters only if it is kept."""
+        kept = str(self.history.get("kept", ""))
+        return f"{kept}, {self.history['best_epoch']}" if kept == BEST and "best_epoch" in self.history else kept
 
     @property
     def scalars(self) -> dict[str, float]:

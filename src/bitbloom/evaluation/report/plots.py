@@ -18,9 +18,21 @@ FEW = 24
 """Largest number of classes for which a cell has room for a number."""
 
 
+def curves_caption(history: Mapping[str, Any]) -> str:
+    """The caption of `curves`."""
+    if marked_epoch(history) is not None:
+        return "Training, epoch by epoch. The dotted line marks the epoch with the best validation score, whose weights are kept."
+    return "Training, epoch by epoch." + (" The weights of the last epoch are kept." if history.get("kept") == "last" else "")
+
+
+def marked_epoch(history: Mapping[str, Any]) -> int | None:
+    """The epoch to mark: the best one, if its weights are kept."""
+    return history.get("best_epoch") if history.get("kept") == "best" else None
+
+
 @style.applied()
 def curves(history: Mapping[str, Any]) -> Figure:
-    """Loss, validation scores and learning rate by epoch, from `training.json`."""
+    """Loss, validation scores and learning rate by epoch, from `training.json`, with a mark at the epoch that is kept."""
     epochs = history["epochs"]
     xs = [row["epoch"] for row in epochs]
     scores = [key for key in sorted(epochs[0]) if key.startswith("val_") and key != "val_loss"]
@@ -32,7 +44,7 @@ def curves(history: Mapping[str, Any]) -> Figure:
         _line(score, xs, [row.get(key) for row in epochs], key.removeprefix("val_").replace("_", " "), colour)
     _line(rate, xs, [row.get("learning_rate") for row in epochs], "learning rate", style.SUN)
     for axes, title in ((losses, "Loss"), (score, "Validation"), (rate, "Learning rate")):
-        _epoch_axis(axes, xs, title, history.get("best_epoch"))
+        _epoch_axis(axes, xs, title, marked_epoch(history))
     losses.legend()
     score.legend(loc="lower right")
     rate.set_ylim(bottom=0)
@@ -45,15 +57,15 @@ def _line(axes: Axes, xs: Sequence[int], ys: Sequence[float | None], name: str, 
     axes.plot(xs, values, label=name, color=colour, marker="o" if len(xs) <= 40 else "", markersize=3.5)
 
 
-def _epoch_axis(axes: Axes, xs: Sequence[int], title: str, best: int | None) -> None:
+def _epoch_axis(axes: Axes, xs: Sequence[int], title: str, marked: int | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(title)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axes.set_xlim(xs[0] - 0.5, xs[-1] + 0.5)
-    if best is not None:
-        axes.axvline(best, color=style.MUTED, linewidth=1, linestyle=(0, (2, 3)), zorder=0)
+    if marked is not None:
+        axes.axvline(marked, color=style.MUTED, linewidth=1, linestyle=(0, (2, 3)), zorder=0)
 
 
 @style.applied()

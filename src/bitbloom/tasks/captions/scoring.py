@@ -291,8 +291,7 @@ def _figures(
     caption = "Generated sentences, and in grey a reference sentence. Photos are sorted by the agreement of the two."
     figures = {"captions_sheet": (caption, photos.captioned(_captioned(scored, images)))}
     if history.get("epochs"):
-        caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
-        figures["curves"] = (caption, plots.curves(history))
+        figures["curves"] = (plots.curves_caption(history), plots.curves(history))
     caption = "How often a correct one is among the first, for all sentences and for all photos of the test split."
     ways = {name: directions[key].curves() for key, name in WAYS.items()}
     figures["retrieval"] = (caption, plots.retrieval(ways))
