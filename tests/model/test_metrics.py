@@ -93,9 +93,10 @@ def test_class_scores_are_exact_quotients_of_counts(case):
     logits, labels = case
     pairs = list(zip(labels.tolist(), logits.numpy().argmax(axis=1).tolist(), strict=True))
     k = logits.shape[1]
-    counts = metrics.confusion(*(np.array(column) for column in zip(*pairs, strict=True)), k)
+    known, named_classes = (np.array(column) for column in zip(*pairs, strict=True))
+    counts = metrics.confusion(known, named_classes, k)
     assert counts.tolist() == [[pairs.count((label, predicted)) for predicted in range(k)] for label in range(k)]
-    for i, row in enumerate(metrics.per_class(counts, [str(i) for i in range(k)])):
+    for i, row in enumerate(metrics.per_class(known, named_classes, [str(i) for i in range(k)])):
         hits, support, named = pairs.count((i, i)), sum(label == i for label, _ in pairs), sum(got == i for _, got in pairs)
         assert row["precision"] == (hits / named if named else 0)
         assert row["recall"] == (hits / support if support else 0)

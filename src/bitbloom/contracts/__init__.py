@@ -160,6 +160,8 @@ class Evaluation:
     """File stem → (caption, figure), in the order of the report."""
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """File stem → rows, written as JSON for `dvc plots`."""
+    narrow: dict[str, Figure] = field(default_factory=dict)
+    """File stem → the figure for narrow windows, which the report alone shows. Without one the wide figure scrolls."""
 
 
 class Evaluator(Protocol):

@@ -36,5 +36,5 @@ def best(logits: metrics.Logits, labels: NDArray[Any]) -> float:
     Raises:
         BitBloomError: shapes that do not fit, or logits that are not finite.
     """
-    losses = {value: metrics.rounded(math.fsum(metrics.compare(logits / value, labels).loss)) for value in TEMPERATURES}
+    losses = {value: metrics.rounded(math.fsum(metrics.compare(logits, labels, value).loss)) for value in TEMPERATURES}
     return min(TEMPERATURES, key=lambda value: (losses[value], abs(value - 1), value))

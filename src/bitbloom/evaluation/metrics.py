@@ -1,6 +1,6 @@
 """Metrics of a classifier: accuracy, F1, log loss, calibration, bootstrap intervals, baselines.
 
-    found = classification(compare(logits, labels), classes, bootstrap=1000, bins=10)   # the content of metrics.json
+    found = classification(compare(logits, labels), classes, bootstrap=1000, bins=10)   # all numbers
 
 Equal inputs give equal numbers on every CPU. The only transcendental function is PyTorch's `log_softmax`, which the
 portable profile pins; the rest is integer counting and IEEE arithmetic (+ - * / and square roots are the same
@@ -36,6 +36,10 @@ BOOTSTRAP_SEED = 20_260
 INTERVAL = (0.025, 0.975)
 CHUNK = 4_000_000
 """Bootstrap draws held in memory at a time."""
+LOGITS = 1_000_000
+"""Logits compared at a time, in float64."""
+MATRIX = 30
+"""Largest number of classes with a confusion matrix: a larger one is not legible, and its size grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class Predictions:
         return np.equal(self.predicted, self.labels)
 
 
-def compare(logits: Logits, labels: NDArray[Any]) -> Predictions:
-    """Compare logits [n, K] (float) with labels [n] (integers in 0…K-1).
+def compare(logits: Logits, labels: NDArray[Any], temperature: float = 1.0) -> Predictions:
+    """Compare logits [n, K] (float), divided by a temperature, with labels [n] (integers in 0…K-1).
 
     Raises:
         BitBloomError: shapes that do not fit, no samples, labels out of range, or logits that are not finite.
@@ -80,6 +84,19 @@ def compare(logits: Logits, labels: NDArray[Any]) -> Predictions:
         )
     if truth.min() < 0 or truth.max() >= scores.shape[1]:
         raise BitBloomError(f"a label is outside 0…{scores.shape[1] - 1}: the model and the data do not have the same classes")
+    whole, real = (np.zeros((2, len(truth)), kind) for kind in (np.int64, np.float64))
+    found = Predictions(scores.shape[1], truth, *whole, *real)
+    rows = max(1, LOGITS // scores.shape[1])
+    for part in (slice(start, start + rows) for start in range(0, len(truth), rows)):
+        columns = _compared(scores[part] / temperature, truth[part])
+        found.predicted[part], found.rank[part], found.confidence[part], found.loss[part] = columns
+    return found
+
+
+def _compared(scores: torch.Tensor, truth: Integers) -> tuple[Integers, Integers, Floats, Floats]:
+    """Predicted class, rank of the true class, confidence and loss [n] of logits [n, K]. Each row depends on its logits only."""
+    import torch
+
     if not bool(torch.isfinite(scores).all()):
         raise BitBloomError("the model's outputs hold NaN or infinity: training diverged, lower train.learning_rate")
     logarithms = torch.log_softmax(scores.double(), dim=1)  # [n, K]
@@ -90,29 +107,30 @@ def compare(logits: Logits, labels: NDArray[Any]) -> Predictions:
     before = (values > own) | ((values == own) & (np.arange(values.shape[1]) < truth[:, None]))
     confidence = torch.exp(logarithms.max(dim=1).values)
     loss = -logarithms[torch.from_numpy(rows), torch.from_numpy(truth)]
-    return Predictions(values.shape[1], truth, predicted, before.sum(axis=1), confidence.numpy(), loss.numpy())
+    return predicted, before.sum(axis=1), confidence.numpy(), loss.numpy()
 
 
 def classification(predictions: Predictions, classes: Sequence[str], bootstrap: int, bins: int) -> dict[str, Any]:
-    """The content of `metrics.json`, all floats rounded to DIGITS, without baselines.
+    """All numbers of a classifier, floats rounded to DIGITS, without baselines; a confusion matrix of up to MATRIX classes.
 
     Raises:
         BitBloomError: the number of names is not the number of classes.
     """
     if len(classes) != predictions.classes:
         raise BitBloomError(f"the model has {predictions.classes} outputs, the data {len(classes)} classes")
-    counts = confusion(predictions.labels, predictions.predicted, predictions.classes)
+    labels, predicted, k = predictions.labels, predictions.predicted, predictions.classes
     found = {
         "accuracy": _mean(predictions.correct),
         "top5_accuracy": _mean(predictions.rank < min(5, predictions.classes)),
-        "macro_f1": macro_f1(counts),
+        "macro_f1": macro_f1(labels, predicted, k),
         "log_loss": _mean(predictions.loss),
         "expected_calibration_error": calibration_error(predictions.confidence, predictions.correct, bins),
         "samples": len(predictions.labels),
-        "per_class": {row.pop("class"): row for row in per_class(counts, classes)},
+        "per_class": {row.pop("class"): row for row in per_class(labels, predicted, classes)},
         "confidence_intervals": intervals(predictions, bootstrap),
-        "confusion": counts.tolist(),
     }
+    if k <= MATRIX:
+        found["confusion"] = confusion(labels, predicted, k).tolist()
     rounded_found: dict[str, Any] = rounded(found)
     return rounded_found
 
@@ -125,19 +143,27 @@ def confusion(labels: Integers, predicted: Integers, classes: int) -> Integers:
     return counts
 
 
-def per_class(counts: Integers, classes: Sequence[str]) -> list[dict[str, Any]]:
+def confused(labels: Integers, predicted: Integers) -> list[tuple[int, int, int]]:
+    """Pairs of a true class and another predicted one, with their number of samples: the most frequent first, then by class."""
+    wrong = np.stack([labels, predicted], axis=1)[labels != predicted]
+    pairs, counts = np.unique(wrong, axis=0, return_counts=True)
+    found = [(actual, named, count) for (actual, named), count in zip(pairs.tolist(), counts.tolist(), strict=True)]
+    return sorted(found, key=lambda pair: (-pair[2], pair))
+
+
+def per_class(labels: Integers, predicted: Integers, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Precision, recall, F1 and support of each class; 0 for a division by 0."""
-    columns = [column.tolist() for column in _scores(counts)]
+    columns = [column.tolist() for column in _scores(labels, predicted, len(classes))]
     return [
         {"class": name, "precision": precision, "recall": recall, "f1": f1, "support": int(support)}
         for name, precision, recall, f1, support in zip(classes, *columns, strict=True)
     ]
 
 
-def macro_f1(counts: Integers) -> float:
+def macro_f1(labels: Integers, predicted: Integers, classes: int) -> float:
     """Mean F1 over the classes that occur, as a label or as a prediction (the convention of scikit-learn)."""
-    _, _, f1, _ = _scores(counts)
-    return _mean(f1[counts.sum(axis=1) + counts.sum(axis=0) > 0])
+    _, _, f1, _ = _scores(labels, predicted, classes)
+    return _mean(f1[np.union1d(labels, predicted)])
 
 
 def calibration(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
@@ -177,8 +203,9 @@ def intervals(predictions: Predictions, resamples: int) -> dict[str, list[float]
     labels, predicted = pairs // k, pairs % k
     generator = np.random.Generator(np.random.PCG64(BOOTSTRAP_SEED))
     accuracy, f1 = [], []
-    for start in range(0, resamples, max(1, CHUNK // n)):
-        size = min(max(1, CHUNK // n), resamples - start)
+    most = max(1, CHUNK // max(n, k))
+    for start in range(0, resamples, most):
+        size = min(most, resamples - start)
         drawn = generator.integers(0, n, size=(size, n))
         hits = _class_counts(labels[drawn], k, labels[drawn] == predicted[drawn])
         seen = _class_counts(labels[drawn], k) + _class_counts(predicted[drawn], k)
@@ -189,7 +216,7 @@ def intervals(predictions: Predictions, resamples: int) -> dict[str, list[float]
 
 def baseline(labels: Integers, predicted: Integers, classes: int) -> dict[str, float]:
     """Accuracy and macro F1 of a rule that needs no training, to compare a model with."""
-    return {"accuracy": _mean(labels == predicted), "macro_f1": macro_f1(confusion(labels, predicted, classes))}
+    return {"accuracy": _mean(labels == predicted), "macro_f1": macro_f1(labels, predicted, classes)}
 
 
 def majority(train_labels: Integers, n: int, classes: int) -> Integers:
@@ -206,12 +233,13 @@ def mean_colours(images: NDArray[np.uint8], positions: Integers) -> Floats:
 
 def nearest_mean(train: Floats, train_labels: Integers, test: Floats, classes: int) -> Integers:
     """[n] The class whose mean training vector is nearest to each test vector [n, d], among classes with training samples."""
-    distances = np.full((len(test), classes), np.inf)
+    nearest, least = np.zeros(len(test), dtype=np.int64), np.full(len(test), np.inf)
     for label in np.unique(train_labels):
         own = train[train_labels == label]
         mean = [math.fsum(column) / len(own) for column in own.T]
-        distances[:, label] = sum(np.square(test[:, i] - mean[i]) for i in range(len(mean)))
-    nearest: Integers = distances.argmin(axis=1).astype(np.int64)
+        distance: Floats = sum((np.square(test[:, i] - mean[i]) for i in range(len(mean))), np.zeros(len(test)))
+        nearer = distance < least
+        nearest[nearer], least[nearer] = label, distance[nearer]
     return nearest
 
 
@@ -226,14 +254,12 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def _scores(counts: Integers) -> tuple[Floats, Floats, Floats, Floats]:
-    """Precision, recall, F1 and support [K] of each class, from the confusion matrix [K, K], whose counts are the weights."""
+def _scores(labels: Integers, predicted: Integers, classes: int) -> tuple[Floats, Floats, Floats, Integers]:
+    """Precision, recall, F1 and support [K] of each class."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    labels, predicted = np.indices(counts.shape).reshape(2, -1)
-    every = np.arange(len(counts))
-    scores: tuple[Floats, Floats, Floats, Floats] = precision_recall_fscore_support(
-        labels, predicted, labels=every, sample_weight=counts.ravel(), zero_division=0.0
+    scores: tuple[Floats, Floats, Floats, Integers] = precision_recall_fscore_support(
+        labels, predicted, labels=np.arange(classes), zero_division=0.0
     )
     return scores
 

@@ -106,8 +106,9 @@ def _log_samples(run: Any, reports: Path, processed: Path, model: dict[str, Any]
     """The first test samples with their labels and predictions, or their generated sentences; with photos if there are any."""
     import wandb
 
-    found = kinds.results(str(model["kind"]))
-    predictions = canonical.read_json(reports / "tables" / f"{found.table}.json")[:SAMPLES]
+    found, tables = kinds.results(str(model["kind"])), reports / "tables"
+    whole = tables / "predictions.json"  # a confusion table of many classes does not name all of them
+    predictions = canonical.read_json(whole if whole.exists() else tables / f"{found.table}.json")[:SAMPLES]
     dataset = Dataset.open(processed)
     positions = dataset.split("test")[:SAMPLES]
     names = list(dataset.samples["id"].iloc[positions])

@@ -61,8 +61,10 @@ def _content(target: Target, trained: Trained, history: dict[str, Any], found: E
     """The content of the report and the card."""
     dataset = trained.dataset
     validation = target.reports / "validation.json"
+    narrow = {stem: style.png(figure) for stem, figure in found.narrow.items()}
     pictures = [
-        Picture(stem, caption, str(figure.get_label()), style.png(figure)) for stem, (caption, figure) in found.figures.items()
+        Picture(stem, caption, str(figure.get_label()), style.png(figure), narrow.get(stem))
+        for stem, (caption, figure) in found.figures.items()
     ]
     splits = {SPLIT_NAMES[name]: len(dataset.split(name)) for name in SPLITS}
     excluded = int(np.count_nonzero(dataset.samples["excluded"]))

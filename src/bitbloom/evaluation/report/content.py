@@ -73,6 +73,8 @@ COMPARED = {
 TOP = 5
 BEST = "best"
 """Value of `kept` in training.json."""
+LISTED = 120
+"""Largest number of classes in a list or a table; `tables/per_class.json` has all."""
 
 HEADINGS = {
     "contact_sheet": "The data",
@@ -91,12 +93,13 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A written figure: `stem` of its file, `kind` as in `style`."""
+    """A written figure: `stem` of its file, `kind` as in `style`, `narrow` a PNG for narrow windows."""
 
     stem: str
     caption: str
     kind: str
     png: bytes
+    narrow: bytes | None = None
 
     @property
     def heading(self) -> str:
@@ -104,9 +107,8 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, from the PNG's header."""
-        width, height = struct.unpack(">II", self.png[16:24])
-        return width, height
+        """Width and height in pixels."""
+        return pixels(self.png)
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class Content:
 
     @property
     def kept(self) -> str:
-        """Which epoch's weights are kept, in words; empty when `history` does not say. The best epoch matters only if it is kept."""
+        """The kept epoch in words; empty when `history` does not say. The best one counts only if it is kept."""
         kept = str(self.history.get("kept", ""))
         return f"{kept}, {self.history['best_epoch']}" if kept == BEST and "best_epoch" in self.history else kept
 
@@ -238,9 +240,15 @@ class Content:
 
     @property
     def classes(self) -> list[dict[str, Any]]:
-        """Rows of `per_class`, the worst recall first."""
+        """Rows of `per_class`, the worst recall first; of more than LISTED classes, those without test samples last."""
         rows = [{"class": name, **row} for name, row in self.metrics.get("per_class", {}).items()]
-        return sorted(rows, key=lambda row: (row["recall"], row["class"]))
+        rows.sort(key=lambda row: (row["recall"], row["class"]))
+        return sorted(rows, key=lambda row: row["support"] == 0) if len(rows) > LISTED else rows
+
+    @property
+    def unlisted(self) -> int:
+        """Number of classes that lists and tables leave out."""
+        return max(0, len(self.metrics.get("per_class", {})) - LISTED)
 
 
 def _settings(section: Mapping[str, Any], part: str = "") -> Iterator[tuple[str, str]]:
@@ -249,6 +257,12 @@ def _settings(section: Mapping[str, Any], part: str = "") -> Iterator[tuple[str,
             yield from _settings(value, f"{part}{key} ")
         else:
             yield f"{part}{key}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def pixels(png: bytes) -> tuple[int, int]:
+    """Width and height of an image in pixels, from the header of its PNG."""
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
 
 
 def sentence(key: str) -> str:
