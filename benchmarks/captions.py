@@ -29,10 +29,12 @@ SHOWN = ("i2t_recall_at_1", "i2t_recall_at_10", "t2i_recall_at_10", "cider_d", "
 
 
 def measured(part: int) -> tuple[dict[str, Any], float]:
-    """metrics.json of a build with `part` percent of the training photos, and its minutes."""
+    """The numbers of a build with `part` percent of the training photos, with its `baselines`, and its minutes."""
     start = time.monotonic()
     place = build.build(TARGET, "evaluate", (*OWN, f"train.part={part}"))
-    return canonical.read_json(place / "reports" / TARGET / "metrics.json"), (time.monotonic() - start) / 60
+    tables = place / "reports" / TARGET / "tables"
+    numbers = {row["metric"]: row["value"] for row in canonical.read_json(tables / "numbers.json")}
+    return numbers | {"baselines": canonical.read_json(tables / "baselines.json")}, (time.monotonic() - start) / 60
 
 
 def main() -> None:
@@ -49,8 +51,10 @@ def main() -> None:
     for part in options.parts:
         found, minutes = measured(part)
         table.add_row(f"{part} %", *(f"{found[name]:.3f}" for name in SHOWN), f"{minutes:.1f}")
-    for name, baseline in found["baselines"].items():
-        table.add_row(name.replace("_", " "), *(f"{baseline[key]:.3f}" if key in baseline else "" for key in SHOWN), "")
+    for baseline in found["baselines"]:
+        table.add_row(
+            baseline["baseline"].replace("_", " "), *(f"{baseline[key]:.3f}" if key in baseline else "" for key in SHOWN), ""
+        )
     chance = (f"{found[f'chance_{name}']:.3f}" if f"chance_{name}" in found else "" for name in SHOWN)
     table.add_row("chance, searching", *chance, "")
     Console().print(table)

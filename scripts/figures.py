@@ -1,10 +1,11 @@
 """The figures that README and docs quote from a build, and whether they are still those of the build.
 
-    make figures          # read reports/<target>/metrics.json of the built targets, and write the figures into the pages
+    make figures          # read the metrics in reports/<target>/ of the built targets, and write the figures into the pages
     make figures-check    # part of `make lint`: needs no build
 
-`docs/figures.json` keeps the metrics of each target with the digest of the file that they come from. A page marks a figure with
-the target and the key of the metric; the figure is that metric, rounded once, to as many places as the page shows:
+`docs/figures.json` keeps the metrics of each target with the digests of the files that they come from: the headlines of
+`metrics.json`, and `tables/`, which has the other numbers and the baselines. A page marks a figure with the target and the key of
+the metric; the figure is that metric, rounded once, to as many places as the page shows:
 
     0.969<!-- petals accuracy -->
 
@@ -14,7 +15,6 @@ A block that follows `<!-- summary petals -->` shows the end of a build. Its met
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import sys
@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
+
+from bitbloom.core.digests import digest
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = Path("docs/figures.json")
@@ -37,7 +39,8 @@ DIGESTS = {
     "model": "models/{}/model.onnx",
 }
 """What the names in a summary stand for."""
-LEFT_OUT = ("per_class",)
+SOURCES = {"sha256": "metrics.json", "tables": "tables"}
+"""Key of the record → what of reports/<target>/ its digest covers."""
 
 Record = dict[str, dict[str, Any]]
 
@@ -76,7 +79,7 @@ def write(root: Path, reports: Path) -> None:
 
 
 def read(root: Path) -> Record:
-    """The record: target → `sha256` of its metrics.json, `metrics` by key."""
+    """The record: target → `sha256` of its metrics.json, that of its `tables`, `metrics` by key."""
     path = root / RECORD
     return json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal) if path.exists() else {}
 
@@ -86,25 +89,43 @@ def built(root: Path, reports: Path) -> Record:
     found: Record = {}
     for digests in sorted(root.glob("digests/*.json")):
         target = digests.stem
-        path = reports / target / "metrics.json"
-        if not path.exists():
+        folder = reports / target
+        if not (folder / "metrics.json").exists():
             continue
-        data = path.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        if digest == expected(root, target, f"reports/{target}/metrics.json"):
-            found[target] = {"sha256": digest, "metrics": dict(flat(json.loads(data, parse_float=Decimal)))}
+        wanted = sources(root, target)
+        different = [name for key, name in SOURCES.items() if key in wanted and digest_or_none(folder / name) != wanted[key]]
+        if different:
+            print(f"{folder / different[0]} is not what {digests.relative_to(root)} expects, so it is left out", file=sys.stderr)
         else:
-            print(f"{path} is not what {digests.relative_to(root)} expects, so it is left out", file=sys.stderr)
+            found[target] = wanted | {"metrics": dict(numbers(folder))}
     return found
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every number of a tree, by its path with dots. Lists are left out, and what `LEFT_OUT` names."""
-    for key, value in tree.items():
-        if isinstance(value, dict) and key not in LEFT_OUT:
-            yield from flat(value, f"{prefix}{key}.")
-        elif isinstance(value, (int, Decimal)):
-            yield prefix + key, value
+def sources(root: Path, target: str) -> dict[str, str]:
+    """The expected digests of what a target's metrics come from, by the keys of the record."""
+    every = {key: expected(root, target, f"reports/{target}/{name}") for key, name in SOURCES.items()}
+    return {key: value for key, value in every.items() if value or key == "sha256"}
+
+
+def digest_or_none(path: Path) -> str | None:
+    """The digest of a file or a folder, None when it is missing."""
+    return digest(path) if path.exists() else None
+
+
+def numbers(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Every number of a report: those of metrics.json and of `tables/numbers.json`, and `baselines.<name>.<metric>`."""
+    headlines = json.loads((folder / "metrics.json").read_text(encoding="utf-8"), parse_float=Decimal)
+    yield from ((key, value) for key, value in headlines.items() if isinstance(value, int | Decimal))
+    for row in table(folder, "numbers"):
+        yield row["metric"], row["value"]
+    for row in table(folder, "baselines"):
+        yield from ((f"baselines.{row['baseline']}.{key}", value) for key, value in row.items() if key != "baseline")
+
+
+def table(folder: Path, stem: str) -> list[dict[str, Any]]:
+    """The rows of a table, none without the file."""
+    path = folder / "tables" / f"{stem}.json"
+    return json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal) if path.exists() else []
 
 
 def expected(root: Path, target: str, artifact: str) -> str:
@@ -118,7 +139,8 @@ def differences(root: Path) -> Iterator[str]:
     """What is stale: a record of an earlier build, and figures in pages that are not those of the record."""
     record = read(root)
     for target, entry in record.items():
-        if entry["sha256"] != expected(root, target, f"reports/{target}/metrics.json"):
+        wanted = sources(root, target)
+        if any(entry[key] != wanted.get(key) for key in SOURCES if key in entry):
             yield f"{RECORD}: the figures of {target} are not those of digests/{target}.json"
     for page in pages(root):
         text = page.read_text(encoding="utf-8")

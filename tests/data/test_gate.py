@@ -1,5 +1,6 @@
 """The gate: passing and failing manifests, reports and invalid suites."""
 
+import contextlib
 import json
 import os
 import re
@@ -22,8 +23,9 @@ from bitbloom.pipeline import composition
 from bitbloom.stages import validate
 from bitbloom.validation import data_docs, derived, suite
 from bitbloom.validation.check import check, suite_path
-from bitbloom.validation.verdict import NOT_CHECKED, ROWS_NAMED
+from bitbloom.validation.verdict import FAILED, NOT_CHECKED, ROWS_NAMED
 from support.synthetic_manifest import LABELS, manifest
+from support.tiny import REPOSITORY
 
 SUITE = suite_path("petals").resolve()
 BOUNDS: dict[str, Any] = {"labels": LABELS, "rows": [30, 40]}
@@ -144,6 +146,7 @@ def test_unchecked_expectation_does_not_pass(tmp_path: Path) -> None:
         ([expectation() | {"meta": {"name": "one"}}], "lacks advice"),
         ([expectation() | {"meta": {"advice": "Do this."}}], "lacks name"),
         ([expectation() | {"notes": ""}], "lacks notes"),
+        ([expectation(column="id") | {"severity": "fatal"}], "'one' has severity 'fatal'; .* critical, warning, info"),
         ([expectation(column="id"), expectation(column="path")], "two expectations are named 'one'"),
         ([expectation(column="id", mostly={"$PARAMETER": "all_but_repeat"})], "all_but_repeats"),
         ([expectation("expect_column_values_to_match_regex", column="id", regex="(")], "'one' .* cannot be evaluated"),
@@ -210,13 +213,56 @@ def test_failed_gate_prints_rows_and_advice(workspace: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_data_docs_send_nothing_to_other_hosts(workspace: Path) -> None:
+REMOTE = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*//[^>]*>|@import|url\(\s*['"]?(?:https?:)?//""", re.IGNORECASE)
+"""What a browser would load from another host."""
+
+
+def test_data_docs_load_nothing_and_have_their_style_inline(workspace: Path) -> None:
     index = data_docs.render(target(faulty()))
     pages = {page.name: page.read_text(encoding="utf-8") for page in index.parent.rglob("*.html")}
     assert index == Path("reports/mine/data_docs/index.html")
-    assert index.exists()
     assert "daisy/008.jpg" in pages["content-manifest.html"]
-    assert not any("dataContextId" in page or "<img" in page for page in pages.values())
+    assert {name: REMOTE.findall(page) for name, page in pages.items()} == {name: [] for name in pages}
+    assert not any("dataContextId" in page or "<script" in page for page in pages.values())
+    assert all("border-collapse" in page for page in pages.values())
+
+
+@pytest.mark.parametrize("table", [manifest(), faulty()], ids=["passing", "faulty"])
+def test_index_of_data_docs_links_to_every_page_and_names_what_fails(workspace: Path, table: pd.DataFrame) -> None:
+    index = data_docs.render(target(table))
+    text = index.read_text(encoding="utf-8")
+    linked = {index.parent / address for address in re.findall(r'href="([^"]+\.html)"', text)}
+    assert linked == set(index.parent.rglob("*.html")) - {index}
+    verdict = check(table, SUITE, Gate(**BOUNDS))
+    assert f"{verdict.held} of {len(verdict.checks)} expectations hold" in text
+    assert text.count("failed</td>") == len(verdict.with_outcome(FAILED))
+
+
+@pytest.mark.parametrize("task", ["petals", "tweets", "captions"])
+def test_great_expectations_loads_a_suite_by_the_line_in_the_docs(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    section = (REPOSITORY / "docs/dvc.md").read_text(encoding="utf-8").partition("## Data Docs")[2]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    found: dict[str, Any] = {}
+    exec(code.replace("petals", task), found)
+    written = canonical.read_json(suite_path(task))["expectations"]
+    assert [one.severity.value for one in found["suite"].expectations] == [one["severity"] for one in written]
+
+
+@pytest.mark.parametrize(("severity", "passes"), [("critical", False), ("warning", True), ("info", True), (None, False)])
+def test_only_critical_expectations_stop_a_build(
+    workspace: Path, capsys: pytest.CaptureFixture[str], severity: str | None, passes: bool
+) -> None:
+    given = {} if severity is None else {"severity": severity}
+    write_suite(workspace / "expectations/petals.json", expectation(name="one", column="error") | given)
+    ours = target(manifest().assign(error=None))
+    with contextlib.nullcontext() if passes else pytest.raises(GateFailed):
+        validate.run(ours)
+    report = canonical.read_json(workspace / "reports/mine/validation.json")
+    assert (report["success"], report["expectations"][0]["severity"]) == (passes, severity or "critical")
+    assert not report["expectations"][0]["success"]
+    if passes:
+        assert f"[one, {severity}]" in capsys.readouterr().out
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2)), min_size=1, max_size=12), st.integers(0, 3))

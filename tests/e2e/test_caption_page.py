@@ -47,6 +47,14 @@ def test_shows_sentences_and_model_digest(page, served_captions, tmp_path):
     assert page.text("#digest") == httpx.get(f"{served_captions.url}/provenance").json()["digests"]["model"]
 
 
+def test_sample_photo_gets_sentences_without_a_file(page):
+    page.click("#sample")
+    page.wait_for(lambda: page.visible("#output"))
+    assert page.visible("#preview")
+    assert "flower" in page.text("#label")
+    assert page.log() == []
+
+
 def test_search_shows_photos_with_captions_best_first(page):
     find(page, "a blue flower")
     page.wait_for(lambda: page.visible("#found-output"))

@@ -72,6 +72,22 @@ def test_second_photo_replaces_the_first(page, tmp_path):
     assert page.text("#label") == "cornflower"
 
 
+def test_sample_photo_gets_a_prediction_without_a_file(page):
+    page.click("#sample")
+    page.wait_for(lambda: page.visible("#output"))
+    assert page.visible("#preview")
+    assert page.script("document.querySelector('#preview').naturalWidth") == 384
+    assert len(page.script("[...document.querySelectorAll('#bars .name')]")) == 5
+    assert page.log() == []
+
+
+def test_sample_photo_shows_why_it_gets_no_prediction(page):
+    page.script("window.fetch = () => Promise.reject(new Error('offline'))")
+    page.click("#sample")
+    page.wait_for(lambda: page.visible("#problem"))
+    assert "Is the service still running?" in page.text("#problem")
+
+
 def test_predicts_several_photos_and_shows_the_selected_one(page, tmp_path):
     colours = {"red": RED, "blue": (40, 60, 220), "green": (40, 170, 50)}
     files = [write(tmp_path / f"{name}.jpg", photo(colour)) for name, colour in colours.items()]

@@ -344,5 +344,13 @@ def pixels(figure):
     return np.asarray(Image.open(io.BytesIO(style.png(figure))).convert("RGB"))
 
 
+def test_pictures_for_narrow_windows_fit():
+    found = evaluate()
+    assert set(found.narrow) == set(found.figures)
+    for stem, figure in found.narrow.items():
+        width, _ = html.css_size(style.png(figure), figure.get_label())
+        assert width <= html.NARROWEST, stem
+
+
 if __name__ == "__main__":
     print(digest())

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.text import Text
 
 from bitbloom.config.models.image import ImageModel
 from bitbloom.config.sections.evaluate import Evaluate
@@ -35,6 +37,7 @@ from bitbloom.training import inference
 
 NASTY = ["<script>alert(1)</script>", "a | b", "**bold** $x$", "daisy & Co", "großblütige Königskerze mit sehr langem Namen"]
 FIGURES = ["contact_sheet", "curves", "confusion", "recall", "reliability", "mistakes"]
+WORST = {"worst": [{"id": "1", "written": "a", "truth": "b", "cider_d": 0.1}]}
 GATE = {
     "suite": "petals",
     "success": True,
@@ -162,10 +165,25 @@ def test_writes_all_files_of_contract(reports):
 
 def test_metrics_have_keys_of_contract(reports):
     found = canonical.read_json(reports[0] / "metrics.json")
-    keys = {"accuracy", "top5_accuracy", "macro_f1", "log_loss", "expected_calibration_error"}
-    assert all(isinstance(found[key], float) for key in keys)
-    assert {"per_class", "confidence_intervals", "baselines", "confusion", "samples"} <= set(found)
-    assert set(found["baselines"]) == {"majority_class", "nearest_mean_colour"}
+    assert set(found) == {"accuracy", "top5_accuracy", "macro_f1", "log_loss", "expected_calibration_error", "samples"}
+    assert all(isinstance(value, int | float) for value in found.values())
+
+
+def test_tables_have_every_number_with_its_interval_and_the_baselines(reports):
+    headlines = canonical.read_json(reports[0] / "metrics.json")
+    numbers = {row.pop("metric"): row for row in canonical.read_json(reports[0] / "tables/numbers.json")}
+    assert {key: numbers[key]["value"] for key in headlines} == headlines
+    assert set(numbers) - set(headlines) == {"temperature", "uncalibrated_error"}
+    assert numbers["accuracy"]["low"] <= headlines["accuracy"] <= numbers["accuracy"]["high"]
+    baselines = canonical.read_json(reports[0] / "tables/baselines.json")
+    assert [row["baseline"] for row in baselines] == ["majority_class", "nearest_mean_colour"]
+    rows = {row["class"]: row for row in canonical.read_json(reports[0] / "tables/per_class.json")}
+    assert set(rows) == set(NASTY)
+
+
+@pytest.mark.parametrize("numbers", [{"accuracy": 0.5, "per_class": {"a": {}}, "confusion": [[1]], "baselines": {"b": {}}}])
+def test_metrics_are_scalars_only(numbers):
+    assert content(Evaluation(numbers, {})).scalars == {"accuracy": 0.5}
 
 
 def test_confusion_table_has_row_per_test_sample(reports):
@@ -183,7 +201,8 @@ def test_figures_have_no_software_time_or_host(reports):
 
 
 def test_page_has_all_figures_and_no_external_address(page):
-    assert page.count("data:image/png;base64,") == len(FIGURES)
+    assert len(re.findall(r"<img[^>]* src=\"data:image/png;base64,", page)) == len(FIGURES)
+    assert len(re.findall(r"<source[^>]* srcset=\"data:image/png;base64,", page)) == len(FIGURES)
     assert all(f'<section id="{stem}">' in page for stem in FIGURES)
     assert not re.search(r"https?:|//[a-z]|<script|@import|url\(", re.sub(r"base64,[^\"]*", "", page))
 
@@ -191,7 +210,7 @@ def test_page_has_all_figures_and_no_external_address(page):
 def test_page_is_well_formed(page):
     open_tags = []
     parser = HTMLParser()
-    empty = {"meta", "link", "img", "br"}
+    empty = {"meta", "link", "img", "br", "source"}
     parser.handle_starttag = lambda tag, _: open_tags.append(tag) if tag not in empty else None
 
     def close(tag):
@@ -200,6 +219,69 @@ def test_page_is_well_formed(page):
     parser.handle_endtag = close
     parser.feed(page)
     assert open_tags == []
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"accuracy": 0.5},
+        {"accuracy": 0.5, "temperature": 1.0, "baselines": {"chance": {"accuracy": 0.1}}},
+        {"cider_d": 1.0, "baselines": {"chance": {"cider_d": 0.1}}},
+    ],
+)
+@pytest.mark.parametrize("table", [{}, {"mistakes": [{"text": "a", "actual": "b", "predicted": "c", "confidence": 1.0}]}, WORST])
+def test_navigation_names_every_section_in_order(numbers, table):
+    figures = {stem: ("Caption.", plots.curves(fake_history())) for stem in ("curves", "of_a_new_task")}
+    text = html.render(replace(content(Evaluation(numbers, figures, table)), gate=GATE))
+    sections = re.findall(r'<section id="([^"]+)">\n<h2>(.*?)</h2>', text)
+    navigation = text.partition("<nav>")[2].partition("</nav>")[0]
+    assert re.findall(r'<a href="#([^"]+)">(.*?)</a>', navigation) == sections
+    assert len(sections) == text.count("<section") >= 5
+
+
+@pytest.mark.parametrize(("kept", "marked", "says"), [("last", None, "of the last epoch"), ("best", 2, "best validation score")])
+def test_marks_the_best_epoch_only_if_it_is_kept(kept, marked, says):
+    history = fake_history() | {"best_epoch": 2, "kept": kept}
+    panels = plots.curves(history).axes
+    lines = [line.get_xdata()[0] for axes in panels for line in axes.lines if line.get_linestyle() != "-"]
+    assert lines == [marked] * len(panels) * (marked is not None)
+    assert says in plots.curves_caption(history)
+    shown = replace(content(Evaluation({"accuracy": 1.0}, {})), history=history)
+    assert shown.kept == ("best, 2" if kept == "best" else "last")
+    assert "best epoch" not in html.render(shown).lower()
+
+
+def test_describes_calibration_error_as_gap_by_bin(page, reports):
+    gap = "mean absolute gap of accuracy and confidence by bin of confidence, weighted by samples"
+    for text in (page, (reports[0] / "model_card.md").read_text()):
+        assert gap in text
+        assert "on average" not in text
+
+
+def smallest_letters(figure):
+    """The size of the smallest text of a chart or sheet in CSS pixels, where the picture is not scaled."""
+    scale = 96 / 72 if figure.get_label() == style.CHART else style.DPI / 72
+    found = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    return min(text.get_fontsize() for text in found) * scale
+
+
+@pytest.mark.parametrize("classes", [2, 12, 30, 31])
+@pytest.mark.parametrize("images", [True, False])
+def test_pictures_for_narrow_windows_fit_and_keep_the_size_of_their_text(classes, images):
+    dataset = fake_dataset([f"rather long name {i}" for i in range(classes)], n=classes * 6, images=images)
+    found = classification.evaluate(fake_logits(dataset), dataset, fake_history(), Evaluate(bootstrap=0), 1.0)
+    assert set(found.narrow) == set(found.figures)
+    for stem, figure in found.narrow.items():
+        width, _ = html.css_size(style.png(figure), figure.get_label())
+        assert width <= html.NARROWEST or (stem == "confusion" and classes > 16), stem  # a matrix of many classes scrolls
+        assert smallest_letters(figure) >= 8, stem
+
+
+def test_page_scrolls_pictures_without_a_narrow_one():
+    figures = {"of_a_new_task": ("Caption.", plots.curves(fake_history()))}
+    text = html.render(content(Evaluation({"accuracy": 1.0}, figures)))
+    assert 'class="chart fits alone"' in text
+    assert "<source" not in text
 
 
 def test_page_escapes_names(page):

@@ -15,6 +15,7 @@ import pytest
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.imports import ROOT
+from bitbloom.data.sources import garden
 from bitbloom.serving import archive, bento, build
 from bitbloom.serving.settings import LOCK, SETTINGS
 from bitbloom.serving.store import install
@@ -134,6 +135,18 @@ def test_task_replaces_texts_in_the_page_of_its_kind(tmp_path, task, kind):
     assert "Our plants" in neutral.read_text()
     assert "Our plants" not in own.read_text()
     assert (own.parent / "page.js").read_bytes() == (neutral.parent / "page.js").read_bytes()
+
+
+@pytest.mark.parametrize(("task", "kind"), [("petals", "image"), ("captions", "caption")])
+def test_page_for_photos_offers_a_sample_photo_that_the_garden_draws(tmp_path, task, kind):
+    folder = assembled(tmp_path, task, kind)
+    [address] = re.findall(r'id="sample"[^>]* data-photo="([^"]+)"', (folder / "page/index.html").read_text())
+    assert (folder / address).read_bytes() == garden.draw(garden.Config(seed=2, size=384), 10)[0]
+
+
+@pytest.mark.parametrize("kind", ["image", "caption"])
+def test_page_of_a_task_without_a_sample_photo_offers_none(tmp_path, kind):
+    assert 'id="sample"' not in (assembled(tmp_path, "leaves", kind) / "page/index.html").read_text()
 
 
 def test_service_contains_no_templates_and_no_layers_of_other_kinds(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -87,3 +88,10 @@ def test_failure_of_the_whole_table_has_no_picture(tmp_path, photos):
 def test_failing_texts_have_no_picture(tmp_path):
     data.picture(failure("1"), pd.DataFrame({"id": ["1"], "text": ["x"]}), tmp_path, tmp_path / "fault.png")
     assert not (tmp_path / "fault.png").exists()
+
+
+def test_section_shows_failed_expectations_that_are_not_critical():
+    warning = replace(PASS, name="few_rows", outcome=FAILED, severity="warning")
+    text = data.section("petals", Verdict("petals", 3, [PASS, warning], []))
+    assert text.startswith("### petals: passed, with warnings")
+    assert "[few_rows, warning]" in text

@@ -155,10 +155,13 @@ class Evaluation:
     """Results of an evaluation: metrics, figures and tables."""
 
     metrics: dict[str, Any]
+    """All numbers. `metrics.json` gets the headlines, the tables get all."""
     figures: dict[str, tuple[str, Figure]]
     """File stem → (caption, figure), in the order of the report."""
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """File stem → rows, written as JSON for `dvc plots`."""
+    narrow: dict[str, Figure] = field(default_factory=dict)
+    """File stem → the figure for narrow windows, which the report alone shows. Without one the wide figure scrolls."""
 
 
 class Evaluator(Protocol):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bitbloom.contracts import Evaluation
 from bitbloom.evaluation import metrics
 from bitbloom.evaluation.report import photos, plots
+from bitbloom.evaluation.report.content import GAP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,14 +59,28 @@ def evaluate(
     found["temperature"], found["uncalibrated_error"] = temperature, metrics.rounded(before)
     found["baselines"] = metrics.rounded(_baselines(dataset, predictions))
     wrong = worst(predictions, dataset.samples["id"].to_numpy()[test], config.worst)
-    figures = charts(predictions, classes, history, config)
+    figures, narrow = (_figures(dataset, predictions, history, config, wrong, narrow) for narrow in (False, True))
     caption, figure = figures["reliability"]
     figures["reliability"] = (f"{caption} {_calibrated(found)}", figure)
-    if "images" in dataset.arrays:
-        figures = {"contact_sheet": _contact_sheet(dataset)} | figures | {"mistakes": _mistakes(dataset, predictions, wrong)}
     tables = _tables(predictions, classes, config)
     tables["mistakes"] = _mistake_rows(dataset, predictions, wrong, text)
-    return Evaluation(found, figures, tables)
+    return Evaluation(found, figures, tables, {stem: figure for stem, (_, figure) in narrow.items()})
+
+
+def _figures(
+    dataset: Dataset,
+    predictions: metrics.Predictions,
+    history: Mapping[str, Any],
+    config: Evaluate,
+    wrong: Sequence[int],
+    narrow: bool,
+) -> Figures:
+    """All figures, for wide or for narrow windows."""
+    figures = charts(predictions, dataset.meta["classes"], history, config, narrow)
+    if "images" not in dataset.arrays:
+        return figures
+    mistakes = _mistakes(dataset, predictions, wrong, narrow)
+    return {"contact_sheet": _contact_sheet(dataset, narrow)} | figures | {"mistakes": mistakes}
 
 
 def _calibrated(found: Mapping[str, Any]) -> str:
@@ -81,25 +96,33 @@ def worst(predictions: metrics.Predictions, ids: NDArray[Any], most: int) -> lis
     return sorted(wrong, key=lambda i: (-metrics.rounded(float(predictions.confidence[i])), ids[i]))[:most]
 
 
-def charts(predictions: metrics.Predictions, classes: Sequence[str], history: Mapping[str, Any], config: Evaluate) -> Figures:
-    """The figures that every classifier has."""
+def charts(
+    predictions: metrics.Predictions,
+    classes: Sequence[str],
+    history: Mapping[str, Any],
+    config: Evaluate,
+    narrow: bool = False,
+) -> Figures:
+    """The figures that every classifier has, for wide or for narrow windows."""
     rows = metrics.calibration(predictions.confidence, predictions.correct, config.calibration_bins)
     error = metrics.calibration_error(predictions.confidence, predictions.correct, config.calibration_bins)
     figures: Figures = {}
     if history.get("epochs"):
-        caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
-        figures["curves"] = (caption, plots.curves(history))
-    figures["confusion"] = _confusion(predictions, classes)
+        figures["curves"] = (plots.curves_caption(history), plots.curves(history, narrow))
+    figures["confusion"] = _confusion(predictions, classes, narrow)
     caption = "Recall (bar) and precision (dot) of each class. Worst first."
     if len(classes) > plots.MANY:
         caption = f"Recall (bar) and precision (dot) of the worst of {len(classes):,} classes. Worst first."
-    figures["recall"] = (caption, plots.recall(metrics.per_class(predictions.labels, predictions.predicted, classes)))
-    caption = "Accuracy of the predictions by their confidence. A well calibrated model stays on the diagonal."
-    figures["reliability"] = (caption, plots.reliability(rows, error))
+    figures["recall"] = (caption, plots.recall(metrics.per_class(predictions.labels, predictions.predicted, classes), narrow))
+    caption = (
+        "Accuracy of the predictions by their confidence. A well calibrated model stays on the diagonal. "
+        f"The expected calibration error is the {GAP}."
+    )
+    figures["reliability"] = (caption, plots.reliability(rows, error, narrow))
     return figures
 
 
-def _confusion(predictions: metrics.Predictions, classes: Sequence[str]) -> tuple[str, Figure]:
+def _confusion(predictions: metrics.Predictions, classes: Sequence[str], narrow: bool) -> tuple[str, Figure]:
     """The confusion matrix; for many classes the pairs that are confused most often."""
     if len(classes) > metrics.MATRIX:
         pairs = _pairs(predictions, classes)
@@ -107,9 +130,10 @@ def _confusion(predictions: metrics.Predictions, classes: Sequence[str]) -> tupl
             f"The most frequent mistakes, actual → predicted: {min(plots.WORST, len(pairs))} "
             f"of {len(pairs):,} confused pairs of {len(classes):,} classes."
         )
-        return caption, plots.confusions(pairs)
+        return caption, plots.confusions(pairs, narrow)
     caption = "Rows are the true classes, columns the predicted ones; colour is the fraction of a row. Green is correct."
-    return caption, plots.confusion(metrics.confusion(predictions.labels, predictions.predicted, len(classes)), classes)
+    counts = metrics.confusion(predictions.labels, predictions.predicted, len(classes))
+    return caption, plots.confusion(counts, classes, narrow)
 
 
 def _pairs(predictions: metrics.Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -118,7 +142,7 @@ def _pairs(predictions: metrics.Predictions, classes: Sequence[str]) -> list[dic
     return [{"actual": classes[i], "predicted": classes[j], "count": count} for i, j, count in found]
 
 
-def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
+def _contact_sheet(dataset: Dataset, narrow: bool) -> tuple[str, Figure]:
     """Some training photos of each class, chosen by their key. The key is a hash, so the choice is random but fixed."""
     classes: list[str] = dataset.meta["classes"]
     train, images, keys = dataset.split("train"), dataset.arrays["images"], dataset.samples["key"].to_numpy()
@@ -130,10 +154,10 @@ def _contact_sheet(dataset: Dataset) -> tuple[str, Figure]:
     caption = "Samples of each class of the training split, with their number."
     if len(shown) < len(classes):
         caption = f"Samples of {len(shown)} of the {len(classes):,} classes of the training split, with their number."
-    return caption, photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()})
+    return caption, photos.contact_sheet(strips, {name: len(positions) for name, positions in own.items()}, narrow)
 
 
-def _mistakes(dataset: Dataset, predictions: metrics.Predictions, wrong: Sequence[int]) -> tuple[str, Figure]:
+def _mistakes(dataset: Dataset, predictions: metrics.Predictions, wrong: Sequence[int], narrow: bool) -> tuple[str, Figure]:
     classes, images, test = dataset.meta["classes"], dataset.arrays["images"], dataset.split("test")
     found = [
         photos.Mistake(
@@ -142,7 +166,7 @@ def _mistakes(dataset: Dataset, predictions: metrics.Predictions, wrong: Sequenc
         for i in wrong
     ]
     caption = "The mistakes made with most confidence: the true class, then the predicted one and its probability."
-    return caption, photos.mistakes(found)
+    return caption, photos.mistakes(found, narrow)
 
 
 def _baselines(dataset: Dataset, predictions: metrics.Predictions) -> dict[str, dict[str, float]]:

@@ -1,6 +1,6 @@
 """Metrics of a classifier: accuracy, F1, log loss, calibration, bootstrap intervals, baselines.
 
-    found = classification(compare(logits, labels), classes, bootstrap=1000, bins=10)   # the content of metrics.json
+    found = classification(compare(logits, labels), classes, bootstrap=1000, bins=10)   # all numbers
 
 Equal inputs give equal numbers on every CPU. The only transcendental function is PyTorch's `log_softmax`, which the
 portable profile pins; the rest is integer counting and IEEE arithmetic (+ - * / and square roots are the same
@@ -111,7 +111,7 @@ def _compared(scores: torch.Tensor, truth: Integers) -> tuple[Integers, Integers
 
 
 def classification(predictions: Predictions, classes: Sequence[str], bootstrap: int, bins: int) -> dict[str, Any]:
-    """The content of `metrics.json`, all floats rounded to DIGITS, without baselines; a confusion matrix of up to MATRIX classes.
+    """All numbers of a classifier, floats rounded to DIGITS, without baselines; a confusion matrix of up to MATRIX classes.
 
     Raises:
         BitBloomError: the number of names is not the number of classes.

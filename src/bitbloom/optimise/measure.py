@@ -260,7 +260,7 @@ def conditions(trained: Trained, turns: int) -> dict[str, Any]:
         "cores": cpu.cores(),
         "versions": {name: version(name) for name in VERSIONS},
         "test_samples": len(trained.dataset.split("test")),
-        "timed": {"turns": turns, "answers": turns * COUNTED, "batches": turns, "batch": BATCH},
+        "timed": {"turns": turns, "predictions": turns * COUNTED, "batches": turns, "batch": BATCH},
     }
 
 

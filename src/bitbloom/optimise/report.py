@@ -85,7 +85,7 @@ def _below(conditions: Mapping[str, Any]) -> list[str]:
     return [
         f"{conditions['cpu']} ({', '.join(conditions['instruction_sets'])}), {conditions['threads']} thread of "
         f"{conditions['cores']} cores; {versions}; PyTorch's code for {conditions['torch_code']}, without the pins of training.",
-        f"Accuracy on {conditions['test_samples']} test samples, one at a time. Times of {timed['answers']} predictions and "
+        f"Accuracy on {conditions['test_samples']} test samples, one at a time. Times of {timed['predictions']} predictions and "
         f"{timed['batches']} batches in {timed['turns']} turns, from decoded inputs to probabilities. Another CPU gives other "
         "numbers. docs/optimise.md explains the columns.",
     ]

@@ -62,8 +62,10 @@ def _content(target: Target, trained: Trained, history: dict[str, Any], found: E
     """The content of the report and the card."""
     dataset = trained.dataset
     validation = target.reports / "validation.json"
+    narrow = {stem: style.png(figure) for stem, figure in found.narrow.items()}
     pictures = [
-        Picture(stem, caption, str(figure.get_label()), style.png(figure)) for stem, (caption, figure) in found.figures.items()
+        Picture(stem, caption, str(figure.get_label()), style.png(figure), narrow.get(stem))
+        for stem, (caption, figure) in found.figures.items()
     ]
     splits = {SPLIT_NAMES[name]: len(dataset.split(name)) for name in SPLITS}
     excluded = int(np.count_nonzero(dataset.samples["excluded"]))
@@ -96,11 +98,11 @@ def _write(folder: Path, found: Evaluation, content: Content) -> None:
         for picture in content.pictures:
             (figures / f"{picture.stem}.png").write_bytes(picture.png)
     with canonical.replacing_folder(folder / "tables") as tables:
-        for stem, rows in found.tables.items():
+        for stem, rows in (found.tables | content.number_tables).items():
             canonical.write_json(tables / f"{stem}.json", rows)
     canonical.write_text(folder / "model_card.md", card.render(content))
     canonical.write_text(folder / "index.html", html.render(content))
-    canonical.write_json(folder / "metrics.json", found.metrics)
+    canonical.write_json(folder / "metrics.json", content.scalars)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def run(target: Target) -> None:
     """Write `reports/<target>/validation.json`.
 
     Raises:
-        GateFailed: an expectation fails. The message names each failed one, the failing rows and the remedy.
+        GateFailed: a critical expectation fails. The message names each failed one, the failing rows and the remedy.
         BitBloomError: the manifest is missing, or the suite is invalid.
     """
     if not target.manifest.exists():
@@ -35,7 +35,10 @@ def run(target: Target) -> None:
     canonical.write_json(report, verdict.as_json())
     if not verdict.passed:
         raise GateFailed(f"{target.manifest} does not pass the gate: {verdict.in_words()}\nThe whole report: {report}", report)
-    print(f"validate: all {len(verdict.checks)} expectations hold for {verdict.rows} rows")
+    if verdict.all_held:
+        print(f"validate: all {len(verdict.checks)} expectations hold for {verdict.rows} rows")
+    else:
+        print(f"validate: all critical expectations hold, others do not: {verdict.in_words()}\nThe whole report: {report}")
 
 
 if __name__ == "__main__":

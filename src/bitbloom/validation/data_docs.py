@@ -1,7 +1,8 @@
 """Data Docs: the results of the gate as a local web site, with times and random ids.
 
 The site is written next to the reports and is not an output of the build: it is not hashed, and nothing depends on it.
-Its pages load their style sheets from public hosts, so they have a plain style without a network.
+Great Expectations' pages load scripts and styles from public hosts, and its index is a script. Here each page has its style
+inline and no script, and the index is a list of links, so a browser shows the site without a network.
 """
 
 from __future__ import annotations
@@ -19,11 +20,25 @@ from bitbloom.validation.check import check, suite_path
 
 if TYPE_CHECKING:
     from bitbloom.config.target import Target
+    from bitbloom.validation.verdict import Verdict
 
 READS = ("task", "gate")
 
-REMOTE_LOGO = re.compile(r"<img\s[^>]*src=\"https?://[^>]*>")
-"""The logo in every page: its address sends the time of creation, and in some contexts an id, to another host."""
+SITE = Path(__file__).parent / "site"
+INDEX = "index.html"
+LINKS = {"Results": "validations", "Expectation suites": "expectations"}
+"""Heading of the index → folder of its pages."""
+LOADED = re.compile(
+    r"<script\b.*?</script\s*>"
+    r"|<link\b[^>]*>"
+    r"|<img\b[^>]*\bsrc=[\"']?(?:https?:)?//[^>]*>"
+    r"|<footer\b.*?</footer\s*>",
+    re.DOTALL | re.IGNORECASE,
+)
+"""Scripts, linked styles and icons, and remote images of a page, of which the logo sends the time of creation to another host;
+and the footer, an advertisement."""
+REMOTE_STYLE = re.compile(r"(?:@import\s+)?url\(\s*[\"']?(?:https?:)?//[^)]*\)", re.IGNORECASE)
+HEAD_END = re.compile(r"</head\s*>", re.IGNORECASE)
 
 
 def render(target: Target) -> Path:
@@ -40,8 +55,32 @@ def render(target: Target) -> Path:
     folder = target.reports / "data_docs"
     with canonical.replacing_folder(folder) as temporary:
         context = checkpoint.new_context(site=temporary)
-        check(pd.read_parquet(target.manifest), suite_path(target.task), target.gate, context)
+        verdict = check(pd.read_parquet(target.manifest), suite_path(target.task), target.gate, context)
         context.build_data_docs(site_names=[checkpoint.SITE])
+        (temporary / INDEX).write_text(_index(target, verdict, temporary), encoding="utf-8")
         for page in sorted(temporary.rglob("*.html")):
-            page.write_text(REMOTE_LOGO.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
-    return folder / "index.html"
+            page.write_text(offline(page.read_text(encoding="utf-8")), encoding="utf-8")
+    return folder / INDEX
+
+
+def offline(page: str) -> str:
+    """A page with its style inline, which loads nothing."""
+    style = (SITE / "style.css").read_text(encoding="utf-8")
+    local = REMOTE_STYLE.sub("none", LOADED.sub("", page))
+    return HEAD_END.sub(lambda end: f"<style>\n{style}</style>\n{end[0]}", local, count=1)
+
+
+def _index(target: Target, verdict: Verdict, site: Path) -> str:
+    """The first page: the verdict, and links to the other pages."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(loader=FileSystemLoader(SITE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.get_template(f"{INDEX}.j2")
+    links = {heading: _links(site, folder) for heading, folder in LINKS.items()}
+    return template.render(target=target.name, manifest=target.manifest.as_posix(), verdict=verdict, links=links)
+
+
+def _links(site: Path, folder: str) -> list[tuple[str, str]]:
+    """Name of a suite and address of its page, of all pages in a folder of the site."""
+    pages = [page.relative_to(site) for page in sorted((site / folder).rglob("*.html"))]
+    return [(Path(*page.parts[1:2]).stem, page.as_posix()) for page in pages]

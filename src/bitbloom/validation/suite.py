@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from bitbloom.config.sections.gate import Gate
 
 Expectation = dict[str, Any]
-"""An expectation in the format of Great Expectations: `type`, `kwargs`, `notes`, and `name` and `advice` in `meta`."""
+"""An expectation in the format of Great Expectations: `type`, `severity`, `kwargs`, `notes`; `name` and `advice` in `meta`."""
+
+CRITICAL = "critical"
+SEVERITIES = (CRITICAL, "warning", "info")
+"""Severities of Great Expectations. Only a failed critical expectation stops a build; an expectation without one is critical."""
 
 SCHEMA_TYPES = frozenset(
     {
@@ -75,7 +79,8 @@ def load(path: Path, bounds: Mapping[str, Any]) -> Suite:
     """Read a suite, and omit the expectations whose bound is null.
 
     Raises:
-        BitBloomError: the file is missing or not JSON, an expectation has no unique name or no advice, or a bound is unknown.
+        BitBloomError: the file is missing or not JSON, an expectation has no unique name or no advice, or a bound or a severity
+            is unknown.
     """
     try:
         content = canonical.read_json(path)
@@ -84,7 +89,7 @@ def load(path: Path, bounds: Mapping[str, Any]) -> Suite:
     except ValueError as error:
         raise BitBloomError(f"{path} is not JSON: {error}") from error
     expectations: list[Expectation] = content["expectations"]
-    _require_names_and_advice(path, expectations)
+    _require_valid(path, expectations)
     kept, left_out = [], []
     for expectation in expectations:
         name = expectation["meta"]["name"]
@@ -116,13 +121,15 @@ def _parameters_of(expectation: Expectation) -> set[str]:
     return {name for value in values for name in re.findall(r"[A-Za-z]\w*", value)}
 
 
-def _require_names_and_advice(path: Path, expectations: list[Expectation]) -> None:
+def _require_valid(path: Path, expectations: list[Expectation]) -> None:
     seen: set[str] = set()
     for position, expectation in enumerate(expectations):
         meta = expectation.get("meta", {})
         missing = [key for key in ("name", "advice") if not meta.get(key)] + ([] if expectation.get("notes") else ["notes"])
         if missing:
             raise BitBloomError(f"{path}: expectation {position + 1} ({expectation.get('type')}) lacks {', '.join(missing)}")
+        if (severity := expectation.get("severity", CRITICAL)) not in SEVERITIES:
+            raise BitBloomError(f"{path}: '{meta['name']}' has severity {severity!r}; the severities are {', '.join(SEVERITIES)}")
         if meta["name"] in seen:
             raise BitBloomError(f"{path}: two expectations are named '{meta['name']}'")
         seen.add(meta["name"])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bitbloom.validation.suite import CRITICAL
+
 if TYPE_CHECKING:
     from bitbloom.validation.checkpoint import Result
     from bitbloom.validation.suite import Expectation
@@ -39,6 +41,7 @@ class Check:
         observed: a summary of the data.
         count: number of failing rows, including tolerated ones.
         rows: some of them by id: `{"id": …, "value": …}`.
+        severity: `critical`, `warning` or `info`.
     """
 
     name: str
@@ -50,6 +53,12 @@ class Check:
     observed: dict[str, Any] = field(default_factory=dict)
     count: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    severity: str = CRITICAL
+
+    @property
+    def held(self) -> bool:
+        """Whether it was checked and passed."""
+        return self.outcome == PASSED
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as plain values."""
@@ -58,8 +67,9 @@ class Check:
             "expectation": self.type,
             "notes": self.notes,
             "advice": self.advice,
+            "severity": self.severity,
             "outcome": self.outcome,
-            "success": self.outcome == PASSED,
+            "success": self.held,
             "kwargs": self.kwargs,
             "observed": self.observed,
             "rows_at_fault": {"count": self.count, "first": self.rows},
@@ -69,7 +79,8 @@ class Check:
         """Describe the expectation, the observed values, the failing rows, and what to do."""
         expected = _in_words({WORDS[key]: value for key, value in self.kwargs.items() if key in WORDS})
         found = _in_words({key: value for key, value in self.observed.items() if key != "rows_checked"})
-        lines = [f"  ✗ {self.notes} [{self.name}]"]
+        kind = "" if self.severity == CRITICAL else f", {self.severity}"
+        lines = [f"  ✗ {self.notes} [{self.name}{kind}]"]
         lines += [f"    expected: {expected}"] if expected else []
         lines += [f"    found: {found}"] if found else []
         if self.count:
@@ -90,8 +101,18 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether every expectation was checked and passed."""
-        return all(check.outcome == PASSED for check in self.checks)
+        """Whether every critical expectation was checked and passed."""
+        return all(check.held for check in self.checks if check.severity == CRITICAL)
+
+    @property
+    def held(self) -> int:
+        """Number of expectations that were checked and passed."""
+        return sum(check.held for check in self.checks)
+
+    @property
+    def all_held(self) -> bool:
+        """Whether every expectation was checked and passed, also those that are not critical."""
+        return self.held == len(self.checks)
 
     def with_outcome(self, outcome: str) -> list[Check]:
         """Return the results with that outcome."""
@@ -120,7 +141,13 @@ class Verdict:
 def check(expectation: Expectation, result: Result | None) -> Check:
     """Summarise the result of an expectation; None means that it was not checked."""
     meta = expectation["meta"]
-    texts = {"name": meta["name"], "type": expectation["type"], "notes": expectation["notes"], "advice": meta["advice"]}
+    texts = {
+        "name": meta["name"],
+        "type": expectation["type"],
+        "notes": expectation["notes"],
+        "advice": meta["advice"],
+        "severity": expectation.get("severity", CRITICAL),
+    }
     if result is None:
         return Check(**texts, outcome=NOT_CHECKED, kwargs=expectation["kwargs"])
     kwargs = {key: value for key, value in result["expectation_config"]["kwargs"].items() if key != "batch_id"}

@@ -36,7 +36,15 @@ function preview(photo) {
   for (const [id, shown] of [["preview", true], ["another", true], ["invitation", false]]) show(id, shown);
 }
 
+// Take a photo of the service, as if a person had chosen it.
+async function takeFrom(address, name, take) {
+  const response = await fetch(address).catch(() => null);
+  if (response?.ok) take([new File([await response.blob()], name)]);
+  else showProblem("This photo cannot be fetched. Is the service still running? Try again in a moment.");
+}
+
 function listen(take) {
+  at("sample")?.addEventListener("click", ({ currentTarget }) => takeFrom(currentTarget.dataset.photo, "sample.jpg", take));
   at("photo").addEventListener("change", ({ target }) => {
     take([...target.files]);
     target.value = ""; // the same file can be chosen again

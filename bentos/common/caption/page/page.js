@@ -23,11 +23,9 @@ function tile({ id, score, captions, thumbnail }) {
   button.type = "button";
   button.title = "Describe this photo";
   button.append(image, element("span", "name", captions[0] || id), " ", element("span", "percent", score.toFixed(2)));
-  button.addEventListener("click", async () => {
+  button.addEventListener("click", () => {
     reveal("drop");
-    const response = await fetch(thumbnail).catch(() => null);
-    if (response?.ok) describe(new File([await response.blob()], id));
-    else showProblem("This photo cannot be fetched. Is the service still running? Try again in a moment.");
+    takeFrom(thumbnail, id, ([photo]) => describe(photo));
   });
   const item = document.createElement("li");
   item.append(button);

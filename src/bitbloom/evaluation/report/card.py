@@ -25,7 +25,7 @@ def render(content: Content) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(percent=words.percent, grouped=words.grouped, sentence=words.sentence, md=_escaped)
-    return environment.get_template("model_card.md.j2").render(content=content, listed=words.LISTED)
+    return environment.get_template("model_card.md.j2").render(content=content, listed=words.LISTED, gap=words.GAP)
 
 
 def _escaped(text: object) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+GAP = "mean absolute gap of accuracy and confidence by bin of confidence, weighted by samples"
+"""The expected calibration error."""
 METRICS: dict[str, tuple[str, str]] = {
     "f1": ("F1", "harmonic mean of precision and recall of the positive class"),
     "tfidf_f1": ("F1 of counted words", "TF-IDF with logistic regression on the same samples"),
@@ -17,7 +19,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "top5_accuracy": ("Top-5 accuracy", "the true class is among the five likeliest"),
     "macro_f1": ("Macro F1", "unweighted mean of the F1 of all classes"),
     "log_loss": ("Log loss", "negative log likelihood of the true class; 0 is certain and correct"),
-    "expected_calibration_error": ("Calibration error", "mean difference of confidence and accuracy"),
+    "expected_calibration_error": ("Calibration error", GAP),
     "cider_d": ("CIDEr-D", "n-grams shared with the reference sentences, weighted by TF-IDF; at most 10"),
     "bleu_4": ("BLEU-4", "n-grams of up to four words that reference sentences contain"),
     "rouge_l": ("ROUGE-L", "longest common subsequence with the reference sentences"),
@@ -30,7 +32,7 @@ METRICS: dict[str, tuple[str, str]] = {
 """Metric → its name and its meaning. Other metrics are shown under their key."""
 DETAILS: dict[str, tuple[str, str]] = {
     "temperature": ("Temperature", "divides the logits, so that confidence matches accuracy; chosen on the validation split"),
-    "uncalibrated_error": ("Calibration error without it", "mean difference of confidence and accuracy"),
+    "uncalibrated_error": ("Calibration error without it", GAP),
     "bleu_1": ("BLEU-1", "single words that reference sentences contain"),
     "bleu_2": ("BLEU-2", "up to two words in a row"),
     "bleu_3": ("BLEU-3", "up to three words in a row"),
@@ -69,6 +71,8 @@ COMPARED = {
 """Metric by which a model is compared with its baselines → its name, and an explanation. The first existing metric counts."""
 
 TOP = 5
+BEST = "best"
+"""Value of `kept` in training.json."""
 LISTED = 120
 """Largest number of classes in a list or a table; `tables/per_class.json` has all."""
 
@@ -89,12 +93,13 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A written figure: `stem` of its file, `kind` as in `style`."""
+    """A written figure: `stem` of its file, `kind` as in `style`, `narrow` a PNG for narrow windows."""
 
     stem: str
     caption: str
     kind: str
     png: bytes
+    narrow: bytes | None = None
 
     @property
     def heading(self) -> str:
@@ -102,9 +107,8 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, from the PNG's header."""
-        width, height = struct.unpack(">II", self.png[16:24])
-        return width, height
+        """Width and height in pixels."""
+        return pixels(self.png)
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class Content:
     """One evaluated target.
 
     Attributes:
-        metrics: the content of metrics.json.
+        metrics: all numbers of the evaluation.
         tables: name → rows.
         history: the content of training.json.
         model: the `model` section the weights were trained with.
@@ -178,6 +182,29 @@ class Content:
     def weights(self) -> list[str]:
         """The pretrained weights that the model and its parts start from."""
         return [spec for key, spec in self.settings if key.split()[-1] == "weights" and spec != "none"]
+
+    @property
+    def kept(self) -> str:
+        """The kept epoch in words; empty when `history` does not say. The best one counts only if it is kept."""
+        kept = str(self.history.get("kept", ""))
+        return f"{kept}, {self.history['best_epoch']}" if kept == BEST and "best_epoch" in self.history else kept
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The content of metrics.json: the headlines and the number of samples, few enough for a row of `dvc exp show`."""
+        return {key: value for key, value in self.metrics.items() if isinstance(value, int | float) and key not in DETAILS}
+
+    @property
+    def number_tables(self) -> dict[str, list[dict[str, Any]]]:
+        """File stem → rows: every number with its 95 % interval, and the baselines."""
+        intervals = self.metrics.get("confidence_intervals", {})
+        rows: list[dict[str, Any]] = []
+        for key, value in self.metrics.items():
+            if isinstance(value, int | float):
+                low, high = intervals.get(key, (None, None))
+                rows.append({"metric": key, "value": value, "low": low, "high": high})
+        baselines = [{"baseline": name, **found} for name, found in self.metrics.get("baselines", {}).items()]
+        return {"numbers": rows, "baselines": baselines}
 
     @property
     def headlines(self) -> list[Headline]:
@@ -230,6 +257,12 @@ def _settings(section: Mapping[str, Any], part: str = "") -> Iterator[tuple[str,
             yield from _settings(value, f"{part}{key} ")
         else:
             yield f"{part}{key}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def pixels(png: bytes) -> tuple[int, int]:
+    """Width and height of an image in pixels, from the header of its PNG."""
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
 
 
 def sentence(key: str) -> str:

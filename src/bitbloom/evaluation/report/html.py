@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 CSS_PER_INCH = 96
 WIDEST = 1200
 """Largest width in CSS pixels of a chart that is scaled down. A wider chart scrolls, so that its text stays readable."""
+NARROW_WINDOW = 800
+"""Widest window in CSS pixels that shows the pictures for narrow windows. It would scale a wide one by a quarter or more."""
+NARROWEST = 360
+"""Largest width in CSS pixels of a picture for narrow windows that is scaled down. A wider one scrolls."""
 
 
 def render(content: Content) -> str:
@@ -33,22 +37,25 @@ def render(content: Content) -> str:
         grouped=words.grouped,
         sentence=words.sentence,
         data_address=_data_address,
-        css_width=_css_width,
+        css_size=css_size,
         fits=_fits,
     )
-    return environment.get_template("report.html.j2").render(content=content, style=style, listed=words.LISTED)
+    return environment.get_template("report.html.j2").render(
+        content=content, style=style, listed=words.LISTED, narrow_window=NARROW_WINDOW, narrowest=NARROWEST
+    )
 
 
-def _data_address(picture: Picture) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")
+def _data_address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def _css_width(picture: Picture) -> int:
-    """Width in CSS pixels: charts at their intended size, photos pixel by pixel."""
-    scale = CSS_PER_INCH / style.DPI if picture.kind == style.CHART else 1.0
-    return round(picture.size[0] * scale)
+def css_size(png: bytes, kind: str) -> tuple[int, int]:
+    """Width and height in CSS pixels: charts at their intended size, photos pixel by pixel."""
+    scale = CSS_PER_INCH / style.DPI if kind == style.CHART else 1.0
+    width, height = words.pixels(png)
+    return round(width * scale), round(height * scale)
 
 
 def _fits(picture: Picture) -> bool:
     """Whether a narrower window scales the picture down."""
-    return picture.kind != style.CHART or _css_width(picture) <= WIDEST
+    return picture.kind != style.CHART or css_size(picture.png, picture.kind)[0] <= WIDEST

@@ -1,4 +1,7 @@
-"""Sheets of photos. A figure shows photos pixel by pixel, without resampling by matplotlib, so they stay sharp."""
+"""Sheets of photos. A figure shows photos pixel by pixel, without resampling by matplotlib, so they stay sharp.
+
+A sheet for narrow windows has fewer photos side by side, and is at most 344 pixels wide, so its text is not scaled down.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,16 @@ Photo = NDArray[np.uint8]
 """[3, H, W], RGB."""
 
 MARGIN, GAP = 12, 6  # pixels
-ACROSS = 12
+ACROSS, NARROW_ACROSS = 12, 4
 """Photos side by side on the contact sheet, for any number of classes."""
 MOST_CLASSES, MOST_MISTAKES = 120, 64
 """Largest numbers of strips on the contact sheet, and of mistakes on their sheet: a sheet stays below 3,000 pixels."""
-THUMB, LARGE = 96, 144
+THUMB, NARROW_THUMB, LARGE = 96, 70, 144
 """Side of a photo on the contact sheet and among the mistakes, pixels."""
 CAPTIONED, CAPTIONED_ACROSS = 232, 5
 """Side of a photo with its sentences, and the number of photos side by side."""
-SEARCHED, FRAME = 156, 7
+NARROW_CAPTIONED, NARROW_CAPTIONED_ACROSS = 148, 2
+SEARCHED, NARROW_SEARCHED, FRAME = 156, 100, 7
 """Side of a found photo with its frame, and the width of the frame."""
 LETTER = 0.54
 """Mean width of a letter of the running text, as a fraction of its size."""
@@ -69,43 +73,47 @@ def per_class(classes: int) -> int:
 
 
 @style.applied()
-def contact_sheet(photos: Mapping[str, Sequence[Photo]], support: Mapping[str, int]) -> Figure:
+def contact_sheet(photos: Mapping[str, Sequence[Photo]], support: Mapping[str, int], narrow: bool = False) -> Figure:
     """For each of up to MOST_CLASSES classes a strip of up to `per_class` photos under its name and its number of samples."""
-    strip = per_class(len(photos))
-    columns = min(len(photos), ACROSS // strip)
+    across, thumb, strip = ACROSS, THUMB, per_class(len(photos))
+    if narrow:
+        across, thumb, strip = NARROW_ACROSS, NARROW_THUMB, NARROW_ACROSS if strip >= NARROW_ACROSS else NARROW_ACROSS // 2
+    columns = min(len(photos), across // strip)
     rows = -(-len(photos) // columns)
     header, between = 30, 20
-    width = ACROSS * (THUMB + GAP) - GAP + (ACROSS // strip - 1) * (between - GAP)
-    sheet = _Sheet(width + 2 * MARGIN, rows * (header + THUMB + 12) + 2 * MARGIN - 12)
-    strip_width = strip * (THUMB + GAP) - GAP + between
+    width = across * (thumb + GAP) - GAP + (across // strip - 1) * (between - GAP)
+    sheet = _Sheet(width + 2 * MARGIN, rows * (header + thumb + 12) + 2 * MARGIN - 12)
+    strip_width = strip * (thumb + GAP) - GAP + between
+    letters = (15 if strip > 2 else 13) if narrow else 21 if strip > 2 else 15
     for place, (name, own) in enumerate(photos.items()):
         left = MARGIN + place % columns * strip_width
-        top = MARGIN + place // columns * (header + THUMB + 12)
-        letters = 21 if strip > 2 else 15
+        top = MARGIN + place // columns * (header + thumb + 12)
         room = int((strip_width - between) / (letters * 0.66)) - 4
         sheet.text(left, top + 14, style.short(name, room), letters, weight="bold")
         sheet.text(left + strip_width - between, top + 14, str(support[name]), letters * 0.8, color=style.MUTED, ha="right")
         for number, photo in enumerate(own[:strip]):
-            sheet.photo(left + number * (THUMB + GAP), top + header, square(photo, THUMB))
+            sheet.photo(left + number * (thumb + GAP), top + header, square(photo, thumb))
     return sheet.figure
 
 
 @style.applied()
-def mistakes(found: Sequence[Mistake]) -> Figure:
+def mistakes(found: Sequence[Mistake], narrow: bool = False) -> Figure:
     """Up to MOST_MISTAKES photos with their true class, the predicted one, and a bar of the confidence.
 
     Without mistakes, the figure says so.
     """
     found = found[:MOST_MISTAKES]
     if not found:
-        sheet = _Sheet(900, 160)
-        sheet.text(450, 80, "No mistakes on the test split", 26, color=style.LEAF, weight="bold", ha="center")
+        sheet = _Sheet(330, 100) if narrow else _Sheet(900, 160)
+        size = 18 if narrow else 26
+        middle = (sheet.width / 2, sheet.height / 2)
+        sheet.text(*middle, "No mistakes on the test split", size, color=style.LEAF, weight="bold", ha="center")
         return sheet.figure
-    columns = min(len(found), 8)
+    columns = min(len(found), 2 if narrow else 8)
     rows = -(-len(found) // columns)
     below, between = 84, 18
     height = LARGE + below
-    sheet = _Sheet(max(columns, 6) * (LARGE + between) - between + 2 * MARGIN, rows * height + 2 * MARGIN - 16)
+    sheet = _Sheet(max(columns, 2 if narrow else 6) * (LARGE + between) - between + 2 * MARGIN, rows * height + 2 * MARGIN - 16)
     for place, mistake in enumerate(found):
         left = MARGIN + place % columns * (LARGE + between)
         top = MARGIN + place // columns * height
@@ -118,28 +126,39 @@ def mistakes(found: Sequence[Mistake]) -> Figure:
 
 
 @style.applied()
-def captioned(rows: Mapping[str, Sequence[Captioned]]) -> Figure:
-    """Under each name a row of up to CAPTIONED_ACROSS photos, with the generated and a true sentence below each."""
-    header, between, lines = 40, 22, (3, 3)
-    written, true = 15, 13
-    height = header + CAPTIONED + 34 + lines[0] * 20 + 6 + lines[1] * 18 + 14
-    step = CAPTIONED + between
-    sheet = _Sheet(CAPTIONED_ACROSS * step - between + 2 * MARGIN, len(rows) * height + 2 * MARGIN - 14)
+def captioned(rows: Mapping[str, Sequence[Captioned]], narrow: bool = False) -> Figure:
+    """Under each name up to CAPTIONED_ACROSS photos, with the generated and a true sentence below each.
+
+    In a narrow window they are an even number, in rows of NARROW_CAPTIONED_ACROSS.
+    """
+    side, across, most, lines = CAPTIONED, CAPTIONED_ACROSS, CAPTIONED_ACROSS, 3
+    if narrow:
+        side, across, most, lines = NARROW_CAPTIONED, NARROW_CAPTIONED_ACROSS, 2 * NARROW_CAPTIONED_ACROSS, 4
+    header, between, below = 40, 22, 34 + lines * 20 + 6 + lines * 18 + 14
+    step, height = side + between, header + -(-most // across) * (side + below)
+    sheet = _Sheet(across * step - between + 2 * MARGIN, len(rows) * height + 2 * MARGIN - 14)
     for row, (name, own) in enumerate(rows.items()):
         top = MARGIN + row * height
         sheet.text(MARGIN, top + 16, name, 21, weight="bold")
-        for column, shown in enumerate(own[:CAPTIONED_ACROSS]):
-            left, below = MARGIN + column * step, top + header + CAPTIONED
-            sheet.photo(left, top + header, square(shown.photo, CAPTIONED))
-            sheet.text(left, below + 16, f"CIDEr-D {shown.cider_d:.2f}", 12, color=style.MUTED)
-            used = sheet.paragraph(left, below + 38, shown.written or "(no word)", written, CAPTIONED, lines[0])
-            sheet.paragraph(left, below + 44 + used, shown.truth, true, CAPTIONED, lines[1], color=style.MUTED)
+        for place, shown in enumerate(own[:most]):
+            _captioned(sheet, shown, MARGIN + place % across * step, top + header + place // across * (side + below), side, lines)
     return sheet.figure
 
 
+def _captioned(sheet: _Sheet, shown: Captioned, left: int, top: int, side: int, lines: int) -> None:
+    """A photo with its sentences below, each in at most `lines` lines."""
+    below = top + side
+    sheet.photo(left, top, square(shown.photo, side))
+    sheet.text(left, below + 16, f"CIDEr-D {shown.cider_d:.2f}", 12, color=style.MUTED)
+    used = sheet.paragraph(left, below + 38, shown.written or "(no word)", 15, side, lines)
+    sheet.paragraph(left, below + 44 + used, shown.truth, 13, side, lines, color=style.MUTED)
+
+
 @style.applied()
-def searches(found: Sequence[Search]) -> Figure:
-    """For each sentence a row of the photos found for it, the right ones in a frame."""
+def searches(found: Sequence[Search], narrow: bool = False) -> Figure:
+    """For each sentence the photos found for it beside it, the correct ones in a frame; in a narrow window below it."""
+    if narrow:
+        return _narrow_searches(found)
     words, between, lines = 330, 16, 5
     most = max(len(search.photos) for search in found)
     height = SEARCHED + between
@@ -147,18 +166,38 @@ def searches(found: Sequence[Search]) -> Figure:
     for row, search in enumerate(found):
         top = MARGIN + row * height
         used = sheet.paragraph(MARGIN, top + 20, search.sentence, 17, words - 30, lines)
-        told = f"first right photo: number {search.place}"
-        sheet.text(MARGIN, top + 26 + used, told, 13, color=style.LEAF if search.place <= most else style.BLOOM)
+        _first_correct(sheet, MARGIN, top + 26 + used, search, most)
         for column, (photo, right) in enumerate(zip(search.photos, search.right, strict=True)):
             left = MARGIN + words + column * (SEARCHED + GAP)
-            sheet.photo(left, top, _framed(photo, style.LEAF if right else style.PAPER))
+            sheet.photo(left, top, _framed(photo, SEARCHED, style.LEAF if right else style.PAPER))
     return sheet.figure
 
 
-def _framed(photo: Photo, colour: str) -> NDArray[np.uint8]:
-    """[SEARCHED, SEARCHED, 3] The photo in a frame."""
-    framed = np.full((SEARCHED, SEARCHED, 3), tuple(bytes.fromhex(colour[1:])), dtype=np.uint8)
-    framed[FRAME:-FRAME, FRAME:-FRAME] = square(photo, SEARCHED - 2 * FRAME)
+def _narrow_searches(found: Sequence[Search]) -> Figure:
+    across, lines, line = 3, 3, 21
+    most, step = max(len(search.photos) for search in found), NARROW_SEARCHED + GAP
+    words = lines * line + 34
+    height = words + -(-most // across) * step + 16
+    sheet = _Sheet(across * step - GAP + 2 * MARGIN, len(found) * height + 2 * MARGIN)
+    for row, search in enumerate(found):
+        top = MARGIN + row * height
+        used = sheet.paragraph(MARGIN, top + 12, search.sentence, 15, across * step, lines)
+        _first_correct(sheet, MARGIN, top + 16 + used, search, most)
+        for place, (photo, right) in enumerate(zip(search.photos, search.right, strict=True)):
+            framed = _framed(photo, NARROW_SEARCHED, style.LEAF if right else style.PAPER)
+            sheet.photo(MARGIN + place % across * step, top + words + place // across * step, framed)
+    return sheet.figure
+
+
+def _first_correct(sheet: _Sheet, x: int, y: float, search: Search, most: int) -> None:
+    colour = style.LEAF if search.place <= most else style.BLOOM
+    sheet.text(x, y, f"first correct photo: number {search.place}", 13, color=colour)
+
+
+def _framed(photo: Photo, side: int, colour: str) -> NDArray[np.uint8]:
+    """[side, side, 3] The photo in a frame."""
+    framed = np.full((side, side, 3), tuple(bytes.fromhex(colour[1:])), dtype=np.uint8)
+    framed[FRAME:-FRAME, FRAME:-FRAME] = square(photo, side - 2 * FRAME)
     return framed
 
 

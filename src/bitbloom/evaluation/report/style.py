@@ -20,6 +20,8 @@ INK, MUTED, GRID, PAPER = "#22262e", "#6b7280", "#e6e8ec", "#ffffff"
 BLOOM, LEAF, SKY, SUN = "#c2367a", "#2b8a62", "#3a6fb7", "#d18a1b"
 """Accents: BLOOM for mistakes and emphasis, LEAF for correct results, SKY and SUN for further lines."""
 DPI = 144
+NARROW = 3.5
+"""Width in inches of a chart for narrow windows: with 96 CSS pixels an inch, it fits a window of 400 without a smaller text."""
 
 CHART, PHOTOS = "chart", "photos"
 """Kinds of figures. On a dark page the report inverts charts only."""

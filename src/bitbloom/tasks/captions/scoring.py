@@ -178,7 +178,8 @@ def evaluate(predictions: Predictions, dataset: Dataset, history: Mapping[str, A
     numbers["nn_cider_d"] = baselines["nearest_neighbour"]["cider_d"]
     details = {"samples": len(scored.written), "confidence_intervals": intervals, "baselines": baselines}
     tables = {"sentences": _rows(scored, range(len(scored.written))), "worst": _rows(scored, scored.worst[: config.worst])}
-    return Evaluation(metrics.rounded(numbers | details), _figures(scored, directions, dataset, history), tables)
+    figures, narrow = (_figures(scored, directions, dataset, history, narrow) for narrow in (False, True))
+    return Evaluation(metrics.rounded(numbers | details), figures, tables, {stem: figure for stem, (_, figure) in narrow.items()})
 
 
 def score(predictions: Predictions, dataset: Dataset) -> Scored:
@@ -285,19 +286,19 @@ def _rows(scored: Scored, positions: Iterable[int]) -> list[dict[str, Any]]:
 
 
 def _figures(
-    scored: Scored, directions: Mapping[str, Retrieval], dataset: Dataset, history: Mapping[str, Any]
+    scored: Scored, directions: Mapping[str, Retrieval], dataset: Dataset, history: Mapping[str, Any], narrow: bool
 ) -> dict[str, tuple[str, Figure]]:
+    """All figures, for wide or for narrow windows."""
     images = dataset.arrays["images"]
     caption = "Generated sentences, and in grey a reference sentence. Photos are sorted by the agreement of the two."
-    figures = {"captions_sheet": (caption, photos.captioned(_captioned(scored, images)))}
+    figures = {"captions_sheet": (caption, photos.captioned(_captioned(scored, images), narrow))}
     if history.get("epochs"):
-        caption = "Training, epoch by epoch. The dotted line marks the epoch with the best validation score."
-        figures["curves"] = (caption, plots.curves(history))
+        figures["curves"] = (plots.curves_caption(history), plots.curves(history, narrow))
     caption = "How often a correct one is among the first, for all sentences and for all photos of the test split."
     ways = {name: directions[key].curves() for key, name in WAYS.items()}
-    figures["retrieval"] = (caption, plots.retrieval(ways))
+    figures["retrieval"] = (caption, plots.retrieval(ways, narrow))
     caption = "Randomly chosen sentences, and the first photos found for each. A frame marks the correct ones."
-    figures["search"] = (caption, photos.searches(_searches(scored, directions["t2i"], images)))
+    figures["search"] = (caption, photos.searches(_searches(scored, directions["t2i"], images), narrow))
     return figures
 
 

@@ -40,6 +40,7 @@ def evaluate(trained: Trained, history: Mapping[str, Any], config: Evaluate) -> 
     ]
     caption = "F1 by keyword (the commonest), by length in thirds, and whether a text has a twin in the test split."
     found.figures["slices"] = (caption, plots.slices(found.tables["slices"]))
+    found.narrow["slices"] = plots.slices(found.tables["slices"], narrow=True)
     return found
 
 
