@@ -30,4 +30,4 @@ class Parser(httptools.HttpRequestParser):
 def ignore() -> None:
     """Ignore upgrades that clients offer to servers of this process."""
     if os.environ.get(VARIABLE, "true").lower() != "false":
-        setattr(httptools, "HttpRequestParser", Parser)  # noqa: B010 -- mypy knows no assignment to a class
+        setattr(httptools, "HttpRequestParser", Parser)  # noqa: B010 -- mypy rejects an assignment to a class
