@@ -23,7 +23,7 @@ class Parser(httptools.HttpRequestParser):
     """A parser that sees no offered upgrade, except to WebSocket."""
 
     def feed_data(self, data: bytes | bytearray | memoryview | array[int]) -> None:
-        """Parse what a connection has received. Headers that arrive in several pieces keep their offer; clients send them in one."""
+        """Parse what a connection has received. Headers in several pieces keep their offer; clients send them in one."""
         super().feed_data(OFFER.sub(HIDDEN, data, 1) if OFFER.match(data) else data)
 
 
