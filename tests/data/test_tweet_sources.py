@@ -192,7 +192,7 @@ OTHERS = {
     "nothing": (b"", "is empty"),
     "blank lines": (b"\n \n", "is empty"),
     "a workbook of old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel workbook: save the sheet as CSV"),
-    "gzip": (gzip.compress(b"id,keyword"), "compressed by gzip: unpack it"),
+    "compressed": (gzip.compress(b"id,keyword"), "compressed by gzip: unpack it"),
     "Parquet": (b"PAR1\x15\x04", "a Parquet file"),
     "a page": (b"<!DOCTYPE html><html>", "lacks the columns id, keyword, location, text, target"),
     "no header": (b"1,,,a,1\n2,,,b,0\n", "lacks the columns"),

@@ -141,7 +141,7 @@ def token_dialog(browser: Browser, guarded: str, tmp_path: Path) -> Browser:
 
 
 def test_tab_follows_the_order_of_the_page(photos):
-    stops = ["photo", "red.jpg: poppy", "grey.jpg: not sure, perhaps orchid", "notes.txt: no prediction", "attention"]
+    stops = ["photo", "red.jpg: poppy", "grey.jpg: not sure, perhaps orchid", "notes.txt: no prediction", "sample", "attention"]
     stops += ["Where do the predictions come from?", "API documentation"]
     assert walk(photos, len(stops)) == stops
     assert walk(photos, len(stops) - 1, shift=True) == stops[-2::-1]
@@ -220,7 +220,7 @@ def test_key_sends_an_example(browser, served_texts):
 
 def test_search_works_without_a_mouse(browser, served_captions):
     browser.open(served_captions.url)
-    assert walk(browser, 2) == ["photo", "sentence"]
+    assert walk(browser, 3) == ["photo", "sample", "sentence"]
     browser.press(*"blue", "Enter")
     browser.wait_for(lambda: browser.visible("#found-output"))
     tiles = browser.script("[...document.querySelectorAll('#photos button')].map(each => each.textContent)")

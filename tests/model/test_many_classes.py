@@ -125,7 +125,7 @@ def test_recall_shows_worst_classes_with_test_samples() -> None:
 
 
 def test_contact_sheet_shows_some_of_many_classes() -> None:
-    caption, figure = classification._contact_sheet(dataset(photos.MOST_CLASSES * 3, 2))
+    caption, figure = classification._contact_sheet(dataset(photos.MOST_CLASSES * 3, 2), narrow=False)
     assert f"{photos.MOST_CLASSES} of the {photos.MOST_CLASSES * 3}" in caption
     assert figure.get_figheight() * style.DPI < TALLEST
 

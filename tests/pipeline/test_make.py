@@ -569,7 +569,7 @@ def test_merge_passes_the_side(project, words, call):
 def refused(project, *arguments):
     """The error of a call of make that fails, after no output and no command that starts a service."""
     project.log.unlink(missing_ok=True)
-    done = subprocess.run(["make", *arguments], cwd=project.folder, capture_output=True, text=True)
+    done = subprocess.run(["make", "--no-print-directory", *arguments], cwd=project.folder, capture_output=True, text=True)
     assert done.returncode != 0
     assert done.stdout == ""
     called = project.log.read_text() if project.log.exists() else ""

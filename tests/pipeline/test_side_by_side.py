@@ -138,10 +138,11 @@ def test_tracking_never_fails_a_build(tmp_path, monkeypatch, capsys, lock, works
     if lock is not None:
         (workspace / LOCK).parent.mkdir(parents=True)
         (workspace / LOCK).write_bytes(lock)
-    tracking.start(NAME, workspace)
+    monkeypatch.setattr(tracking.Follower, "start", lambda _: None)
+    with tracking.following(NAME, workspace) as follower:
+        follower.built()
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"tracking of {NAME} did not start (")
-    assert line.endswith(f"): bitbloom track {NAME}")
+    assert line.startswith("warning: W&B: ")
 
 
 @pytest.mark.parametrize("error", [OSError("no memory"), RuntimeError(""), ValueError("one\ntwo")])
@@ -149,8 +150,10 @@ def test_tracking_that_cannot_start_is_one_line(monkeypatch, capsys, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(tracking, "_start", fail)
-    tracking.start(NAME, Path())
+    monkeypatch.setattr(tracking, "is_unlogged", lambda *_: True)
+    monkeypatch.setattr(tracking.Follower, "start", fail)
+    with tracking.following(NAME, Path()) as follower:
+        follower.built()
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
