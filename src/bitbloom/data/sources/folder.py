@@ -140,7 +140,10 @@ def _advice(layout: Layout) -> str:
             f"hold folders of the same names ({_some(list(layout.names))}), as splits do: if they are splits, name them train, "
             "val and test, and add SET=source.splits=given; if they are classes, add SET=source.splits=none"
         )
-    return f"look like splits: SET=source.splits=given uses them; for splits of BitBloom, {SHAPE}"
+    return (
+        "look like splits: SET=source.splits=given uses them, and SET=source.splits=none makes classes of them; "
+        f"for splits of BitBloom, {SHAPE}"
+    )
 
 
 def _given(root: Path, layout: Layout | None) -> tuple[list[_Class], list[Path]]:
@@ -153,7 +156,8 @@ def _given(root: Path, layout: Layout | None) -> tuple[list[_Class], list[Path]]
         raise BitBloomError(f"{root}: {_some([path.name for path in layout.folders])} {_advice(layout)}")
     if layout.form == "inner":
         classes = [_inner_class(top, split) for top in layout.folders for split in split_folders.folders(top)]
-        return [one for one in classes if one.split], [one.folder for one in classes if not one.split]
+        others = [top for top in split_folders.folders(root) if top not in layout.folders]
+        return [one for one in classes if one.split], [*others, *(one.folder for one in classes if not one.split)]
     return _outer(root)
 
 
@@ -167,7 +171,7 @@ def _outer(root: Path) -> tuple[list[_Class], list[Path]]:
     tops = {top: split_folders.role(top.name) for top in split_folders.folders(root)}
     by_split: dict[str, Path] = {}
     for top, split in tops.items():
-        if not split or _has_images(top):
+        if not split or not split_folders.folders(top):
             continue
         if split in by_split:
             raise BitBloomError(f"{root}: {by_split[split].name} and {top.name} are both {split}: join them, or remove one")
@@ -209,7 +213,7 @@ def _files(root: Path, classes: Sequence[_Class]) -> tuple[dict[str, tuple[_Clas
 
 def _loose(root: Path, classes: Sequence[_Class], unlabelled: Sequence[Path]) -> list[Path]:
     """Return the files beside the class folders, which have no class."""
-    folders = {root, *(one.folder.parent for one in classes)} - set(unlabelled)
+    folders = {root, *(folder for one in classes for folder in one.folder.parents if root in folder.parents)} - set(unlabelled)
     return [path for folder in folders for path in clutter.visible(folder) if not path.is_dir()]
 
 
