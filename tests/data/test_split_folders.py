@@ -163,6 +163,19 @@ def test_asks_about_a_split_beside_other_folders(tmp_path, patterns, others):
         assert {(file.attributes["split"], file.label) for file in files} == {("train", name) for name in CLASSES}
 
 
+@pytest.mark.parametrize("splits", ["computed", "given"])
+@pytest.mark.parametrize("form", ["{0}/{1}/1", "{1}/{0}/1"], ids=["train/images", "images/train"])
+@pytest.mark.parametrize(("labels", "suffix"), [("labels", ".txt"), ("Annotations", ".xml")])
+def test_folders_of_annotations_are_no_classes(tmp_path, form, labels, suffix, splits):
+    for split in ("train", "val"):
+        write_photo(tmp_path / "in" / (form.format(split, "images") + ".png"))
+        file = tmp_path / "in" / (form.format(split, labels) + suffix)
+        file.parent.mkdir(parents=True)
+        file.write_text("0 0.5 0.5 0.1 0.1")
+    with pytest.raises(BitBloomError, match="look like splits without classes: put the photos of each class into a folder"):
+        collect(tmp_path / "in", tmp_path / "out", splits)
+
+
 CLASSES_AFTER_ALL = {
     "a class named train": {"train/1.png", "car/1.png", "plane/1.png"},
     "a class train with kinds": {"train/steam/1.png", "train/diesel/1.png", "car/red/1.png", "car/blue/1.png"},

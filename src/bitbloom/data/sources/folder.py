@@ -12,7 +12,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,11 +124,24 @@ def safe_name(name: str) -> str:
 def _classes(root: Path, splits: str) -> tuple[list[_Class], list[Path]]:
     """Return the class folders, and the folders whose photos have no label."""
     layout = None if splits == "none" else split_folders.find(root, _has_images)
+    if layout and layout.form in ("outer", "inner") and _has_annotations(layout):
+        layout = replace(layout, form="flat")
     if splits == "given":
         return _given(root, layout)
     if layout:
         raise BitBloomError(f"{root}: {_some([path.name for path in layout.folders])} {_advice(layout)}")
     return [_Class("", path, path.name) for path in split_folders.folders(root)], []
+
+
+def _has_annotations(layout: Layout) -> bool:
+    """Return whether the class folders of splits are one folder of photos and one of other files, such as YOLO's labels."""
+    files: dict[str, list[Path]] = {}
+    for top in layout.folders:
+        inner = split_folders.folders(split_folders.level(top, frozenset(), _has_images)) if layout.form == "outer" else [top]
+        for path in inner:
+            files.setdefault(path.name, []).extend(clutter.walk(path))
+    full = [name for name, paths in files.items() if any(_is_image(path) or _is_heic(path) for path in paths)]
+    return len(full) == 1 and any(paths for name, paths in files.items() if name not in full)
 
 
 def _advice(layout: Layout) -> str:
