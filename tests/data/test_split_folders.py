@@ -136,6 +136,18 @@ def test_loose_photo_discards_no_split(tmp_path, capsys, loose, patterns, splits
     assert f"skipped 1 file that is not an image in a class folder: {loose}\n" in capsys.readouterr().err
 
 
+def test_loose_photo_makes_no_class_of_the_only_split(tmp_path):
+    root = fill(tmp_path / "in", "train/*/1.png", "train/loose.png")
+    assert {file.label for file in collect(root, tmp_path / "out")} == set(CLASSES)
+    assert {file.attributes["split"] for file in collect(root, tmp_path / "given", "given")} == {"train"}
+
+
+def test_loose_photo_makes_no_class_of_a_fold(tmp_path):
+    root = fill(tmp_path / "in", "fold1/*/1.png", "fold2/*/2.png", "fold1/loose.png")
+    with pytest.raises(BitBloomError, match=r"hold folders of the same names \(rose, tulip\).*source\.splits=none"):
+        collect(root, tmp_path / "out")
+
+
 def test_loose_photos_in_all_splits_discard_none(tmp_path):
     root = fill(tmp_path / "in", "train/*/1.png", "test/*/2.png", "train/loose.png", "test/loose.png")
     assert len(collect(root, tmp_path / "out", "given")) == 4

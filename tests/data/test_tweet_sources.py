@@ -211,9 +211,7 @@ def test_reads_file_with_empty_first_lines(tmp_path, first) -> None:
     assert [row["id"] for row in tweets_csv.rows(file)] == ["1"]
 
 
-@pytest.mark.parametrize(
-    "text", ["ÀÉÈÙ", "café naïve", "“rock’n’roll” – fin…", "l’œuvre à Žilina • a", "mot—mot €5", "Ångström Øst"]
-)
+@pytest.mark.parametrize("text", ["ÀÉÈÙ", "café naïve", "“rock’n’roll” – fin…", "l’œuvre à Žilina • a", "a—b €5", "Ångström Øst"])
 def test_reads_western_texts(tmp_path, text) -> None:
     file = write(tmp_path / "train.csv", [("1", "", "", text, "1")], encoding="cp1252")
     assert tweets_csv.rows(file)[0]["text"] == text

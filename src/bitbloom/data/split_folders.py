@@ -74,7 +74,7 @@ def find(root: Path, has_photos: Callable[[Path], bool]) -> Layout | None:
         return _layout("flat", sorted(direct))
     if len(holders) < 2 or not direct <= set(holders):
         return None
-    return _inner(holders) or (None if direct else _nameless(holders))
+    return _inner(holders) or _nameless(holders)
 
 
 def folders(folder: Path) -> list[Path]:
@@ -93,8 +93,9 @@ def level(split: Path, classes: frozenset[str], has_photos: Callable[[Path], boo
     inner = folders(split)
     if len(inner) != 1 or inner[0].name in classes or not folders(inner[0]):
         return split
-    twice = role(split.name) and role(inner[0].name) == role(split.name)
-    if not twice and (has_photos(split) or has_photos(inner[0])):  # loose photos do not make a class of seg_train/seg_train
+    own, below = role(split.name), role(inner[0].name)
+    loose = below and own in (None, below)  # loose photos do not make a class of seg_train/seg_train, or of a sole train
+    if (has_photos(split) and own is None) or (not loose and (has_photos(split) or has_photos(inner[0]))):
         return split
     return level(inner[0], classes, has_photos)
 
