@@ -111,6 +111,22 @@ FOREIGN = {
     "UTF-8": ("utf-8", ["玫瑰/1.jpg", "Gänseblümchen/é.jpg", "e\u0301/1.jpg", "🌷/1.jpg"], ""),
     "GBK": ("gbk", ["玫瑰/1.jpg", "郁金香/1.jpg"], "GBK"),
     "GBK, one word": ("gbk", ["花/11.jpg"], "GBK"),
+    "GBK, short": ("gbk", ["猫/1.jpg", "狗/2.jpg"], "GBK"),
+    "GBK, valid UTF-8 of a rare letter": ("gbk", ["图/a.jpg", "图/1.jpg"], "GBK"),
+    "GBK, one name of valid UTF-8": ("gbk", ["樱花/1.jpg", "蔷薇/1.jpg"], "GBK"),
+    "GBK, only valid UTF-8": ("gbk", ["蔷薇/1.jpg"], "GBK"),
+    "GBK beside letters": ("gbk", ["照片a.jpg"], "GBK"),
+    "cp949": ("cp949", ["장미/1.jpg", "해바라기/1.jpg", "튤립/1.jpg"], "cp949"),
+    "cp949, short": ("cp949", ["고양이/1.jpg", "개/1.jpg"], "cp949"),
+    "Shift-JIS, a capital": ("cp932", ["東京/1.jpg"], "Shift-JIS"),
+    "Shift-JIS, one character": ("cp932", ["犬/犬1.jpg"], "Shift-JIS"),
+    "cp1251, one word": ("cp1251", ["Роза/1.jpg"], "cp1251"),
+    "cp866, one word": ("cp866", ["роза/1.jpg"], "cp866"),
+    "UTF-8, Latin": ("utf-8", ["Gänseblümchen/1.jpg", "café/1.jpg"], ""),
+    "UTF-8, NFD": ("utf-8", ["e\u0301te\u0301/1.jpg"], ""),
+    "UTF-8, Cyrillic": ("utf-8", ["Роза/1.jpg", "кот/1.jpg"], ""),
+    "UTF-8, Greek": ("utf-8", ["ρόδο/1.jpg"], ""),
+    "UTF-8, Hebrew and Arabic": ("utf-8", ["ורד/1.jpg", "وردة/1.jpg"], ""),
     "Shift-JIS": ("cp932", ["薔薇/1.jpg", "桜/1.jpg"], "Shift-JIS"),
     "Shift-JIS with a backslash byte": ("cp932", ["表/ソ1.jpg"], "Shift-JIS"),
     "kana": ("cp932", ["ひまわり/1.jpg", "チューリップ/1.jpg"], "Shift-JIS"),
@@ -130,10 +146,17 @@ def test_reads_zip_names_without_utf8_flag(tmp_path: Path, capsys, codec: str, n
     assert (f"are read as {guess}, a guess" in warning and names[0] in warning) if guess else warning == ""
 
 
-def test_reads_each_valid_name_as_utf8(tmp_path: Path, capsys) -> None:
-    extract(raw_zip(tmp_path / "x.zip", "ä/10.jpg".encode(), "玫瑰/1.jpg".encode("gbk"), b"rose/111.jpg"), tmp_path / "out")
-    assert set(contents(tmp_path / "out")) == {"ä/10.jpg", "玫瑰/1.jpg", "rose/111.jpg"}
+def test_reads_certain_names_as_utf8_beside_other_ones(tmp_path: Path, capsys) -> None:
+    extract(raw_zip(tmp_path / "x.zip", "桜/10.jpg".encode(), "玫瑰/1.jpg".encode("gbk"), b"rose/111.jpg"), tmp_path / "out")
+    assert set(contents(tmp_path / "out")) == {"桜/10.jpg", "玫瑰/1.jpg", "rose/111.jpg"}
     assert "read as GBK" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("codec", "name"), [("gbk", "猫"), ("utf-8", "è"), ("utf-8", "ä"), ("utf-8", "а")])
+def test_asks_about_names_that_can_be_utf8_or_another_encoding(tmp_path: Path, codec: str, name: str) -> None:
+    message = refusal(raw_zip(tmp_path / "x.zip", f"{name}/1.jpg".encode(codec), f"{name}/11.jpg".encode(codec)))
+    assert re.search(rf"its names can be GBK \(.*\) or UTF-8 \(.*\), which it does not say: {archives.BY_HAND}", message)
+    assert f"'{name}'" in message
 
 
 def test_reads_unicode_path_of_info_zip(tmp_path: Path, capsys) -> None:

@@ -89,7 +89,7 @@ BAD = {
     "an entry without a name": ([*IMAGES, {"id": 1}], SAID, "is not COCO's caption JSON"),
     "a caption that is not a text": (IMAGES, [*SAID, {"image_id": 3, "caption": 7}], "a caption or a file name is not a text"),
     "a name that is not a text": ([*IMAGES, {"id": 1, "file_name": 7}], SAID, "or a file name is not a text"),
-    "two photos of one name": ([*IMAGES, {"id": 1, "file_name": "x/b.jpg"}], SAID, "two photos have the name"),
+    "two photos of one name": ([*IMAGES, {"id": 1, "file_name": "./b.jpg"}], SAID, "two photos have the name"),
     "two photos of one id": ([*IMAGES, {"id": 7, "file_name": "c.jpg"}], SAID, "two photos have the name or the id"),
     "a photo that is missing": (
         [*IMAGES, {"id": 1, "file_name": "gone.jpg"}],
@@ -131,6 +131,8 @@ ODD_IDS = {
     "texts in annotations": (int, str),
     "floats in annotations": (int, float),
     "texts with zeros": (int, "{:012}".format),
+    "texts of floats": (int, "{}.0".format),
+    "texts of floats with zeros": ("{:04}.00".format, "{}.".format),
     "words": ("photo {}".format, "photo {}".format),
 }
 
@@ -213,6 +215,31 @@ def test_reads_photos_of_one_name_in_two_folders(tmp_path, destination) -> None:
     assert [one.read(tmp_path / "raw") for one in found] == [b"one", b"two"]
 
 
+SAME_NAMES = {
+    "root and folder": ("a.jpg", "y/a.jpg"),
+    "folder and deeper folder": ("y/a.jpg", "x/y/a.jpg"),
+    "two folders": ("x/a.jpg", "y/a.jpg"),
+}
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["both have captions", "one has captions"])
+@pytest.mark.parametrize("names", SAME_NAMES.values(), ids=SAME_NAMES)
+def test_photos_of_one_name_keep_their_folders(tmp_path, destination, names, silent) -> None:
+    images = [{"id": number, "file_name": name} for number, name in enumerate(names)]
+    said = [{"image_id": number, "caption": name} for number, name in enumerate(names)][1 if silent else 0 :]
+    source = write(tmp_path / "mine", images, said)
+    shutil.rmtree(source / "images")
+    for name in names:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(name.encode())
+    import_data(source, destination, coco_folder)
+    (tmp_path / "raw").mkdir()
+    found = coco_folder.fetch(coco_folder.Config(path=str(destination)), tmp_path / "raw")
+    assert {one.read(tmp_path / "raw").decode(): one.attributes["captions"] for one in found} == {
+        name: [name] for name in names[1 if silent else 0 :]
+    }
+
+
 def test_folder_of_file_name_selects_the_photo(tmp_path, destination) -> None:
     source = write(tmp_path / "mine")
     (source / "other").mkdir()
@@ -249,6 +276,11 @@ UNREADABLE = {
     "truncated after a bracket": (lambda data: data[:-1], "it ends early, in line 1: is it whole"),
     "truncated in a text": (lambda data: data[: data.index(b"One d") + 3], "it ends early, in line 1: is it whole"),
     "truncated UTF-16": (lambda data: data.decode().encode("utf-16")[:-31], "it ends early"),
+    "truncated before the captions": (lambda data: data[:40], "it ends early, in line 1: is it whole"),
+    "truncated in an escape": (lambda data: data[: data.index(b"One d")] + rb"One \u00", "it ends early, in line 1: is it whole"),
+    "truncated in a word": (lambda data: data[:-1] + b', "x": fals', "it ends early, in line 1: is it whole"),
+    "a comma too many": (lambda data: data[:-2] + b",]}", "(Illegal trailing comma|Expecting value)"),
+    "empty": (lambda data: b"", "it ends early, in line 1: is it whole"),
     "cp1252": (lambda data: data.replace(b"A cat", b"Un \xe9l\xe9phant"), "it is not Unicode: .* save it as UTF-8"),
     "deep": (lambda data: data[:-1] + b', "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion"),
 }

@@ -124,6 +124,9 @@ CLUTTER = [
         "FOUND.000/1.jpg",
         "desktop.ini",
         ".DS_Store",
+        "RECYCLER/1.jpg",
+        "Recycled/1.jpg",
+        "~snapshot/1.jpg",
         "._1.jpg",
     ),
 ]

@@ -185,10 +185,18 @@ def test_reads_png_with_large_text_or_profile(chunk: str, size: int) -> None:
     assert imaging.square(data, 8).shape == (3, 8, 8)
 
 
-@pytest.mark.parametrize("chunk", ["zTXt", "iTXt", "iCCP"])
-def test_rejects_png_with_text_beyond_the_bound(chunk: str) -> None:
+def with_text_after_pixels(data: bytes, chunk: str) -> bytes:
+    """Move a chunk of a PNG to the end."""
+    start = data.index(chunk.encode()) - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4])
+    return data[:start] + data[end:-12] + data[start:end] + data[-12:]
+
+
+@pytest.mark.parametrize(("chunk", "last"), [("zTXt", False), ("iTXt", False), ("iCCP", False), ("zTXt", True), ("iTXt", True)])
+def test_rejects_png_with_text_beyond_the_bound(chunk: str, last: bool) -> None:
+    data = png_with(chunk, 17_000_000)
     with pytest.raises(UnreadableImage, match="a text or profile of more than 16,777,216 bytes: save it without metadata"):
-        imaging.decode(png_with(chunk, 17_000_000))
+        imaging.decode(with_text_after_pixels(data, chunk) if last else data)
 
 
 def test_rejects_heic_with_advice() -> None:

@@ -115,6 +115,79 @@ def test_same_archive_is_imported_again_with_other_splits(tmp_path):
         import_data(packed, place, folder, splits="computed")
 
 
+LOOSE = {
+    "in test": ("test/loose.jpg", {"train/*/1.png", "test/*/2.png"}, {"train", "test"}),
+    "in val": ("val/loose.jpg", {"train/*/1.png", "val/*/2.png", "test/*/3.png"}, {"train", "val", "test"}),
+    "in train": ("train/loose.jpg", {"train/*/1.png", "test/*/2.png"}, {"train", "test"}),
+    "in a wrapper": ("seg_train/loose.jpg", {"seg_train/seg_train/*/1.png", "seg_test/seg_test/*/2.png"}, {"train", "test"}),
+    "in a wrapped split": ("test/test/loose.jpg", {"train/train/*/1.png", "test/test/*/2.png"}, {"train", "test"}),
+    "in a class of splits": ("rose/loose.jpg", {"*/train/1.png", "*/test/2.png"}, {"train", "test"}),
+}
+
+
+@pytest.mark.parametrize(("loose", "patterns", "splits"), LOOSE.values(), ids=LOOSE)
+def test_loose_photo_discards_no_split(tmp_path, capsys, loose, patterns, splits):
+    root = fill(tmp_path / "in", *patterns)
+    write_photo(root / loose)
+    with pytest.raises(BitBloomError, match="look like splits"):
+        collect(root, tmp_path / "out")
+    files = collect(root, tmp_path / "out", "given")
+    assert {(file.attributes["split"], file.label) for file in files} == {(split, name) for split in splits for name in CLASSES}
+    assert f"skipped 1 file that is not an image in a class folder: {loose}\n" in capsys.readouterr().err
+
+
+def test_loose_photo_makes_no_class_of_the_only_split(tmp_path):
+    root = fill(tmp_path / "in", "train/*/1.png", "train/loose.png")
+    assert {file.label for file in collect(root, tmp_path / "out")} == set(CLASSES)
+    assert {file.attributes["split"] for file in collect(root, tmp_path / "given", "given")} == {"train"}
+
+
+def test_loose_photo_makes_no_class_of_a_fold(tmp_path):
+    root = fill(tmp_path / "in", "fold1/*/1.png", "fold2/*/2.png", "fold1/loose.png")
+    with pytest.raises(BitBloomError, match=r"hold folders of the same names \(rose, tulip\).*source\.splits=none"):
+        collect(root, tmp_path / "out")
+
+
+def test_loose_photos_in_all_splits_discard_none(tmp_path):
+    root = fill(tmp_path / "in", "train/*/1.png", "test/*/2.png", "train/loose.png", "test/loose.png")
+    assert len(collect(root, tmp_path / "out", "given")) == 4
+
+
+STRANGERS = {
+    "photos": ({"train/*/1.png", "sample_images/1.png"}, {}),
+    "photos and notes": ({"train/*/1.png", "sample_images/1.png"}, {"models/model.bin": "x"}),
+    "photos beside a wrapper": ({"train/train/*/1.png", "sample_images/1.png"}, {}),
+    "no photos": ({"train/*/1.png"}, {"models/model.bin": "x"}),
+    "deep files": ({"test/*/1.png"}, {"models/v1/model.bin": "x"}),
+}
+
+
+@pytest.mark.parametrize(("patterns", "others"), STRANGERS.values(), ids=STRANGERS)
+def test_asks_about_a_split_beside_other_folders(tmp_path, patterns, others):
+    root = fill(tmp_path / "in", *patterns)
+    for name, text in others.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    with pytest.raises(BitBloomError, match=r"(train|test) look like splits: .*splits=given uses them, and .*splits=none"):
+        collect(root, tmp_path / "out")
+    if (root / "train").is_dir():
+        files = collect(root, tmp_path / "out", "given")
+        assert {(file.attributes["split"], file.label) for file in files} == {("train", name) for name in CLASSES}
+
+
+@pytest.mark.parametrize("splits", ["computed", "given"])
+@pytest.mark.parametrize("form", ["{0}/{1}/1", "{1}/{0}/1"], ids=["train/images", "images/train"])
+@pytest.mark.parametrize(("labels", "suffix"), [("labels", ".txt"), ("Annotations", ".xml")])
+def test_folders_of_annotations_are_no_classes(tmp_path, form, labels, suffix, splits):
+    for split in ("train", "val"):
+        write_photo(tmp_path / "in" / (form.format(split, "images") + ".png"))
+        file = tmp_path / "in" / (form.format(split, labels) + suffix)
+        file.parent.mkdir(parents=True)
+        file.write_text("0 0.5 0.5 0.1 0.1")
+    with pytest.raises(BitBloomError, match="look like splits without classes: put the photos of each class into a folder"):
+        collect(tmp_path / "in", tmp_path / "out", splits)
+
+
 CLASSES_AFTER_ALL = {
     "a class named train": {"train/1.png", "car/1.png", "plane/1.png"},
     "a class train with kinds": {"train/steam/1.png", "train/diesel/1.png", "car/red/1.png", "car/blue/1.png"},

@@ -72,6 +72,8 @@ BAD = {
     "no target": ([("1", "", "", "a", "")], HEADER, "row 2: target is ''"),
     "a column twice": ([(*ROWS[0], "x")], (*HEADER, "Text"), "several columns text"),
     "ids that are equal as numbers": ([ROWS[0], ("4.0", *ROWS[1][1:])], HEADER, "row 3: the id '4' is empty or repeated"),
+    "ids that differ in zeros": ([("1", "", "", "a", "1"), ("000001", "", "", "b", "0")], HEADER, "row 3: the id '000001' is"),
+    "ids that differ in blanks": ([("1", "", "", "a", "1"), (" 1", "", "", "b", "0")], HEADER, "row 3: the id ' 1' is"),
     "an id twice": ([ROWS[0], ROWS[0]], HEADER, "row 3: the id '4' is empty or repeated"),
     "no id": ([("", "", "", "a", "1")], HEADER, "row 2: the id '' is empty"),
 }
@@ -156,6 +158,18 @@ SWALLOWING = {
         ['1,,,"two\nlines",1', '2,,,"he said,0', "3,,,b,1", '4,,,c",0'],
         r"row 3 \(line 4\).*line 5",
     ),
+    "a blank after each comma": (
+        [f"{number}, flood, Leeds, text, 1" for number in range(20)]
+        + ['20, flood, Leeds,"text, 1']
+        + [f"{number}, flood, Leeds, text, 1" for number in range(21, 40)]
+        + ['40, flood, Leeds, text", 1'],
+        "row 22.*line 23",
+    ),
+    "a blank before a keyword": (['1,,,"he said,1', "2, flood,,b,0", '3,,,c",0'], "row 2.*line 3"),
+    "blanks after some commas": (["1, flood, Leeds,a,1", '2,,,"he said,1', "3, fire, York,b,0", '4,,,c",0'], "row 3.*line 4"),
+    "a blank after the target": (['1,,,"he said,1', "2,,,b,0 ", '3,,,c",0'], "row 2.*line 3"),
+    "unknown labels": (['1,,,"he said,maybe', "2,,,b,maybe", '3,,,c",maybe'], "row 2.*line 3"),
+    "unquoted commas": (['1,,,"he said,1', "2,,,b,c,0", '3,,,c",0'], "row 2.*line 3"),
     "long gap": (['1,,,"he said', *["word"] * 80, '2",1'], "goes on for 81 lines"),
 }
 
@@ -168,6 +182,39 @@ def test_names_first_row_that_swallows_others(tmp_path, destination, rows, says)
         import_data(file, destination, tweets_csv)
     assert "\n" not in str(error.value)
     assert not destination.exists()
+
+
+LINES = {
+    "a quote is not doubled": (
+        '1,,,a,1\n2,,,b,0\n3,,,"two\nlines",1\n4,,,"he "said" so",1\n',
+        r"row 5 \(line 6\): a quote within",
+    ),
+    "after empty lines": ('1,,,a,1\n\n\n2,,,"he "said" so",1\n', r"row 3 \(line 5\): a quote within"),
+    "no closing quote": ('1,,,a,1\n2,,,"open,1\n', r"row 3: a quote opens and is never closed"),
+    "a long field": ("1,,,a,1\n2,,," + "a" * 200_000 + ",1\n", r"row 3: a field is longer than 131,072 characters: shorten it"),
+    "no closing quote in a long file": ('1,,,"a,1\n' + "word\n" * 40_000, r"row 2: a quote opens and is never closed"),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), LINES.values(), ids=LINES)
+def test_names_the_line_of_an_error(tmp_path, text, says) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text(",".join(HEADER) + "\n" + text, encoding="utf-8")
+    with pytest.raises(BitBloomError, match=says):
+        tweets_csv.rows(file)
+
+
+@pytest.mark.parametrize("first", ["  ", "\t", ",,,,", " \n\n "])
+def test_reads_file_with_empty_first_lines(tmp_path, first) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text(f"{first}\n{lines('1,,,a,1')}", encoding="utf-8")
+    assert [row["id"] for row in tweets_csv.rows(file)] == ["1"]
+
+
+@pytest.mark.parametrize("text", ["ÀÉÈÙ", "café naïve", "“rock’n’roll” – fin…", "l’œuvre à Žilina • a", "a—b €5", "Ångström Øst"])
+def test_reads_western_texts(tmp_path, text) -> None:
+    file = write(tmp_path / "train.csv", [("1", "", "", text, "1")], encoding="cp1252")
+    assert tweets_csv.rows(file)[0]["text"] == text
 
 
 SEVERAL_LINES = [
@@ -200,6 +247,12 @@ OTHERS = {
     "Shift-JIS": (lines("1,,,洪水です,1").encode("shift-jis"), "line 2 is not valid"),
     "GBK": (lines("1,,,洪水来了,1").encode("gbk"), "line 2 is not valid"),
     "Polish": (lines("1,,,powódź w mieście zażółć gęślą,1").encode("cp1250"), "line 2 is not valid"),
+    "Turkish": (lines("1,,,yangın çıktı,1").encode("cp1254"), "line 2 is not valid.*save the file as UTF-8"),
+    "Turkish capitals": (lines("1,,,İZMİR YAĞIŞ,1").encode("cp1254"), "line 2 is not valid"),
+    "Mac Roman": (lines("1,,,café naïve,1").encode("mac-roman"), "line 2 is not valid.*save the file as UTF-8"),
+    "Mac Roman, one word": (lines("1,,,naïve,1").encode("mac-roman"), "line 2 is not valid"),
+    "Mac Roman, at the end of a word": (lines("1,,,voilà,1").encode("mac-roman"), "line 2 is not valid"),
+    "Cyrillic capitals": (lines("1,,,ПОТОП В ГОРОДЕ,1").encode("cp1251"), "line 2 is not valid"),
     "UTF-8 and Windows-1252": (lines("1,,,café,1").encode() + "2,,,café,0\n".encode("cp1252"), "line 3 is not valid"),
     "UTF-16, cut": (lines(*PLAIN).encode("utf-16")[:-1], "cannot be read as text in UTF-16-LE"),
     "bytes": (b"id,keyword,location,text,target\n1,,,a\0b,1\n", "is not text"),
@@ -221,6 +274,8 @@ WRAPPED = {
     "a folder in it": ["nlp-getting-started/train.csv", "nlp-getting-started/test.csv"],
     "a folder of macOS": ["data/train.csv", "data/test.csv", "__MACOSX/data/._train.csv", "__MACOSX/data/train.csv"],
     "two folders": ["a/b/train.csv", "a/b/test.csv", "a/.ipynb_checkpoints/train.csv"],
+    "bins of disks": ["train.csv", "test.csv", "#recycle/train.csv", "RECYCLER/train.csv", "lost+found/train.csv"],
+    "snapshots": ["train.csv", "test.csv", "~snapshot/train.csv", "#snapshot/x/train.csv", "@eaDir/train.csv"],
     "capitals": ["Train.csv", "TEST.CSV"],
     "another name": ["disaster_tweets.csv", "test.csv", "sample_submission.csv"],
 }

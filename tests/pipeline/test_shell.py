@@ -60,6 +60,31 @@ def test_says_that_the_system_ended_a_worker(monkeypatch, capfd) -> None:
     assert "memory ran out, and the system killed a process of `exit 1`" in capfd.readouterr().err
 
 
+GROUPS = {
+    "version 2": ("0::/user/build\n", {"user/build/memory.events": "oom 5\noom_kill 2\n", "memory.events": "oom_kill 9\n"}, 2),
+    "version 2 in a container": ("0::/\n", {"memory.events": "low 0\noom_kill 3\n"}, 3),
+    "version 2, a group of the host": ("0::/host/only\n", {"memory.events": "oom_kill 4\n"}, 4),
+    "version 1": (
+        "9:pids:/\n4:memory:/build\n0::/\n",
+        {"memory/build/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"},
+        1,
+    ),
+    "version 1 without counts": ("4:memory:/\n", {"memory/memory.oom_control": "under_oom 0\n"}, 0),
+    "no groups": ("0::/\n", {}, 0),
+    "no file": (None, {}, 0),
+}
+
+
+@pytest.mark.parametrize(("own", "files", "kills"), GROUPS.values(), ids=GROUPS)
+def test_counts_only_killed_processes_of_its_own_group(tmp_path, own, files, kills) -> None:
+    if own is not None:
+        (tmp_path / "own").write_text(own)
+    for name, text in files.items():
+        (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / name).write_text(text)
+    assert shell.out_of_memory_kills(tmp_path / "own", tmp_path / "groups") == kills
+
+
 def test_unknown_signal_keeps_its_number() -> None:
     assert shell.describe(200) == "signal 200"
 

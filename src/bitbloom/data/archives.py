@@ -142,7 +142,10 @@ def _is_zip(path: Path) -> bool:
 
 def _zip_members(path: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as archive:
-        names, guess = zip_names.names(archive.infolist())
+        try:
+            names, guess = zip_names.names(archive.infolist())
+        except ValueError as error:
+            raise BitBloomError(f"{path}: {UNSAFE.sub('?', str(error))}, which it does not say: {BY_HAND}") from error
         _report(path, names, guess)
         for info, name in zip(archive.infolist(), names, strict=True):
             mode = info.external_attr >> 16

@@ -11,8 +11,8 @@ from pathlib import Path
 CLUTTER = re.compile(
     r"\.|~\$|__macosx$|__pycache__$|"  # hidden files, lock files of offices, macOS's archives, Python
     r"thumbs\.db|ehthumbs(_vista)?\.db$|desktop\.ini$|picasa\.ini$|zbthumbnail\.info$|"
-    r"\$recycle\.bin$|system volume information$|found\.\d{3}$|lost\+found$|"
-    r"@eadir$|@tmp$|@__thumb$|@sharebin$|@recycle$|@recently-snapshot$|#recycle$|#snapshot$|.*@syno(resource|eastream)$|"
+    r"\$?recycle\.bin$|recycler$|recycled$|system volume information$|found\.\d{3}$|lost\+found$|"
+    r"@eadir$|@tmp$|@__thumb$|@sharebin$|@recycle$|@recently-snapshot$|#recycle$|[#~]snapshot$|.*@syno(resource|eastream)$|"
     r"network trash folder$|temporary items$|(\._)?icon[\r\uf00d]$",
     re.IGNORECASE,
 )

@@ -51,6 +51,7 @@ HEIC_ADVICE = "save HEIC photos as JPEG"
 PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
 """Bytes of a decompressed text or ICC chunk of a PNG: Pillow's 1 MiB is less than editors and generators of images write. The
 texts of a file remain limited to Pillow's MAX_TEXT_MEMORY, 64 MiB."""
+LONG_TEXT = f"a text or profile of more than {PngImagePlugin.MAX_TEXT_CHUNK:,} bytes: save it without metadata"
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
@@ -240,8 +241,7 @@ def _open(data: bytes) -> Image.Image:
         if is_heic(data):
             raise UnreadableImage(f"a HEIC photo, which is not supported: {HEIC_ADVICE}") from error
         if "MAX_TEXT" in str(error):
-            most = PngImagePlugin.MAX_TEXT_CHUNK
-            raise UnreadableImage(f"a text or profile of more than {most:,} bytes: save it without metadata") from error
+            raise UnreadableImage(LONG_TEXT) from error
         raise UnreadableImage(f"not an image of a known format ({', '.join(FORMATS)})") from error
 
 
@@ -267,7 +267,7 @@ def _whole(image: Image.Image) -> Image.Image:
     try:
         image.load()
     except Exception as error:
-        raise UnreadableImage(f"truncated or damaged{_detail(error)}") from error
+        raise UnreadableImage(LONG_TEXT if "MAX_TEXT" in str(error) else f"truncated or damaged{_detail(error)}") from error
     return _upright(image)
 
 

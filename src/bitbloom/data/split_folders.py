@@ -1,7 +1,7 @@
 """Recognition of folders that are splits, not classes, among the folders of a data set of photos.
 
 Published data sets name such folders in many ways: `training_set`, `seg_test`, `Valid`, `predict`. Names alone do not decide,
-because `train` is also a class of vehicles: a split holds folders of classes, and no photos beside them.
+because `train` is also a class of vehicles: a split holds folders of classes. Photos beside these have no class.
 """
 
 from __future__ import annotations
@@ -61,15 +61,18 @@ def find(root: Path, has_photos: Callable[[Path], bool]) -> Layout | None:
     """
     tops = folders(root)
     direct = {top for top in tops if has_photos(top)}
-    holders = [top for top in tops if top not in direct and folders(top)]
+    holders = [top for top in tops if folders(top)]
     roles = {top: role(top.name) for top in tops}
     named = [top for top in holders if roles[top]]
     strangers = [top for top in direct if roles[top] is None]
     if _share(named) or (named and not strangers and sum(roles[top] is not None for top in tops) > 1):
         return _layout("outer", [top for top in tops if roles[top] is not None])
+    wide = any(len(names(level(top, frozenset(), has_photos))) > 1 for top in named)
+    if wide and not all(roles[top] is not None or _kinds(top, has_photos) for top in tops):
+        return _layout("outer", [top for top in tops if roles[top] is not None])
     if not named and len(direct) > 1 and not strangers:
         return _layout("flat", sorted(direct))
-    if direct or len(holders) < 2:
+    if len(holders) < 2 or not direct <= set(holders):
         return None
     return _inner(holders) or _nameless(holders)
 
@@ -88,7 +91,11 @@ def level(split: Path, classes: frozenset[str], has_photos: Callable[[Path], boo
         has_photos: as for `find`.
     """
     inner = folders(split)
-    if len(inner) != 1 or has_photos(split) or inner[0].name in classes or has_photos(inner[0]) or not folders(inner[0]):
+    if len(inner) != 1 or inner[0].name in classes or not folders(inner[0]):
+        return split
+    own, below = role(split.name), role(inner[0].name)
+    loose = below and own in (None, below)  # loose photos do not make a class of seg_train/seg_train, or of a sole train
+    if (has_photos(split) and own is None) or (not loose and (has_photos(split) or has_photos(inner[0]))):
         return split
     return level(inner[0], classes, has_photos)
 
@@ -96,6 +103,11 @@ def level(split: Path, classes: frozenset[str], has_photos: Callable[[Path], boo
 def names(folder: Path) -> set[str]:
     """Return the names of the subfolders, in Unicode NFC."""
     return {unicodedata.normalize("NFC", path.name) for path in folders(folder)}
+
+
+def _kinds(top: Path, has_photos: Callable[[Path], bool]) -> bool:
+    """Return whether the photos of a folder are only in its subfolders, as in a class of several kinds."""
+    return not has_photos(top) and any(has_photos(path) or _kinds(path, has_photos) for path in folders(top))
 
 
 def _layout(form: str, tops: list[Path]) -> Layout:

@@ -43,8 +43,15 @@ _SEPARATOR = re.compile(r"\Asep=(.)\r?\n")
 """The first line that some programs write for Excel."""
 _RARE = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D, 0xFF))
 """Bytes that are undefined in Windows-1252, or hardly occur in a text."""
-_NOT_WESTERN = re.compile(rb"[\xa1-\xff]{4}|[A-Za-z][\xa1-\xb3\xb5\xb6\xb8-\xbf][a-z]|[a-z][\x83\x88\x8a-\x90][a-z]")
-"""Words in other scripts, and signs or capitals within a word: the bytes are in another encoding than Windows-1252."""
+_NOT_WESTERN = re.compile(
+    rb"[\xd0\xdd\xde\xf0\xfd\xfe]|"  # Ð Ý Þ ð ý þ: Turkish in Windows-1254, which has Ğ İ Ş ğ ı ş in their places
+    rb"[A-Za-z][\xa1-\xb3\xb5\xb6\xb8-\xbf][a-z]|"
+    rb"[a-z][\x80-\x83\x86-\x8b\x8d-\x90\x94\x95\x98\x99\x9b\x9d\x9f][a-z]|[a-z][\x83\x88\x8a\x8c\x8e\x8f\x9f]"  # Mac Roman
+)
+"""Letters of other alphabets, and signs or capitals within a word: the bytes are in another encoding than Windows-1252."""
+_LETTERS = re.compile(rb"[\xa1-\xff]{4,}")
+"""Four letters with accents: a word in another script."""
+_CAPITALS = frozenset(map(ord, "ÀÂÄÇÈÉÊËÎÏÔÖÙÛÜ"))
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ def read(file: Path, required: Sequence[str], checks: Mapping[str, Callable[[str
     Args:
         file: path of the file.
         required: names of columns that it must have.
-        checks: column → whether a value can be in it. A line within a quoted field that passes all checks is a row of its own.
+        checks: column, the id first → whether a value can be in it. A line within a quoted field is suspected to be a row if it
+            passes all checks, or if its id is a number.
         takes: what the caller takes, for the message about missing columns.
 
     Raises:
@@ -141,12 +149,14 @@ def _without_mark(data: bytes) -> str:
 def _is_western(data: bytes) -> bool:
     """Whether nothing contradicts Windows-1252: no rare byte, no valid UTF-8, and no bytes of another alphabet."""
     has_utf_8 = any(not letter.isascii() and letter != "\ufffd" for letter in data.decode("utf-8", "replace"))
-    return not has_utf_8 and not set(_RARE) & set(data) and not _NOT_WESTERN.search(data)
+    words = set(_LETTERS.findall(data))  # one word of capitals is ÀÉÈÙ; a text in another script has more
+    western = not words or (len(words) == 1 and set(*words) <= _CAPITALS)
+    return western and not has_utf_8 and not set(_RARE) & set(data) and not _NOT_WESTERN.search(data)
 
 
 def _header(file: Path, text: str, required: Sequence[str], takes: str, separator: str) -> tuple[str, list[str]]:
     """The delimiter and the names of the columns. Raises BitBloomError if a column is missing or occurs twice."""
-    found, line = {}, text.lstrip("\r\n").splitlines()[0][:LONGEST_HEADER]
+    found, line = {}, next(filter(_has_values, text.splitlines()), "")[:LONGEST_HEADER]
     for delimiter in (separator,) if separator in DELIMITERS else DELIMITERS:
         names = next(csv.reader([line], delimiter=delimiter), [])
         found[delimiter] = [name.strip().casefold() for name in names]
@@ -164,10 +174,11 @@ def _records(
 ) -> Iterator[Record]:
     """The rows below the header, each checked."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    number, start, values = 0, 0, []
+    number, start, spaced = 0, 0, False
     try:
         while True:
-            start, values = reader.line_num, next(reader, [])
+            start = reader.line_num  # an error of the reader is in the record that starts here
+            values = next(reader, [])
             if reader.line_num == start:
                 return
             if not any(value.strip() for value in values):
@@ -175,14 +186,31 @@ def _records(
             number += 1
             record = Record(number, start + first, dict(zip(header, values, strict=False)))
             _check_length(file, record, values, header)
+            spaced = spaced or _blanks(values) > 1
             if number > 1:
-                _check_lines(file, record, lines[start + 1 : reader.line_num], delimiter, header, checks)
+                _check_lines(file, record, lines[start + 1 : reader.line_num], delimiter, header, checks, spaced)
                 yield record
     except csv.Error as error:
         place = Record(number + 1, start + first, {}).place
-        never = "expected after" not in str(error)
-        reason = "a quote opens and is never closed" if never else "a quote within a quoted field is not doubled"
-        raise BitBloomError(f'{file}, {place}: {reason}; write " within a field as ""') from error
+        raise BitBloomError(f"{file}, {place}: {_reason(error, reader.line_num > start + 1)}") from error
+
+
+def _reason(error: csv.Error, several: bool) -> str:
+    """Say what the reader of a record, perhaps of several lines, complains about, and what to do."""
+    if "field limit" in str(error) and not several:
+        return f"a field is longer than {csv.field_size_limit():,} characters: shorten it"
+    never = "expected after" not in str(error)
+    reason = "a quote opens and is never closed" if never else "a quote within a quoted field is not doubled"
+    return f'{reason}; write " within a field as ""'
+
+
+def _has_values(line: str) -> bool:
+    return bool(line.strip("".join(DELIMITERS) + " "))
+
+
+def _blanks(values: list[str]) -> int:
+    """The number of values after the first one with a blank before them, as after the commas of a sentence."""
+    return sum(value[:1].isspace() for value in values[1:])
 
 
 def _check_length(file: Path, record: Record, values: list[str], header: list[str]) -> None:
@@ -200,12 +228,18 @@ def _check_lines(
     delimiter: str,
     header: list[str],
     checks: Mapping[str, Callable[[str], bool]],
+    spaced: bool,
 ) -> None:
-    """Raise BitBloomError if one of the further lines of a record is a row of its own, or if they are too many."""
+    """Raise BitBloomError if one of the further lines of a record is a row of its own, or if they are too many.
+
+    A line with blanks after its commas is a sentence, unless the file's rows have them too (`spaced`).
+    """
     for line, text in enumerate(more, start=record.line + 1):
         values = next(csv.reader([text], delimiter=delimiter), [])
-        known = [(checks[name], value) for name, value in zip(header, values, strict=False) if name in checks]
-        if known and len(values) == len(header) >= FEWEST_FIELDS and all(holds(value) for holds, value in known):
+        found = {name: value.strip() for name, value in zip(header, values, strict=False)}
+        known = [holds(found.get(name, "")) for name, holds in checks.items() if name in header]
+        is_row = all(known) or found.get(next(iter(checks)), "").isdigit()
+        if known and is_row and len(values) >= len(header) >= FEWEST_FIELDS and (spaced or _blanks(values) < 2):
             raise BitBloomError(
                 f"{file}, {record.place}: a quote opens here, and its field would contain line {line}, which looks like "
                 'a row: close the quote, or write " within a field as ""'

@@ -6,6 +6,7 @@ signal, and what it means: SIGKILL is how a system ends a process when memory ru
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shlex
@@ -72,13 +73,28 @@ def run(arguments: list[str]) -> int:
     return code
 
 
-def out_of_memory_kills() -> int:
-    """The number of processes that Linux killed since its start because memory ran out; 0 on other systems."""
+def out_of_memory_kills(process: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """The number of processes of this program's control group that Linux killed because memory ran out; 0 if it is unknown.
+
+    Another program's end, which the count of the whole system contains, is not the reason of a failed stage.
+
+    Args:
+        process: the file with the groups of this process.
+        groups: the folder of all groups; version 1 has a folder for each resource.
+    """
     try:
-        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+        listed = [line.split(":", 2) for line in process.read_text(encoding="utf-8").splitlines()]
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    found = 0
+    for _, kind, path in listed:
+        file = "memory.oom_control" if kind else "memory.events"
+        for group in (groups / kind / path.strip("/"), groups / kind):  # a container can see its own group as the root
+            with contextlib.suppress(OSError, ValueError):
+                counts = dict(line.split() for line in (group / file).read_text(encoding="ascii").splitlines())
+                found = max(found, int(counts.get("oom_kill", 0)))
+                break
+    return found
 
 
 def _end_with_parent() -> None:

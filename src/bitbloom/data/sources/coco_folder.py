@@ -8,6 +8,7 @@ with `images` (id, file_name) and `annotations` (image_id, caption). Photos are 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import unicodedata
@@ -30,6 +31,9 @@ GIVEN = "CAPTIONS=path/to/folder"
 TAKES = "a folder, a tar or a zip with photos and COCO's caption JSON"
 PAIRS = "captions.json"
 PHOTOS = "photos"
+WHOLE = re.compile(r"(\d{1,40})(?:\.0*)?")
+CUT = re.compile(r"|.|-?I?n?f?[a-z]{0,7}|N|Na|\\?u?[0-9A-Fa-f]{0,4}", re.DOTALL)
+"""The last characters of a JSON text that ends early: the start of a word, or of an escape."""
 
 
 @dataclass
@@ -98,26 +102,25 @@ def parse(data: bytes, file: str) -> list[Captioned]:
     """
     tree = _tree(data, file)
     paths = {_id(file, image["id"]): _path(file, image["file_name"]) for image in tree["images"]}
-    names = _names(paths)
-    repeated = [name for name, count in Counter(names.values()).items() if count > 1]
-    if repeated or len(names) != len(tree["images"]):
+    repeated = [path.as_posix() for path, count in Counter(paths.values()).items() if count > 1]
+    if repeated or len(paths) != len(tree["images"]):
         raise BitBloomError(f"{file}: two photos have the name or the id of {(repeated or ['another'])[0]}: rename one")
+    said = {_id(file, annotation["image_id"]) for annotation in tree["annotations"]}
+    names = _names({number: path for number, path in paths.items() if number in said})
     sentences: dict[str, list[str]] = defaultdict(list)
     for annotation in tree["annotations"]:
         number = _id(file, annotation["image_id"])
         if number not in names:
             raise BitBloomError(f"{file}: a caption is of photo {number}, which `images` does not have")
         sentences[names[number]].append(_whole(file, annotation["caption"], f"a caption of {names[number]}"))
-    given = {names[number]: path.as_posix() for number, path in paths.items()}
+    given = {name: paths[number].as_posix() for number, name in names.items()}
     return [Captioned(name, tuple(sentences[name]), given[name]) for name in sorted(sentences)]
 
 
 def _names(paths: Mapping[str, PurePosixPath]) -> dict[str, str]:
-    """Return the name of each photo: the last part of its path, or the path if several folders have a photo of that name."""
+    """Return the name of each photo: the last part of its path, or the path if several photos have that name."""
     counts = Counter(path.name for path in paths.values())
-    bare = {path.name for path in paths.values() if len(path.parts) == 1}
-    alone = {name for name, count in counts.items() if count == 1 or name in bare}
-    return {number: path.name if path.name in alone else path.as_posix() for number, path in paths.items()}
+    return {number: path.name if counts[path.name] == 1 else path.as_posix() for number, path in paths.items()}
 
 
 def write(file: Path, pairs: Iterable[Captioned]) -> None:
@@ -149,7 +152,7 @@ def _tree(data: bytes, file: str) -> dict[str, Any]:
 def _reason(error: Exception, data: bytes) -> str:
     """Describe an error of the parser."""
     if isinstance(error, json.JSONDecodeError) and (
-        error.msg.startswith("Unterminated string") or error.pos >= len(error.doc.rstrip()) - 1
+        error.msg.startswith("Unterminated string") or CUT.fullmatch(error.doc[error.pos :].rstrip())
     ):
         return f"it ends early, in line {error.lineno}: is it whole?"
     if isinstance(error, UnicodeDecodeError) and error.end >= len(data) - 4:
@@ -160,11 +163,12 @@ def _reason(error: Exception, data: bytes) -> str:
 
 
 def _id(file: str, value: object) -> str:
-    """Return an id as text: 3, 3.0, "3" and "000003" are one id. Raises BitBloomError if it is neither number nor text."""
+    """Return an id as text: 3, 3.0, "3", "3.0" and "000003" are one id. Raises BitBloomError if it is neither number nor text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise BitBloomError(f"{file}: the id {value!r} is neither a number nor a text")
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    return (text.lstrip("0") or "0") if text.isdecimal() else text
+    number = WHOLE.fullmatch(text)
+    return str(int(number[1])) if number else text
 
 
 def _path(file: str, name: str) -> PurePosixPath:
@@ -188,9 +192,9 @@ def _whole(file: str, text: str, what: str) -> str:
 
 
 def _annotations(folder: Path) -> Path:
-    """Return the only annotation file of a folder. A broken file counts if it mentions captions."""
+    """Return the only annotation file of a folder. A broken file counts if it mentions captions, or if no file has any."""
     files = [path for path in clutter.walk(folder) if path.suffix.lower() == ".json" and path.is_file()]
-    found = [path for path in files if _has_captions(path)]
+    found = [path for path in files if _has_captions(path)] or [path for path in files if _is_broken(path)]
     if len(found) == 1:
         return found[0]
     names = ", ".join(path.relative_to(folder).as_posix() for path in found) or "none"
@@ -213,6 +217,14 @@ def _has_captions(file: Path) -> bool:
     return any("caption" in entry for entry in tree["annotations"] if isinstance(entry, dict))
 
 
+def _is_broken(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
 def _photos(folder: Path, pairs: Sequence[Captioned]) -> dict[str, Path]:
     """Return the files of the photos by their names; see `_fitting`."""
     files: dict[str, list[tuple[PurePosixPath, Path]]] = defaultdict(list)
@@ -220,9 +232,11 @@ def _photos(folder: Path, pairs: Sequence[Captioned]) -> dict[str, Path]:
         place = _posix(path.relative_to(folder).as_posix())
         files[place.name].append((place, path))
     found: dict[str, Path] = {}
-    for pair in pairs:
-        if fitting := _fitting(pair, files):
+    used: set[Path] = set()
+    for pair in sorted(pairs, key=lambda pair: -len(_posix(pair.path or pair.name).parts)):  # y/a.jpg is not a.jpg
+        if fitting := [path for path in _fitting(pair, files) if path not in used]:
             found[pair.name] = _only(folder, pair.name, fitting)
+            used.update(fitting)
     missing = sorted({pair.name for pair in pairs} - found.keys())
     if missing:
         raise BitBloomError(f"{folder}: {len(missing)} photos that have captions are missing, the first is {missing[0]}")

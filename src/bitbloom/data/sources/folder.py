@@ -12,7 +12,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,11 +124,24 @@ def safe_name(name: str) -> str:
 def _classes(root: Path, splits: str) -> tuple[list[_Class], list[Path]]:
     """Return the class folders, and the folders whose photos have no label."""
     layout = None if splits == "none" else split_folders.find(root, _has_images)
+    if layout and layout.form in ("outer", "inner") and _has_annotations(layout):
+        layout = replace(layout, form="flat")
     if splits == "given":
         return _given(root, layout)
     if layout:
         raise BitBloomError(f"{root}: {_some([path.name for path in layout.folders])} {_advice(layout)}")
     return [_Class("", path, path.name) for path in split_folders.folders(root)], []
+
+
+def _has_annotations(layout: Layout) -> bool:
+    """Return whether the class folders of splits are one folder of photos and one of other files, such as YOLO's labels."""
+    files: dict[str, list[Path]] = {}
+    for top in layout.folders:
+        inner = split_folders.folders(split_folders.level(top, frozenset(), _has_images)) if layout.form == "outer" else [top]
+        for path in inner:
+            files.setdefault(path.name, []).extend(clutter.walk(path))
+    full = [name for name, paths in files.items() if any(_is_image(path) or _is_heic(path) for path in paths)]
+    return len(full) == 1 and any(paths for name, paths in files.items() if name not in full)
 
 
 def _advice(layout: Layout) -> str:
@@ -140,7 +153,10 @@ def _advice(layout: Layout) -> str:
             f"hold folders of the same names ({_some(list(layout.names))}), as splits do: if they are splits, name them train, "
             "val and test, and add SET=source.splits=given; if they are classes, add SET=source.splits=none"
         )
-    return f"look like splits: SET=source.splits=given uses them; for splits of BitBloom, {SHAPE}"
+    return (
+        "look like splits: SET=source.splits=given uses them, and SET=source.splits=none makes classes of them; "
+        f"for splits of BitBloom, {SHAPE}"
+    )
 
 
 def _given(root: Path, layout: Layout | None) -> tuple[list[_Class], list[Path]]:
@@ -153,7 +169,8 @@ def _given(root: Path, layout: Layout | None) -> tuple[list[_Class], list[Path]]
         raise BitBloomError(f"{root}: {_some([path.name for path in layout.folders])} {_advice(layout)}")
     if layout.form == "inner":
         classes = [_inner_class(top, split) for top in layout.folders for split in split_folders.folders(top)]
-        return [one for one in classes if one.split], [one.folder for one in classes if not one.split]
+        others = [top for top in split_folders.folders(root) if top not in layout.folders]
+        return [one for one in classes if one.split], [*others, *(one.folder for one in classes if not one.split)]
     return _outer(root)
 
 
@@ -167,7 +184,7 @@ def _outer(root: Path) -> tuple[list[_Class], list[Path]]:
     tops = {top: split_folders.role(top.name) for top in split_folders.folders(root)}
     by_split: dict[str, Path] = {}
     for top, split in tops.items():
-        if not split or _has_images(top):
+        if not split or not split_folders.folders(top):
             continue
         if split in by_split:
             raise BitBloomError(f"{root}: {by_split[split].name} and {top.name} are both {split}: join them, or remove one")
@@ -209,7 +226,7 @@ def _files(root: Path, classes: Sequence[_Class]) -> tuple[dict[str, tuple[_Clas
 
 def _loose(root: Path, classes: Sequence[_Class], unlabelled: Sequence[Path]) -> list[Path]:
     """Return the files beside the class folders, which have no class."""
-    folders = {root, *(one.folder.parent for one in classes)} - set(unlabelled)
+    folders = {root, *(folder for one in classes for folder in one.folder.parents if root in folder.parents)} - set(unlabelled)
     return [path for folder in folders for path in clutter.visible(folder) if not path.is_dir()]
 
 

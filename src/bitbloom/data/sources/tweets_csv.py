@@ -17,7 +17,7 @@ from omegaconf import MISSING
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.data import tables
+from bitbloom.data import clutter, tables
 from bitbloom.data.sources import SourceFile
 
 COLUMNS = ("id", "keyword", "location", "text", "target")
@@ -74,7 +74,11 @@ def rows(file: Path) -> list[dict[str, str]]:
 def sample(file: str, row: dict[str, str]) -> SourceFile:
     """Convert a row to a sample; ids are zero-padded, so that they sort numerically."""
     content = {name: row[name] or "" for name in ("text", "keyword", "location")}
-    return SourceFile(file, LABELS[row["target"]], {}, row["id"].zfill(6), canonical.json_line(content).encode())
+    return SourceFile(file, LABELS[row["target"]], {}, _sample_id(row), canonical.json_line(content).encode())
+
+
+def _sample_id(row: dict[str, str]) -> str:
+    return row["id"].strip().zfill(6)
 
 
 def target_of(value: str) -> str | None:
@@ -88,7 +92,7 @@ def target_of(value: str) -> str | None:
 
 def _find(folder: Path) -> Path:
     """The labelled file of a folder: `train.csv` at any depth, or the only table. Raises BitBloomError if it is not one."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
+    files = [path for path in clutter.walk(folder) if path.is_file()]
     named = [path for path in files if path.name.lower() == FILE]
     others = (UNLABELLED, "sample_submission.csv", "submission.csv", "readme.txt")
     loose = [path for path in files if path.suffix.lower() in TEXTS and path.name.lower() not in others]
@@ -103,22 +107,13 @@ def _find(folder: Path) -> Path:
     raise BitBloomError(f"{folder} holds no {FILE}: TWEETS= takes {TAKES}")
 
 
-def _is_hidden(path: Path) -> bool:
-    """Whether a path belongs to a program or a system: `__MACOSX`, `._train.csv`, `.ipynb_checkpoints`, `@eaDir`."""
-    return any(part.startswith((".", "__", "@", "$")) for part in path.parts)
-
-
 def _read(file: Path, columns: Sequence[str]) -> tables.Table:
-    checks = {"id": _is_id if "target" in columns else str.isdigit, "keyword": _starts_with_word, "target": _is_target}
+    checks = {"id": _is_id if "target" in columns else str.isdigit, "target": _is_target}
     return tables.read(file, columns, checks, f"TWEETS= takes {TAKES}")
 
 
 def _is_id(value: str) -> bool:
     return len(value.split()) == 1
-
-
-def _starts_with_word(value: str) -> bool:
-    return value == value.lstrip()
 
 
 def _is_target(value: str) -> bool:
@@ -127,7 +122,7 @@ def _is_target(value: str) -> bool:
 
 def _rows(file: Path, table: tables.Table, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a table, with ids and targets as Kaggle writes them. Raises BitBloomError for a wrong target or id."""
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     found = []
     for record in table.records:
         row = {name: record.values[name] for name in columns}
@@ -138,9 +133,9 @@ def _rows(file: Path, table: tables.Table, columns: Sequence[str]) -> list[dict[
             row["target"] = target
         whole, _, fraction = row["id"].partition(".")  # programs that read an empty id write the others as 4.0
         row["id"] = whole if whole.isdigit() and not fraction.strip("0") else row["id"]
-        if row["id"] in seen or not row["id"].strip():
+        if _sample_id(row) in seen or not row["id"].strip():
             raise BitBloomError(f"{file}, {record.place}: the id {row['id']!r} is empty or repeated")
-        seen[row["id"]] = record.place
+        seen.add(_sample_id(row))
         found.append(row)
     return found
 
