@@ -181,7 +181,7 @@ def _records(
             values = next(reader, [])
             if reader.line_num == start:
                 return
-            if not any(value.strip() for value in values):
+            if not any(values if len(header) == 1 else map(str.strip, values)):  # blanks can be a row's only field
                 continue
             number += 1
             record = Record(number, start + first, dict(zip(header, values, strict=False)))
