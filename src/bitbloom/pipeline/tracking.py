@@ -123,8 +123,8 @@ def is_enabled() -> bool:
 
 
 def is_unlogged(target: str, workspace: Path) -> bool:
-    """Whether a target is evaluated, and was not logged since."""
-    if not is_enabled() or not (workspace / "reports" / target / "metrics.json").exists():
+    """Whether the trained model is evaluated, and was not logged since."""
+    if not is_enabled() or "evaluate" not in _current(target, workspace):
         return False
     note, found = _logged(target, workspace)
     return not note.exists() or note.read_text(encoding="utf-8") != found
@@ -164,7 +164,7 @@ class Tracked:
     def finish(self) -> None:
         """Log what a finished build has besides curves, end the run, and note it."""
         reports = self.workspace / "reports" / self.target
-        is_evaluated = (reports / "metrics.json").exists()
+        is_evaluated = "evaluate" in _current(self.target, self.workspace)
         note = _logged(self.target, self.workspace) if is_evaluated else None
         if is_evaluated:
             _log_evaluation(self.run, reports)
@@ -277,6 +277,17 @@ def expected_id(target: str, workspace: Path) -> str | None:
     return _identity({"cmd": stage["cmd"], "deps": dependencies, "params": parameters})
 
 
+def _current(target: str, workspace: Path) -> set[str]:
+    """The stages that ran with the recorded outputs of the others. `make train` leaves the reports of an earlier model."""
+    recorded = _stages(workspace / graph.lock(target))
+    made = {out["path"]: out.get("md5") for entry in recorded.values() for out in entry.get("outs", ())}
+    return {
+        stage
+        for stage, entry in recorded.items()
+        if all(made.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in entry.get("deps", ()))
+    }
+
+
 def _identity(entry: dict[str, Any]) -> str:
     inputs = {key: entry.get(key) for key in ("cmd", "deps", "params")}
     return hashlib.sha256(canonical.json_text(inputs).encode()).hexdigest()[:16]
@@ -352,10 +363,14 @@ def _log_model(run: Any, target: str, workspace: Path) -> None:
 
 
 def _model_files(target: str, workspace: Path) -> list[Path]:
-    """The weights, what belongs to them, and the exported graphs and the model card that exist."""
-    folder = workspace / "models" / target
-    files = [*(folder / each for each in ("model.safetensors", "config.json", "ledger.jsonl")), *sorted(folder.glob("*.onnx"))]
-    return [file for file in (*files, workspace / "reports" / target / "model_card.md") if file.exists()]
+    """The weights, what belongs to them, and the exported graphs and the model card that were made of them."""
+    folder, current = workspace / "models" / target, _current(target, workspace)
+    files = [folder / name for name in ("model.safetensors", "config.json", "ledger.jsonl")]
+    if "export" in current:
+        files += sorted(folder.glob("*.onnx"))
+    if "evaluate" in current:
+        files.append(workspace / "reports" / target / "model_card.md")
+    return [file for file in files if file.exists()]
 
 
 def _warn(text: str) -> None:
