@@ -138,10 +138,12 @@ def test_tracking_never_fails_a_build(tmp_path, monkeypatch, capsys, lock, works
     if lock is not None:
         (workspace / LOCK).parent.mkdir(parents=True)
         (workspace / LOCK).write_bytes(lock)
-    tracking.start(NAME, workspace)
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"tracking of {NAME} did not start (")
-    assert line.endswith(f"): bitbloom track {NAME}")
+    with tracking.following(NAME, workspace) as follower:
+        follower.built()
+    assert follower.process is None
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (lock is not None)  # without a record there is nothing to log
+    assert all(line.startswith("warning: W&B: ") for line in lines)
 
 
 @pytest.mark.parametrize("error", [OSError("no memory"), RuntimeError(""), ValueError("one\ntwo")])
@@ -149,8 +151,9 @@ def test_tracking_that_cannot_start_is_one_line(monkeypatch, capsys, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(tracking, "_start", fail)
-    tracking.start(NAME, Path())
+    monkeypatch.setattr(tracking, "is_unlogged", fail)
+    with tracking.following(NAME, Path()) as follower:
+        follower.built()
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 

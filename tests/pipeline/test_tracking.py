@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from PIL import Image
 from bitbloom.config.target import params_path
 from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build as pipeline
 from bitbloom.pipeline import composition, graph, live, tracking
 from support import tiny
 from support.standin import free_port
@@ -249,6 +252,55 @@ def test_settings_and_login_of_wandb_decide(online, workspace, monkeypatch, capf
     names = {artifact["artifactCollectionName"] for artifact in online.artifacts}
     assert {f"{NAME}-data", f"{NAME}-model"} <= names
     assert online.used
+
+
+def test_next_build_does_not_change_what_is_logged(online, workspace):
+    """It starts before the process has read anything, waits for nothing, and writes in place and anew."""
+    log_in(workspace)
+    first = tracking.run_id(NAME, workspace)
+    with tracking.following(NAME, workspace) as follower:
+        with pipeline.build_lock():
+            follower.built()
+        with pipeline.build_lock():
+            canonical.write_json(workspace / "reports" / NAME / "metrics.json", {"accuracy": 0.125})
+            shutil.rmtree(workspace / "models" / NAME)
+            lock = workspace / graph.lock(NAME)
+            lock.write_text(lock.read_text().replace("0" * 32, "3" * 32))
+            follower.finish()
+            assert follower.process.wait(120) == 0, (workspace / tracking.LOG).read_text()
+    assert {run["name"] for run in online.runs} == {first}
+    assert [path for path in tracking.COPIES.iterdir() if path.is_dir()] == []
+    assert (tracking.STATE / "tracked" / first).exists()
+
+
+def test_first_run_is_abandoned_when_the_build_records_another(workspace, monkeypatch):
+    ended = []
+    monkeypatch.setattr(tracking.Tracked, "abandon", lambda self: ended.append(self.identity))
+    place = tracking.copy(NAME, workspace)
+    begun = tracking.Tracked(NAME, workspace, "f" * 16, print)
+    assert tracking._log_copy(NAME, place, begun, print) == tracking.run_id(NAME, workspace)
+    assert ended == ["f" * 16]
+
+
+def test_client_that_hangs_in_a_training_ends(workspace, monkeypatch):
+    monkeypatch.setattr(tracking, "LAST_SECONDS", 1)
+    monkeypatch.setattr(live, "rows", lambda *_: EPOCHS)
+    monkeypatch.setattr(tracking, "expected_id", lambda *_: "f" * 16)
+    monkeypatch.setattr(tracking.Tracked, "rows", lambda *_: time.sleep(60))
+    reader, writer = os.pipe()
+
+    def end(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        with pytest.raises(TimeoutError):
+            tracking.follow(NAME, workspace, print, reader)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(reader)
+        os.close(writer)
 
 
 @pytest.mark.slow  # the client sends rows every 15 seconds

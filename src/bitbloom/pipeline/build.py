@@ -18,7 +18,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -89,7 +89,8 @@ def build_all(targets: Sequence[str], begun: Callable[[str], None] = lambda _: N
     `begun` is called with the target whose training has its first row.
 
     Raises:
-        BitBloomError: a target is unknown or failed. The others are built to the end of that round.
+        BitBloomError: a target is unknown.
+        Stopped: targets failed. The others are built to the end of that round.
     """
     trees = {target: composition.compose(target) for target in targets}
     with build_lock():
@@ -130,16 +131,24 @@ def _code_read_by(stages: Iterable[graph.Stage]) -> list[str]:
     return sorted({path for stage in stages for path in stage.inputs if path.startswith(SHARED)})
 
 
+class Stopped(BitBloomError):
+    """Some of several builds failed, by themselves."""
+
+    def __init__(self, message: str, failed: Collection[str]) -> None:
+        super().__init__(message)
+        self.failed = failed
+
+
 def _side_by_side(runs: Mapping[str, Callable[[], None]], until: str, at_a_time: int) -> None:
-    """Run several at a time, each to its end. Raises BitBloomError that names the failed ones, Killed when one was killed."""
+    """Run several at a time, each to its end. Raises Stopped with the failed ones, Killed when one was killed."""
     with ThreadPoolExecutor(at_a_time) as pool:
         started = {name: pool.submit(run) for name, run in runs.items()}
     failed = {name: run.exception() for name, run in started.items() if run.exception()}
     for name, error in failed.items():
         print(f"{name}: {error}", file=sys.stderr)
     if failed:
-        killed = any(isinstance(error, Killed) for error in failed.values())
-        raise (Killed if killed else BitBloomError)(f"{', '.join(failed)} stopped before the end of {until}")
+        message = f"{', '.join(failed)} stopped before the end of {until}"
+        raise Killed(message) if any(isinstance(error, Killed) for error in failed.values()) else Stopped(message, failed)
 
 
 _held: list[int] = []
