@@ -18,11 +18,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from omegaconf import DictConfig
 
@@ -41,6 +42,8 @@ ROUNDS = (("prepare", False), ("train", True), ("all", False))
 """The last stage of each round of a build of several targets, and whether the targets run one after another."""
 LOCK = STATE / "build.lock"
 """Locked by the kernel while a build runs: exclusively by the build, shared by commands that read its records."""
+LOOK_SECONDS = 0.1
+"""Time between two looks at what DVC wrote."""
 WITHOUT_GIT = Path(".dvc/without-git")
 """Settings of DVC for a checkout without `.git`."""
 SHARED = (
@@ -306,12 +309,16 @@ def dvc_repro(
     """
     command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
     errors = subprocess.STDOUT if label else None
-    environment = {**environment, "PYTHONUNBUFFERED": "1"}  # its lines come in time through a pipe
+    environment = {**environment, "PYTHONUNBUFFERED": "1"}  # its lines come in time
+    STATE.mkdir(exist_ok=True)
+    # A file, because a pipe without a reader would end DVC and the training if only this process is killed.
     # close_fds: DVC inherits the kernel lock.
-    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors, "text": True, "errors": "replace"}
-    with subprocess.Popen(command, cwd=workspace, env=environment, close_fds=False, **options) as process:
+    with (
+        tempfile.TemporaryFile(dir=STATE) as output,
+        subprocess.Popen(command, cwd=workspace, env=environment, close_fds=False, stdout=output, stderr=errors) as process,
+    ):
         try:
-            for line in process.stdout or ():
+            for line in _lines(process, output.fileno()):
                 if (shown := narrator.line(line.rstrip())) is not None:
                     print(f"{label} | {shown}" if label else shown, flush=True)
             process.wait()
@@ -322,6 +329,21 @@ def dvc_repro(
         raise Killed(f"DVC was killed by {shell.describe(-process.returncode)}; run the build again")
     if process.returncode:
         raise BitBloomError(f"the build stopped (dvc repro: exit code {process.returncode}); see the message above")
+
+
+def _lines(process: subprocess.Popen[bytes], file: int) -> Iterator[str]:
+    """The lines that a process writes to a file, until it ends."""
+    position, rest, ended = 0, b"", False
+    while not ended:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_SECONDS)
+            ended = True
+        while found := os.pread(file, 1 << 16, position):
+            position += len(found)
+            *lines, rest = (rest + found).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def environ(profile: str) -> dict[str, str]:
