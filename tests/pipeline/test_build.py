@@ -370,8 +370,9 @@ def test_failing_target_is_named_after_the_others_finish(several):
             raise BitBloomError("the gate failed")
 
     several(dvc)
-    with pytest.raises(BitBloomError, match=r"^tweets-tiny stopped before the end of prepare"):
+    with pytest.raises(build.Stopped, match=r"^tweets-tiny stopped before the end of prepare") as stopped:
         build.build_all(["tweets-tiny", "petals-tiny"])
+    assert list(stopped.value.failed) == ["tweets-tiny"]
     assert sorted(started) == ["petals-tiny", "tweets-tiny"]
     assert not recovery.BUILDING.exists()
 
@@ -455,7 +456,7 @@ build.dvc_repro(Path(), ["x"], os.environ, narrator=Narrator(list))
 
 
 def test_dvc_goes_on_when_only_the_build_is_killed(tmp_path):
-    """It and its stages still write lines, which nobody reads."""
+    """It and its stages still write lines, without a reader."""
     (tmp_path / "dvc").write_text(
         f"#!{sys.executable}\nimport sys, time\nprint('epoch 1', flush=True)\nsys.stdin.readline()\n"
         "print('epoch 2' * 100_000, flush=True)\nopen('trained', 'w').close()\n"

@@ -315,6 +315,7 @@ def test_curves_grow_while_a_training_runs(online, workspace, monkeypatch):
         save_checkpoint(workspace, EPOCHS)
         online.wait(lambda: [row["epoch"] for row in online.rows] == [1, 2])
     follower.process.kill()
+    follower.process.wait()
 
 
 def save_checkpoint(workspace, rows):
