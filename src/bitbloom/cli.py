@@ -125,7 +125,13 @@ def build_all(
     with contextlib.ExitStack() as stack:
         followers = {target: stack.enter_context(tracking.following(target, Path())) for target in targets}
         stack.enter_context(builder.build_lock())
-        builder.build_all(targets, lambda target: followers[target].start())
+        try:
+            builder.build_all(targets, lambda target: followers[target].start())
+        except builder.Stopped as error:
+            for target in targets:
+                if target not in error.failed:
+                    followers[target].built()
+            raise
         for target in targets:
             _finish(target, Path(), "all", recorded=True)
             followers[target].built()

@@ -22,7 +22,7 @@ from PIL import Image
 
 from bitbloom.config import target as targets
 from bitbloom.config.target import params_path
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, composition, external, graph, recovery, summary
 from bitbloom.pipeline.terminal import Narrator
@@ -370,8 +370,9 @@ def test_failing_target_is_named_after_the_others_finish(several):
             raise BitBloomError("the gate failed")
 
     several(dvc)
-    with pytest.raises(BitBloomError, match=r"^tweets-tiny stopped before the end of prepare"):
+    with pytest.raises(build.Stopped, match=r"^tweets-tiny stopped before the end of prepare") as stopped:
         build.build_all(["tweets-tiny", "petals-tiny"])
+    assert list(stopped.value.failed) == ["tweets-tiny"]
     assert sorted(started) == ["petals-tiny", "tweets-tiny"]
     assert not recovery.BUILDING.exists()
 
@@ -443,6 +444,35 @@ def test_labels_lines_of_parallel_builds(tmp_path, capfd):
     with pytest.raises(BitBloomError, match="exit code 3"):
         build.dvc_repro(tmp_path, ["x"], {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, "petals", narrator=Narrator(list))
     assert capfd.readouterr().out == "petals | one\npetals | two\n"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from bitbloom.pipeline import build
+from bitbloom.pipeline.terminal import Narrator
+build.dvc_repro(Path(), ["x"], os.environ, narrator=Narrator(list))
+"""
+
+
+def test_dvc_goes_on_when_only_the_build_is_killed(tmp_path):
+    """It and its stages still write lines, without a reader."""
+    (tmp_path / "dvc").write_text(
+        f"#!{sys.executable}\nimport sys, time\nprint('epoch 1', flush=True)\nsys.stdin.readline()\n"
+        "print('epoch 2' * 100_000, flush=True)\nopen('trained', 'w').close()\n"
+    )
+    (tmp_path / "dvc").chmod(0o755)
+    variables = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(checkout.PACKAGE.parent)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, env=variables, **pipes) as process:
+        assert process.stdout.readline() == b"epoch 1\n"
+        process.kill()
+        process.wait()
+        process.stdin.write(b"go on\n")
+    end = time.monotonic() + 30
+    while not (tmp_path / "trained").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_kernel_lock_lasts_as_long_as_child_processes(tmp_path, monkeypatch):

@@ -179,7 +179,8 @@ def followed(monkeypatch):
     )
     monkeypatch.setattr(store, "install", lambda path, commit: seen.append(("install", str(path))))
     monkeypatch.setattr(claim, "write", lambda target: seen.append(("claim", target)))
-    monkeypatch.setattr(tracking.Follower, "finish", lambda self, built: seen.append(("track", self.target, built)))
+    monkeypatch.setattr(tracking.Follower, "finish", lambda self: seen.append(("track", self.target, self.copy)))
+    monkeypatch.setattr(tracking.Follower, "built", lambda self: setattr(self, "copy", "copy"))
     monkeypatch.setattr(summary, "show", lambda target, place, until: seen.append(("summary", until)))
     return seen
 
@@ -191,7 +192,7 @@ def test_whole_build_installs_records_digests_tracks_and_prints_the_summary(caps
         ("install", "place/dist/petals.bento"),
         ("claim", "petals"),
         ("summary", "all"),
-        ("track", "petals", True),
+        ("track", "petals", "copy"),
     ]
 
 
@@ -201,7 +202,17 @@ def test_failed_build_ends_its_tracking(capsys, followed, monkeypatch):
 
     monkeypatch.setattr(build, "build", fail)
     assert run(capsys, "build", "petals")[::2] == (1, "error: a stage failed\n")
-    assert followed == [("track", "petals", False)]
+    assert followed == [("track", "petals", None)]
+
+
+@pytest.mark.parametrize("until", ["train", "all"])
+def test_target_that_fails_leaves_the_tracking_of_others(capsys, followed, monkeypatch, until):
+    def fail(*_):
+        raise build.Stopped(f"tweets stopped before the end of {until}", ["tweets"])
+
+    monkeypatch.setattr(build, "build_all", fail)
+    assert run(capsys, "build-all", "petals", "tweets", "captions")[0] == 1
+    assert sorted(followed) == [("track", "captions", "copy"), ("track", "petals", "copy"), ("track", "tweets", None)]
 
 
 def test_build_with_overrides_records_no_expected_digests(capsys, followed):

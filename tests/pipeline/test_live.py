@@ -53,9 +53,11 @@ def test_curves_appear_before_the_end_and_are_complete_after_it(tmp_path):
     assert len(begun) == 1
 
 
-def test_ignores_checkpoints_of_earlier_builds(tmp_path):
+@pytest.mark.parametrize("age", [60, 0, -60], ids=["long ago", "just now", "by a wrong clock"])
+def test_ignores_checkpoints_of_earlier_trainings(tmp_path, age):
+    """Such as that of a target whose training failed just before this one, in one build of several."""
     state = checkpoint(tmp_path, ROWS[:2], "killed")
-    os.utime(state, (time.time() - 60,) * 2)
+    os.utime(state, (time.time() - age,) * 2)
     with live.observing(NAME, tmp_path):
         time.sleep(3 * live.INTERVAL)
         assert live.rows(NAME, tmp_path) == []
@@ -90,7 +92,7 @@ def test_unwritable_curves_are_one_warning(tmp_path, capfd):
 def test_waits_for_a_whole_checkpoint(tmp_path, content):
     state = checkpoint(tmp_path, ROWS[:1])
     state.write_text(content)
-    assert live.checkpoint_rows(tmp_path, 0) == []
+    assert live.checkpoint_rows(tmp_path, {}) == []
 
 
 def test_dvc_plots_the_live_curves(tmp_path):

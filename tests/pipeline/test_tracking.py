@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from PIL import Image
 from bitbloom.config.target import params_path
 from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import build as pipeline
 from bitbloom.pipeline import composition, graph, live, tracking
 from support import tiny
 from support.standin import free_port
@@ -60,14 +63,17 @@ def workspace(tmp_path, monkeypatch):
     wandb.teardown()  # else the next test's runs go to this folder
 
 
-def write_lock(folder, md5="0" * 32, outs="1" * 32):
-    entry = {
+def write_lock(folder, md5="0" * 32, outs="1" * 32, used=None, stages=("evaluate", "export")):
+    """The record of a training, and of stages that used these weights: by default its own."""
+    train = {
         "cmd": "python",
         "deps": [{"path": "data", "md5": md5}],
         "params": {"params/x.yaml": {"train": {"epochs": 3}}},
         "outs": [{"path": "models", "md5": outs}],
     }
-    canonical.write_text(folder / graph.lock(NAME), yaml.safe_dump({"schema": "2.0", "stages": {"train": entry}}))
+    later = {"cmd": "python", "deps": [{"path": "code.py", "md5": "5" * 32}, {"path": "models", "md5": used or outs}]}
+    entries = {"train": train} | dict.fromkeys(stages, later)
+    canonical.write_text(folder / graph.lock(NAME), yaml.safe_dump({"schema": "2.0", "stages": entries}))
 
 
 def test_run_id_depends_on_inputs_of_training_only(workspace):
@@ -133,8 +139,7 @@ def started(monkeypatch):
 
 
 def test_starts_in_a_detached_process(workspace, started):
-    with tracking.following(NAME, workspace):
-        pass
+    build(workspace)
     command, options = started[0]
     assert command[:5] == [sys.executable, "-m", "bitbloom.pipeline.tracking", NAME, str(workspace)]
     assert options["start_new_session"] is True
@@ -143,12 +148,10 @@ def test_starts_in_a_detached_process(workspace, started):
 def test_logs_a_repeated_build_once(workspace, monkeypatch):
     tracking.log(NAME, workspace)
     started = record(monkeypatch)
-    with tracking.following(NAME, workspace):
-        pass
+    build(workspace)
     assert started == []
     canonical.write_json(workspace / "reports" / NAME / "metrics.json", {"accuracy": 0.5})
-    with tracking.following(NAME, workspace):
-        pass
+    build(workspace)
     assert len(started) == 1
 
 
@@ -168,11 +171,19 @@ def test_is_disabled_by_variable_and_in_ci(workspace, started, monkeypatch, vari
     assert started == []
 
 
-def test_logs_nothing_before_an_evaluation(workspace, started):
-    (workspace / "reports" / NAME / "metrics.json").unlink()
-    with tracking.following(NAME, workspace):
-        pass
-    assert started == []
+@pytest.mark.parametrize("record", [{"used": "2" * 32}, {"md5": "3" * 32, "outs": "4" * 32, "used": "1" * 32}, {"stages": ()}])
+def test_logs_no_results_of_an_earlier_model(workspace, monkeypatch, record):
+    """`make train` with another configuration leaves reports and graphs, which are not of the new weights."""
+    canonical.write_text(workspace / "models" / NAME / "model.onnx", "graph")
+    canonical.write_text(workspace / "reports" / NAME / "model_card.md", "# Card")
+    write_lock(workspace, **record)
+    assert not tracking.is_unlogged(NAME, workspace)
+    assert build(workspace) is None
+    files, add = [], wandb.Artifact.add_file
+    monkeypatch.setattr(wandb.Artifact, "add_file", lambda self, path: files.append(Path(path).name) or add(self, path))
+    monkeypatch.setattr(tracking, "_log_evaluation", lambda *_: pytest.fail("metrics of an earlier model"))
+    tracking.log(NAME, workspace)
+    assert files == ["model.safetensors", "config.json", "ledger.jsonl"]
 
 
 def test_expects_the_id_of_a_training_before_dvc_records_it(workspace):
@@ -223,7 +234,7 @@ def log_in(workspace, key=KEY):
 def build(workspace):
     """Track a build that has nothing to do."""
     with tracking.following(NAME, workspace) as follower:
-        pass
+        follower.built()
     return follower.process
 
 
@@ -243,6 +254,55 @@ def test_settings_and_login_of_wandb_decide(online, workspace, monkeypatch, capf
     assert online.used
 
 
+def test_next_build_does_not_change_what_is_logged(online, workspace):
+    """It starts before the process has read anything, waits for nothing, and writes in place and anew."""
+    log_in(workspace)
+    first = tracking.run_id(NAME, workspace)
+    with tracking.following(NAME, workspace) as follower:
+        with pipeline.build_lock():
+            follower.built()
+        with pipeline.build_lock():
+            canonical.write_json(workspace / "reports" / NAME / "metrics.json", {"accuracy": 0.125})
+            shutil.rmtree(workspace / "models" / NAME)
+            lock = workspace / graph.lock(NAME)
+            lock.write_text(lock.read_text().replace("0" * 32, "3" * 32))
+            follower.finish()
+            assert follower.process.wait(120) == 0, (workspace / tracking.LOG).read_text()
+    assert {run["name"] for run in online.runs} == {first}
+    assert [path for path in tracking.COPIES.iterdir() if path.is_dir()] == []
+    assert (tracking.STATE / "tracked" / first).exists()
+
+
+def test_first_run_is_abandoned_when_the_build_records_another(workspace, monkeypatch):
+    ended = []
+    monkeypatch.setattr(tracking.Tracked, "abandon", lambda self: ended.append(self.identity))
+    place = tracking.copy(NAME, workspace)
+    begun = tracking.Tracked(NAME, workspace, "f" * 16, print)
+    assert tracking._log_copy(NAME, place, begun, print) == tracking.run_id(NAME, workspace)
+    assert ended == ["f" * 16]
+
+
+def test_client_that_hangs_in_a_training_ends(workspace, monkeypatch):
+    monkeypatch.setattr(tracking, "LAST_SECONDS", 1)
+    monkeypatch.setattr(live, "rows", lambda *_: EPOCHS)
+    monkeypatch.setattr(tracking, "expected_id", lambda *_: "f" * 16)
+    monkeypatch.setattr(tracking.Tracked, "rows", lambda *_: time.sleep(60))
+    reader, writer = os.pipe()
+
+    def end(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        with pytest.raises(TimeoutError):
+            tracking.follow(NAME, workspace, print, reader)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(reader)
+        os.close(writer)
+
+
 @pytest.mark.slow  # the client sends rows every 15 seconds
 def test_curves_grow_while_a_training_runs(online, workspace, monkeypatch):
     log_in(workspace)
@@ -255,6 +315,7 @@ def test_curves_grow_while_a_training_runs(online, workspace, monkeypatch):
         save_checkpoint(workspace, EPOCHS)
         online.wait(lambda: [row["epoch"] for row in online.rows] == [1, 2])
     follower.process.kill()
+    follower.process.wait()
 
 
 def save_checkpoint(workspace, rows):
@@ -299,12 +360,13 @@ def test_build_goes_on_with_one_line_of_warning(online, workspace, monkeypatch, 
     assert lines[0].startswith("warning: W&B: ")
     if process and process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_process_leaves_a_warning_for_what_it_cannot_log(online, workspace):
     (workspace / "reports" / NAME / "tables/confusion.json").write_text("{")
     with tracking.following(NAME, workspace) as follower:
-        pass
+        follower.built()
     assert follower.process.wait(60) == 1
     assert follower.status.read_text().startswith("W&B: ")
     assert tracking.is_unlogged(NAME, workspace)

@@ -18,11 +18,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from omegaconf import DictConfig
 
@@ -41,6 +42,8 @@ ROUNDS = (("prepare", False), ("train", True), ("all", False))
 """The last stage of each round of a build of several targets, and whether the targets run one after another."""
 LOCK = STATE / "build.lock"
 """Locked by the kernel while a build runs: exclusively by the build, shared by commands that read its records."""
+LOOK_SECONDS = 0.1
+"""Time between two looks at what DVC wrote."""
 WITHOUT_GIT = Path(".dvc/without-git")
 """Settings of DVC for a checkout without `.git`."""
 SHARED = (
@@ -89,7 +92,8 @@ def build_all(targets: Sequence[str], begun: Callable[[str], None] = lambda _: N
     `begun` is called with the target whose training has its first row.
 
     Raises:
-        BitBloomError: a target is unknown or failed. The others are built to the end of that round.
+        BitBloomError: a target is unknown.
+        Stopped: targets failed. The others are built to the end of that round.
     """
     trees = {target: composition.compose(target) for target in targets}
     with build_lock():
@@ -130,16 +134,24 @@ def _code_read_by(stages: Iterable[graph.Stage]) -> list[str]:
     return sorted({path for stage in stages for path in stage.inputs if path.startswith(SHARED)})
 
 
+class Stopped(BitBloomError):
+    """Some of several builds failed, by themselves."""
+
+    def __init__(self, message: str, failed: Collection[str]) -> None:
+        super().__init__(message)
+        self.failed = failed
+
+
 def _side_by_side(runs: Mapping[str, Callable[[], None]], until: str, at_a_time: int) -> None:
-    """Run several at a time, each to its end. Raises BitBloomError that names the failed ones, Killed when one was killed."""
+    """Run several at a time, each to its end. Raises Stopped with the failed ones, Killed when one was killed."""
     with ThreadPoolExecutor(at_a_time) as pool:
         started = {name: pool.submit(run) for name, run in runs.items()}
     failed = {name: run.exception() for name, run in started.items() if run.exception()}
     for name, error in failed.items():
         print(f"{name}: {error}", file=sys.stderr)
     if failed:
-        killed = any(isinstance(error, Killed) for error in failed.values())
-        raise (Killed if killed else BitBloomError)(f"{', '.join(failed)} stopped before the end of {until}")
+        message = f"{', '.join(failed)} stopped before the end of {until}"
+        raise Killed(message) if any(isinstance(error, Killed) for error in failed.values()) else Stopped(message, failed)
 
 
 _held: list[int] = []
@@ -297,12 +309,16 @@ def dvc_repro(
     """
     command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
     errors = subprocess.STDOUT if label else None
-    environment = {**environment, "PYTHONUNBUFFERED": "1"}  # its lines come in time through a pipe
+    environment = {**environment, "PYTHONUNBUFFERED": "1"}  # its lines come in time
+    STATE.mkdir(exist_ok=True)
+    # A file, because a pipe without a reader would end DVC and the training if only this process is killed.
     # close_fds: DVC inherits the kernel lock.
-    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors, "text": True, "errors": "replace"}
-    with subprocess.Popen(command, cwd=workspace, env=environment, close_fds=False, **options) as process:
+    with (
+        tempfile.TemporaryFile(dir=STATE) as output,
+        subprocess.Popen(command, cwd=workspace, env=environment, close_fds=False, stdout=output, stderr=errors) as process,
+    ):
         try:
-            for line in process.stdout or ():
+            for line in _lines(process, output.fileno()):
                 if (shown := narrator.line(line.rstrip())) is not None:
                     print(f"{label} | {shown}" if label else shown, flush=True)
             process.wait()
@@ -313,6 +329,21 @@ def dvc_repro(
         raise Killed(f"DVC was killed by {shell.describe(-process.returncode)}; run the build again")
     if process.returncode:
         raise BitBloomError(f"the build stopped (dvc repro: exit code {process.returncode}); see the message above")
+
+
+def _lines(process: subprocess.Popen[bytes], file: int) -> Iterator[str]:
+    """The lines that a process writes to a file, until it ends."""
+    position, rest, ended = 0, b"", False
+    while not ended:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_SECONDS)
+            ended = True
+        while found := os.pread(file, 1 << 16, position):
+            position += len(found)
+            *lines, rest = (rest + found).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def environ(profile: str) -> dict[str, str]:

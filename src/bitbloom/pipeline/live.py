@@ -13,8 +13,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,6 @@ INTERVAL = 0.5
 """Seconds between two looks."""
 LONGEST_WAIT = 5.0
 """Seconds that the end of a build waits for the last write."""
-CLOCKS = 1_000_000_000
-"""Nanoseconds by which the clock of a file system may be behind."""
 UNPLOTTED = ("epoch", "step")
 
 
@@ -47,14 +44,19 @@ def trained_rows(target: str, workspace: Path) -> list[Row]:
     return _epochs(workspace / "models" / target / "training.json")
 
 
-def checkpoint_rows(workspace: Path, since: int) -> list[Row]:
-    """The rows in the newest checkpoint of a running training, written after `since`, nanoseconds; empty if there is none."""
+def checkpoints(workspace: Path) -> dict[Path, int]:
+    """The state file of each checkpoint → the time of its last change, nanoseconds."""
     states = {}
     for state in (workspace / CHECKPOINTS).glob("*/step-*/state.json"):
         with contextlib.suppress(FileNotFoundError):  # the training replaces it
             states[state] = state.stat().st_mtime_ns
-    newest = max(states, key=lambda state: states[state], default=None)
-    return [] if newest is None or states[newest] < since else _epochs(newest)
+    return states
+
+
+def checkpoint_rows(workspace: Path, before: Mapping[Path, int]) -> list[Row]:
+    """The rows in the newest checkpoint of a running training; empty without one. `before`: those of earlier trainings."""
+    states = {state: changed for state, changed in checkpoints(workspace).items() if before.get(state) != changed}
+    return _epochs(max(states, key=lambda state: states[state])) if states else []
 
 
 def write(folder: Path, found: Sequence[Row]) -> None:
@@ -91,13 +93,13 @@ class Observer(threading.Thread):
     def __init__(self, target: str, workspace: Path, begun: Callable[[], None]) -> None:
         super().__init__(daemon=True)
         self.target, self.workspace, self.begun = target, workspace, begun
-        self.over, self.since, self.written = threading.Event(), time.time_ns() - CLOCKS, list[Row]()
+        self.over, self.before, self.written = threading.Event(), checkpoints(workspace), list[Row]()
 
     def run(self) -> None:
         """Write the rows that are new at each look, and those of the finished training at the end."""
         try:
             while not self.over.wait(INTERVAL):
-                self.update(checkpoint_rows(self.workspace, self.since))
+                self.update(checkpoint_rows(self.workspace, self.before))
             finished = trained_rows(self.target, self.workspace)
             if finished and finished != rows(self.target, self.workspace):
                 write(folder(self.target, self.workspace), finished)

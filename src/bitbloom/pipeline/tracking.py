@@ -12,9 +12,11 @@ import contextlib
 import hashlib
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,12 +33,14 @@ from bitbloom.pipeline.recovery import STATE
 
 LOG = STATE / "tracking.log"
 SAMPLES = 32
-BUILT = b"built\n"
-"""What the build writes to the process at its end; a build that failed only closes the pipe."""
+COPIES = STATE / "tracking"
+"""Each folder in it is a copy of what a build made, with the paths of a workspace. The tracking process removes its copy."""
+COPY_SECONDS = 86400
+"""Age of a copy that a later build removes: its process was killed."""
 INIT_SECONDS = 30.0
 """Time limit of W&B's server for the start of a run."""
 LAST_SECONDS = 900
-"""Time limit of the process after the end of a build."""
+"""Time limit of the process after the end of a build, and of its wait for W&B's server during one."""
 STATUS_SECONDS = 4.0
 """How long a build waits at its end for the first sign of the process."""
 LONGEST_NAME = 120
@@ -49,13 +53,13 @@ class Follower:
     def __init__(self, target: str, workspace: Path) -> None:
         self.target, self.workspace = target, workspace
         self.process: subprocess.Popen[bytes] | None = None
-        self.unlogged = False
-        self.begun = time.time()
+        self.copy: Path | None = None
+        self.end = 0.0
 
     @property
     def status(self) -> Path:
         """A file that the tracking process writes as soon as it knows whether it can log: a warning, or nothing."""
-        return STATE / "tracking" / f"{self.target}.txt"
+        return COPIES / f"{self.target}.txt"
 
     def start(self) -> None:
         """Start the process, unless it runs or tracking is disabled."""
@@ -71,26 +75,29 @@ class Follower:
             _warn(f"W&B: {error.strerror}: {error.filename or STATE}")
 
     def built(self) -> None:
-        """Note whether there is something to log, while no other build changes the records."""
+        """Copy what the build made, if there is something to log. Call it while no other build changes the outputs."""
         try:
-            self.unlogged = is_unlogged(self.target, self.workspace)
+            if is_unlogged(self.target, self.workspace):
+                self.start()
+            if self.process is not None:
+                self.copy = copy(self.target, self.workspace)
         except Exception as error:  # tracking never fails a build
             _warn(f"W&B: {_first_line(error)}")
+        self.end = time.monotonic() + STATUS_SECONDS
 
-    def finish(self, built: bool) -> None:
-        """Tell the process that the build ended; after a success, print its warning, or that it has not answered."""
-        if built and self.process is None and self.unlogged:
-            self.start()
+    def finish(self) -> None:
+        """Tell the process where the copy is, or that the build failed; print its warning, or that it has not answered."""
         if self.process is None or self.process.stdin is None:
             return
         with contextlib.suppress(OSError), self.process.stdin as pipe:
-            pipe.write(BUILT if built else b"")
-        if built and self.unlogged:
+            pipe.write(os.fsencode(self.copy or ""))
+        if self.copy:
             self._report()
 
     def _report(self) -> None:
-        end = time.monotonic() + STATUS_SECONDS
-        while not self.status.exists() and time.monotonic() < end and self.process is not None and self.process.poll() is None:
+        while (
+            not self.status.exists() and time.monotonic() < self.end and self.process is not None and self.process.poll() is None
+        ):
             time.sleep(0.05)
         try:
             text = self.status.read_text(encoding="utf-8")
@@ -106,13 +113,11 @@ class Follower:
 def following(target: str, workspace: Path) -> Iterator[Follower]:
     """Track the build of the block. The block fails only by its own errors."""
     follower = Follower(target, workspace)
-    built = False
     try:
         yield follower
-        built = True
     finally:
         try:
-            follower.finish(built)
+            follower.finish()
         except Exception as error:  # tracking never fails a build
             _warn(f"W&B: {_first_line(error)}")
 
@@ -123,11 +128,14 @@ def is_enabled() -> bool:
 
 
 def is_unlogged(target: str, workspace: Path) -> bool:
-    """Whether a target is evaluated, and was not logged since."""
-    if not is_enabled() or not (workspace / "reports" / target / "metrics.json").exists():
+    """Whether the trained model is evaluated, and was not logged since."""
+    if not is_enabled() or "evaluate" not in _current(target, workspace):
         return False
-    note, found = _logged(target, workspace)
-    return not note.exists() or note.read_text(encoding="utf-8") != found
+    return _is_new(*_logged(target, workspace))
+
+
+def _is_new(note: Path, content: str) -> bool:
+    return not note.exists() or note.read_text(encoding="utf-8") != content
 
 
 def log(target: str, workspace: Path, warn: Warn | None = None) -> str:
@@ -135,10 +143,55 @@ def log(target: str, workspace: Path, warn: Warn | None = None) -> str:
 
     The id is the digest of the inputs of training, so a resumed or repeated build continues its run.
     """
-    tracked = Tracked(target, workspace, run_id(target, workspace), warn or _warn)
-    tracked.rows(live.trained_rows(target, workspace))
-    tracked.finish()
-    return tracked.identity
+    return _log_copy(target, copy(target, workspace), None, warn or _warn)
+
+
+def _log_copy(target: str, place: Path, begun: Tracked | None, warn: Warn) -> str:
+    """Log a copy, in the run that its training began if it is the same, remove the copy, and return the run's id."""
+    try:
+        identity = _recorded_id(target, place)
+        if begun and begun.identity != identity:
+            begun.abandon()
+            begun = None
+        tracked = begun or Tracked(target, place, identity, warn)
+        tracked.workspace = place
+        tracked.rows(live.trained_rows(target, place))
+        tracked.finish()
+        return identity
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def copy(target: str, workspace: Path) -> Path:
+    """Copy what `log` reads, while no build runs, and return the folder. Outputs are hard links where possible.
+
+    DVC and the stages replace outputs, so a link keeps its content. DVC writes `dvc.lock` in place, so that is a copy.
+    """
+    COPIES.mkdir(parents=True, exist_ok=True)
+    for old in COPIES.iterdir():
+        if old.is_dir() and old.stat().st_mtime < time.time() - COPY_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=f"{target}-", dir=COPIES))
+    try:
+        with build.reading():
+            conflicts.require_readable()
+            for path in (params_path(target), graph.lock(target), Path("overrides.txt")):
+                if (workspace / path).exists():
+                    canonical.write_bytes(place / path, (workspace / path).read_bytes())
+            for folder in (Path("data/processed"), Path("models"), Path("reports")):
+                if (workspace / folder / target).exists():
+                    shutil.copytree(workspace / folder / target, place / folder / target, copy_function=_link)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    return place
+
+
+def _link(source: str, link: str) -> None:
+    try:
+        os.link(source, link)
+    except OSError:  # a file system without hard links, or another one
+        shutil.copy2(source, link)
 
 
 class Tracked:
@@ -162,19 +215,19 @@ class Tracked:
                 self.logged = int(row["epoch"])
 
     def finish(self) -> None:
-        """Log what a finished build has besides curves, end the run, and note it."""
+        """Log what a finished build has besides curves, unless it was logged, end the run, and note it."""
         reports = self.workspace / "reports" / self.target
-        is_evaluated = (reports / "metrics.json").exists()
-        note = _logged(self.target, self.workspace) if is_evaluated else None
-        if is_evaluated:
-            _log_evaluation(self.run, reports)
-            _log_samples(
-                self.run, reports, self.workspace / "data/processed" / self.target, str(self.run.config["model"]["kind"])
-            )
-        _log_model(self.run, self.target, self.workspace)
+        is_evaluated = "evaluate" in _current(self.target, self.workspace)
+        note, content = _logged(self.target, self.workspace)
+        if not is_evaluated or _is_new(note, content):
+            if is_evaluated:
+                processed = self.workspace / "data/processed" / self.target
+                _log_evaluation(self.run, reports)
+                _log_samples(self.run, reports, processed, str(self.run.config["model"]["kind"]))
+            _log_model(self.run, self.target, self.workspace)
         self.run.finish()
-        if note:
-            canonical.write_text(*note)
+        if is_evaluated:
+            canonical.write_text(note, content)
 
     def abandon(self) -> None:
         """End the run of a build that failed. The next build of the same inputs continues it."""
@@ -242,9 +295,10 @@ def _data_digest(target: str, workspace: Path) -> str:
 
 def _logged(target: str, workspace: Path) -> tuple[Path, str]:
     """The path and the content of the note that a run was logged. An equal build is not logged again."""
-    files = [workspace / "reports" / target / "metrics.json", *_model_files(target, workspace)]
+    metrics = [path for path in [workspace / "reports" / target / "metrics.json"] if path.exists()]
+    files = [*metrics, *_model_files(target, workspace)]
     content = canonical.json_text({path.relative_to(workspace).as_posix(): file_digest(path) for path in files})
-    return STATE / "tracked" / run_id(target, workspace), hashlib.sha256(content.encode()).hexdigest()
+    return STATE / "tracked" / _recorded_id(target, workspace), hashlib.sha256(content.encode()).hexdigest()
 
 
 def run_id(target: str, workspace: Path) -> str:
@@ -254,7 +308,11 @@ def run_id(target: str, workspace: Path) -> str:
     """
     with build.reading():
         conflicts.require_readable()
-        recorded = _stages(workspace / graph.lock(target))
+        return _recorded_id(target, workspace)
+
+
+def _recorded_id(target: str, workspace: Path) -> str:
+    recorded = _stages(workspace / graph.lock(target))
     if "train" not in recorded:
         raise BitBloomError(f"target '{target}' is not trained: make train TARGET={target}")
     return _identity(recorded["train"])
@@ -275,6 +333,17 @@ def expected_id(target: str, workspace: Path) -> str | None:
             tree = yaml.safe_load((workspace / file).read_text(encoding="utf-8"))
             parameters[file] = {key: tree[key] for key in keys}
     return _identity({"cmd": stage["cmd"], "deps": dependencies, "params": parameters})
+
+
+def _current(target: str, workspace: Path) -> set[str]:
+    """The stages that ran with the recorded outputs of the others. `make train` leaves the reports of an earlier model."""
+    recorded = _stages(workspace / graph.lock(target))
+    made = {out["path"]: out.get("md5") for entry in recorded.values() for out in entry.get("outs", ())}
+    return {
+        stage
+        for stage, entry in recorded.items()
+        if all(made.get(dep["path"], dep.get("md5")) == dep.get("md5") for dep in entry.get("deps", ()))
+    }
 
 
 def _identity(entry: dict[str, Any]) -> str:
@@ -352,10 +421,14 @@ def _log_model(run: Any, target: str, workspace: Path) -> None:
 
 
 def _model_files(target: str, workspace: Path) -> list[Path]:
-    """The weights, what belongs to them, and the exported graphs and the model card that exist."""
-    folder = workspace / "models" / target
-    files = [*(folder / each for each in ("model.safetensors", "config.json", "ledger.jsonl")), *sorted(folder.glob("*.onnx"))]
-    return [file for file in (*files, workspace / "reports" / target / "model_card.md") if file.exists()]
+    """The weights, what belongs to them, and the exported graphs and the model card that were made of them."""
+    folder, current = workspace / "models" / target, _current(target, workspace)
+    files = [folder / name for name in ("model.safetensors", "config.json", "ledger.jsonl")]
+    if "export" in current:
+        files += sorted(folder.glob("*.onnx"))
+    if "evaluate" in current:
+        files.append(workspace / "reports" / target / "model_card.md")
+    return [file for file in files if file.exists()]
 
 
 def _warn(text: str) -> None:
@@ -368,24 +441,21 @@ def _first_line(error: Exception) -> str:
 
 
 def follow(target: str, workspace: Path, warn: Warn, pipe: int = 0) -> None:
-    """Log a build as it runs, until the other end of a pipe is closed. After `built`, log what the build made."""
+    """Log a build as it runs, until the other end of a pipe is closed. Then log the copy whose path was written to it."""
+    signal.alarm(LAST_SECONDS)  # ends a client that waits for a server forever
     identity = expected_id(target, workspace) if live.rows(target, workspace) else None
     tracked = Tracked(target, workspace, identity, warn) if identity else None
-    message = b""
-    while not (over := bool(select.select([pipe], [], [], live.INTERVAL)[0])):
+    while not select.select([pipe], [], [], live.INTERVAL)[0]:
+        signal.alarm(LAST_SECONDS)
         if tracked:
             tracked.rows(live.rows(target, workspace))
-    if over:
-        message = os.read(pipe, len(BUILT))
-    signal.alarm(LAST_SECONDS)  # also ends a client that waits for a server forever
-    if message != BUILT or not is_unlogged(target, workspace):
-        if tracked:
-            tracked.abandon()
-        return
-    if tracked is None or tracked.identity != run_id(target, workspace):
-        tracked = Tracked(target, workspace, run_id(target, workspace), warn)
-    tracked.rows(live.trained_rows(target, workspace))
-    tracked.finish()
+    with open(pipe, "rb", closefd=False) as stream:
+        place = os.fsdecode(stream.read())
+    signal.alarm(LAST_SECONDS)
+    if place:
+        _log_copy(target, Path(place), tracked, warn)
+    elif tracked:
+        tracked.abandon()
 
 
 def main() -> None:
