@@ -27,7 +27,7 @@ SYSTEMS = {
     "Debian 13": (System("trixie"), "3.13"),
     "Ubuntu 24.04": (System("noble", ubuntu=True), "3.12"),
 }
-FAST = "tests/pipeline/test_cli.py tests/pipeline/test_python.py tests/data/test_imaging.py"
+FAST = "tests/pipeline/test_cli.py tests/data/test_imaging.py"
 TESTS_OF_PYTHON = {"test", "tests", "idle_test", "site-packages", "__pycache__"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), *systems.needs_root_folders]
