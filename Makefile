@@ -4,6 +4,7 @@
 #   make/venv.mk    the venv of the lock
 #   make/build.mk   stamps, which tell whether a build is up to date
 #   make/bench.mk   benchmarks
+#   make/experiments.mk  searches, comparisons, profiles
 #   make/docs.mk    figures and diagram of the documentation
 #   make/deploy.mk  clouds and clusters
 #   make/ci.mk      targets of GitHub's workflows

@@ -1,0 +1,1 @@
+# Experiments: searches over the config, comparison of runs, profiles, batches of predictions.
