@@ -18,7 +18,7 @@ from bitbloom.serving.build import service_file
 from bitbloom.stages import STAGES
 
 DVC = str(Path(sys.executable).with_name("dvc"))
-BYSTANDERS = ("cli.py", "pipeline/", "provenance/", "optimise/", "ci/")
+BYSTANDERS = ("cli/", "pipeline/", "provenance/", "optimise/", "experiments/", "ci/")
 """Code that no output depends on: a change does not trigger training."""
 
 

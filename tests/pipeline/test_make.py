@@ -231,7 +231,7 @@ def test_touched_input_triggers_a_build(built, path):
 @pytest.mark.parametrize(
     "path",
     [
-        "src/bitbloom/cli.py",
+        "src/bitbloom/cli/__init__.py",
         "src/bitbloom/pipeline/tracking.py",
         "src/bitbloom/optimise/make.py",
         "params/petals-photos.yaml",

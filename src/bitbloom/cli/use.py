@@ -1,0 +1,158 @@
+"""Commands that use a finished model."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bitbloom.cli.options import (
+    USE,
+    Backend,
+    BaseImage,
+    Certificates,
+    ImageName,
+    Index,
+    Overrides,
+    TargetName,
+    examples,
+    load_target,
+)
+from bitbloom.core import git
+from bitbloom.core.errors import BitBloomError
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.service import Service
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=USE, epilog=examples("bitbloom predict petals photo.jpg", "bitbloom predict tweets rows.csv"))
+def predict(
+    target: TargetName,
+    files: Annotated[list[Path], typer.Argument(help="Photos; for texts CSV files, files of lines, or - for standard input.")],
+    workspace: Annotated[Path, typer.Option(help="The workspace of the build, from the summary of a variant.")] = Path(),
+    model: Annotated[Path | None, typer.Option(help="Another exported graph.")] = None,
+    variant: Annotated[str | None, typer.Option(help="A variant that `optimise` made: torch-bf16, pruned-25, …")] = None,
+) -> None:
+    """Print one JSON object for each photo or row of text, in order; exit code 1 when one of them has no prediction."""
+    from bitbloom.pipeline import composition as configuration
+    from bitbloom.serving.files import predict_files, predictions_of, print_predictions
+
+    if variant and (model or workspace != Path()):
+        raise BitBloomError("--variant selects the model in this folder: omit --model and --workspace")
+    if variant:
+        from bitbloom.core.digests import file_digest
+        from bitbloom.optimise import variants
+
+        session, file = variants.session(target, variant)
+        predictions = predictions_of(session, file_digest(file), file, files, _limits(target, workspace))
+        sys.exit(print_predictions(predictions, sys.stdout))
+    known = configuration.targets()
+    if known and target not in known and not (workspace / "models" / target).exists():
+        configuration.compose(target)  # raises an error with the known targets
+    predictions = predict_files(model or workspace / "models" / target, files, _limits(target, workspace))
+    sys.exit(print_predictions(predictions, sys.stdout))
+
+
+@app.command(rich_help_panel=USE, epilog=examples("bitbloom ask http://127.0.0.1:3000 photo.jpg"))
+def ask(
+    url: Annotated[str, typer.Argument(help="Address of a running service: http://127.0.0.1:3000")],
+    files: Annotated[list[Path], typer.Argument(help="As for `predict`.")],
+) -> None:
+    """Predict like `predict`, but with a running service. BITBLOOM_TOKEN is its token, if it requires one."""
+    from bitbloom.serving.client import Client
+    from bitbloom.serving.files import print_predictions
+
+    with Client(url) as service:
+        sys.exit(print_predictions(service.predictions(files), sys.stdout))
+
+
+@app.command(rich_help_panel=USE)
+def submission(
+    target: TargetName,
+    file: Annotated[Path | None, typer.Argument(help="Rows without labels, CSV; by default the imported test.csv.")] = None,
+) -> None:
+    """Write a competition's submission CSV with the exported model: id and target of every row."""
+    from bitbloom.pipeline import submission as competition
+
+    print(competition.write(target, file))
+
+
+@app.command(rich_help_panel=USE)
+def optimise(
+    target: TargetName,
+    overrides: Overrides = None,
+    epochs: Annotated[float, typer.Option(help="Duration of the fine-tuning of pruned variants.", min=0)] = 1,
+    turns: Annotated[int, typer.Option(help="Number of times that each variant is timed.", min=1)] = 12,
+) -> None:
+    """Build a classifier up to `export`, make int8, bf16, compiled and pruned variants of it, and measure them."""
+    from bitbloom import optimise as optimisation
+    from bitbloom.pipeline import build as builder
+    from bitbloom.pipeline import composition as configuration
+
+    optimisation.variants.require_classifier(target, configuration.compose(target, overrides or ()).model.kind)
+    with builder.build_lock():
+        code = optimisation.run(target, builder.build(target, "export", overrides or ()), epochs, turns)
+    if code:
+        sys.exit(code)
+
+
+@app.command(rich_help_panel=USE, epilog=examples("bitbloom pack petals pruned-25-int8"))
+def pack(
+    target: TargetName,
+    variant: Annotated[str, typer.Argument(help="A name in the table of `optimise`: pruned-25-int8.")],
+    workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path(),
+) -> None:
+    """Pack the Bento of a variant of ONNX Runtime and install it, so that `bentoml serve TARGET:latest` serves it."""
+    from bitbloom.optimise import packing
+    from bitbloom.serving import store
+
+    with contextlib.chdir(workspace):
+        file = packing.pack(load_target(target), variant)
+        print(f"{file.resolve()}\n{store.install(file)}")
+
+
+@app.command(rich_help_panel=USE)
+def install(target: TargetName, overrides: Overrides = None) -> None:
+    """Install the Bento of a target, or of a variant, in this project's BentoML store."""
+    from bitbloom.pipeline import build as builder
+    from bitbloom.serving import store
+
+    file = builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento"
+    builder.await_output(file)
+    print(store.install(file, git.clean_commit()))
+
+
+@app.command(rich_help_panel=USE)
+def containerize(
+    target: TargetName,
+    overrides: Overrides = None,
+    backend: Backend = "podman",
+    image: ImageName = "",
+    base_image: BaseImage = "",
+    ca: Certificates = None,
+    index: Index = "",
+) -> None:
+    """Build the container image of a target's Bento, and print its name and its id."""
+    from bitbloom.pipeline import build as builder
+    from bitbloom.serving import container
+
+    options = container.Options(backend, image or f"bitbloom/{target}", base_image, ca, index)
+    file = builder.workspace(target, overrides or ()) / "dist" / f"{target}.bento"
+    builder.await_output(file)
+    name, digest = container.containerize(file, options)
+    print(f"{name} sha256:{digest}")
+
+
+def _limits(target: str, workspace: Path) -> Service:
+    """The limits of a target's service, or the defaults where only the model is present."""
+    from bitbloom.config.sections.service import Service
+    from bitbloom.config.target import load, params_path
+
+    file = workspace / params_path(target)
+    limits: Service = load(file, ["service"])["service"] if file.exists() else Service()
+    return limits
