@@ -52,11 +52,11 @@ Command = Callable[[int, dict[str, str]], list[str]]
 Case = Callable[[argparse.Namespace, Sequence[Path]], Row]
 
 
-def fastapi(module: str, model: str, processes: int = 1) -> Command:
-    """An application of FastAPI."""
+def fastapi(module: str, model: str, processes: int = 1, spare: int = 0) -> Command:
+    """An application of FastAPI, with `spare` threads beside one for each core."""
 
     def command(port: int, environment: dict[str, str]) -> list[str]:
-        environment["MODEL"] = model
+        environment |= {"MODEL": model, "SPARE": str(spare)}
         server = [sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(RIVALS), "--no-access-log"]
         return [*server, "--port", str(port), "--workers", str(processes)]
 
@@ -207,6 +207,7 @@ def measure(url: str, clients: int, seconds: int, photos: Sequence[Path]) -> Row
 PARTS = (
     "routes before BentoML's",
     "grouped results",
+    "a spare thread",
     "frequent thread switches, rare garbage collection",
     "metrics of our own",
     "protection",
@@ -215,6 +216,7 @@ PARTS = (
 CASES: dict[str, dict[str, Case]] = {
     "ONNX Runtime": {
         BASE: served(fastapi("fastapi_threads", "onnx")),
+        "FastAPI, a thread for each core and one more": served(fastapi("fastapi_threads", "onnx", spare=1)),
         "FastAPI, two processes": served(fastapi("fastapi_async", "onnx", processes=2)),
         "FastAPI, `async def`": served(fastapi("fastapi_async", "onnx")),
         "BentoML's own API, a thread for each core": served(bentoml("Petals", "onnx")),

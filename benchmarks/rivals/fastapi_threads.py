@@ -1,4 +1,4 @@
-"""FastAPI with one thread for each core: uvicorn fastapi_threads:app"""
+"""FastAPI with one thread for each core, and SPARE more: uvicorn fastapi_threads:app"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ model = models.load()
 @asynccontextmanager
 async def limit_threads(_: FastAPI) -> AsyncIterator[None]:
     """FastAPI runs plain functions in 40 threads."""
-    to_thread.current_default_thread_limiter().total_tokens = len(os.sched_getaffinity(0))
+    to_thread.current_default_thread_limiter().total_tokens = len(os.sched_getaffinity(0)) + int(os.environ.get("SPARE", "0"))
     yield
 
 

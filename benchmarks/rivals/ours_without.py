@@ -14,6 +14,7 @@ from pathlib import Path
 import bentoml
 
 from bitbloom.core import cpu
+from bitbloom.serving import application as applications
 from bitbloom.serving import metrics, process, protection
 from bitbloom.serving.image_app import ImageApplication
 
@@ -27,7 +28,7 @@ class Plain(ImageApplication):
     def open(self) -> None:
         """Open the model, and make the threads."""
         super().open()
-        self.pool = ThreadPoolExecutor(cpu.cores())
+        self.pool = ThreadPoolExecutor(cpu.cores() + applications.SPARE)
 
     async def in_thread(self, compute: Callable[..., object], *arguments: object) -> object:
         """Compute in the pool."""
@@ -35,6 +36,8 @@ class Plain(ImageApplication):
 
 
 application = Plain(FOLDER) if WITHOUT == "grouped results" else ImageApplication(FOLDER)
+if WITHOUT == "a spare thread":
+    applications.SPARE = 0
 if WITHOUT == "metrics of our own":
     metrics.took = metrics.predicted = metrics.admitted = lambda *_: None
 

@@ -30,6 +30,8 @@ PAGE = "page"
 PAGE_HEADERS = {"Cache-Control": "no-cache"}
 VERSION = "/v1"
 """Prefix of a second copy of every route, for programs: an incompatible change gets another version."""
+SPARE = 1
+"""Threads beside one for each core. A thread that returns to Python waits for the interpreter; another then uses its core."""
 
 
 class Application(ABC):
@@ -54,10 +56,10 @@ class Application(ABC):
         """Open the model and compute the digests, in the process that serves. Raises BitBloomError when the model differs."""
         self.open_model(self.folder, canonical.read_json(self.folder / PROVENANCE)["model_digest"])
         self.provenance = provenance(self.folder)
-        self.threads = Threads(cpu.cores(), self.settings.target)
+        self.threads = Threads(cpu.cores() + SPARE, self.settings.target)
 
     async def in_thread(self, compute: Callable[..., Result], *arguments: object) -> Result:
-        """What `compute` returns, from one of as many threads as there are cores; first come, first served."""
+        """What `compute` returns, from one of the threads; first come, first served."""
         return await self.threads.run(_from_queue, time.perf_counter(), compute, *arguments)
 
     @abstractmethod

@@ -1,6 +1,6 @@
-"""Computing beside an event loop: one queue, one thread per core, and results that return together while many requests wait.
+"""Computing beside an event loop: one queue, a few threads, and results that return together while many requests wait.
 
-    threads = Threads(cpu.cores(), "petals")
+    threads = Threads(cpu.cores() + 1, "petals")
     prediction = await threads.run(predictor.predict, photo)
 
 The first computation starts the threads: a process forks before it.
@@ -34,19 +34,14 @@ class Threads:
         self.count, self.pool = count, ThreadPoolExecutor(count, name)
         self.waiting: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]]] = SimpleQueue()
         self.done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.timed, self.pending = False, 0
+        self.timed = False
+        """Whether the loop will return what is done, at the latest after HELD_SECONDS."""
 
     async def run(self, compute: Callable[..., Result], *arguments: object) -> Result:
         """What `compute` returns or raises, from a thread. A computation whose caller was cancelled is skipped."""
-        loop = asyncio.get_running_loop()
-        if self.loop is not loop:
-            self.loop, self.timed, self.pending = loop, False, 0
-        future: asyncio.Future[Result] = loop.create_future()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.waiting.put((future, lambda: compute(*arguments)))
-        self.pending += 1
         self.pool.submit(self._work)
-        self._start_timer(loop)
         try:
             return await future
         finally:
@@ -61,24 +56,17 @@ class Threads:
         self.done.append((future, *((None, None) if future.cancelled() else _outcome(compute))))
         loop = future.get_loop()
         del future, compute  # an error holds this frame, too
-        if self.waiting.qsize() < MANY * self.count:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and with it every caller
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and with it every caller
+            if self.waiting.qsize() < MANY * self.count:
                 loop.call_soon_threadsafe(self._return)
-
-    def _start_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self.pending and not self.timed:
-            self.timed = True
-            loop.call_later(HELD_SECONDS, self._expire, loop)
-
-    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.timed = False
-        self._return()
-        self._start_timer(loop)
+            elif not self.timed:
+                self.timed = True
+                loop.call_soon_threadsafe(loop.call_later, HELD_SECONDS, self._return)
 
     def _return(self) -> None:
+        self.timed = False  # before it looks: a result that is added from here on gets a new timer
         while self.done:
             future, result, error = self.done.popleft()
-            self.pending -= 1
             if future.cancelled():
                 continue
             if error is None:
