@@ -6,6 +6,7 @@ make verify SWEEP=petals TRIAL=3    # a pruned trial: its curve up to the rung t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitbloom.core import canonical
@@ -16,8 +17,6 @@ from bitbloom.pipeline import build, composition
 from bitbloom.provenance import rebuild
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bitbloom.experiments.sweep.history import History
     from bitbloom.experiments.sweep.study import Row
 

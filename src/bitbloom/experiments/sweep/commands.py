@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from bitbloom.core.errors import BitBloomError
 
+if TYPE_CHECKING:
     from bitbloom.experiments.sweep.history import History
     from bitbloom.experiments.sweep.study import Row
 
 app = typer.Typer(no_args_is_help=True, help="Hyperparameter search: docs/sweeps.md.")
 
+LONGEST = 80
+"""Characters of a failure in the line of a trial."""
 SHOWN = 10
 """Trials in the printed table, the best first."""
 
@@ -42,8 +45,10 @@ def run(
     _show(history)
     print(f"page: {page.write(history)}")
     print(f"history: {sweep.folder / 'history.jsonl'}\nsha256:{history.digest()}")
-    if history.winner:
-        print(f"adopt it: make adopt SWEEP={sweep.name} AS=conf/{sweep.space.target}-best.yaml")
+    if not history.winner:
+        failures = [row.failure for row in history.rows if row.failure]
+        raise BitBloomError(f"no trial is complete{': the first failed: ' + failures[0] if failures else ''}")
+    print(f"adopt it: make adopt SWEEP={sweep.name} AS=conf/{sweep.space.target}-best.yaml")
 
 
 @app.command()
@@ -105,8 +110,9 @@ def page(name: Name) -> None:
 def _heard(rows: list[Row], metric: str) -> None:
     """Print a line for each trial of a generation."""
     for row in rows:
-        value = row.failure if row.value is None else f"{metric} {row.value:.6g}"
-        print(f"trial {row.number}: {row.state} after {len(row.curve)} epochs, {value}; {' '.join(row.overrides)}", flush=True)
+        value = row.failure[:LONGEST] if row.value is None else f"{metric} {row.value:.6g}"
+        searched = " ".join(row.overrides[-len(row.params) :])
+        print(f"trial {row.number}: {row.state} after {len(row.curve)} epochs, {value}; {searched}", flush=True)
 
 
 def _show(history: History) -> None:

@@ -9,18 +9,16 @@ end of a whole search the winner. Every generation that ends replaces the file.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.sweep import study
 from bitbloom.experiments.sweep.study import Progress, Row
 from bitbloom.pipeline.recovery import STATE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 SWEEPS = STATE / "sweeps"
 FILE = "history.jsonl"

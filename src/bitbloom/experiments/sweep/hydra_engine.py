@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,6 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.sweep import records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from bitbloom.experiments.sweep.run import Sweep
     from bitbloom.experiments.sweep.study import Progress, Task
 

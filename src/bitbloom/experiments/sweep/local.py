@@ -7,18 +7,17 @@ and a process that fails or is killed takes no other with it.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.sweep import records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from multiprocessing.context import ForkServerContext
-    from pathlib import Path
-
     from bitbloom.experiments.sweep.study import Progress, Task
 
 ATTEMPTS = 3

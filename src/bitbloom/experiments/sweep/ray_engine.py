@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from bitbloom.experiments.sweep import records
 from bitbloom.numerics import pins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from bitbloom.experiments.sweep.run import Sweep
     from bitbloom.experiments.sweep.study import Progress, Task
 

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from bitbloom.core import canonical
 from bitbloom.experiments.sweep.study import Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 TRIAL = "bitbloom.experiments.sweep.trial"
 """The module that trains. It imports PyTorch, which the process of a search does not need."""

@@ -6,7 +6,9 @@ bitbloom sweep adopt petals --as conf/train/best.yaml          # a group: make a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,9 +20,6 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import composition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from bitbloom.experiments.sweep.history import History
     from bitbloom.experiments.sweep.study import Row
 
