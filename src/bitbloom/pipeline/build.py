@@ -371,13 +371,12 @@ def workspace(target: str, overrides: Sequence[str]) -> Path:
     return STATE / "variants" / f"{target}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def variant(target: str, overrides: Sequence[str], place: Path | None = None) -> Path:
+def variant(target: str, overrides: Sequence[str]) -> Path:
     """Make the workspace of a build with overrides: a separate DVC repository, ignored by git, with shared code and cache.
 
-    Paths are the same as in the main workspace, so stages that the overrides do not concern come from the cache. `place` is
-    another folder than the usual one.
+    Paths are the same as in the main workspace, so stages that the overrides do not concern come from the cache.
     """
-    place = place or workspace(target, overrides)
+    place = workspace(target, overrides)
     for shared in SHARED:
         _link(place / shared, Path(shared))
     tree = composition.compose(target, overrides)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bitbloom.evaluation.report import style
 from bitbloom.experiments.sweep.study import COMPLETE, PRUNED, Row
 
@@ -103,7 +105,8 @@ def parallel(rows: Sequence[Row], space: dict[str, Any], narrow: bool = False) -
     for row in sorted(shown, key=lambda each: each.state == COMPLETE):
         heights = [scale.place(row.params[key]) for key, scale in zip(keys, scales, strict=True)]
         wide = 1.8 if row.state == COMPLETE else 0.7
-        axes.plot(range(len(keys)), heights, color=colours.to_rgba(values_of([row])[0]), linewidth=wide, alpha=0.9)
+        (colour,) = colours.to_rgba(np.asarray(values_of([row])))
+        axes.plot(range(len(keys)), heights, color=colour, linewidth=wide, alpha=0.9)
     for number, scale in enumerate(scales):
         axes.axvline(number, color=style.MUTED, linewidth=0.8, zorder=1)
         for height, text in scale.ticks():

@@ -20,22 +20,24 @@ from bitbloom.experiments.sweep import records
 if TYPE_CHECKING:
     from bitbloom.experiments.sweep.study import Progress, Task
 
+ARCHITECTURES = tuple(f"transformers.models.{name}.modeling_{name}" for name in ("vit", "dinov2", "bert"))
+"""The networks import these when they are built; here they are imported once, which saves each trial seconds."""
 ATTEMPTS = 3
 """Times that a task starts when its process is killed, each from its newest checkpoint."""
 
 
 def execute(
-    tasks: Sequence[Task], target: str, metric: str, place: Callable[[Task], Path], at_a_time: int
+    tasks: Sequence[Task], target: str, task: str, metric: str, place: Callable[[Task], Path], at_a_time: int
 ) -> Iterator[tuple[Task, Progress]]:
-    """Run tasks, at most `at_a_time` together, and yield them as they end. `place` gives the folder of a task's trial.
+    """Run tasks, at most `at_a_time` together, and yield them as they end. `place` gives the folder of one.
 
     Raises:
         BitBloomError: a trial could not run; the others that started are ended first.
     """
     context = get_context("forkserver")
-    context.set_forkserver_preload(["__main__", records.TRIAL])
+    context.set_forkserver_preload(["__main__", records.TRIAL, f"bitbloom.tasks.{task}.model", *ARCHITECTURES])
     with ThreadPoolExecutor(at_a_time) as pool:
-        running = {pool.submit(_attend, context, place(task), target, metric, task): task for task in tasks}
+        running = {pool.submit(_attend, context, place(each), target, metric, each): each for each in tasks}
         try:
             for done in as_completed(running):
                 yield running[done], done.result()

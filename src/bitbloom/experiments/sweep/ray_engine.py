@@ -48,10 +48,11 @@ def execute(tasks: Sequence[Task], sweep: Sweep) -> Iterator[tuple[Task, Progres
             verbose=0,
         ),
     )
-    for task, result in zip(tasks, list(tuner.fit()), strict=True):
-        if result.error:
+    results = tuner.fit()
+    for number, task in enumerate(tasks):
+        if error := results[number].error:
             log = sweep.place(task) / records.LOG
-            raise BitBloomError(f"trial {task.number} could not run with Ray: {str(result.error).splitlines()[-1]}; {log}")
+            raise BitBloomError(f"trial {task.number} could not run with Ray: {str(error).splitlines()[-1]}; {log}")
         yield task, records.read(sweep.place(task))
 
 
@@ -63,7 +64,7 @@ def _connect(profile: str) -> None:
         return
     variables = pins.environment(profile) | {key: os.environ[key] for key in ("PYTHONPATH",) if key in os.environ}
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    own = (
+    own: dict[str, Any] = (
         {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers(), "object_store_memory": OBJECTS, "include_dashboard": False}
     )
     ray.init(runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR, **own)

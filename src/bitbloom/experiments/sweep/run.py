@@ -17,10 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from bitbloom.config.models import typed_model
-from bitbloom.config.target import part
 from bitbloom.core import canonical, progress
 from bitbloom.core.digests import digest, listing_digest
 from bitbloom.core.errors import BitBloomError
@@ -28,10 +26,9 @@ from bitbloom.core.processes import workers
 from bitbloom.experiments.sweep import history, local, records, space, study
 from bitbloom.experiments.sweep.history import History
 from bitbloom.experiments.sweep.study import Progress, Task
-from bitbloom.models import weights
+from bitbloom.experiments.sweep.workspaces import Workspaces
 from bitbloom.numerics import pins
 from bitbloom.pipeline import build, composition, graph, recovery
-from bitbloom.stages import EVERY_STAGE
 
 if TYPE_CHECKING:
     from bitbloom.experiments.sweep.space import Space
@@ -44,7 +41,7 @@ Execute = Callable[[Sequence[Task], "Sweep"], Iterator[tuple[Task, Progress]]]
 
 def on_this_machine(tasks: Sequence[Task], sweep: Sweep) -> Iterator[tuple[Task, Progress]]:
     """Run tasks in WORKERS processes."""
-    return local.execute(tasks, sweep.space.target, sweep.space.metric, sweep.place, workers())
+    return local.execute(tasks, sweep.space.target, str(sweep.tree.task), sweep.space.metric, sweep.place, workers())
 
 
 class Sweep:
@@ -57,6 +54,7 @@ class Sweep:
         self.folder = history.folder(self.name)
         self.tree = composition.compose(self.space.target, self.space.set)
         self.epochs = self._check()
+        self.workspaces = Workspaces(self.space.target)
 
     def _check(self) -> int:
         """Check that every key can be set, and every rung has a checkpoint. Returns the number of epochs, the largest one.
@@ -113,43 +111,42 @@ class Sweep:
             yield
 
     def _begin(self) -> dict[str, Any]:
-        """Build the data of the target. Returns the first line of the history.
+        """Build the data of the target, unless that of the killed search is still here. Returns the first line of the history.
 
         Raises:
             BitBloomError: the folder has trials of another space, code or data.
         """
-        self._data(self.space.set)
-        head = {"sweep": self.name, "space": self.space.plain(), "inputs": self._inputs()}
-        before = canonical.read_json(self.folder / HEAD) if (self.folder / HEAD).exists() else head
+        before = canonical.read_json(self.folder / HEAD) if (self.folder / HEAD).exists() else None
+        place = self.workspaces.trust(self.tree, self.space.set) if before else None
+        if before is None or place is None or self._inputs(place) != before["inputs"]:
+            place = self.workspaces.data(self.tree, self.space.set)
+        self.workspaces.keep(self.tree, place)
+        head = {"sweep": self.name, "space": self.space.plain(), "inputs": self._inputs(place)}
+        self._require_same(head, before or head)
+        canonical.write_json(self.folder / HEAD, head)
+        plain: dict[str, Any] = canonical.read_json(self.folder / HEAD)
+        return plain
+
+    def _require_same(self, head: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         for ours, theirs in ((head["inputs"], before["inputs"]), (_searched(head["space"]), _searched(before["space"]))):
             if changed := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
                 raise BitBloomError(
                     f"{self.folder} has trials with other {', '.join(changed)}: a search has one of each. "
                     f"Copy the space to another name, or start again: rm -r {self.folder}"
                 )
-        canonical.write_json(self.folder / HEAD, head)
-        plain: dict[str, Any] = canonical.read_json(self.folder / HEAD)
-        return plain
 
-    def _inputs(self) -> dict[str, str]:
-        """Digests of what the trials share: code of the train stage, lock, data."""
+    def _inputs(self, place: Path) -> dict[str, str]:
+        """Digests of what the trials share: code of the train stage, lock, data of a workspace."""
         code = recovery.code(sorted(graph.modules("train", self.tree)))
-        lock = pins.lock(str(self.tree.numerics.profile))
-        return {
-            "code": listing_digest(code),
-            "data": digest(self._data(self.space.set) / self._processed),
-            "lock": digest(Path(lock)),
-        }
+        lock = Path(pins.lock(str(self.tree.numerics.profile)))
+        data = digest(place / self.workspaces.processed)
+        return {"code": listing_digest(code), "data": data, "lock": digest(lock)}
 
     def _require_same_code(self, head: dict[str, Any]) -> None:
-        if self._inputs() != head["inputs"]:
+        if self._inputs(self.workspaces.data(self.tree, self.space.set)) != head["inputs"]:
             raise BitBloomError(
                 f"code, data or lock changed during the sweep: undo the change, or start again: rm -r {self.folder}"
             )
-
-    @property
-    def _processed(self) -> Path:
-        return Path("data/processed") / self.space.target
 
     def one(self, values: Mapping[str, Any], heard: Callable[[dict[str, float]], None] = lambda _: None) -> Progress:
         """Run one trial to its end in this process, for an engine that proposes the trials itself.
@@ -211,35 +208,13 @@ class Sweep:
                     yield from ((equal, found) for equal in waiting[task.overrides])
 
     def _prepare(self, task: Task) -> str:
-        """Make the folder of a trial with its data. Returns why its configuration is not valid, or nothing."""
-        place = self.place(task)
+        """Make the folder of a trial. Returns why its configuration is not valid, or nothing."""
         try:
             tree = composition.compose(self.space.target, task.overrides)
         except BitBloomError as error:  # a combination of values, since each alone is valid
             return str(error)
-        if not (place / "overrides.txt").exists():
-            data = self._data(task.overrides)
-            build.variant(self.space.target, task.overrides, place)
-            for made in (self._processed, Path("data/features") / self.space.target):
-                if (data / made).exists():
-                    link(place / made, data / made)
-            weights.ensure_all(typed_model(tree.model).starts_from())
+        self.workspaces.prepare(self.place(task), tree, task.overrides)
         return ""
-
-    def _data(self, overrides: Sequence[str]) -> Path:
-        """The workspace with the data of a trial, built by the pipeline: the main one, unless the overrides change the data."""
-        tree = composition.compose(self.space.target, overrides)
-        stages = [stage.stage for stage in graph.stages(self.space.target, tree)]
-        before = stages[: stages.index("train")]
-        keys = sorted({*EVERY_STAGE, *(key for stage in before for key in graph.declared(stage, "READS"))})
-        wanted, usual = (canonical.json_text(part(_plain(each), keys)) for each in (tree, composition.compose(self.space.target)))
-        if wanted not in self._built:
-            self._built[wanted] = build.build(self.space.target, before[-1], () if wanted == usual else overrides)
-        return self._built[wanted]
-
-    @cached_property
-    def _built(self) -> dict[str, Path]:
-        return {}
 
     def _tidy(self, rows: Sequence[study.Row]) -> None:
         """Remove the checkpoints of pruned trials."""
@@ -250,16 +225,3 @@ class Sweep:
 def _searched(given: Mapping[str, Any]) -> dict[str, Any]:
     """What of a space has to stay: a longer search goes on with the trials of a shorter one."""
     return {**json.loads(canonical.json_text(given)), "trials": 0}
-
-
-def link(path: Path, to: Path) -> None:
-    """Make a relative link."""
-    import os
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.symlink_to(os.path.relpath(to, path.parent))
-
-
-def _plain(tree: DictConfig) -> dict[str, Any]:
-    return dict(OmegaConf.to_container(tree))  # type: ignore[arg-type]
