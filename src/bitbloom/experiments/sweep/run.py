@@ -87,7 +87,7 @@ class Sweep:
         """
         pins.require(str(self.tree.numerics.profile))
         with self._alone():
-            head = self._begin()
+            head = self.begin()
             rows, count = list[study.Row](), self.space.count()
             with progress.advancing(f"sweep {self.name}", count) as advance:
                 for found in study.search(self.space, self.epochs, lambda tasks: self._execute(tasks, execute)):
@@ -110,7 +110,7 @@ class Sweep:
                 raise BitBloomError(f"sweep '{self.name}' is running in this checkout already") from error
             yield
 
-    def _begin(self) -> dict[str, Any]:
+    def begin(self) -> dict[str, Any]:
         """Build the data of the target, unless that of the killed search is still here. Returns the first line of the history.
 
         Raises:
@@ -161,7 +161,7 @@ class Sweep:
         if missing := sorted({parameter.key for parameter in self.space.searched} - set(values)):
             raise BitBloomError(f"no value for {', '.join(missing)}: a trial of {self.name} has one for each searched key")
         pins.require(str(self.tree.numerics.profile))
-        self._begin()
+        self.begin()
         task = Task(0, self.space.overrides(values), None)
         if self.known(task).ended:
             return self.known(task)

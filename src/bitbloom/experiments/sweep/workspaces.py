@@ -16,7 +16,7 @@ from bitbloom.core import canonical
 from bitbloom.models import weights
 from bitbloom.pipeline import build, composition, graph
 from bitbloom.pipeline.recovery import STATE
-from bitbloom.stages import EVERY_STAGE
+from bitbloom.stages import EVERY_STAGE, STAGES
 
 LINKED = (*map(Path, ("requirements.lock", "requirements-cuda.lock", "weights.lock")), STATE / "weights", STATE / "downloads")
 """Inputs of the train stage besides data and configuration, relative to a workspace."""
@@ -73,8 +73,8 @@ class Workspaces:
 
     def _stages(self, tree: DictConfig) -> list[str]:
         """The stages before training."""
-        names = [stage.stage for stage in graph.stages(self.target, tree)]
-        return names[: names.index("train")]
+        before = STAGES[: STAGES.index("train")]
+        return [stage for stage in before if stage != "features" or typed_model(tree.model).frozen]
 
     def _keys(self, tree: DictConfig) -> str:
         """The values of all keys that a stage before training reads."""
