@@ -10,9 +10,10 @@ import typer
 from bitbloom import __version__
 from bitbloom.ci import commands as ci_commands
 from bitbloom.cli import build, compare, maintain, use
-from bitbloom.cli.options import MAINTAIN, examples
+from bitbloom.cli.options import EXPERIMENT, MAINTAIN, examples
 from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
+from bitbloom.experiments.sweep import commands as sweep_commands
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -57,4 +58,5 @@ def root(
 
 for commands in (build, use, compare, maintain):
     app.add_typer(commands.app)
+app.add_typer(sweep_commands.app, name="sweep", rich_help_panel=EXPERIMENT)
 app.add_typer(ci_commands.app, name="ci", rich_help_panel=MAINTAIN)

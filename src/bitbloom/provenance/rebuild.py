@@ -56,14 +56,14 @@ def verify(target: str, until: str = "all") -> list[Row]:
     return compare(target, until, expected, recorded, place)
 
 
-def workspace(target: str) -> Path:
+def workspace(target: str, overrides: Sequence[str] = ()) -> Path:
     """The workspace of a target's rebuild."""
-    return STATE / "verify" / target
+    return STATE / "verify" / (build.workspace(target, overrides).name if overrides else target)
 
 
-def fresh(target: str) -> Path:
+def fresh(target: str, overrides: Sequence[str] = ()) -> Path:
     """A new workspace with copies of the code and the configuration, and a separate empty DVC cache."""
-    place, tree = workspace(target), composition.compose(target)
+    place, tree = workspace(target, overrides), composition.compose(target, overrides)
     build.require_external(tree, target)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -105,8 +105,12 @@ def _short_record(record: dict[str, Any] | None) -> str:
     return "nothing" if record is None else hashlib.sha256(yaml.safe_dump(record, sort_keys=True).encode()).hexdigest()
 
 
-def show(target: str, rows: Sequence[Row]) -> None:
-    """Print the table and the verdict. Raises BitBloomError with the first different stage when an artifact differs."""
+def show(target: str, rows: Sequence[Row], ours: Path | None = None, theirs: Path | None = None) -> None:
+    """Print the table and the verdict of a target, or of another build whose models are in `ours` and `theirs`.
+
+    Raises:
+        BitBloomError: an artifact differs; the message names the first different stage.
+    """
     table = Table("artifact", "expected", "got", "same", title=f"{target}, built again")
     for row in rows:
         table.add_row(row.artifact, row.expected[:SHOWN_DIGITS], row.got[:SHOWN_DIGITS], "yes" if row.same else "[red]NO[/red]")
@@ -118,5 +122,5 @@ def show(target: str, rows: Sequence[Row]) -> None:
     first = different[0].stage
     message = f"{target}: {len(different)} of {len(rows)} differ, stage '{first}' first"
     if first == "train":
-        message += f"; where: bitbloom diff models/{target} {workspace(target)}/models/{target}"
+        message += f"; where: bitbloom diff {ours or f'models/{target}'} {theirs or f'{workspace(target)}/models/{target}'}"
     raise BitBloomError(message)
