@@ -13,7 +13,8 @@ import yaml
 
 from bitbloom import __version__, cli, optimise
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import build, claim, composition, graph, summary, tracking
+from bitbloom.pipeline import build, claim, composition, graph, summary
+from bitbloom.pipeline.tracking.follower import Follower
 from bitbloom.serving import container, store
 from support.standin import COLOURS, REPOSITORY, photo, write_model
 
@@ -179,8 +180,8 @@ def followed(monkeypatch):
     )
     monkeypatch.setattr(store, "install", lambda path, commit: seen.append(("install", str(path))))
     monkeypatch.setattr(claim, "write", lambda target: seen.append(("claim", target)))
-    monkeypatch.setattr(tracking.Follower, "finish", lambda self: seen.append(("track", self.target, self.copy)))
-    monkeypatch.setattr(tracking.Follower, "built", lambda self: setattr(self, "copy", "copy"))
+    monkeypatch.setattr(Follower, "finish", lambda self: seen.append(("track", self.target, self.copy)))
+    monkeypatch.setattr(Follower, "built", lambda self: setattr(self, "copy", "copy"))
     monkeypatch.setattr(summary, "show", lambda target, place, until: seen.append(("summary", until)))
     return seen
 

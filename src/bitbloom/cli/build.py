@@ -28,11 +28,11 @@ def build(
     """Build a target with DVC, then install its Bento, record its digests, track it, and print a summary."""
     from bitbloom.core import canonical
     from bitbloom.pipeline import build as builder
-    from bitbloom.pipeline import tracking
+    from bitbloom.pipeline.tracking.follower import following
 
     builder.check(target, until, overrides or ())  # before it waits
     # Another build would shorten the records that the end of this one reads. Tracking may wait without the lock.
-    with tracking.following(target, builder.workspace(target, overrides or ())) as follower, builder.build_lock():
+    with following(target, builder.workspace(target, overrides or ())) as follower, builder.build_lock():
         workspace = builder.build(target, until, overrides or (), follower.start)
         _finish(target, workspace, until, recorded=not overrides)
         follower.built()
@@ -49,13 +49,13 @@ def build_all(
     """Build several targets, trainings in turn and other stages in parallel, and finish each as `build` does."""
     from bitbloom.pipeline import build as builder
     from bitbloom.pipeline import composition as configuration
-    from bitbloom.pipeline import tracking
+    from bitbloom.pipeline.tracking.follower import following
 
     targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
     for target in targets:
         builder.check(target)
     with contextlib.ExitStack() as stack:
-        followers = {target: stack.enter_context(tracking.following(target, Path())) for target in targets}
+        followers = {target: stack.enter_context(following(target, Path())) for target in targets}
         stack.enter_context(builder.build_lock())
         try:
             builder.build_all(targets, lambda target: followers[target].start())
