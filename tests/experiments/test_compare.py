@@ -121,22 +121,28 @@ def test_damaged_record_of_a_named_run_is_in_the_error(checkout, capsys):
 
 def test_finds_what_differed(checkout):
     found = {section.title: section for section in (pair().inputs + pair().outputs)}
-    assert [line.name for line in found["Configuration"].different] == ["train.epochs"]
-    assert found["Configuration"].different[0].cells == ("3", "5")
-    assert {line.name: line.cells for line in found["Code files"].different} == {
-        "src/bitbloom/models/new.py": ("absent", "8" * 12),
-        "src/bitbloom/stages/train.py": ("1" * 12, "9" * 12),
-    }
-    assert [line.name for line in found["Locks"].different] == ["requirements.lock"]
-    assert [line.name for line in found["Data"].different] == [support.DATA]
-    assert [line.name for line in found["Digests"].different] == ["data", "weights"]
-    assert found["Code files"].verdict == "2 of 4 differ"
+    [epochs] = found["Configuration"].changed
+    assert (epochs.name, epochs.cells) == ("train.epochs", ("3", "5"))
+    [train] = found["Code files"].changed
+    assert (train.name, train.cells) == ("src/bitbloom/stages/train.py", ("1" * 12, "9" * 12))
+    assert [line.name for line in found["Code files"].partial["B"]] == ["src/bitbloom/models/new.py"]
+    assert found["Code files"].verdict == "1 of 3 differ, 1 only in B"
+    assert [line.name for line in found["Locks"].changed] == ["requirements.lock"]
+    assert [line.name for line in found["Data"].changed] == [support.DATA]
+    assert [line.name for line in found["Digests"].changed] == ["data", "weights"]
+
+
+def test_stage_that_one_run_has_not_reached_is_not_a_change(checkout, capsys):
+    support.write(checkout, accuracy=None)
+    _, out, _ = run(capsys, "compare", NAME, OTHER)
+    assert "only in B: src/bitbloom/models/new.py, src/bitbloom/stages/evaluate.py" in out
+    assert "up to train" in out
 
 
 def test_equal_inputs_have_equal_digests(checkout):
     support.write(find.VARIANTS / "again", overrides=("evaluate.worst=16",))
     found = compare.compare(find.named([NAME, "again"]).runs)
-    assert [section.verdict for section in found.inputs] == ["all 9 equal", "all 3 equal", "all 1 equal", "all 1 equal"]
+    assert [section.verdict for section in found.inputs] == ["all 9 equal", "all 3 equal", "1 equal", "1 equal"]
     assert all(line.equal for section in found.outputs for line in section.lines)
     assert {metric.differences[1] for metric in found.metrics} == {0}
 
@@ -151,8 +157,8 @@ def test_run_that_records_no_code_is_named(checkout):
     runs = find.named([NAME, OTHER]).runs
     without = record.Run(**{**vars(runs[1]), "code": None, "outputs": None})
     found = compare.compare([runs[0], without])
-    assert (found.inputs[1].unknown, found.inputs[1].different) == ("B", [])
-    assert "Code files: all 3 equal (not recorded in B)" in terminal.text(found)
+    assert (found.inputs[1].unknown, found.inputs[1].changed) == ("B", [])
+    assert "Code files: all 3 equal, not recorded in B" in terminal.text(found)
 
 
 def test_prints_all_parts_and_writes_the_page(checkout, capsys):
@@ -160,7 +166,7 @@ def test_prints_all_parts_and_writes_the_page(checkout, capsys):
     assert (code, err) == (0, "")
     for part in (
         "train.epochs",
-        "Code files: 2 of 4 differ",
+        "Code files: 1 of 3 differ, 1 only in B",
         "accuracy",
         "0.5 (-0.25)",
         "train loss: at the end A 0.3333, B 0.2",

@@ -95,7 +95,7 @@ def test_build_with_another_configuration_has_another_record(checkout):
     assert len(store.files()) == 2
 
 
-def test_model_of_an_earlier_configuration_is_no_run(checkout):
+def test_model_of_an_earlier_configuration_is_not_recorded(checkout):
     """`make prepare` after an edit leaves the model of the earlier configuration."""
     lock = (checkout / graph.lock(NAME)).read_bytes()
     support.write(checkout, support.config(train__epochs=9))
@@ -231,6 +231,7 @@ found_runs = st.builds(
     committed=st.none() | st.booleans(),
     commit=st.none() | texts,
     dirty=st.none() | st.booleans(),
+    stages=st.none() | st.lists(texts, max_size=2),
     config=trees,
     code=st.none() | st.dictionaries(texts, texts, max_size=3),
     locks=st.none() | st.dictionaries(texts, texts, max_size=3),

@@ -130,7 +130,7 @@ def test_damaged_log_is_one_line(checkout, content, message):
     assert [message in said for said in found.messages] == [True]
 
 
-def test_folder_without_a_log_is_no_run(checkout, tmp_path):
+def test_folder_without_a_log_is_not_a_run(checkout, tmp_path):
     (tmp_path / "offline-run-20261130_011719-abc").mkdir()
     with pytest.raises(BitBloomError, match="there is no run"):
         find.named([str(tmp_path / "offline-run-20261130_011719-abc")])

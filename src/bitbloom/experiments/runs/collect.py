@@ -18,6 +18,7 @@ from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.runs.record import WORKSPACE, Run, relative
 from bitbloom.pipeline import graph, lineage, live, summary
+from bitbloom.stages import STAGES
 
 DATA = "data/"
 TRAINING = "training.json"
@@ -60,6 +61,7 @@ def _collect(target: str, workspace: Path) -> Run | None:
         workspace=relative(workspace),
         when=timestamp(training.stat().st_mtime),
         overrides=overrides,
+        stages=[stage for stage in STAGES if stage in entries],
         config=config,
         code=inputs["code"],
         locks=inputs["locks"],

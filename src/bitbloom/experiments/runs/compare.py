@@ -23,11 +23,12 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Line:
-    """One key: its text in each run, and whether the recorded values are equal."""
+    """One key: its text in each run, whether the values are equal, and the letters of the runs that have it, if not all do."""
 
     name: str
     cells: tuple[str, ...]
     equal: bool
+    holders: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,32 @@ class Section:
     unknown: str = ""
 
     @property
-    def different(self) -> list[Line]:
-        """The lines that differ."""
-        return [line for line in self.lines if not line.equal]
+    def changed(self) -> list[Line]:
+        """The lines of all runs that differ."""
+        return [line for line in self.lines if not line.equal and not line.holders]
+
+    @property
+    def equal(self) -> list[Line]:
+        """The lines that are equal."""
+        return [line for line in self.lines if line.equal]
+
+    @property
+    def partial(self) -> dict[str, list[Line]]:
+        """Letters of the only runs that have them → lines. A stage that one run has not reached has many."""
+        holders = sorted({line.holders for line in self.lines if line.holders})
+        return {each: [line for line in self.lines if line.holders == each] for each in holders}
 
     @property
     def verdict(self) -> str:
-        """The number of differences in words."""
+        """What differs, in numbers."""
         if not self.lines:
             return "none recorded"
-        count = len(self.different)
-        return f"all {len(self.lines)} equal" if not count else f"{count} of {len(self.lines)} differ"
+        changed, compared = len(self.changed), len(self.changed) + len(self.equal)
+        equal = f"all {compared} equal" if compared > 1 else "1 equal"
+        parts = [f"{changed} of {compared} differ" if changed else equal] if compared else []
+        parts += [f"{len(lines)} only in {holders}" for holders, lines in self.partial.items()]
+        parts += [f"not recorded in {self.unknown}"] if self.unknown else []
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,11 @@ class Comparison:
     outputs: list[Section]
     metrics: list[Metric]
     curves: dict[str, list[list[tuple[float, float]]]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The targets, each once, and the number of runs."""
+        return f"{', '.join(dict.fromkeys(run.target for run in self.runs))}: {len(self.runs)} runs"
 
     @property
     def letters(self) -> str:
@@ -138,17 +159,15 @@ def _section(title: str, values: Sequence[Values | None], text: Callable[[Any], 
 
 
 def _line(name: str, values: Sequence[Values | None], text: Callable[[Any], str]) -> Line:
-    cells, recorded = [], []
-    for each in values:
-        if each is None:
-            cells.append(UNKNOWN)
-        elif name not in each:
-            cells.append(ABSENT)
-            recorded.append((False, None))
-        else:
-            cells.append(text(each[name]))
-            recorded.append((True, each[name]))
-    return Line(name, tuple(cells), all(value == recorded[0] for value in recorded))
+    having = {number: each[name] for number, each in enumerate(values) if each is not None and name in each}
+    recorded = [number for number, each in enumerate(values) if each is not None]
+    cells = [
+        text(having[number]) if number in having else ABSENT if number in recorded else UNKNOWN for number in range(len(values))
+    ]
+    if len(having) < len(recorded):
+        return Line(name, tuple(cells), False, "".join(LETTERS[number] for number in having))
+    first = next(iter(having.values()))
+    return Line(name, tuple(cells), all(value == first for value in having.values()))
 
 
 def _metrics(runs: Sequence[Run]) -> Iterator[Metric]:

@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,9 +17,11 @@ from bitbloom.experiments.runs.record import SHORT, Run, as_json
 
 LEAST = ("loss", "error", "rank", "seconds")
 """Ends of the names of numbers of which less is better."""
-LOG_COLUMNS = 150
+LOG_COLUMNS = 170
 """Width of the table in a log."""
-COLUMNS = ("id", "when (UTC)", "target", "configuration", "commit", "metrics", "seconds", "digests")
+DIGESTS = ("data", "weights", "model", "Bento")
+"""The digests in the last column, as in the summary of a build."""
+COLUMNS = ("id", "when (UTC)", "target", "configuration", "commit", "metrics", "seconds", ", ".join(DIGESTS))
 
 
 def ordered(runs: Sequence[Run], key: str | None) -> list[Run]:
@@ -54,7 +55,7 @@ def show(runs: Sequence[Run], sort: str | None = None) -> None:
 
 def table(runs: Sequence[Run], sort: str | None = None) -> Table:
     """The table; the metric of the order is shown first."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in COLUMNS:
         made.add_column(name, justify="right" if name == "seconds" else "left", no_wrap=name in COLUMNS[:2])
     for run in runs:
@@ -74,5 +75,5 @@ def cells(run: Run, sort: str | None = None) -> list[str]:
         run.committed_as,
         ", ".join(f"{name.replace('_', ' ')} {number_text(value)}" for name, value in metrics.items()) or "–",
         "–" if run.seconds is None else f"{run.seconds:.0f}",
-        " ".join(f"{name} {digest[:SHORT]}" for name, digest in run.digests.items()) or "–",
+        " ".join(run.digests.get(name, "–")[:SHORT] for name in DIGESTS),
     ]

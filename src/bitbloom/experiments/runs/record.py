@@ -10,6 +10,7 @@ from typing import Any
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline.graph import ENDS
 from bitbloom.pipeline.summary import SCORES
 
 FORMAT = 1
@@ -32,7 +33,7 @@ class Run:
     Attributes:
         id: 16 hexadecimal digits: a hash of the inputs of training and of the whole configuration.
         training: 16 hexadecimal digits: the hash of the inputs of training, which is the run's id in W&B.
-        target: the name of the target, or of the group of a W&B run.
+        target: the name of the target; of a W&B run, its group, else its model, else its project.
         origin: BUILD, WORKSPACE or WANDB.
         workspace: its folder, relative to the checkout where it is below it.
         when: the end of the build, UTC, ISO 8601; of a workspace, the last change of its curves; of W&B, the start.
@@ -41,6 +42,7 @@ class Run:
         committed: whether the configuration is the one in the commit.
         commit: HEAD of the build, 40 hexadecimal digits.
         dirty: whether the checkout had uncommitted changes.
+        stages: the stages that are current, in the order of a build.
         config: the composed configuration, a tree.
         code: path → MD5 of every code file that a current stage imports, and of suites and service files.
         locks: name → MD5 or version of lock files, and of pretrained weights.
@@ -62,6 +64,7 @@ class Run:
     committed: bool | None = None
     commit: str | None = None
     dirty: bool | None = None
+    stages: list[str] | None = None
     config: dict[str, Any] = field(default_factory=dict)
     code: dict[str, str] | None = None
     locks: dict[str, str] | None = None
@@ -82,6 +85,13 @@ class Run:
         if self.overrides:
             return " ".join(self.overrides)
         return {True: "committed config", False: "edited config", None: "–"}[self.committed]
+
+    @property
+    def until(self) -> str:
+        """How far the build went, in words; empty where that is not recorded."""
+        if not self.stages:
+            return ""
+        return "all stages" if set(ENDS) <= set(self.stages) else f"up to {self.stages[-1]}"
 
     @property
     def committed_as(self) -> str:
@@ -115,6 +125,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {
     "committed": (bool, type(None)),
     "commit": (str, type(None)),
     "dirty": (bool, type(None)),
+    "stages": (list, type(None)),
     "config": (dict,),
     "code": (dict, type(None)),
     "locks": (dict, type(None)),

@@ -15,6 +15,8 @@ LONGEST = 32
 """Characters of a cell; a longer one is cut in the middle."""
 SHOWN = 40
 """Largest number of lines of a section; the page has all."""
+NAMED = 3
+"""Number of names of what only some runs have."""
 
 
 def text(comparison: Comparison) -> str:
@@ -26,10 +28,10 @@ def text(comparison: Comparison) -> str:
 
 
 def described(run: Run) -> list[str]:
-    """When, target, configuration, commit and duration of a run."""
+    """Id, time, target, configuration, commit, duration and last stage of a run."""
     when = f"{run.when[:10]} {run.when[11:16]}" if run.when else "–"
     seconds = "–" if run.seconds is None else f"{run.seconds:.0f} s"
-    return [run.short, when, run.target, run.configured, run.committed_as, seconds, run.origin]
+    return [run.short, when, run.target, run.configured, run.committed_as, seconds, run.until or run.origin]
 
 
 def _heads(comparison: Comparison) -> list[str]:
@@ -39,13 +41,14 @@ def _heads(comparison: Comparison) -> list[str]:
 
 def _section(section: Section, letters: str) -> list[str]:
     lines = [f"{section.title}: {section.verdict}"]
-    if section.unknown and section.lines:
-        lines[0] += f" (not recorded in {', '.join(section.unknown)})"
-    rows = [[line.name, *line.cells] for line in section.different[:SHOWN]]
+    rows = [[line.name, *line.cells] for line in section.changed[:SHOWN]]
     if rows:
         lines += [f"  {line}" for line in _aligned([["", *letters], *rows])]
-    if len(section.different) > SHOWN:
-        lines.append(f"  … and {len(section.different) - SHOWN} more: the page has all")
+    if len(section.changed) > SHOWN:
+        lines.append(f"  … and {len(section.changed) - SHOWN} more: the page has all")
+    for holders, only in section.partial.items():
+        names = ", ".join(line.name for line in only[:NAMED])
+        lines.append(f"  only in {holders}: {names}{f' and {len(only) - NAMED} more' if len(only) > NAMED else ''}")
     return lines
 
 

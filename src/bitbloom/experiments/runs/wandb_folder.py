@@ -58,7 +58,7 @@ def read(folder: Path) -> tuple[Run, list[str]]:
     if log is None:
         raise BitBloomError(f"{folder} has no run-*.wandb: it is not a folder of a run of W&B")
     state, kept = log.stat(), READ / f"{log.parent.name}.json"
-    version = {"log": relative(log), "bytes": state.st_size, "changed": state.st_mtime_ns}
+    version = {"format": record.FORMAT, "log": relative(log), "bytes": state.st_size, "changed": state.st_mtime_ns}
     if (before := _kept(kept)) and before["version"] == version:
         return Run(**before["run"]), before["warnings"]
     lines, warnings = _inspect(log)
@@ -110,6 +110,7 @@ def _run(log: Path, lines: Iterable[Mapping[str, Any]]) -> Run:
                 _add_row(rows, content.get("item") or {})
             case "artifact" if content.get("type") == "model":
                 weights = str(_metadata(content).get("sha256", ""))
+                started.setdefault("model", str(content.get("name", "")).removesuffix("-model"))
     if "run_id" not in started:
         raise BitBloomError(f"{log} has no run: it was interrupted at its start, or is damaged")
     config.pop("_wandb", None)
@@ -118,7 +119,7 @@ def _run(log: Path, lines: Iterable[Mapping[str, Any]]) -> Run:
     return Run(
         id=str(started["run_id"]),
         training=str(started["run_id"]),
-        target=str(started.get("run_group") or started.get("project") or ""),
+        target=str(started.get("run_group") or started.get("model") or started.get("project") or ""),
         origin=WANDB,
         workspace=relative(log.parent),
         when=str(started.get("start_time", ""))[:19] + "Z",
