@@ -13,7 +13,9 @@ import yaml
 
 from bitbloom import __version__, cli, optimise
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import build, claim, composition, graph, summary, tracking
+from bitbloom.experiments.runs import store as runs
+from bitbloom.pipeline import build, claim, composition, graph, summary
+from bitbloom.pipeline.tracking.follower import Follower
 from bitbloom.serving import container, store
 from support.standin import COLOURS, REPOSITORY, photo, write_model
 
@@ -179,9 +181,10 @@ def followed(monkeypatch):
     )
     monkeypatch.setattr(store, "install", lambda path, commit: seen.append(("install", str(path))))
     monkeypatch.setattr(claim, "write", lambda target: seen.append(("claim", target)))
-    monkeypatch.setattr(tracking.Follower, "finish", lambda self: seen.append(("track", self.target, self.copy)))
-    monkeypatch.setattr(tracking.Follower, "built", lambda self: setattr(self, "copy", "copy"))
+    monkeypatch.setattr(Follower, "finish", lambda self: seen.append(("track", self.target, self.copy)))
+    monkeypatch.setattr(Follower, "built", lambda self: setattr(self, "copy", "copy"))
     monkeypatch.setattr(summary, "show", lambda target, place, until: seen.append(("summary", until)))
+    monkeypatch.setattr(runs, "observe", lambda target, place, seconds: seen.append(("record", target, str(place))))
     return seen
 
 
@@ -192,6 +195,7 @@ def test_whole_build_installs_records_digests_tracks_and_prints_the_summary(caps
         ("install", "place/dist/petals.bento"),
         ("claim", "petals"),
         ("summary", "all"),
+        ("record", "petals", "place"),
         ("track", "petals", "copy"),
     ]
 
@@ -212,7 +216,13 @@ def test_target_that_fails_leaves_the_tracking_of_others(capsys, followed, monke
 
     monkeypatch.setattr(build, "build_all", fail)
     assert run(capsys, "build-all", "petals", "tweets", "captions")[0] == 1
-    assert sorted(followed) == [("track", "captions", "copy"), ("track", "petals", "copy"), ("track", "tweets", None)]
+    assert sorted(followed) == [
+        ("record", "captions", "."),
+        ("record", "petals", "."),
+        ("track", "captions", "copy"),
+        ("track", "petals", "copy"),
+        ("track", "tweets", None),
+    ]
 
 
 def test_build_with_overrides_records_no_expected_digests(capsys, followed):
@@ -256,11 +266,11 @@ def test_help_groups_every_command_in_a_panel_and_shows_examples(capsys, monkeyp
     monkeypatch.setenv("COLUMNS", "100")
     code, out, _ = run(capsys, "--help")
     titles = [line.split("─ ")[1].split(" ─")[0] for line in out.splitlines() if line.startswith("╭─ ")]
-    assert (code, titles) == (0, ["Options", "Build", "Use a model", "Compare and verify", "Maintain"])
+    assert (code, titles) == (0, ["Options", "Build", "Use a model", "Experiment", "Compare and verify", "Maintain"])
     assert " bitbloom predict petals photo.jpg" in out.partition("Examples:")[2]
 
 
-@pytest.mark.parametrize("command", ["build", "predict", "ask", "import", "why", "diff"])
+@pytest.mark.parametrize("command", ["build", "predict", "ask", "import", "why", "diff", "runs", "compare"])
 def test_help_of_a_command_shows_an_example(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert (code, f" bitbloom {command} " in out.partition("Examples:")[2]) == (0, True)

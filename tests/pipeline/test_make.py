@@ -153,7 +153,17 @@ def test_help_all_lists_every_target_once_in_sections(project):
     shown = project.make("help-all")
     names = [found[1] for line in shown.splitlines() if (found := ENTRY.match(line))]
     assert sorted(names) == sorted(makefiles.targets())
-    assert sections(shown) == ["Build", "Use", "Check", "Maintain", "Measure", "Documentation", "Deploy", "Workflows"]
+    assert sections(shown) == [
+        "Build",
+        "Use",
+        "Check",
+        "Maintain",
+        "Measure",
+        "Experiments",
+        "Documentation",
+        "Deploy",
+        "Workflows",
+    ]
 
 
 def test_help_all_aligns_descriptions(project):
@@ -232,7 +242,7 @@ def test_touched_input_triggers_a_build(built, path):
     "path",
     [
         "src/bitbloom/cli/__init__.py",
-        "src/bitbloom/pipeline/tracking.py",
+        "src/bitbloom/pipeline/tracking/run.py",
         "src/bitbloom/optimise/make.py",
         "params/petals-photos.yaml",
         "pipelines/petals/dvc.yaml",

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bitbloom import cli
-from bitbloom.pipeline import build, graph, recovery, tracking
+from bitbloom.cli import build as cli
+from bitbloom.pipeline import build, graph, recovery
+from bitbloom.pipeline.tracking import follower as tracking
 from support import checkouts
 from support.tiny import REPOSITORY
 
@@ -32,7 +33,7 @@ with build.build_lock():
     lock.write_bytes(whole)
 """
 """A build at the moment at which DVC has emptied a record, or recovery removed it."""
-RUN_ID = ("-c", f"from pathlib import Path; from bitbloom.pipeline import tracking; tracking.run_id({NAME!r}, Path())")
+RUN_ID = ("-c", f"from pathlib import Path; from bitbloom.pipeline import lineage; lineage.run_id({NAME!r}, Path())")
 READERS = {
     "build": ("-m", "bitbloom", "build", OTHER, "--until", "ingest"),
     "build of the same target": ("-m", "bitbloom", "build", NAME, "--until", "ingest"),

@@ -20,7 +20,8 @@ from bitbloom.config.target import params_path
 from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build as pipeline
-from bitbloom.pipeline import composition, graph, live, tracking
+from bitbloom.pipeline import composition, graph, lineage, live
+from bitbloom.pipeline.tracking import copies, follower, process, results, run
 from support import tiny
 from support.standin import free_port
 from support.wandb_standin import KEY
@@ -77,18 +78,18 @@ def write_lock(folder, md5="0" * 32, outs="1" * 32, used=None, stages=("evaluate
 
 
 def test_run_id_depends_on_inputs_of_training_only(workspace):
-    first = tracking.run_id(NAME, workspace)
+    first = lineage.run_id(NAME, workspace)
     assert len(first) == 16
     assert int(first, 16) >= 0
     write_lock(workspace, outs="2" * 32)
-    assert tracking.run_id(NAME, workspace) == first
+    assert lineage.run_id(NAME, workspace) == first
     write_lock(workspace, md5="3" * 32)
-    assert tracking.run_id(NAME, workspace) != first
+    assert lineage.run_id(NAME, workspace) != first
 
 
 def test_rejects_target_without_training(workspace):
     with pytest.raises(BitBloomError, match="'petals' is not trained: make train TARGET=petals"):
-        tracking.run_id("petals", workspace)
+        lineage.run_id("petals", workspace)
 
 
 def test_logs_sentences_of_a_caption_model(workspace, monkeypatch):
@@ -105,16 +106,16 @@ def test_logs_sentences_of_a_caption_model(workspace, monkeypatch):
         start(table, columns, rows)
 
     monkeypatch.setattr(wandb.Table, "__init__", recorded)
-    tracking.log(NAME, workspace)
+    process.log(NAME, workspace)
     [(columns, rows)] = made
     assert columns == ["sample", "written", "truth"]
-    assert [row[1:] for row in rows] == [[row["written"], row["truth"]] for row in sentences[: tracking.SAMPLES]]
+    assert [row[1:] for row in rows] == [[row["written"], row["truth"]] for row in sentences[: results.SAMPLES]]
 
 
 def test_logs_offline_without_a_key(workspace):
-    assert tracking.log(NAME, workspace) == tracking.run_id(NAME, workspace)
+    assert process.log(NAME, workspace) == lineage.run_id(NAME, workspace)
     runs = list((workspace / ".bitbloom/wandb").glob("offline-run-*"))
-    assert [run.name.rsplit("-", 1)[1] for run in runs] == [tracking.run_id(NAME, workspace)]
+    assert [folder.name.rsplit("-", 1)[1] for folder in runs] == [lineage.run_id(NAME, workspace)]
     assert any(runs[0].glob("*.wandb"))
 
 
@@ -146,7 +147,7 @@ def test_starts_in_a_detached_process(workspace, started):
 
 
 def test_logs_a_repeated_build_once(workspace, monkeypatch):
-    tracking.log(NAME, workspace)
+    process.log(NAME, workspace)
     started = record(monkeypatch)
     build(workspace)
     assert started == []
@@ -156,18 +157,18 @@ def test_logs_a_repeated_build_once(workspace, monkeypatch):
 
 
 def test_logs_again_when_the_build_has_an_exported_graph(workspace):
-    tracking.log(NAME, workspace)
-    assert not tracking.is_unlogged(NAME, workspace)
+    process.log(NAME, workspace)
+    assert not follower.is_unlogged(NAME, workspace)
     canonical.write_text(workspace / "models" / NAME / "model.onnx", "graph")
-    assert tracking.is_unlogged(NAME, workspace)
+    assert follower.is_unlogged(NAME, workspace)
 
 
 @pytest.mark.parametrize("variable", [{"BITBLOOM_TRACK": "0"}, {"CI": "true"}])
 def test_is_disabled_by_variable_and_in_ci(workspace, started, monkeypatch, variable):
     for name, value in variable.items():
         monkeypatch.setenv(name, value)
-    with tracking.following(NAME, workspace) as follower:
-        follower.start()
+    with follower.following(NAME, workspace) as tracked:
+        tracked.start()
     assert started == []
 
 
@@ -177,12 +178,12 @@ def test_logs_no_results_of_an_earlier_model(workspace, monkeypatch, record):
     canonical.write_text(workspace / "models" / NAME / "model.onnx", "graph")
     canonical.write_text(workspace / "reports" / NAME / "model_card.md", "# Card")
     write_lock(workspace, **record)
-    assert not tracking.is_unlogged(NAME, workspace)
+    assert not follower.is_unlogged(NAME, workspace)
     assert build(workspace) is None
     files, add = [], wandb.Artifact.add_file
     monkeypatch.setattr(wandb.Artifact, "add_file", lambda self, path: files.append(Path(path).name) or add(self, path))
-    monkeypatch.setattr(tracking, "_log_evaluation", lambda *_: pytest.fail("metrics of an earlier model"))
-    tracking.log(NAME, workspace)
+    monkeypatch.setattr(results, "log_evaluation", lambda *_: pytest.fail("metrics of an earlier model"))
+    process.log(NAME, workspace)
     assert files == ["model.safetensors", "config.json", "ledger.jsonl"]
 
 
@@ -196,20 +197,20 @@ def test_expects_the_id_of_a_training_before_dvc_records_it(workspace):
     canonical.write_text(workspace / graph.pipeline(NAME) / "dvc.yaml", yaml.safe_dump({"stages": {"train": stage}}))
     lock = {"prepare": {"cmd": "p", "outs": [folder]}}
     canonical.write_text(workspace / graph.lock(NAME), yaml.safe_dump({"stages": lock}))
-    expected = tracking.expected_id(NAME, workspace)
+    expected = lineage.expected_id(NAME, workspace)
     deps = [{"path": "code.py", "hash": "md5", "md5": md5, "size": len(content)}, folder]
     lock["train"] = {"cmd": "python", "deps": deps, "params": {"params/x.yaml": {"train": {"epochs": 3}}}}
     canonical.write_text(workspace / graph.lock(NAME), yaml.safe_dump({"stages": lock}))
-    assert expected == tracking.run_id(NAME, workspace)
+    assert expected == lineage.run_id(NAME, workspace)
 
 
 def test_names_runs_by_what_differs(workspace, monkeypatch):
-    monkeypatch.setattr(tracking.git, "clean_commit", lambda: "c" * 40)
-    assert tracking.name(NAME, workspace) == f"{NAME} {'c' * 19}"
-    monkeypatch.setattr(tracking.git, "clean_commit", lambda: None)
-    assert tracking.name(NAME, workspace) == f"{NAME} uncommitted changes"
+    monkeypatch.setattr(run.git, "clean_commit", lambda: "c" * 40)
+    assert run.name(NAME, workspace) == f"{NAME} {'c' * 19}"
+    monkeypatch.setattr(run.git, "clean_commit", lambda: None)
+    assert run.name(NAME, workspace) == f"{NAME} uncommitted changes"
     canonical.write_text(workspace / "overrides.txt", "train.epochs=3\nmodel=cnn\n")
-    assert tracking.name(NAME, workspace) == f"{NAME} train.epochs=3 model=cnn"
+    assert run.name(NAME, workspace) == f"{NAME} train.epochs=3 model=cnn"
 
 
 @pytest.fixture
@@ -233,22 +234,22 @@ def log_in(workspace, key=KEY):
 
 def build(workspace):
     """Track a build that has nothing to do."""
-    with tracking.following(NAME, workspace) as follower:
-        follower.built()
-    return follower.process
+    with follower.following(NAME, workspace) as tracked:
+        tracked.built()
+    return tracked.process
 
 
 def test_settings_and_login_of_wandb_decide(online, workspace, monkeypatch, capfd):
     log_in(workspace)
     monkeypatch.setenv("WANDB_PROJECT", "flowers")
     monkeypatch.setenv("WANDB_ENTITY", "garden")
-    assert build(workspace).wait(120) == 0, (workspace / tracking.LOG).read_text()
-    run = online.runs[0]
-    assert (run["project"], run["entity"], run["name"]) == ("flowers", "garden", tracking.run_id(NAME, workspace))
-    assert run["displayName"] == tracking.name(NAME, workspace)
+    assert build(workspace).wait(120) == 0, (workspace / follower.LOG).read_text()
+    sent = online.runs[0]
+    assert (sent["project"], sent["entity"], sent["name"]) == ("flowers", "garden", lineage.run_id(NAME, workspace))
+    assert sent["displayName"] == run.name(NAME, workspace)
     assert [(row["epoch"], row["val_accuracy"]) for row in online.rows if "val_accuracy" in row] == [(1, 0.5), (2, 0.75)]
     assert capfd.readouterr().err == ""
-    assert not tracking.is_unlogged(NAME, workspace)
+    assert not follower.is_unlogged(NAME, workspace)
     names = {artifact["artifactCollectionName"] for artifact in online.artifacts}
     assert {f"{NAME}-data", f"{NAME}-model"} <= names
     assert online.used
@@ -257,36 +258,36 @@ def test_settings_and_login_of_wandb_decide(online, workspace, monkeypatch, capf
 def test_next_build_does_not_change_what_is_logged(online, workspace):
     """It starts before the process has read anything, waits for nothing, and writes in place and anew."""
     log_in(workspace)
-    first = tracking.run_id(NAME, workspace)
-    with tracking.following(NAME, workspace) as follower:
+    first = lineage.run_id(NAME, workspace)
+    with follower.following(NAME, workspace) as tracked:
         with pipeline.build_lock():
-            follower.built()
+            tracked.built()
         with pipeline.build_lock():
             canonical.write_json(workspace / "reports" / NAME / "metrics.json", {"accuracy": 0.125})
             shutil.rmtree(workspace / "models" / NAME)
             lock = workspace / graph.lock(NAME)
             lock.write_text(lock.read_text().replace("0" * 32, "3" * 32))
-            follower.finish()
-            assert follower.process.wait(120) == 0, (workspace / tracking.LOG).read_text()
-    assert {run["name"] for run in online.runs} == {first}
-    assert [path for path in tracking.COPIES.iterdir() if path.is_dir()] == []
-    assert (tracking.STATE / "tracked" / first).exists()
+            tracked.finish()
+            assert tracked.process.wait(120) == 0, (workspace / follower.LOG).read_text()
+    assert {sent["name"] for sent in online.runs} == {first}
+    assert [path for path in copies.COPIES.iterdir() if path.is_dir()] == []
+    assert (copies.STATE / "tracked" / first).exists()
 
 
 def test_first_run_is_abandoned_when_the_build_records_another(workspace, monkeypatch):
     ended = []
-    monkeypatch.setattr(tracking.Tracked, "abandon", lambda self: ended.append(self.identity))
-    place = tracking.copy(NAME, workspace)
-    begun = tracking.Tracked(NAME, workspace, "f" * 16, print)
-    assert tracking._log_copy(NAME, place, begun, print) == tracking.run_id(NAME, workspace)
+    monkeypatch.setattr(run.Tracked, "abandon", lambda self: ended.append(self.identity))
+    place = copies.copy(NAME, workspace)
+    begun = run.Tracked(NAME, workspace, "f" * 16, print)
+    assert process.log_copy(NAME, place, begun, print) == lineage.run_id(NAME, workspace)
     assert ended == ["f" * 16]
 
 
 def test_client_that_hangs_in_a_training_ends(workspace, monkeypatch):
-    monkeypatch.setattr(tracking, "LAST_SECONDS", 1)
+    monkeypatch.setattr(process, "LAST_SECONDS", 1)
     monkeypatch.setattr(live, "rows", lambda *_: EPOCHS)
-    monkeypatch.setattr(tracking, "expected_id", lambda *_: "f" * 16)
-    monkeypatch.setattr(tracking.Tracked, "rows", lambda *_: time.sleep(60))
+    monkeypatch.setattr(lineage, "expected_id", lambda *_: "f" * 16)
+    monkeypatch.setattr(run.Tracked, "rows", lambda *_: time.sleep(60))
     reader, writer = os.pipe()
 
     def end(*_):
@@ -295,7 +296,7 @@ def test_client_that_hangs_in_a_training_ends(workspace, monkeypatch):
     before = signal.signal(signal.SIGALRM, end)
     try:
         with pytest.raises(TimeoutError):
-            tracking.follow(NAME, workspace, print, reader)
+            process.follow(NAME, workspace, print, reader)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
@@ -309,13 +310,13 @@ def test_curves_grow_while_a_training_runs(online, workspace, monkeypatch):
     monkeypatch.setattr(live, "trained_rows", lambda *_: [])
     stage = {"cmd": "python", "deps": [], "params": []}
     canonical.write_text(workspace / graph.pipeline(NAME) / "dvc.yaml", yaml.safe_dump({"stages": {"train": stage}}))
-    with tracking.following(NAME, workspace) as follower, live.observing(NAME, workspace, follower.start):
+    with follower.following(NAME, workspace) as tracked, live.observing(NAME, workspace, tracked.start):
         save_checkpoint(workspace, EPOCHS[:1])
         online.wait(lambda: [row["epoch"] for row in online.rows] == [1])
         save_checkpoint(workspace, EPOCHS)
         online.wait(lambda: [row["epoch"] for row in online.rows] == [1, 2])
-    follower.process.kill()
-    follower.process.wait()
+    tracked.process.kill()
+    tracked.process.wait()
 
 
 def save_checkpoint(workspace, rows):
@@ -341,7 +342,7 @@ def invalid_key(server, workspace, monkeypatch):
 
 
 def full_disk(server, workspace, monkeypatch):
-    monkeypatch.setattr(tracking, "LOG", Path("/dev/full/tracking.log"))
+    monkeypatch.setattr(follower, "LOG", Path("/dev/full/tracking.log"))
 
 
 def online_without_a_key(server, workspace, monkeypatch):
@@ -365,11 +366,11 @@ def test_build_goes_on_with_one_line_of_warning(online, workspace, monkeypatch, 
 
 def test_process_leaves_a_warning_for_what_it_cannot_log(online, workspace):
     (workspace / "reports" / NAME / "tables/confusion.json").write_text("{")
-    with tracking.following(NAME, workspace) as follower:
-        follower.built()
-    assert follower.process.wait(60) == 1
-    assert follower.status.read_text().startswith("W&B: ")
-    assert tracking.is_unlogged(NAME, workspace)
+    with follower.following(NAME, workspace) as tracked:
+        tracked.built()
+    assert tracked.process.wait(60) == 1
+    assert tracked.status.read_text().startswith("W&B: ")
+    assert follower.is_unlogged(NAME, workspace)
 
 
 def test_disabled_client_logs_nowhere(online, workspace, monkeypatch, capfd):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -25,16 +26,19 @@ def build(
     until: Until = "all",
     where: Annotated[Path | None, typer.Option(help="A file for the path of the workspace, written at the end.")] = None,
 ) -> None:
-    """Build a target with DVC, then install its Bento, record its digests, track it, and print a summary."""
+    """Build a target with DVC, then install its Bento, record its digests and the run, track it, and print a summary."""
     from bitbloom.core import canonical
+    from bitbloom.experiments.runs import store as runs
     from bitbloom.pipeline import build as builder
-    from bitbloom.pipeline import tracking
+    from bitbloom.pipeline.tracking.follower import following
 
     builder.check(target, until, overrides or ())  # before it waits
     # Another build would shorten the records that the end of this one reads. Tracking may wait without the lock.
-    with tracking.following(target, builder.workspace(target, overrides or ())) as follower, builder.build_lock():
+    with following(target, builder.workspace(target, overrides or ())) as follower, builder.build_lock():
+        begun = time.monotonic()
         workspace = builder.build(target, until, overrides or (), follower.start)
         _finish(target, workspace, until, recorded=not overrides)
+        runs.observe(target, workspace, time.monotonic() - begun)
         follower.built()
     if where:
         canonical.write_text(where, workspace.as_posix())
@@ -47,25 +51,28 @@ def build_all(
     ] = None,
 ) -> None:
     """Build several targets, trainings in turn and other stages in parallel, and finish each as `build` does."""
+    from bitbloom.experiments.runs import store as runs
     from bitbloom.pipeline import build as builder
     from bitbloom.pipeline import composition as configuration
-    from bitbloom.pipeline import tracking
+    from bitbloom.pipeline.tracking.follower import following
 
     targets = targets or [name for name in configuration.embedded() if not name.endswith("-tiny")]
     for target in targets:
         builder.check(target)
     with contextlib.ExitStack() as stack:
-        followers = {target: stack.enter_context(tracking.following(target, Path())) for target in targets}
+        followers = {target: stack.enter_context(following(target, Path())) for target in targets}
         stack.enter_context(builder.build_lock())
         try:
             builder.build_all(targets, lambda target: followers[target].start())
         except builder.Stopped as error:
             for target in targets:
                 if target not in error.failed:
+                    runs.observe(target, Path(), None)
                     followers[target].built()
             raise
         for target in targets:
             _finish(target, Path(), "all", recorded=True)
+            runs.observe(target, Path(), None)
             followers[target].built()
 
 

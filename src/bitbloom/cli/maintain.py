@@ -81,9 +81,9 @@ def training_image(
 @app.command(rich_help_panel=MAINTAIN)
 def track(target: TargetName, workspace: Annotated[Path, typer.Option(help="The workspace of the build.")] = Path()) -> None:
     """Log a finished build to Weights & Biases, where its own settings say: WANDB_PROJECT, WANDB_MODE, `wandb login`, …"""
-    from bitbloom.pipeline import tracking
+    from bitbloom.pipeline.tracking import process
 
-    tracking.log(target, workspace)
+    process.log(target, workspace)
 
 
 @app.command(rich_help_panel=MAINTAIN)

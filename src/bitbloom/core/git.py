@@ -17,6 +17,11 @@ def clean_commit() -> str | None:
     return None if status else head.strip()
 
 
+def head() -> str | None:
+    """Return the last commit; None if there is none."""
+    return (_output("rev-parse", "--verify", "--quiet", "HEAD") or b"").decode().strip() or None
+
+
 def committed(path: Path) -> bytes | None:
     """Return the content of a path in the last commit; None if the path or the commit does not exist."""
     return show("HEAD", path)
