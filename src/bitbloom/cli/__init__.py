@@ -13,6 +13,7 @@ from bitbloom.cli import build, compare, maintain, use
 from bitbloom.cli.options import MAINTAIN, examples
 from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
+from bitbloom.experiments.profile import commands as profile_commands
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -57,4 +58,5 @@ def root(
 
 for commands in (build, use, compare, maintain):
     app.add_typer(commands.app)
+app.add_typer(profile_commands.app)
 app.add_typer(ci_commands.app, name="ci", rich_help_panel=MAINTAIN)
