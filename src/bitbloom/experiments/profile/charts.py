@@ -105,7 +105,7 @@ def histogram(latencies: Sequence[float], marks: Mapping[str, float]) -> Picture
             axes.axvline(value, color=colour, label=f"{name} {value:.1f}")
         axes.set_xlabel("milliseconds from request to response")
         axes.set_ylabel("requests")
-        axes.figure.legend(loc="outside lower center", ncols=3)
+        axes.figure.legend(loc="outside lower center", ncols=1 if narrow else 3)
 
     note = "How long requests take at this load. The few that take longer than the last mark by a tenth are not drawn."
-    return picture("latency", "Latency", note, draw, 3.2, 3.0)
+    return picture("latency", "Latency", note, draw, 3.2, 3.4)

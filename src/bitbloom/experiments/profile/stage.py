@@ -39,7 +39,7 @@ def profile(target: str, name: str, scratch: Path, results: Path) -> Content:
     alone = processes.run([sys.executable, *program], cell("alone"), environment, what)
     # One worker: cProfile sees one process, and a pool could not import what it runs as the main program.
     command = [sys.executable, "-m", "cProfile", "-o", STATISTICS, *program]
-    profiled = processes.run(command, cell("cprofile"), {**environment, "WORKERS": "1"}, what)
+    profiled = processes.run(command, cell("cprofile"), {**environment, "WORKERS": "1"}, what).wall
     shutil.move(scratch / "cprofile" / STATISTICS, results / STATISTICS)
     svg = cell("py-spy") / FLAMES
     code, problem = spy.recorded([sys.executable, *program], svg.parent, environment, svg)
@@ -53,13 +53,14 @@ def profile(target: str, name: str, scratch: Path, results: Path) -> Content:
     return content(target, name, record, flames, problem)
 
 
-def summary(found: dict[functions.Key, Any], alone: float, profiled: float) -> dict[str, Any]:
+def summary(found: dict[functions.Key, Any], alone: processes.Taken, profiled: float) -> dict[str, Any]:
     """The numbers of profile.json, in seconds. The modules add up to the whole process under cProfile."""
     modules = functions.by_module(found)
     named = dict(list(modules.items())[:MODULES])
     rest = sum(modules.values()) - sum(named.values())
     return {
-        "alone": alone,
+        "alone": alone.wall,
+        "cpu": alone.cpu,
         "profiled": profiled,
         "imports": functions.imports(found),
         "modules": named | {OTHERS: rest, STARTING: max(0.0, profiled - sum(modules.values()))},
@@ -78,7 +79,7 @@ def content(target: str, name: str, record: dict[str, Any], flames: str, problem
         "modules",
         "Where the stage goes",
         "Own time of each module under cProfile, with one worker; functions in C count for the module that calls them. "
-        "`imports` is finding, reading and running the code of modules.",
+        "Imports are the finding, reading and running of modules.",
         ("module", "ms", "of the stage"),
         rows,
         shown=True,
@@ -96,6 +97,7 @@ def content(target: str, name: str, record: dict[str, Any], flames: str, problem
         lead=f"The stage {name} of {target}, in a folder with its declared inputs.",
         tiles=[
             Tile("the stage alone", f"{record['alone']:.2f} s", "with its worker processes, without instruments"),
+            Tile("CPU time", f"{record['cpu']:.2f} s", "of all its processes"),
             Tile("under cProfile", f"{record['profiled']:.2f} s", "one process"),
             Tile("imports", f"{record['imports']:.2f} s", f"{percent(record['imports'] / record['profiled'])} of it"),
         ],

@@ -17,7 +17,6 @@ from bitbloom.pipeline.recovery import STATE
 
 LINKED = ("data", "models")
 """Inputs in these folders are linked, because they can be large; no stage writes into its inputs. Others are copied."""
-CODE = "src"
 STORES = ("downloads", "weights")
 
 
@@ -37,10 +36,15 @@ def makers(stage: graph.Stage, tree: Any) -> dict[str, str]:
     }
 
 
+def inputs(stage: graph.Stage) -> list[str]:
+    """The inputs of a stage besides its code."""
+    return [path for path in stage.inputs if not path.startswith("src/")]
+
+
 def require_built(stage: graph.Stage, tree: Any) -> None:
     """Raise BitBloomError with the command when an input of a stage is missing."""
     made = makers(stage, tree)
-    for path in stage.inputs:
+    for path in inputs(stage):
         if not Path(path).exists():
             remedy = f": make {made[path]} TARGET={stage.target}" if path in made else ""
             raise BitBloomError(f"{stage.stage} of '{stage.target}' reads {path}, which is missing{remedy}")
@@ -48,9 +52,8 @@ def require_built(stage: graph.Stage, tree: Any) -> None:
 
 def make(folder: Path, stage: graph.Stage, tree: Any) -> Path:
     """Write the workspace of a stage with this configuration. The code is not in it: processes import the running package."""
-    for name in (*stage.inputs, *([weights.LOCK.as_posix()] if stage.weights else [])):
-        if name.partition("/")[0] != CODE:
-            _bring(Path(name), folder / name)
+    for name in (*inputs(stage), *([weights.LOCK.as_posix()] if stage.weights else [])):
+        _bring(Path(name), folder / name)
     for store in STORES:
         (STATE / store).mkdir(parents=True, exist_ok=True)
         _bring(STATE / store, folder / STATE / store, link=True)
