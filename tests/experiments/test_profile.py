@@ -356,6 +356,8 @@ def test_profile_of_a_training_measures_its_steps_and_changes_no_output(tmp_path
     assert all(
         record["parts"][part] > 0 for part in ("read", "decode", "augment", "forward", "backward", "ordered sum", "ledger")
     )
+    assert 0 < sum(record["cpu"].values()) <= record["step"]
+    assert record["cpu"]["waiting for workers"] < record["parts"]["waiting for workers"]
     assert 0 < sum(record["modules"].values()) <= record["parts"]["forward"]
     assert set(record["modules"]) <= {*record["backward"], *record["parameters"], *record["usage"]}
     assert record["memory"]["optimiser"] > record["memory"]["weights"] > 0

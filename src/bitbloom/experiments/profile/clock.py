@@ -17,6 +17,7 @@ class Clock:
 
     Attributes:
         nanoseconds: part → time. `other` is outside of all named functions.
+        cpu: part → CPU time of this thread, nanoseconds. Less than the time where the thread waits, or has no core.
         calls: part → number of calls.
     """
 
@@ -42,9 +43,10 @@ class Clock:
         self.parts, self.other, self.closed = parts, other, frozenset(closed)
         self.entered, self.left, self.now = entered, left, now
         self.nanoseconds: dict[str, int] = defaultdict(int)
+        self.cpu: dict[str, int] = defaultdict(int)
         self.calls: dict[str, int] = defaultdict(int)
         self._stack: list[tuple[str, object]] = []
-        self._last = 0
+        self._last, self._used = 0, 0
 
     def start(self) -> None:
         """Begin, in this thread: functions that run already are found on its stack."""
@@ -57,7 +59,7 @@ class Clock:
         self._stack = [(self.other, None)]
         for part in reversed(running):
             self._stack.append((self._inside(part), None))
-        self._last = self.now()
+        self._last, self._used = self.now(), time.thread_time_ns()
         sys.setprofile(self._event)
 
     def stop(self) -> None:
@@ -74,9 +76,10 @@ class Clock:
         return around if around in self.closed else part
 
     def _mark(self) -> None:
-        now = self.now()
-        self.nanoseconds[self._stack[-1][0]] += now - self._last
-        self._last = now
+        now, used, part = self.now(), time.thread_time_ns(), self._stack[-1][0]
+        self.nanoseconds[part] += now - self._last
+        self.cpu[part] += used - self._used
+        self._last, self._used = now, used
 
     def _event(self, frame: FrameType, event: str, _argument: object) -> None:
         if event == "call":

@@ -1,4 +1,4 @@
-"""A load of fixed size on a service: so many clients for so many seconds, each with one request at a time.
+"""A load of fixed size on a service: a number of clients for a number of seconds, each with one request at a time.
 
 wrk sends it where it is installed, because it takes the least of the cores from the service; else threads of this process.
 """

@@ -90,6 +90,7 @@ class Session:
             "plain": self.plain.seconds,
             "steps": self.steps,
             "parts": {part: nanoseconds / 1e9 for part, nanoseconds in clock.nanoseconds.items()},
+            "cpu": {part: nanoseconds / 1e9 for part, nanoseconds in clock.cpu.items()},
             "calls": dict(clock.calls),
             "modules": {name: nanoseconds / 1e9 for name, nanoseconds in modules.nanoseconds.items()},
             "parameters": modules.parameters(),

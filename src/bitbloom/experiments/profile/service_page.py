@@ -29,7 +29,7 @@ def content(target: str, record: Mapping[str, Any], latencies: Sequence[float], 
         stage="serve",
         lead=f"The packaged service of {target} on this machine, under {what}.",
         tiles=[
-            Tile("requests a second", f"{record['rate']:,.0f}", f"{record['requests']:,} requests, none failed"),
+            Tile("requests per second", f"{record['rate']:,.0f}", f"{record['requests']:,} requests, none failed"),
             Tile("mean", f"{milliseconds(record['mean'])} ms", "from request to response"),
             Tile("99 %", f"{marks['99 %']:.1f} ms", "of the requests take less"),
             Tile("CPU", f"{milliseconds(sum(record['cpu'].values()))} ms", "a request, of all processes of the service"),

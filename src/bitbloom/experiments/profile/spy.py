@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 RATE = 200
-"""Samples a second."""
+"""Samples per second."""
 SECONDS_TO_START, SECONDS_TO_WRITE = 30, 120
 BEGUN = "Sampling process"
 """py-spy's message once it has found the stacks of the process."""

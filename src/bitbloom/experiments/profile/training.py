@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bitbloom.experiments.profile.content import Content
 
 EPOCHS = 1_000_000
-"""So many that the number of steps ends the training."""
+"""Enough that the number of steps ends the training."""
 
 
 def overrides(plan: Plan) -> list[str]:
@@ -72,6 +72,7 @@ def summary(workers: list[dict[str, Any]], trace: traces.Trace) -> dict[str, Any
         "workers": len(workers),
         "plain": {"steps": plain, "median": statistics.median(plain) if plain else None},
         "parts": step,
+        "cpu": step_parts(first, "cpu"),
         "step": sum(step.values()),
         "between": {part: first["parts"].get(part, 0.0) for part in BETWEEN},
         "waiting": [step_parts(worker).get("waiting for workers", 0.0) for worker in workers],
@@ -84,6 +85,6 @@ def summary(workers: list[dict[str, Any]], trace: traces.Trace) -> dict[str, Any
     }
 
 
-def step_parts(worker: Mapping[str, Any]) -> dict[str, float]:
-    """Part → seconds a step of one worker, without what is between steps; they add up to the step."""
-    return {part: seconds / worker["steps"] for part, seconds in worker["parts"].items() if part not in BETWEEN}
+def step_parts(worker: Mapping[str, Any], clock: str = "parts") -> dict[str, float]:
+    """Part → seconds a step of one worker, without what is between steps; those of the clock `parts` add up to the step."""
+    return {part: seconds / worker["steps"] for part, seconds in worker[clock].items() if part not in BETWEEN}

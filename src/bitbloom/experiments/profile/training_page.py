@@ -46,32 +46,27 @@ def _tiles(record: Mapping[str, Any]) -> list[Tile]:
     rate = record["batch"] / (median or step)
     return [
         *alone,
-        Tile("samples a second", f"{rate:,.0f}", f"batches of {record['batch']}, {record['workers']} workers"),
+        Tile("samples per second", f"{rate:,.0f}", f"batches of {record['batch']}, {record['workers']} workers"),
         Tile("a step with the clock", f"{milliseconds(step)} ms", overhead),
+        Tile("CPU time of a step", f"{milliseconds(sum(record['cpu'].values()))} ms", "of the first worker, with the clock"),
         Tile("memory in a step", f"{megabytes(record['memory']['peak'])} MB", "largest, above that before the step"),
         Tile("memory of the process", f"{megabytes(record['memory']['largest'])} MB", "largest, of the first worker"),
     ]
 
 
 def _parts(record: Mapping[str, Any]) -> Table:
-    rows = [
-        Row(
-            (
-                part,
-                milliseconds(record["parts"].get(part, 0.0)),
-                percent(record["parts"].get(part, 0.0) / record["step"]),
-                ABOUT[part],
-            ),
-            record["parts"].get(part, 0.0) / record["step"],
-        )
-        for part in IN_ORDER
-    ]
+    rows = []
+    for part in IN_ORDER:
+        seconds, cpu = record["parts"].get(part, 0.0), record["cpu"].get(part, 0.0)
+        fraction = seconds / record["step"]
+        rows.append(Row((part, milliseconds(seconds), milliseconds(cpu), percent(fraction), ABOUT[part]), fraction))
     between = ", ".join(f"{part} {milliseconds(seconds)} ms" for part, seconds in record["between"].items())
     note = (
         "Time of the first worker in each part of a step, from the calls of named functions; "
-        f"each moment belongs to the innermost of them. Between all these steps, and not in the table: {between}."
+        "each moment belongs to the innermost of them. CPU time is less where the worker waits, or where other programs use the "
+        f"cores. Between all these steps, and not in the table: {between}."
     )
-    return Table("parts", "Where a step goes", note, ("part", "ms", "of the step", ""), rows, worded=True, shown=True)
+    return Table("parts", "Where a step goes", note, ("part", "ms", "CPU ms", "of the step", ""), rows, worded=True, shown=True)
 
 
 def _modules(record: Mapping[str, Any]) -> Table:
