@@ -23,3 +23,7 @@ runs: $(STATE)/venv-$(ACCEL) ## List the runs of this checkout (SORT=accuracy; T
 .PHONY: compare
 compare: $(STATE)/venv-$(ACCEL) ## Compare RUNS='petals 3f2a': here, and as one HTML page
 	@bitbloom compare $(RUNS)
+
+.PHONY: profile
+profile: $(STATE)/venv-dev ## Show where the time of STAGE goes: train, serve, ingest, …
+	@bitbloom profile $(TARGET) --stage $(or $(STAGE),train) --build

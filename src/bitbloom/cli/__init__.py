@@ -13,6 +13,7 @@ from bitbloom.cli import build, compare, maintain, use
 from bitbloom.cli.options import EXPERIMENT, MAINTAIN, examples
 from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
+from bitbloom.experiments.profile import commands as profile_commands
 from bitbloom.experiments.runs import commands as runs_commands
 from bitbloom.experiments.sweep import commands as sweep_commands
 
@@ -60,4 +61,5 @@ def root(
 for commands in (build, use, runs_commands, compare, maintain):
     app.add_typer(commands.app)
 app.add_typer(sweep_commands.app, name="sweep", rich_help_panel=EXPERIMENT)
+app.add_typer(profile_commands.app)
 app.add_typer(ci_commands.app, name="ci", rich_help_panel=MAINTAIN)

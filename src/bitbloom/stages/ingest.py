@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from bitbloom import tasks
 from bitbloom.core import canonical, processes
 from bitbloom.core.processes import workers
@@ -22,6 +20,8 @@ from bitbloom.data import sources
 from bitbloom.stages import main
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bitbloom.config.target import Target
     from bitbloom.data.sources import SourceFile
 
@@ -41,6 +41,8 @@ def run(target: Target) -> None:
 
 def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: str) -> pd.DataFrame:
     """One row for each sample, sorted by id: facts of the source, the digest of its bytes, and the task's own columns."""
+    import pandas as pd  # here: every worker process imports this module, and needs no pandas
+
     ordered = sorted(files, key=lambda file: file.id)
     describe = partial(_row, folder=folder, task=task, kind=kind)
     rows = track(processes.spread(describe, ordered, workers(), chunk=64), "describe", len(ordered))
