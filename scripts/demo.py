@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table
 
-from bitbloom.core import canonical, checkout
+from bitbloom.core import canonical, checkout, git
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, composition, graph
 from bitbloom.serving.client import Client, ServiceError
@@ -116,13 +116,12 @@ def show(target: str, talk: Talk) -> None:
     stages = graph.stages(target, tree)
     talk.table(["stage", "what it does"], [[stage.stage, graph.DOES[stage.stage]] for stage in stages])
     show_metrics(target, talk)
-    with service(target) as url:
-        with Client(url, timeout=30) as client:
-            show_service(target, url, client, talk)
-            show_photos(target, url, client, talk)
-            show_damage(target, client, talk)
-            show_counters(url, talk)
-            show_provenance(target, client, talk)
+    with service(target) as url, Client(url, timeout=30) as client:
+        show_service(target, url, client, talk)
+        show_photos(target, url, client, talk)
+        show_damage(target, client, talk)
+        show_counters(url, talk)
+        show_provenance(target, client, talk)
     talk.say("The service has ended.")
     show_rebuild(talk)
 
@@ -137,7 +136,8 @@ def show_metrics(target: str, talk: Talk) -> None:
 def show_service(target: str, url: str, client: Client, talk: Talk) -> None:
     """The service: its address and its limits."""
     known = client.service()
-    talk.step("The service", f"The Bento of {target} serves {url}, a web page too: {len(known['classes'])} classes.")
+    limit = f"It takes photos of up to {known['max_bytes'] // 1_000_000} MB, {known['max_batch']} in a request."
+    talk.step("The service", f"The Bento of {target} serves '{known['title']}' at {url}, which is a web page, too.", limit)
     talk.command(f"make serve TARGET={target}")
 
 
@@ -149,12 +149,12 @@ def show_photos(target: str, url: str, client: Client, talk: Talk) -> None:
     rows = []
     for path, label in photos:
         found = client.predict(path.read_bytes())
-        others = ", ".join(f"{each['label']} {each['probability']:.3f}" for each in found["top5"][1:3])
+        second = found["top5"][1]
         verdict = "right" if found["label"] == label else f"wrong: {label}"
         rows.append(
-            [path.relative_to(f"data/raw/{target}").as_posix(), found["label"], f"{found['probability']:.3f}", others, verdict]
+            [path.name, found["label"], f"{found['probability']:.3f}", f"{second['label']} {second['probability']:.3f}", verdict]
         )
-    talk.table(["photo", "prediction", "probability", "then", ""], rows)
+    talk.table(["photo", "prediction", "probability", "second", "label"], rows)
 
 
 def test_photos(target: str) -> list[tuple[Path, str]]:
@@ -195,7 +195,7 @@ def show_provenance(target: str, client: Client, talk: Talk) -> None:
     found = client.provenance()
     talk.step("Provenance", "Each response names the model's digest; /provenance names data, lock, model and Bento.")
     rows = [[name, f"sha256:{value}"[:30] + "…"] for name, value in found["digests"].items() if value]
-    talk.table(["what", "digest"], [*rows, ["commit", str(found["commit"])]])
+    talk.table(["what", "digest"], [*rows, ["commit", found["commit"] or "unknown: the working tree had changes"]])
     talk.command(found["rebuild"])
 
 
@@ -215,7 +215,7 @@ def service(target: str) -> Iterator[str]:
     from bitbloom.serving import store
 
     environment = build.environ(str(composition.compose(target).numerics.profile))
-    tag = store.install(Path(f"dist/{target}.bento"))
+    tag = store.install(Path(f"dist/{target}.bento"), git.clean_commit())
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

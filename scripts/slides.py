@@ -60,11 +60,11 @@ th, td { text-align: left; vertical-align: top; padding: 7px 14px 7px 0; border-
 th { color: var(--muted); font-weight: 600; }
 img { max-width: 100%; border-radius: 6px; background: #fff; }
 p:has(> img.wide) { text-align: center; }
-img.wide { max-height: 430px; }
+img.wide { max-height: 380px; }
 img.side { float: right; width: 46%; margin: 0 0 20px 32px; }
-.stage { display: inline-block; font-style: normal; font-size: 21px; border: 2px solid var(--accent); background: var(--soft);
-  border-radius: 8px; padding: 6px 12px; margin: 0 2px 8px 0; }
-.stage:not(:last-child)::after { content: "→"; margin-left: 12px; color: var(--accent); }
+.stage { display: inline-block; font-style: normal; font-size: 19px; border: 2px solid var(--accent); background: var(--soft);
+  border-radius: 8px; padding: 6px 9px; margin: 0 0 8px; }
+.stage:not(:last-child)::after { content: "→"; margin-left: 8px; color: var(--accent); }
 @media (max-width: 800px) { body { font-size: 17px; }
   section { min-height: 0; width: auto; margin: 8px; padding: 24px 20px 44px; } h1 { font-size: 34px; } h2 { font-size: 27px; }
   table, .stage { font-size: 15px; } img.side { float: none; width: 100%; margin: 0 0 16px; } pre { padding: 10px 12px; } }

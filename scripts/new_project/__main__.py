@@ -73,9 +73,7 @@ def create(root: Path, folder: Path, new: Names, wanted: list[str]) -> None:
         _say("commit")
         begin_history(work, new, commit)
         work.replace(folder)
-    _say(
-        f"{folder} is yours: cd there, then `make all TARGET=petals-tiny` and `make test`, and commit the new digests/ and pipelines/"
-    )
+    _say(f"{folder} is yours: cd there, `make all TARGET=petals-tiny`, `make test`, and commit the new digests/ and pipelines/")
 
 
 @contextlib.contextmanager

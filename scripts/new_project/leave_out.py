@@ -173,12 +173,14 @@ def trim(root: Path, names: Iterable[str], gone: Gone) -> None:
 
 def thinned(text: str, gone: Gone) -> str:
     """The text without left-out names in enumerations of tasks or targets: "`petals`, `tweets` and `captions`" → "`petals`"."""
-    one = rf"(`?)(?<![\w-])(?:{_any(gone.names | gone.kept)})(?![\w-])\1"
-    chain = re.compile(rf"{one}(?:(?:, and |, or |, | and | or |\n *and |,\n *){one.replace('1', '2')})+")
+    name = rf"(?<![\w-])(?:{_any(gone.names | gone.kept)})(?![\w-])"
+    one = rf"(?:`{name}`|{name})(?: \([^()\n]*\))?"
+    between = r"(?:, and |, or |, | and | or |,? *\n *(?:and )?)"
+    chain = re.compile(rf"{one}(?:{between}{one})+")
 
     def kept(found: re.Match[str]) -> str:
-        listed = re.findall(r"`?[\w-]+`?", re.sub(r"\b(?:and|or)\b", " ", found[0]))
-        stay = [word for word in listed if word.strip("`") not in gone.names]
+        listed = re.findall(one, found[0])
+        stay = [text for text in listed if re.search(name, text)[0] not in gone.names]
         if not stay or len(stay) == len(listed):
             return found[0]
         return stay[0] if len(stay) == 1 else f"{', '.join(stay[:-1])}{' and ' if ' and ' in found[0] else ', '}{stay[-1]}"
@@ -203,10 +205,10 @@ def without_notices(text: str, gone: Gone) -> str:
     """NOTICE without the entries about left-out targets only."""
     word = gone.word
     text = thinned(text, gone)
-    entries = re.split(r"\n\n(?=\S)", text)
+    entries = re.split(r"(?<=\n\n)(?=\S)", text)
     kept = re.compile(rf"`(?:{_any(gone.kept)})`")
     stay = [entry for entry in entries if "\n    " not in entry or not word.search(entry) or kept.search(entry)]
-    return "\n\n".join(entry.rstrip("\n") for entry in stay[:-1]) + f"\n\n{stay[-1]}"
+    return "".join(stay)
 
 
 def without_examples(text: str, gone: Gone) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib.util
 import keyword
 import re
 import sys
@@ -57,12 +57,12 @@ def require_valid(name: str, root: Path) -> None:
         raise Refused(f"NAME={name}: {len(name)} characters; services of clouds take at most {LONGEST}")
     if OLD.package in name.replace("_", ""):
         raise Refused(f"NAME={name} contains the name of this project: choose another one")
-    for what, taken in _taken(root).items():
+    for what, taken in _taken(name, root).items():
         if name in taken:
             raise Refused(f"NAME={name} is the name of {what}: choose another one")
 
 
-def _taken(root: Path) -> dict[str, set[str]]:
+def _taken(name: str, root: Path) -> dict[str, set[str]]:
     """Names that `import` or a folder of the repository already has."""
     folders = {path.name for where in (root, root / "tests") for path in where.iterdir() if path.is_dir()}
     locked = {
@@ -74,6 +74,6 @@ def _taken(root: Path) -> dict[str, set[str]]:
         "a keyword of Python": set(keyword.kwlist),
         "a module of Python's standard library": set(sys.stdlib_module_names),
         "a locked package": locked,
-        "an installed package": set(importlib.metadata.packages_distributions()),
         "a folder of this repository": folders,
+        "an installed package": {name} if importlib.util.find_spec(name) else set(),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ HEADING = re.compile(r"(#+) (.*)")
 LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
 ITEM = re.compile(r"\s*(?:[-*]|\d+\.) ")
 SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[A-Z`\[*])")
+ASIDE = re.compile(r" \([^()]*\)")
+WHOLE = re.compile(r"<!--.*?-->|`[^`]*`")
+"""What stays on one line."""
 SHELL = ("sh", "text", "bash")
 Sources = dict[str, str]
 """Path of each page, relative to the root → its text."""
@@ -83,6 +87,8 @@ class Page:
         return bool(self.gone.file.search(text)) or any(f"]({link})" in text for link in self.links)
 
     def _block(self, kind: str, lines: list[str]) -> list[str]:
+        if kind != "fence":
+            lines = ASIDE.sub(lambda found: "" if self.names(found[0]) else found[0], "\n".join(lines)).split("\n")
         text = "\n".join(lines)
         if kind == "table":
             return self._rows(lines)
@@ -91,34 +97,48 @@ class Page:
                 return [] if self.names(text) else lines
             inside = [line for line in lines[1:-1] if not self.names(line)]
             return [lines[0], *inside, lines[-1]] if any(line.strip() for line in inside) else []
-        if kind == "item" or lines[0].startswith("!["):
-            return [] if self.names(text) else lines
-        return self._sentences(lines) if kind == "text" and self.names(text) else lines
+        if kind == "empty" or kind == "heading" or not self.names(text):
+            return lines
+        return [] if lines[0].startswith("![") else self._sentences(lines)
 
     def _rows(self, lines: list[str]) -> list[str]:
         """The rows that stay. A row with an empty first cell belongs to the row above."""
         kept, away = lines[:2], False
         for line in lines[2:]:
-            continues = re.match(r"\|\s*\|", line)
-            away = (away and bool(continues)) or self.names(line)
-            if not away:
-                kept.append(line)
+            row = "" if away and re.match(r"\|\s*\|", line) else self._row(line)
+            away = not row
+            kept += [row] if row else []
         return kept if len(kept) > 2 else []
 
+    def _row(self, line: str) -> str:
+        """A row without the clauses that mention what is left out; empty if a cell has only them, or the first cell has one."""
+        cells = line.split(" | ")
+        if self.names(cells[0]):
+            return ""
+        for number, cell in enumerate(cells):
+            if self.names(cell):
+                cells[number] = "; ".join(clause for clause in re.split(r"; |, also ", cell) if not self.names(clause))
+        return " | ".join(cells) if all(cells) else ""
+
     def _sentences(self, lines: list[str]) -> list[str]:
-        words = " ".join(line.strip() for line in lines)
-        kept = " ".join(sentence for sentence in SENTENCE.split(words) if not self.names(sentence))
-        return wrapped(kept)
+        """The lines without sentences that mention what is left out. What follows such a first sentence depends on it."""
+        start = ITEM.match(lines[0])
+        head = start[0] if start else ""
+        words = " ".join([lines[0][len(head) :].strip(), *(line.strip() for line in lines[1:])])
+        first, *more = SENTENCE.split(words)
+        if self.names(first):
+            return []
+        return wrapped(" ".join([first, *(sentence for sentence in more if not self.names(sentence))]), head)
 
     def _without_sections(self, blocks: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
         """Without sections whose heading names a left-out task, and without those of which nothing is left."""
         kept, level = [], 0
-        for kind, lines in blocks:
+        for number, (kind, lines) in enumerate(blocks):
             if kind == "heading" and lines:
                 depth, title = HEADING.match(lines[0]).groups()
                 if level and len(depth) <= level:
                     level = 0
-                if not level and self._is_about(title):
+                if not level and (self._is_about(title) or self._is_marked(blocks[number + 1 : number + 3])):
                     level = len(depth)
             if not level:
                 kept.append((kind, lines))
@@ -126,6 +146,10 @@ class Page:
 
     def _is_about(self, title: str) -> bool:
         return bool(set(re.findall(r"[\w-]+", title.lower())) & self.gone.names) or f"](#{title})" in self.links
+
+    def _is_marked(self, blocks: list[tuple[str, list[str]]]) -> bool:
+        """Whether a comment after the heading says that a section belongs to a left-out task: <!-- task NAME -->."""
+        return any(f"<!-- task {task} -->" in lines for _, lines in blocks for task in self.gone.tasks)
 
     def _has_content(self, blocks: list[tuple[str, list[str]]]) -> bool:
         """Whether the section of the first block, a heading, has text or a section."""
@@ -169,12 +193,8 @@ def blocks_of(text: str) -> Iterator[tuple[str, list[str]]]:
         at = end
 
 
-def wrapped(text: str) -> list[str]:
-    """Lines of a paragraph within the width of pages."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= MARKDOWN_WIDTH:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
+def wrapped(text: str, head: str = "") -> list[str]:
+    """Lines of a paragraph, or of an item with this head, within the width of pages."""
+    options = {"initial_indent": head, "subsequent_indent": " " * len(head), "break_long_words": False, "break_on_hyphens": False}
+    whole = WHOLE.sub(lambda found: found[0].replace(" ", "\0"), text)
+    return [line.replace("\0", " ") for line in textwrap.wrap(whole, MARKDOWN_WIDTH, **options)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from .names import OLD, Names
@@ -81,20 +81,32 @@ def write(path: Path, text: str) -> None:
 
 def broken(text: str, suffix: str) -> str:
     """The text with too long lines of prose broken: in Markdown, and in comments and docstrings of Python."""
+    lines = text.split("\n")
     if suffix == ".md":
-        return "\n".join(_lines(text.split("\n"), MARKDOWN_WIDTH, _markdown_prose))
-    return "\n".join(_lines(text.split("\n"), CODE_WIDTH, _python_prose)) if suffix == ".py" else text
+        return "\n".join(_lines(lines, MARKDOWN_WIDTH, _markdown_prose(lines), _continues))
+    return "\n".join(_lines(lines, CODE_WIDTH, _python_prose(lines), lambda _: False)) if suffix == ".py" else text
 
 
-def _lines(lines: list[str], width: int, prose: Callable[[list[str]], dict[int, str]]) -> list[str]:
-    """Break the lines of prose at the last blank that fits. The rest begins the next line, with the indentation of its kind."""
-    indents, done = prose(lines), []
+def _lines(lines: list[str], width: int, indents: Mapping[int, str], continues: Callable[[str], bool]) -> list[str]:
+    """Break lines of prose at the last blank that fits. The rest begins the next line if that continues the paragraph."""
+    done, rest = [], ""
     for number, line in enumerate(lines):
+        if rest and number in indents and continues(line):
+            line = f"{rest} {line.lstrip()}"
+        elif rest:
+            done.append(rest)
+        rest = ""
         while len(line) > width and number in indents and (at := _last_blank(line, width, indents[number])):
             done.append(line[:at].rstrip())
-            line = indents[number] + line[at:].lstrip()
-        done.append(line)
-    return done
+            line = rest = indents[number] + line[at:].lstrip()
+        if not rest:
+            done.append(line)
+    return [*done, rest] if rest else done
+
+
+def _continues(line: str) -> bool:
+    """Whether a line of Markdown continues a paragraph or an item."""
+    return bool(line.strip()) and not re.match(r"\s*(?:[-*] |\d+\. )", line)
 
 
 def _last_blank(line: str, width: int, indent: str) -> int:

@@ -33,7 +33,7 @@ class Lost:
 def slice_tests(root: Path, names: Iterable[str], gone: Gone) -> list[str]:
     """Leave out tests of a copy until nothing uses what is left out; return the names of the removed files."""
     before = {name: (root / name).read_text(encoding="utf-8") for name in names if re.fullmatch(r"tests/.*\.py", name)}
-    now, lost = _sliced(dict(before), gone)
+    now = _sliced(dict(before), gone)
     for name, text in before.items():
         if name not in now:
             (root / name).unlink()
@@ -42,7 +42,7 @@ def slice_tests(root: Path, names: Iterable[str], gone: Gone) -> list[str]:
     return sorted(before.keys() - now.keys())
 
 
-def _sliced(files: dict[str, str], gone: Gone) -> tuple[dict[str, str], Lost]:
+def _sliced(files: dict[str, str], gone: Gone) -> dict[str, str]:
     lost, changed = Lost(), True
     while changed:
         changed = False
@@ -55,7 +55,7 @@ def _sliced(files: dict[str, str], gone: Gone) -> tuple[dict[str, str], Lost]:
             else:
                 lost.modules.add(module)
                 del files[name]
-    return files, lost
+    return files
 
 
 class Slicer:
@@ -130,7 +130,7 @@ class Slicer:
         if len(texts) == len(node.elts):
             known = self.gone.names | self.gone.kept
             return all(text in known for text in texts) or all(self._names(text) == self._is_tool(text) for text in texts)
-        return of_cases and isinstance(node, ast.List)
+        return isinstance(node, ast.List) and (of_cases or all(isinstance(each, ast.Call) for each in node.elts))
 
     def _elements(self, elements: Sequence[ast.AST], away: list[int], comma: bool = False) -> Iterator[Cut]:
         """Cut elements with the comma that follows; the last ones with the comma before, except in a tuple of one."""

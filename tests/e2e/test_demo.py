@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -25,18 +24,17 @@ def test_shows_every_step(built: Path) -> None:
     titles = re.findall(r"^(\d)\. (.*?) ─", output, re.MULTILINE)
     assert [int(number) for number, _ in titles] == list(range(1, len(STEPS) + 1))
     assert all(word in title for word, (_, title) in zip(STEPS, titles, strict=True))
-    assert len(re.findall(r"^│ \w+/\S+\.jpg ", output, re.MULTILINE)) == 4
+    assert len(re.findall(r"^│ \S+\.jpg +│ \w+ +│ 0\.\d{3} ", output, re.MULTILINE)) == 4
     assert "half a photo: status 422" in output
-    assert "a text: status 422" in output
-    assert re.search(r'bitbloom_rejections_total\{.*status="422".*\} 2', output)
+    assert "a text: status 415" in output
+    assert re.search(r'bitbloom_rejections_total\{status="422"\} 1', output)
     assert re.search(r"petals-tiny: all \d+ are the same, after \d+ s\.", output)
     address = re.search(r"http://127\.0\.0\.1:\d+", output)[0]
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/readyz")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ends_its_service_when_interrupted(built: Path, tmp_path: Path, number: int) -> None:
+def test_ends_its_service_when_interrupted(built: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = [sys.executable, "scripts/demo.py", "--target", "petals-tiny"]
     with log.open("wb") as stream:
@@ -44,9 +42,9 @@ def test_ends_its_service_when_interrupted(built: Path, tmp_path: Path, number: 
     end = time.monotonic() + 60
     while "3. The service" not in log.read_text() and time.monotonic() < end and process.poll() is None:
         time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
     address = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
-    os.kill(process.pid, number)
-    assert process.wait(30) == (130 if number == signal.SIGINT else 143)
     assert address, log.read_text()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address[0]}/readyz")

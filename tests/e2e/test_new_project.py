@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from scripts.new_project import attribution
 from scripts.new_project.__main__ import UNKNOWN
 from scripts.new_project.names import OLD
+
 from support import installs
 from support.checkouts import run
 from support.tiny import REPOSITORY
@@ -22,13 +22,8 @@ pytestmark = pytest.mark.slow
 
 NAME = "meadow_lab"
 TESTS = (
-    *(
-        "tests/pipeline/test_rooms.py",
-        "tests/pipeline/test_graph.py",
-        "tests/pipeline/test_cli.py",
-        "tests/pipeline/test_documents.py",
-    ),
-    *("tests/pipeline/test_packaging.py", "tests/deploy/test_cloud_run.py", "tests/deploy/test_templates.py"),
+    *("tests/pipeline/test_rooms.py", "tests/pipeline/test_documents.py", "tests/pipeline/test_packaging.py"),
+    *("tests/pipeline/test_digests.py", "tests/data/test_garden.py", "tests/deploy/test_cloud_run.py"),
 )
 LINT = (
     ("ruff", "format", "--check", "."),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from scripts.new_project import __main__ as new_project
 from scripts.new_project import attribution, leave_out, pages, rename, slices
 from scripts.new_project.names import OLD, Names, Refused, require_valid
+
 from support.tiny import REPOSITORY
 
 NEW = Names.of("my_project")
