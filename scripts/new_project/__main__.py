@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src"))
 
-from scripts.new_project import attribution, leave_out, pages, rename, slices  # noqa: E402 -- of this checkout
+from scripts.new_project import attribution, leave_out, mentions, pages, rename, slices  # noqa: E402 -- of this checkout
 from scripts.new_project.names import OLD, Names, Refused, require_valid  # noqa: E402
 
 UNKNOWN = ("dist/{}.bento", "reports/{}/bento.json", "reports/{}/index.html", "reports/{}/model_card.md")
@@ -114,7 +114,7 @@ def leave(work: Path, names: list[str], gone: leave_out.Gone) -> list[str]:
     names = leave_out.remove(work, names, gone)
     removed = set(slices.slice_tests(work, names, gone))
     names = [name for name in names if name not in removed]
-    leave_out.trim(work, names, gone)
+    mentions.trim(work, names, gone)
     pages.trim_pages(work, names, gone)
     records = [name for name in names if PurePosixPath(name).match("pipelines/*/dvc.lock")]
     for name in records:

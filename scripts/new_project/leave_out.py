@@ -15,7 +15,7 @@ from pathlib import Path
 from bitbloom.core import imports
 
 from .names import OLD, Refused
-from .rename import text_of, write
+from .rename import write
 
 PACKAGE = f"src/{OLD.package}"
 OF_TESTS = "petals"
@@ -30,11 +30,15 @@ GROUPS = ("source", "model", "augment", "train", "numerics")
 
 @dataclass
 class Gone:
-    """What is left out: tasks, targets and files (POSIX paths relative to the root; a folder stands for its content)."""
+    """What is left out: tasks, targets, choices of groups, and files (POSIX paths; a folder stands for its content).
+
+    `kept` has the tasks, targets and choices that stay.
+    """
 
     tasks: set[str] = field(default_factory=set)
     targets: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
+    choices: set[str] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)
 
     @property
@@ -55,16 +59,21 @@ class Gone:
     @functools.cached_property
     def word(self) -> re.Pattern[str]:
         """A name of a left-out task or target as a word of its own."""
-        return re.compile(rf"(?<![\w-])(?:{_any(self.names)})(?![\w-])")
+        return self.word_of(self.names)
+
+    @staticmethod
+    def word_of(names: Iterable[str]) -> re.Pattern[str]:
+        """One of these names as a word of its own."""
+        return re.compile(rf"(?<![\w-])(?:{any_of(names)})(?![\w-])")
 
     @functools.cached_property
     def file(self) -> re.Pattern[str]:
         """A left-out file in a path or as a module. The folder of the package may be missing: data/sources/coco.py."""
         paths = self.paths | self.modules | {path.removeprefix(f"{PACKAGE}/") for path in self.paths if path.startswith(PACKAGE)}
-        return re.compile(rf"(?<![\w-])(?:{_any(paths)})(?![\w-])")
+        return re.compile(rf"(?<![\w-])(?:{any_of(paths)})(?![\w-])")
 
 
-def _any(words: Iterable[str]) -> str:
+def any_of(words: Iterable[str]) -> str:
     """A pattern of one of these words, the longest first; without words, one that nothing matches."""
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True)) or "(?!)"
 
@@ -90,7 +99,11 @@ def plan(root: Path, wanted: Iterable[str]) -> Gone:
     kept = {*wanted, OF_TESTS} if wanted else tasks
     gone = Gone(tasks - kept, {target for target, task in known.items() if task not in kept})
     gone.kept = {target for target in known if target not in gone.targets} | kept
-    gone.paths = {path for path in (*_files_of(gone), *_choices_of(root, gone)) if (root / path).exists()}
+    choices = _choices_of(root, gone)
+    gone.choices = {choice for _, choice in choices}
+    gone.kept |= {path.stem for path in root.glob("conf/*/*.yaml")} | set(_sources(root))
+    gone.kept -= gone.choices
+    gone.paths = {path for path in (*_files_of(gone), *_files_of_choices(choices)) if (root / path).exists()}
     gone.paths |= _only_imported_by(root, gone)
     gone.paths |= {path for path in ITSELF if (root / path).exists()}
     return gone
@@ -105,16 +118,24 @@ def _files_of(gone: Gone) -> Iterator[str]:
         yield f"data/external/{target}.dvc"
 
 
-def _choices_of(root: Path, gone: Gone) -> Iterator[str]:
-    """Sources and choices of groups that only left-out targets select."""
+def _choices_of(root: Path, gone: Gone) -> set[tuple[str, str]]:
+    """Groups with the choices, sources too, that only left-out targets select."""
     used: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
     for path in root.glob("conf/*.yaml"):
         text = path.read_text(encoding="utf-8")
         used[path.stem in gone.targets] |= set(re.findall(rf"^  - ({'|'.join(GROUPS)}): ([\w-]+)", text, re.MULTILINE))
-    for group, choice in used[True] - used[False]:
+    return used[True] - used[False]
+
+
+def _files_of_choices(choices: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for group, choice in choices:
         yield f"conf/{group}/{choice}.yaml"
         if group == "source":
             yield from (f"{PACKAGE}/data/sources/{choice}.py", f"{PACKAGE}/data/sources/{choice}")
+
+
+def _sources(root: Path) -> Iterator[str]:
+    return (path.stem for path in (root / PACKAGE / "data/sources").iterdir() if not path.name.startswith("_"))
 
 
 def _only_imported_by(root: Path, gone: Gone) -> set[str]:
@@ -147,83 +168,6 @@ def remove(root: Path, names: Iterable[str], gone: Gone) -> list[str]:
         else:
             stay.append(name)
     return stay
-
-
-def trim(root: Path, names: Iterable[str], gone: Gone) -> None:
-    """Remove mentions from makefiles, settings, workflows, the notice, the record of figures, and the examples of commands."""
-    for name in names:
-        path = root / name
-        if name.startswith("tests/") or name.endswith(".md") or (text := text_of(path)) is None:
-            continue
-        if name == "docs/figures.json":
-            trimmed = _without_figures(text, gone)
-        elif name == "Makefile" or name.endswith(".mk") or name == ".vale.ini":
-            trimmed = without_blocks(text, gone)
-        elif name == "NOTICE":
-            trimmed = without_notices(text, gone)
-        elif name.startswith(".github/"):
-            trimmed = thinned(text, gone)
-        elif name == "dvc.yaml":
-            trimmed = _without_artifacts(text, gone)
-        else:
-            trimmed = without_examples(text, gone) if name.endswith(".py") else text
-        if trimmed != text:
-            write(path, trimmed)
-
-
-def thinned(text: str, gone: Gone) -> str:
-    """The text without left-out names in enumerations of tasks or targets: "`petals`, `tweets` and `captions`" → "`petals`"."""
-    name = rf"(?<![\w-])(?:{_any(gone.names | gone.kept)})(?![\w-])"
-    one = rf"(?:`{name}`|{name})(?: \([^()\n]*\))?"
-    between = r"(?:, and |, or |, | and | or |,? *\n *(?:and )?)"
-    chain = re.compile(rf"{one}(?:{between}{one})+")
-
-    def kept(found: re.Match[str]) -> str:
-        listed = re.findall(one, found[0])
-        stay = [text for text in listed if re.search(name, text)[0] not in gone.names]
-        if not stay or len(stay) == len(listed):
-            return found[0]
-        return stay[0] if len(stay) == 1 else f"{', '.join(stay[:-1])}{' and ' if ' and ' in found[0] else ', '}{stay[-1]}"
-
-    return chain.sub(kept, text)
-
-
-def without_blocks(text: str, gone: Gone) -> str:
-    """A makefile or settings without the blocks, separated by empty lines, that name a left-out file or target."""
-    word = gone.word
-    blocks = text.split("\n\n")
-
-    def named(block: str) -> bool:
-        files = any(path in block or path.replace("/", ".") in block for path in gone.paths)
-        return files or any("-" in found[0] or block[: found.start()].endswith("TARGET=") for found in word.finditer(block))
-
-    stay = [block for number, block in enumerate(blocks) if number == 0 or not named(block)]
-    return "\n\n".join(stay).rstrip("\n") + "\n"
-
-
-def without_notices(text: str, gone: Gone) -> str:
-    """NOTICE without the entries about left-out targets only."""
-    word = gone.word
-    text = thinned(text, gone)
-    entries = re.split(r"(?<=\n\n)(?=\S)", text)
-    kept = re.compile(rf"`(?:{_any(gone.kept)})`")
-    stay = [entry for entry in entries if "\n    " not in entry or not word.search(entry) or kept.search(entry)]
-    return "".join(stay)
-
-
-def without_examples(text: str, gone: Gone) -> str:
-    """Python without the examples of commands that name a left-out target."""
-    return re.sub(rf', "{OLD.package} [^"\n]*(?<![\w-])(?:{_any(gone.names)})(?![\w-])[^"\n]*"', "", text)
-
-
-def _without_figures(text: str, gone: Gone) -> str:
-    record = {target: entry for target, entry in json.loads(text).items() if target not in gone.targets}
-    return json.dumps(record, indent=1, sort_keys=True) + "\n"
-
-
-def _without_artifacts(text: str, gone: Gone) -> str:
-    entries = re.split(r"^(?=  [\w-]+:$)", text, flags=re.MULTILINE)
-    return "".join(entry for entry in entries if entry.partition(":")[0].strip() not in gone.targets)
 
 
 def forget(root: Path, names: Iterable[str], unknown: Iterable[str]) -> None:

@@ -12,7 +12,8 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .leave_out import Gone, thinned
+from .leave_out import Gone
+from .mentions import thinned
 from .rename import MARKDOWN_WIDTH, write
 
 HEADING = re.compile(r"(#+) (.*)")
@@ -64,6 +65,7 @@ class Page:
 
     def __init__(self, text: str, gone: Gone, links: set[str]) -> None:
         self.gone, self.links, self.text = gone, links, text
+        self.word = gone.word_of(gone.names | gone.choices)
 
     def trimmed(self) -> str:
         """The text without the units that mention what is left out."""
@@ -73,17 +75,19 @@ class Page:
         for kind, lines in blocks:
             if not lines and kept and kept[-1][0] == "text" and kept[-1][1][-1].endswith(":"):
                 kept.pop()  # it introduced the block
-            if lines:
+            if lines and not (kind == "empty" and kept and kept[-1][0] == "empty"):
                 kept.append((kind, lines))
         return "\n".join(line for _, lines in kept for line in lines).rstrip("\n") + "\n"
 
     def names(self, text: str) -> bool:
         """Whether a unit is about something left out."""
-        for found in self.gone.word.finditer(text):
+        for found in self.word.finditer(text):
             before, after = text[: found.start()], text[found.end() :]
-            is_code = before.endswith(("`", "TARGET=", "/", "<!-- ")) and not before.endswith("](/")
+            is_code = before.endswith(("`", "TARGET=", "source: ", "/", "<!-- ")) and not before.endswith("](/")
             if "-" in found[0] or is_code or after.startswith(("`:", "` =")) or re.search(r"bitbloom [a-z-]+ $", before):
                 return True
+        if text.strip("| ") in self.gone.choices:
+            return True  # the first cell of a glossary
         return bool(self.gone.file.search(text)) or any(f"]({link})" in text for link in self.links)
 
     def _block(self, kind: str, lines: list[str]) -> list[str]:

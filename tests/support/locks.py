@@ -1,4 +1,4 @@
-"""A `dvc.lock` in DVC's format with every stage of a target, as after a build. A checkout may have none before its first build."""
+"""A `dvc.lock` in DVC's format with every stage of a target. A checkout may have none before its first build."""
 
 from __future__ import annotations
 
