@@ -126,7 +126,7 @@ def slide(text: str, number: int, many: int, deck: Path) -> str:
 def embedded(picture: Path, number: int, deck: Path) -> str:
     """A picture as a data address. Raises Unusable when it is missing or of an unknown type."""
     if not picture.is_file() or picture.suffix not in TYPES:
-        raise Unusable(f"{shown(deck)}: slide {number}: {picture.name} is no picture of {', '.join(TYPES)}: correct its path")
+        raise Unusable(f"{shown(deck)}: slide {number}: {picture.name} is not a picture of {', '.join(TYPES)}: correct its path")
     return f"data:{TYPES[picture.suffix]};base64,{base64.b64encode(picture.read_bytes()).decode()}"
 
 

@@ -32,11 +32,12 @@ GROUPS = ("source", "model", "augment", "train", "numerics")
 class Gone:
     """What is left out: tasks, targets, choices of groups, and files (POSIX paths; a folder stands for its content).
 
-    `kept` has the tasks, targets and choices that stay.
+    `kept_names` has the tasks and targets that stay, `kept` their choices, too.
     """
 
     tasks: set[str] = field(default_factory=set)
     targets: set[str] = field(default_factory=set)
+    kept_names: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
     choices: set[str] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)
@@ -98,11 +99,11 @@ def plan(root: Path, wanted: Iterable[str]) -> Gone:
         raise Refused(f"TASK={unknown[0]}: no such task; there are: {', '.join(sorted(tasks))}")
     kept = {*wanted, OF_TESTS} if wanted else tasks
     gone = Gone(tasks - kept, {target for target, task in known.items() if task not in kept})
-    gone.kept = {target for target in known if target not in gone.targets} | kept
+    gone.kept_names = {target for target in known if target not in gone.targets} | kept
     choices = _choices_of(root, gone)
     gone.choices = {choice for _, choice in choices}
-    gone.kept |= {path.stem for path in root.glob("conf/*/*.yaml")} | set(_sources(root))
-    gone.kept -= gone.choices
+    gone.kept = gone.kept_names | {path.stem for path in root.glob("conf/*/*.yaml")} | set(_sources(root))
+    gone.kept -= gone.choices - gone.kept_names
     gone.paths = {path for path in (*_files_of(gone), *_files_of_choices(choices)) if (root / path).exists()}
     gone.paths |= _only_imported_by(root, gone)
     gone.paths |= {path for path in ITSELF if (root / path).exists()}

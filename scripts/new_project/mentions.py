@@ -36,8 +36,8 @@ def trim(root: Path, names: Iterable[str], gone: Gone) -> None:
 
 def thinned(text: str, gone: Gone) -> str:
     """The text without left-out names in enumerations of tasks, targets or choices: "`petals`, `tweets`" → "`petals`"."""
-    name = rf"(?<![\w-])(?:{any_of(gone.names | gone.choices | gone.kept)})(?![\w-])"
-    one = rf"(?:`{name}`|{name})(?: \([^()\n]*\))?"
+    name, plain = (rf"(?<![\w-])(?:{any_of(names)})(?![\w-])" for names in (everything(gone), gone.names | gone.kept_names))
+    one = rf"(?:`{name}`|{plain})(?: \([^()\n]*\))?"
     between = r"(?:, and |, or |, | and | or |,? *\n *(?:and )?)"
     chain = re.compile(rf"{one}(?:{between}{one})+")
 
@@ -49,6 +49,11 @@ def thinned(text: str, gone: Gone) -> str:
         return stay[0] if len(stay) == 1 else f"{', '.join(stay[:-1])}{' and ' if ' and ' in found[0] else ', '}{stay[-1]}"
 
     return chain.sub(kept, text)
+
+
+def everything(gone: Gone) -> set[str]:
+    """All names of tasks, targets and choices, those that stay too."""
+    return gone.names | gone.choices | gone.kept
 
 
 def without_blocks(text: str, gone: Gone) -> str:

@@ -11,10 +11,13 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .leave_out import Gone
 from .mentions import thinned
 from .rename import MARKDOWN_WIDTH, write
+
+if TYPE_CHECKING:
+    from .leave_out import Gone
 
 HEADING = re.compile(r"(#+) (.*)")
 LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
@@ -116,13 +119,12 @@ class Page:
 
     def _row(self, line: str) -> str:
         """A row without the clauses that mention what is left out; empty if a cell has only them, or the first cell has one."""
-        cells = line.split(" | ")
-        if self.names(cells[0]):
-            return ""
-        for number, cell in enumerate(cells):
-            if self.names(cell):
-                cells[number] = "; ".join(clause for clause in re.split(r"; |, also ", cell) if not self.names(clause))
-        return " | ".join(cells) if all(cells) else ""
+        cells = line.removesuffix(" |").split(" | ")
+        mentioned = [number for number, cell in enumerate(cells) if self.names(cell)]
+        for number in mentioned:
+            cells[number] = "; ".join(clause for clause in re.split(r"; |, also ", cells[number]) if not self.names(clause))
+        is_left = all(cells[number] for number in mentioned) and 0 not in mentioned
+        return f"{' | '.join(cells)} |" if is_left else ""
 
     def _sentences(self, lines: list[str]) -> list[str]:
         """The lines without sentences that mention what is left out. What follows such a first sentence depends on it."""

@@ -128,7 +128,7 @@ class Slicer:
         """Whether the elements are alike: names of tasks, fixtures or modules, or the cases of a test."""
         texts = [each.value for each in node.elts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
         if len(texts) == len(node.elts):
-            known = self.gone.names | self.gone.kept
+            known = self.gone.names | self.gone.kept_names
             return all(text in known for text in texts) or all(self._names(text) == self._is_tool(text) for text in texts)
         return isinstance(node, ast.List) and (of_cases or all(isinstance(each, ast.Call) for each in node.elts))
 

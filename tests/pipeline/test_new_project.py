@@ -251,6 +251,7 @@ The targets `petals`, `tweets` and `captions` exist. `tweets` reads texts. All a
 | `petals` | 0.9<!-- petals f1 --> |
 | `tweets` | 0.8<!-- tweets f1 --> |
 | | its second row |
+| all | 0.7 with `petals`, also with `TARGET=tweets-tiny` |
 
 ```sh
 make all TARGET=petals
@@ -273,6 +274,7 @@ def test_pages_lose_rows_items_lines_sentences_and_sections(tmp_path):
     pages.trim_pages(tmp_path, ["page.md", "other.md"], gone("tweets", "captions"))
     found = (tmp_path / "page.md").read_text()
     assert "The targets `petals` exist. All are fast." in found
+    assert "| all | 0.7 with `petals` |" in found
     assert not any(word in found for word in ("tweets", "its second row", "Gone"))
     assert all(word in found for word in ("`petals` stays", "make all TARGET=petals\n```", "## Rest\n\nThis stays."))
     assert (tmp_path / "other.md").read_text() == "# Other\n\n## More\n\nStays.\n"

@@ -57,7 +57,7 @@ def test_measured_numbers_without_a_mark_are_those_of_the_guides():
     ("text", "says"),
     [
         ("# One\n\n---\n\nno heading\n", "slide 2 begins with no heading"),
-        ("# One\n\n![a](nowhere.png)\n", "slide 1: nowhere.png is no picture"),
+        ("# One\n\n![a](nowhere.png)\n", "slide 1: nowhere.png is not a picture"),
     ],
 )
 def test_wrong_deck_is_one_line_and_writes_nothing(tmp_path, monkeypatch, capsys, text, says):
