@@ -1,4 +1,4 @@
-# Generated parts of the documentation: figures of builds, diagram of the architecture.
+# Generated parts of the documentation: figures of builds, diagram of the architecture, slides; the demonstration.
 
 ##@ Documentation
 
@@ -13,3 +13,15 @@ figures-check: ## Check that README and docs quote the metrics of digests/
 .PHONY: diagram
 diagram: $(STATE)/venv-$(ACCEL) ## Draw docs/images/architecture.svg from the code
 	@python scripts/diagram.py
+
+.PHONY: slides
+slides: $(STATE)/venv-dev ## Render docs/slides to HTML and PDF in dist/ (PDF needs Chromium)
+	@python scripts/slides.py
+
+.PHONY: demo
+demo: $(STATE)/venv-$(ACCEL) ## Show service, photos, provenance and a rebuild (PAUSE=1 waits between steps)
+	@python scripts/demo.py $(if $(filter-out file,$(origin TARGET)),--target '$(TARGET)') $(if $(PAUSE),--pause)
+
+.PHONY: new
+new: $(STATE)/venv-dev ## Make a project of your own from this one (NAME=my_project, TASK='petals …', DIR=../my_project)
+	@python -m scripts.new_project '$(or $(NAME),$(error NAME=my_project is missing))' --task '$(TASK)' --folder '$(DIR)'

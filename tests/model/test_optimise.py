@@ -238,13 +238,17 @@ def trained(target: Target) -> None:
     canonical.write_json(target.models / "config.json", about)
 
 
+WRITES = {"petals-tiny": photos, "tweets-tiny": messages}
+"""What writes the processed data of a target."""
+
+
 @pytest.fixture(
     scope="module", params=["petals-tiny", pytest.param("tweets-tiny", marks=pytest.mark.slow)], ids=lambda name: name
 )
 def built(request, tmp_path_factory):
     """Return the target, in a workspace with its variants."""
     folder = tmp_path_factory.mktemp("optimise")
-    {"petals-tiny": photos, "tweets-tiny": messages}[request.param](folder)
+    WRITES[request.param](folder)
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKERS", "1")
         patch.setattr(make, "PERCENTAGES", (PERCENTAGE,))
@@ -320,7 +324,7 @@ def test_pytorch_variants_predict_files(built, tmp_path, name, bound):
     lines, photo = tmp_path / "lines.txt", tmp_path / "photo.jpg"
     lines.write_text("A flood is in the streets\n")
     photo.write_bytes(standin.photo((210, 40, 40)))
-    given = [lines] if built.task == "tweets" else [photo]
+    given = [photo] if built.task == "petals" else [lines]
     found, expected = (
         list(files.predictions_of(session, "digest", file, given))
         for session, file in (variants.session(built.name, each) for each in (name, "onnx-fp32"))
@@ -372,10 +376,10 @@ def test_bitbloom_predict_runs_variants(built, tmp_path):
     from PIL import Image
 
     file = tmp_path / "input"
-    if built.task == "tweets":
-        file.write_text("flood destroyed the concert\n")
-    else:
+    if built.task == "petals":
         Image.new("RGB", (30, 30), (220, 30, 30)).save(file, "PNG")
+    else:
+        file.write_text("flood destroyed the concert\n")
     for name in ("pruned-50", "pruned-50-int8", "dynamic-int8"):
         (answer,) = predict_files(variants.named(name).path(built.name), [file])
         assert answer["label"] in canonical.read_json(built.processed / "meta.json")["classes"]

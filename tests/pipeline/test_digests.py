@@ -61,6 +61,13 @@ def test_only_embedded_targets_have_committed_digests():
 
 
 @pytest.mark.parametrize("target", composition.embedded())
+def test_target_with_all_digests_has_a_dvc_lock(target):
+    """A new project has neither before its first build."""
+    outputs = claim.artifacts(target)
+    assert graph.lock(target).exists() == (outputs.keys() == claim.read(target).keys())
+
+
+@pytest.mark.parametrize("target", [target for target in composition.embedded() if graph.lock(target).exists()])
 def test_committed_dvc_lock_matches_code_and_parameters(target):
     made = ("data/", "models/", "reports/")
     names = [stage.name for stage in graph.stages(target, composition.compose(target))]

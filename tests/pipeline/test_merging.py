@@ -14,13 +14,14 @@ import pytest
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, claim, conflicts, graph, merging, recovery
+from support import locks
 from support.tiny import REPOSITORY
 
 NAME = "petals-tiny"
 LOCK, CLAIM = graph.lock(NAME), Path(f"digests/{NAME}.json")
-WHOLE = (REPOSITORY / LOCK).read_text(encoding="utf-8")
+WHOLE = locks.text(NAME)
 DATA = Path("data/external/petals-folder.dvc")
-GENERATED = [f"params/{NAME}.yaml", f"pipelines/{NAME}/dvc.yaml", "pipelines/tweets/dvc.yaml", "dvc.yaml"]
+GENERATED = [f"params/{NAME}.yaml", f"pipelines/{NAME}/dvc.yaml", "pipelines/petals-folder/dvc.yaml", "dvc.yaml"]
 OUTPUTS = json.loads((REPOSITORY / CLAIM).read_text())
 
 
@@ -41,6 +42,7 @@ def pristine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("merging")
     for name in ("conf", "params", "pipelines", "digests", "expectations"):
         shutil.copytree(REPOSITORY / name, folder / name)
+    canonical.write_text(folder / LOCK, WHOLE)
     for name in ("dvc.yaml", "weights.lock", ".gitattributes", ".gitignore"):
         shutil.copyfile(REPOSITORY / name, folder / name)
     for name in ("src", "bentos", "requirements.lock"):

@@ -18,11 +18,11 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, graph, recovery
 from bitbloom.stages import STAGES
-from support.tiny import REPOSITORY
+from support import locks
 
-NAME, OTHER = "petals-tiny", "tweets-tiny"
+NAME, OTHER, THIRD = "petals-tiny", "petals", "petals-folder"
 LOCK = graph.lock(NAME)
-WHOLE = (REPOSITORY / LOCK).read_text(encoding="utf-8")
+WHOLE = locks.text(NAME)
 """A lock in DVC's format with every stage of the target."""
 HEAD, *ENTRIES = re.split(r"^(?=  \S)", WHOLE, flags=re.MULTILINE)
 LESS = HEAD + "".join(ENTRIES[:2])
@@ -143,10 +143,10 @@ def test_keeps_lock_checked_out_after_a_kill(tmp_path, monkeypatch):
 def test_recovers_only_the_killed_target(tmp_path):
     lay(tmp_path, WHOLE[:2000], WHOLE, killed=True)
     lay(tmp_path, LESS, None, OTHER)
-    third = lay(tmp_path, "cut of", WHOLE, "captions-tiny")
+    third = lay(tmp_path, "cut of", WHOLE, THIRD)
     recovery.recover(tmp_path, [OTHER])
     assert [lock_in(tmp_path, name) for name in (NAME, OTHER)] == [WHOLE, LESS]
-    assert lock_in(third, "captions-tiny") == "cut of"
+    assert lock_in(third, THIRD) == "cut of"
 
 
 @pytest.fixture
