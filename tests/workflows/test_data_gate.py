@@ -44,7 +44,9 @@ def test_changed_data_concerns_its_own_target():
     assert data.concerned(["data/external/petals-folder.dvc"]) == ["petals-folder"]
 
 
-@pytest.mark.parametrize("path", ["src/bitbloom/cli/__init__.py", "data/external/notes.txt", "expectations/README.md", "other/petals.dvc"])
+@pytest.mark.parametrize(
+    "path", ["src/bitbloom/cli/__init__.py", "data/external/notes.txt", "expectations/README.md", "other/petals.dvc"]
+)
 def test_other_files_concern_no_target(path):
     assert data.concerned([path]) == []
 
