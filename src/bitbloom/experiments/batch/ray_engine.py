@@ -40,8 +40,11 @@ class PartWorker:
         self.worker = Worker(job)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Compute the parts of a batch: `predictions` int64 [n] is their number in each."""
-        return {"predictions": [sum(self.worker.compute([number])) for number in batch["part"].tolist()]}
+        """Compute the part of a batch. Returns its number of `predictions`, and an `error`, which is empty without one."""
+        try:
+            return {"predictions": [sum(self.worker.compute(batch["part"].tolist()))], "error": [""]}
+        except BitBloomError as error:  # raised here, it would become pages of Ray's log
+            return {"predictions": [0], "error": [str(error)]}
 
 
 def compute(job: Job, numbers: Sequence[int], processes: int) -> Iterator[int]:
@@ -70,9 +73,11 @@ def compute(job: Job, numbers: Sequence[int], processes: int) -> Iterator[int]:
         )
         try:
             for row in done.iter_rows():
+                if row["error"]:
+                    raise BitBloomError(row["error"])
                 yield int(row["predictions"])
         except ray.exceptions.RayError as error:
-            raise BitBloomError(_reason(error)) from error
+            raise BitBloomError(f"Ray failed: {str(error).strip().splitlines()[-1]} (its logs: {STATE})") from error
 
 
 @contextlib.contextmanager
@@ -105,9 +110,3 @@ def _folder() -> Iterator[Path]:
     own.mkdir(parents=True, exist_ok=True)
     yield own
     shutil.rmtree(own, ignore_errors=True)
-
-
-def _reason(error: Exception) -> str:
-    """The message of the error in the worker, or of Ray's own."""
-    cause = getattr(error, "cause", None)
-    return str(cause) if isinstance(cause, BitBloomError) else f"Ray failed: {str(error).strip().splitlines()[-1]}"
