@@ -326,7 +326,7 @@ def test_pytorch_variants_predict_files(built, tmp_path, name, bound):
     photo.write_bytes(standin.photo((210, 40, 40)))
     given = [photo] if built.task == "petals" else [lines]
     found, expected = (
-        list(files.predictions_of(session, "digest", file, given))
+        list(files.classifier(session, "digest", file).predictions(given))
         for session, file in (variants.session(built.name, each) for each in (name, "onnx-fp32"))
     )
     assert [sorted(answer) for answer in found] == [sorted(answer) for answer in expected]

@@ -30,32 +30,65 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=USE, epilog=examples("bitbloom predict petals photo.jpg", "bitbloom predict tweets rows.csv"))
+@app.command(
+    rich_help_panel=USE,
+    epilog=examples(
+        "bitbloom predict petals photo.jpg",
+        "bitbloom predict tweets rows.csv",
+        "bitbloom predict petals photos/ --out predictions",
+        "bitbloom predict petals gs://bucket/photos --out predictions --format jsonl",
+    ),
+)
 def predict(
     target: TargetName,
-    files: Annotated[list[Path], typer.Argument(help="Photos; for texts CSV files, files of lines, or - for standard input.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="Photos; for texts CSV files, files of lines, or - for standard input. With --out one folder, bucket or table."
+        ),
+    ],
     workspace: Annotated[Path, typer.Option(help="The workspace of the build, from the summary of a variant.")] = Path(),
     model: Annotated[Path | None, typer.Option(help="Another exported graph.")] = None,
     variant: Annotated[str | None, typer.Option(help="A variant that `optimise` made: torch-bf16, pruned-25, …")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for files of predictions, instead of printing them.")] = None,
+    format: Annotated[str, typer.Option(help="With --out: parquet or jsonl.")] = "parquet",
+    column: Annotated[str, typer.Option(help="With --out: a table's column; by default `path` or `text`.")] = "",
+    part_size: Annotated[int, typer.Option(help="With --out: inputs in each file.", min=1)] = 1000,
+    engine: Annotated[str, typer.Option(help="With --out: local (threads) or ray (processes of Ray Data).")] = "local",
 ) -> None:
-    """Print one JSON object for each photo or row of text, in order; exit code 1 when one of them has no prediction."""
-    from bitbloom.pipeline import composition as configuration
-    from bitbloom.serving.files import predict_files, predictions_of, print_predictions
+    """Print one JSON object for each photo or row of text, in order; exit code 1 when one of them has no prediction.
 
-    if variant and (model or workspace != Path()):
-        raise BitBloomError("--variant selects the model in this folder: omit --model and --workspace")
+    With --out, write them to numbered files; a run that was killed continues.
+    """
+    from bitbloom.core.digests import file_digest
+    from bitbloom.pipeline import composition as configuration
+    from bitbloom.serving.files import classifier, predict_files, print_predictions
+
+    if variant and (model or out or workspace != Path()):
+        raise BitBloomError("--variant selects the model in this folder, and prints: omit --model, --workspace and --out")
     if variant:
-        from bitbloom.core.digests import file_digest
         from bitbloom.optimise import variants
 
         session, file = variants.session(target, variant)
-        predictions = predictions_of(session, file_digest(file), file, files, _limits(target, workspace))
-        sys.exit(print_predictions(predictions, sys.stdout))
+        limits = _limits(target, workspace)
+        chosen = classifier(session, file_digest(file), file, limits)
+        sys.exit(print_predictions(chosen.predictions(map(Path, files), limits), sys.stdout))
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # raises an error with the known targets
-    predictions = predict_files(model or workspace / "models" / target, files, _limits(target, workspace))
-    sys.exit(print_predictions(predictions, sys.stdout))
+    model = model or workspace / "models" / target
+    if out is None:
+        if (format, column, part_size, engine) != ("parquet", "", 1000, "local"):
+            raise BitBloomError("--format, --column, --part-size and --engine need --out FOLDER")
+        sys.exit(print_predictions(predict_files(model, map(Path, files), _limits(target, workspace)), sys.stdout))
+    if len(files) > 1:
+        raise BitBloomError(f"--out takes one folder, bucket or table, and {len(files)} are given")
+    from bitbloom.experiments.batch import run as batches
+
+    request = batches.Request(model, files[0], out, _limits(target, workspace), format, column, part_size, engine)
+    found = batches.run(request)
+    print(f"{out}: {found.predictions:,} predictions in {found.parts:,} files, {found.errors:,} of them an error")
+    sys.exit(1 if found.errors else 0)
 
 
 @app.command(rich_help_panel=USE, epilog=examples("bitbloom ask http://127.0.0.1:3000 photo.jpg"))

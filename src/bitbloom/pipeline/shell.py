@@ -2,6 +2,9 @@
 
 DVC starts `$SHELL -c COMMAND`, and reports a stage that a signal ended as "exited with -9". This program adds the name of the
 signal, and what it means: SIGKILL is how a system ends a process when memory runs out. It uses the standard library only.
+
+A training runs under `bitbloom.pipeline.elastic`, which continues without a worker that was lost. When the first worker is lost,
+which is the stage itself, this program starts it again with fewer workers.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import sys
 from pathlib import Path
 
 SYSTEM_SHELL = "/bin/sh"
+TRAIN = "python -m bitbloom.stages.train "
+ELASTIC_TRAIN = "python -m bitbloom.pipeline.elastic bitbloom.stages.train "
 REMEDY = "close other programs, set WORKERS=1, or use fewer or smaller samples"
 MEANINGS = {
     "SIGKILL": f"memory ran out, unless someone killed it: {REMEDY}",
@@ -60,12 +65,11 @@ def run(arguments: list[str]) -> int:
     """
     _end_with_parent()
     before = out_of_memory_kills()
-    with subprocess.Popen([SYSTEM_SHELL, *arguments]) as process:
-        for number in (signal.SIGINT, signal.SIGQUIT):  # a terminal sends them to the stage too
-            signal.signal(number, signal.SIG_IGN)
-        code = process.wait()
-    code = 128 - code if code < 0 else code
     command = arguments[-1] if arguments else ""
+    if command.startswith(TRAIN):
+        code = _train([*arguments[:-1], command.replace(TRAIN, ELASTIC_TRAIN, 1)], command)
+    else:
+        code = _attempt(arguments, {})
     if code and out_of_memory_kills() > before:
         print(f"error: memory ran out, and the system killed a process of `{command}`: {REMEDY}", file=sys.stderr)
     elif code > 128 and code != 128 + signal.SIGINT:
@@ -95,6 +99,29 @@ def out_of_memory_kills(process: Path = Path("/proc/self/cgroup"), groups: Path 
                 found = max(found, int(counts.get("oom_kill", 0)))
                 break
     return found
+
+
+def _train(arguments: list[str], command: str) -> int:
+    """Run a training. While its first worker is lost and there are others, continue with half of them."""
+    value = os.environ.get("WORKERS", "")
+    workers = int(value) if value.isdigit() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    code = _attempt(arguments, {})
+    while code == 128 + signal.SIGKILL and workers > 1:
+        workers //= 2
+        print(f"`{command}` was killed: it continues from its last checkpoint with WORKERS={workers}", file=sys.stderr)
+        code = _attempt(arguments, {"WORKERS": str(workers)})
+    return code
+
+
+def _attempt(arguments: list[str], variables: dict[str, str]) -> int:
+    """Run the system's shell, and return its exit code."""
+    with subprocess.Popen([SYSTEM_SHELL, *arguments], env=os.environ | variables) as process:
+        # A terminal sends them to the stage too. The next attempt must not inherit that they are ignored.
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+        code = process.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return 128 - code if code < 0 else code
 
 
 def _end_with_parent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -24,6 +25,25 @@ DEFAULTS = Service()
 """Limits of a service that sets none."""
 
 
+@dataclass(frozen=True)
+class OpenModel:
+    """An open model of any kind.
+
+    Attributes:
+        kind: image, text or caption.
+        digest: the one in its predictions.
+        compute: the prediction of a photo's bytes, or the label of a row of text.
+    """
+
+    kind: str
+    digest: str
+    compute: Callable[..., Mapping[str, object]]
+
+    def predictions(self, paths: Iterable[Path], known: Service = DEFAULTS) -> Predictions:
+        """Predict files in order: see `predict_files`."""
+        return of_rows(self.compute, paths) if self.kind == "text" else of_photos(self.compute, paths, known.max_bytes)
+
+
 def predict_files(model: Path, paths: Iterable[Path], known: Service = DEFAULTS) -> Predictions:
     """Predict files in order: one object per photo or row of text, with its name and the keys of its prediction or `error`.
 
@@ -35,41 +55,52 @@ def predict_files(model: Path, paths: Iterable[Path], known: Service = DEFAULTS)
     Raises:
         BitBloomError: the model or a file of texts cannot be opened.
     """
+    return open_model(model, known).predictions(paths, known)
+
+
+def open_model(model: Path, known: Service = DEFAULTS) -> OpenModel:
+    """Open a model file, or the folder of a model. Raises BitBloomError when it cannot be opened."""
     if model_files.writes_captions(model):
-        return of_photos(_advising(CaptionPredictor.open(model, max_pixels=known.max_pixels).caption), paths, known.max_bytes)
-    return predictions_of(*open_session(model), model, paths, known)
+        predictor = CaptionPredictor.open(model, max_pixels=known.max_pixels)
+        return OpenModel("caption", predictor.digest, _advising(predictor.caption))
+    return classifier(*open_session(model), model, known)
 
 
-def predictions_of(
-    session: InferenceSession, digest: str, model: Path, paths: Iterable[Path], known: Service = DEFAULTS
-) -> Predictions:
-    """Predict files with an open session of a classifier. Raises BitBloomError for another kind of model."""
+def classifier(session: InferenceSession, digest: str, model: Path, known: Service = DEFAULTS) -> OpenModel:
+    """The classifier of an open session. Raises BitBloomError for another kind of model."""
     takes = session.get_inputs()[0].name
     if takes == "images":
-        return of_photos(_advising(Predictor.of(session, digest, model, known.max_pixels).predict), paths, known.max_bytes)
+        return OpenModel("image", digest, _advising(Predictor.of(session, digest, model, known.max_pixels).predict))
     if takes == "tokens":
-        return of_rows(partial(_label, TextPredictor.of(session, digest, model)), paths)
+        return OpenModel("text", digest, partial(_label, TextPredictor.of(session, digest, model)))
     raise BitBloomError(f"{model} takes '{takes}', neither images nor tokens: export it again")
 
 
 def of_photos(predict: Callable[[bytes], Mapping[str, object]], paths: Iterable[Path], max_bytes: int) -> Predictions:
-    """Predict photos: one object per photo, with its path and the keys of its prediction, or `error` after UnreadableImage."""
+    """Predict photos: one object per photo, with its path and the keys of its prediction, or `error`."""
     for path in paths:
-        try:
-            yield {"path": _text(path), **predict(_photo(path, max_bytes))}
-        except UnreadableImage as error:
-            yield {"path": _text(path), "error": str(error)}
-        except OSError as error:
-            yield {"path": _text(path), "error": error.strerror or str(error)}
+        yield of_photo(printable(path), partial(read_photo, path, max_bytes), predict, max_bytes)
 
 
-def _photo(path: Path, max_bytes: int) -> bytes:
-    """The bytes of a photo, at most `max_bytes`. Raises UnreadableImage or OSError."""
+def of_photo(
+    name: str, load: Callable[[], bytes], predict: Callable[[bytes], Mapping[str, object]], max_bytes: int
+) -> dict[str, object]:
+    """Predict the photo that `load` returns: `path` and the keys of prediction, or `error`: UnreadableImage, OSError."""
+    try:
+        photo = load()
+        limits.check_photo(photo, max_bytes)
+        return {"path": name, **predict(photo)}
+    except UnreadableImage as error:
+        return {"path": name, "error": str(error)}
+    except OSError as error:
+        return {"path": name, "error": error.strerror or str(error)}
+
+
+def read_photo(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a photo. Raises UnreadableImage for more than `max_bytes`, and OSError."""
     if path.stat().st_size > max_bytes and path.is_file():
         raise UnreadableImage(limits.large_photo(max_bytes))
-    photo = path.read_bytes()
-    limits.check_photo(photo, max_bytes)
-    return photo
+    return path.read_bytes()
 
 
 def _advising(predict: Callable[[bytes], Mapping[str, object]]) -> Callable[[bytes], Mapping[str, object]]:
@@ -85,14 +116,17 @@ def _advising(predict: Callable[[bytes], Mapping[str, object]]) -> Callable[[byt
 
 
 def of_rows(label: Callable[[rows.Row], Mapping[str, object]], paths: Iterable[Path]) -> Predictions:
-    """Label rows of text: one object per row, with its id and the keys of its label, or `error` after InvalidText."""
-    for path in paths:
-        for row in rows.read(path):
-            try:
-                limits.check_text(text=row.text, keyword=row.keyword, location=row.location)
-                yield {"id": row.id, **label(row)}
-            except limits.InvalidText as error:
-                yield {"id": row.id, "error": str(error)}
+    """Label rows of text: one object per row, with its id and the keys of its label, or `error`."""
+    return (of_row(row, label) for path in paths for row in rows.read(path))
+
+
+def of_row(row: rows.Row, label: Callable[[rows.Row], Mapping[str, object]]) -> dict[str, object]:
+    """Label a row of text: `id` and the keys of its label, or `error` after InvalidText."""
+    try:
+        limits.check_text(text=row.text, keyword=row.keyword, location=row.location)
+        return {"id": row.id, **label(row)}
+    except limits.InvalidText as error:
+        return {"id": row.id, "error": str(error)}
 
 
 def _label(predictor: TextPredictor, row: rows.Row) -> Mapping[str, object]:
@@ -103,8 +137,8 @@ def _label(predictor: TextPredictor, row: rows.Row) -> Mapping[str, object]:
     return {**found}
 
 
-def _text(path: Path) -> str:
-    """Return the path as printable text: a file name need not be UTF-8."""
+def printable(path: Path | str) -> str:
+    """Return the path as text in UTF-8: a file name may have other bytes."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
