@@ -59,7 +59,10 @@ FAULTS = (AssertionError, click.ClickException, *typer.BadParameter.__bases__, B
 RUNS = {
     ("README.md", "make all"): "e2e/test_user_commands.py::test_clean_build_gives_the_expected_digests",
     ("README.md", "make all TARGET=petals-folder PHOTOS=path/to/photos"): "docs/test_tutorial.py::test_commands_run",
-    ("README.md", "make all TARGET=petals-folder SET='train.epochs=3'"): "docs/test_tutorial.py::test_commands_run",
+    (
+        "README.md",
+        "make all TARGET=petals-folder SET='train.epochs=3'",
+    ): "docs/test_tutorial.py::test_change_of_a_key_is_a_variant",
     ("README.md", "make serve TARGET=petals-folder"): "docs/test_tutorial.py::test_commands_run",
     ("deploy/README.md", "make deploy-cloud-run"): "deploy/test_cloud_run.py::",
     ("deploy/cloud-functions/README.md", "sh deploy/cloud-functions/source.sh"): "deploy/test_cloud_functions.py::",
@@ -96,9 +99,15 @@ RUNS = {
     ("docs/tutorial.md", "make data TARGET=petals-tiny"): "docs/test_tutorial.py::test_commands_run",
     ("docs/tutorial.md", "make all TARGET=petals-folder PHOTOS=my-flowers"): "docs/test_tutorial.py::test_commands_run",
     ("docs/tutorial.md", ".venv/bin/bitbloom predict petals-folder"): "docs/test_tutorial.py::test_commands_run",
-    ("docs/tutorial.md", "make all TARGET=petals-folder SET='train.epochs=3'"): "docs/test_tutorial.py::test_commands_run",
+    (
+        "docs/tutorial.md",
+        "make evaluate TARGET=petals-folder SET='train.epochs=3'",
+    ): "docs/test_tutorial.py::test_change_of_a_key_is_a_variant",
     ("docs/tutorial.md", "make serve TARGET=petals-folder"): "docs/test_tutorial.py::test_commands_run",
-    ("docs/tutorial.md", "make verify TARGET=petals-folder"): "docs/test_tutorial.py::test_commands_run",
+    (
+        "docs/tutorial.md",
+        "make verify TARGET=petals-folder",
+    ): "reproducibility/test_verify.py::test_rebuild_without_cache_has_same_artifacts",
 }
 """Page and start of a block → the test that runs it, at the size of the tiny targets; with `::` alone, all tests of a file."""
 

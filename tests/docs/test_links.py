@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import urlsplit
 
 import pytest
 
+from bitbloom.stages import STAGES
 from docsite import mirror
 from support import documents
 from support.tiny import REPOSITORY
@@ -67,3 +69,10 @@ def test_numbers_of_the_comparison_are_those_of_the_linked_tables():
                 assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", section), (number, name, anchor)
                 compared += 1
     assert compared >= 10
+
+
+def test_verdict_counts_the_rows_of_a_rebuild():
+    outputs = json.loads((REPOSITORY / "digests/petals-tiny.json").read_text(encoding="utf-8"))
+    assert f"petals-tiny: all {len(outputs) + len(STAGES) - len(['features'])} are the same" in documents.read(
+        "docs/provenance.md"
+    )

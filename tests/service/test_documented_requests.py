@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -53,11 +52,9 @@ def test_curl_gets_a_response(command: Command, folder: Path, request: pytest.Fi
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=str)
-def test_python_client_gets_a_response(block: Block, folder: Path, request: pytest.FixtureRequest):
+def test_python_client_raises_no_error(block: Block, folder: Path, request: pytest.FixtureRequest):
     served: Served = request.getfixturevalue(service(block.text))
-    program = ADDRESS.sub(served.url, block.text)
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    exec(ADDRESS.sub(served.url, block.text), {})
 
 
 def test_pages_have_requests_of_each_kind():
