@@ -189,7 +189,7 @@ clean: ## Remove the outputs of builds; keep your own data
 
 .PHONY: distclean
 distclean: clean ## … and the venv, downloads and caches
-	rm -rf .venv $(STATE) .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/tmp
+	rm -rf .venv $(STATE) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/tmp
 	@if [ -z "$$(ls data/external/*.dvc 2>/dev/null)" ]; then rm -rf .dvc/cache; else echo "kept .dvc/cache: it holds your imported data"; fi
 
 include make/experiments.mk make/bench.mk make/docs.mk make/deploy.mk make/ci.mk

@@ -1,6 +1,10 @@
-# Generated parts of the documentation: figures of builds, diagram of the architecture, slides; the demonstration.
+# The site of the documentation, generated parts of its pages, slides; the demonstration.
 
 ##@ Documentation
+
+.PHONY: docs
+docs: $(STATE)/venv-dev ## Build the site of the documentation, site/, to read without a network
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet && echo site/index.html
 
 .PHONY: figures
 figures: ## Write the metrics of built targets into README and docs

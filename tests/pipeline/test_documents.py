@@ -1,36 +1,9 @@
-"""README and guides: short and linked. scripts/style.py checks their layout and terms."""
+"""README is short. scripts/style.py checks layout and terms of all pages, tests/docs/ their links and commands."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
-import pytest
-
 from support.tiny import REPOSITORY
-
-GUIDES = [
-    path.relative_to(REPOSITORY).as_posix()
-    for pattern in ("*.md", "docs/*.md", "deploy/**/*.md")
-    for path in REPOSITORY.glob(pattern)
-]
-
-
-def anchors(path: Path) -> set[str]:
-    """GitHub's anchors of the headings of a page."""
-    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_readme_has_at_most_900_words():
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").split()) <= 900
-
-
-@pytest.mark.parametrize("path", GUIDES)
-def test_every_link_has_a_target(path):
-    text = re.sub(r"```.*?```", "", (REPOSITORY / path).read_text(encoding="utf-8"), flags=re.DOTALL)
-    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
-        name, _, anchor = link.partition("#")
-        target = (REPOSITORY / path).parent / name if name else REPOSITORY / path
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -9,7 +10,9 @@ import pytest
 import schemathesis
 
 from bitbloom.serving import openapi
+from docsite import openapi as docsite_openapi
 from support.standin import LIMITS, Served
+from support.tiny import REPOSITORY
 
 SERVICES = {
     "served": {"/predict", "/v1/predict", "/predict_batch", "/api/predict", "/api/predict_batch"},
@@ -42,6 +45,31 @@ def test_is_valid_openapi(each_document):
     document, _ = each_document
     assert document["openapi"].startswith("3.1.")
     schemathesis.openapi.from_dict(document).validate()
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, dict[str, Any]]:
+    """The documents that the reference of the site is made from, by target."""
+    return docsite_openapi.documents(REPOSITORY)
+
+
+@pytest.mark.parametrize(("target", "fixture"), list(zip(("petals", "tweets", "captions"), SERVICES, strict=True)))
+def test_reference_without_a_model_is_that_of_the_service(target, fixture, written, request):
+    served = httpx.get(f"{request.getfixturevalue(fixture).url}/docs.json").raise_for_status().json()
+    for part in ("openapi", "paths", "components"):
+        assert written[target][part] == served[part]
+
+
+def test_page_of_a_service_has_each_operation_and_schema(written):
+    for name, document in written.items():
+        page = docsite_openapi.page(name, document)
+        headings = set(re.findall(r"^### (.*)$", page, re.MULTILINE))
+        for path, methods in document["paths"].items():
+            if not path.startswith("/v1/"):
+                assert {f"{method.upper()} `{path}`" for method in methods} <= headings
+        assert set(document["components"]["schemas"]) <= headings
+        known = {re.sub(r"[^a-z0-9_-]", "", heading.lower()) for heading in headings}
+        assert set(re.findall(r"\]\(#([\w-]+)\)", page)) <= known
 
 
 def test_invalid_document_does_not_pass(document):

@@ -46,7 +46,7 @@ def test_has_each_expected_workflow():
     assert {path.stem for path in WORKFLOWS} == {"ci", "nix", "verify", "data", "model", "comment", "image", "audit"}
 
 
-@pytest.mark.parametrize("target", ["lint", "coverage", "deploy-check", "ci-slow", "ci-emulated", "verify"])
+@pytest.mark.parametrize("target", ["lint", "coverage", "docs", "deploy-check", "ci-slow", "ci-emulated", "verify"])
 def test_documented_checks_run_before_a_merge(target):
     for path in WORKFLOWS:
         if {"push", "pull_request"} <= set(trigger(path)) and f"make {target}" in {step.get("run") for step in steps(path)}:
