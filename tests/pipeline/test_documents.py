@@ -11,7 +11,7 @@ from support.tiny import REPOSITORY
 
 GUIDES = [
     path.relative_to(REPOSITORY).as_posix()
-    for pattern in ("*.md", "docs/*.md", "deploy/**/*.md")
+    for pattern in ("*.md", "docs/*.md", "reports/*.md", "deploy/**/*.md")
     for path in REPOSITORY.glob(pattern)
 ]
 
