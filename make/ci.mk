@@ -94,7 +94,7 @@ ci-deploy: ## Deploy the image that ci-push pushed to Cloud Run (REGISTRY, PROJE
 		TARGET=$(TARGET) IMAGE="$(REGISTRY)/$${image##*/}" sh deploy/cloud-run/deploy.sh
 
 # The files that an update may change.
-updated = requirements*.lock */requirements.lock pipelines/*/dvc.lock digests/*.json
+updated = requirements*.lock requirements.txt */requirements.lock pipelines/*/dvc.lock digests/*.json
 
 .PHONY: ci-update
 ci-update: $(STATE)/venv-dev ## Update the locks, build UPDATED with them, write a patch and a report

@@ -1,4 +1,4 @@
-# The site of the documentation, generated parts of its pages, slides; the demonstration.
+# The site of the documentation, generated parts of its pages, slides, exam report, demonstration.
 
 ##@ Documentation
 
@@ -7,12 +7,14 @@ docs: $(STATE)/venv-dev ## Build the site of the documentation, site/, to read w
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet && echo site/index.html
 
 .PHONY: figures
-figures: ## Write the metrics of built targets into README and docs
-	@python3 scripts/figures.py
+figures: $(STATE)/venv-dev ## Write metrics of built targets into the docs; draw reports/figures
+	@python scripts/figures.py
+	@PYTHONPATH=tests python scripts/report_figures
 
 .PHONY: figures-check
-figures-check: ## Check that README and docs quote the metrics of digests/
+figures-check: ## Check that the docs quote the metrics of digests/, and reports/figures
 	@python3 scripts/figures.py --check
+	@python3 scripts/report_figures --check
 
 .PHONY: diagram
 diagram: $(STATE)/venv-$(ACCEL) ## Draw docs/images/architecture.svg from the code
@@ -29,3 +31,12 @@ demo: $(STATE)/venv-$(ACCEL) ## Show service, photos, provenance and a rebuild (
 .PHONY: new
 new: $(STATE)/venv-dev ## Make a project of your own from this one (NAME=my_project, TASK='petals …', DIR=../my_project)
 	@python -m scripts.new_project '$(or $(NAME),$(error NAME=my_project is missing))' --task '$(TASK)' --folder '$(DIR)'
+
+.PHONY: report
+report: $(STATE)/venv-dev ## Write the page of the exam report; check its limits and claims
+	@python reports/report.py html
+	@python reports/report.py check --strict
+
+.PHONY: checklist
+checklist: $(STATE)/venv-dev ## Resolve the evidence of docs/checklist.md; collect its tests
+	@python scripts/checklist.py --collect

@@ -27,7 +27,7 @@ from bitbloom.core.digests import digest
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = Path("docs/figures.json")
-PAGES = ("*.md", "docs/*.md", "docs/slides/*.md")
+PAGES = ("*.md", "docs/*.md", "docs/slides/*.md", "reports/*.md")
 MARKED = re.compile(r"(?P<shown>[+-]?\d+(?:\.\d+)?)(?P<comment><!-- (?P<target>[\w-]+) (?P<key>[\w.]+) -->)")
 SUMMARY = re.compile(
     r"(?P<comment><!-- summary (?P<target>[\w-]+) -->\n\n?```\w*\n)(?P<block>.*?)(?=^```)", re.MULTILINE | re.DOTALL

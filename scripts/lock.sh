@@ -46,3 +46,4 @@ compile .github/requirements.lock .github/requirements.in
 for lock in $ours benchmarks/rivals/requirements.lock $apart; do
     cmp -s "$work/$lock" "$lock" || { mv "$work/$lock" "$lock"; echo "$lock"; }
 done
+"$python" scripts/export_lock.py
