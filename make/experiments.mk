@@ -35,3 +35,7 @@ predict: $(call stamp,export) $(if $(filter ray,$(ENGINE)),$(STATE)/venv-dev) ##
 		--out $(call quoted,$(or $(value OUT),$(error OUT=folder is missing: a new one for the predictions))) \
 		$(if $(settings),--workspace '$(call workspace,export)') \
 		$(if $(ENGINE),--engine '$(ENGINE)') $(if $(FORMAT),--format '$(FORMAT)') $(if $(COLUMN),--column $(call quoted,$(value COLUMN)))
+
+.PHONY: experiments
+experiments: $(STATE)/venv-$(ACCEL) ## Show TARGET's experiments with DVC: metrics, changed parameters
+	@bitbloom experiments $(TARGET)

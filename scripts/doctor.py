@@ -32,6 +32,9 @@ NIX = "2.18"
 DISK_GB, MEMORY_GB = 5, 4
 """Enough for a venv, a build of petals and its cache; for the workers of a training and the build's tools."""
 
+SHOWN = 4
+"""Names of files in one remedy."""
+
 OK, NOTE, STOP = "ok", "note", "STOP"
 
 
@@ -69,6 +72,19 @@ def checkout(root: Path) -> Finding:
         advice = "builds work, but record no commit; `dvc exp`, `make lint` and training images need a clone"
         return Finding("checkout", "without .git", "a git clone", NOTE, advice)
     return Finding("checkout", "a git clone", "a git clone")
+
+
+def merge(root: Path) -> Finding:
+    """Whether a merge left files in conflict."""
+    command = ["git", "-C", str(root), "diff", "--name-only", "--diff-filter=U"]
+    files: list[str] = []
+    if shutil.which("git"):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        files = done.stdout.split("\n")[:-1] if done.returncode == 0 else []
+    if not files:
+        return Finding("merge conflicts", "none", "none")
+    advice = f"{', '.join(files[:SHOWN])}: `make merge` resolves generated files; edit the others, then git add them"
+    return Finding("merge conflicts", f"{len(files)} files", "none", STOP, advice)
 
 
 def home() -> Finding:
@@ -240,6 +256,7 @@ def findings(root: Path) -> Iterator[Finding]:
     """All checks, in the order of the table."""
     yield system()
     yield checkout(root)
+    yield merge(root)
     yield home()
     yield python(root)
     yield uv(root)

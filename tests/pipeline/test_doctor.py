@@ -29,13 +29,21 @@ class Machine:
         (folder / "bin").mkdir()
         self.program("python3.11", "Python 3.11.9")
         self.program("make", "GNU Make 4.3")
-        self.program("git", "git version 2.39.5")
+        self.git()
         self.kernel(HASWELL, "MemAvailable:   16000000 kB\n")
 
     def program(self, name: str, prints: str, code: int = 0) -> None:
         """Put a program on PATH that prints a line."""
         path = self.folder / "bin" / name
         path.write_text(f"#!/bin/sh\necho '{prints}'\nexit {code}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def git(self, *conflicts: str) -> None:
+        """Put a git on PATH that has these files in conflict."""
+        names = " ".join(conflicts)
+        path = self.folder / "bin/git"
+        script = f'[ "$1" = --version ] && echo "git version 2.39.5" || for name in {names}; do echo "$name"; done'
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         path.chmod(0o755)
 
     def kernel(self, cpuinfo: str | None = None, meminfo: str | None = None) -> None:
@@ -65,6 +73,14 @@ def machine(tmp_path, monkeypatch) -> Machine:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("PYTHON", raising=False)
     return Machine(doctor, tmp_path)
+
+
+def test_names_files_in_conflict(machine):
+    assert machine.findings()["merge conflicts"].state == "ok"
+    machine.git("Makefile", "src/bitbloom/cli/use.py")
+    code, text = outcome(machine)
+    assert code == 1
+    assert "merge conflicts: Makefile, src/bitbloom/cli/use.py: `make merge` resolves generated files" in text
 
 
 def outcome(machine: Machine) -> tuple[int, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -63,6 +65,50 @@ def test_ignores_checkpoints_of_earlier_trainings(tmp_path, age):
         assert live.rows(NAME, tmp_path) == []
         checkpoint(tmp_path, ROWS[:1])
         wait_for(1, tmp_path)
+
+
+@pytest.fixture
+def training():
+    """Starts a process with the command line of a training, by hand or as a child of this process."""
+    started, children = [], []
+
+    def start(workspace, by_hand):
+        command = [sys.executable, "-c", "import time; time.sleep(60)", "-m", "bitbloom.stages.train", "tweets"]
+        if by_hand:  # its parent ends
+            script = 'cd "$0" && { "$@" >/dev/null 2>&1 & echo $!; }'
+            done = subprocess.run(["sh", "-c", script, workspace, *command], stdout=subprocess.PIPE, text=True)
+            started.append(int(done.stdout))
+        else:
+            children.append(subprocess.Popen(command, cwd=workspace))
+            started.append(children[-1].pid)
+        return started[-1]
+
+    yield start
+    for process in started:
+        os.kill(process, signal.SIGKILL)
+    for child in children:
+        child.wait()
+
+
+def test_training_by_hand_mixes_no_rows_into_the_curves(tmp_path, training, capfd):
+    process = training(tmp_path, by_hand=True)
+    with live.observing(NAME, tmp_path):
+        checkpoint(tmp_path, ROWS[:1], "by hand")
+        time.sleep(3 * live.INTERVAL)
+        checkpoint(tmp_path, ROWS[:2], "by hand")
+        time.sleep(3 * live.INTERVAL)
+        assert live.rows(NAME, tmp_path) == []
+        canonical.write_json(tmp_path / "models" / NAME / "training.json", {"epochs": ROWS})
+    assert live.rows(NAME, tmp_path) == ROWS
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == f"note: process {process} trains here too: the curves of {NAME} come at the end"
+
+
+def test_own_training_and_those_of_other_workspaces_are_no_others(tmp_path, training):
+    training(tmp_path, by_hand=False)
+    other = training(tmp_path.parent, by_hand=True)
+    assert live.others(tmp_path) == []
+    assert live.others(tmp_path.parent) == [other]
 
 
 def test_cached_training_also_has_curves(tmp_path):

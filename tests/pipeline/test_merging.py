@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -287,6 +288,25 @@ def test_names_file_and_line_of_conflicts_for_people(repository, path, action):
     Path(path).write_text(f"{right}<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> theirs\n")
     with pytest.raises(BitBloomError, match=rf"^{path}:{right.count(chr(10)) + 1}: merge conflict: edit this file"):
         action()
+
+
+def test_names_code_with_conflicts_before_a_build(repository):
+    Path("src").unlink()  # a link to the code of this checkout
+    canonical.write_text(Path("src/bitbloom/stages/train.py"), "import os\n<<<<<<< HEAD\nimport io\n=======\n>>>>>>> theirs\n")
+    with pytest.raises(BitBloomError, match=r"^src/bitbloom/stages/train\.py:2: merge conflict: edit this file"):
+        conflicts.require_none()
+
+
+@pytest.mark.parametrize("module", ["cli/__init__.py", "core/git.py"])
+def test_command_names_its_own_code_with_conflicts(tmp_path, module):
+    shutil.copytree(REPOSITORY / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    file = tmp_path / "src/bitbloom" / module
+    file.write_text(f"import os\n<<<<<<< HEAD\nimport io\n=======\n>>>>>>> theirs\n{file.read_text()}")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
+    command = [sys.executable, "-m", "bitbloom", "why", "train", NAME]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {file}:2: merge conflict: edit this file, then git add it\n"
 
 
 def test_rejects_unknown_side(repository):

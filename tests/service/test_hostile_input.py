@@ -12,6 +12,7 @@ import json
 import random
 import socket
 import struct
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -332,6 +333,9 @@ OFFERS = {
     "lower-case": b"host: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n",
     "tls": b"Host: a\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n",
     "two": b"Host: a\r\nUpgrade: h2c, TLS/1.3\r\nConnection: keep-alive, Upgrade\r\n",
+    "two-lines": b"Host: a\r\nUpgrade: h2c\r\nUpgrade: TLS/1.3\r\nConnection: Upgrade\r\n",
+    "websocket": b"Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+    "many-headers": b"Host: a\r\n" + b"X-Padding: %s\r\n" % (b"a" * 1000) * 40 + b"Upgrade: h2c\r\nConnection: Upgrade\r\n",
 }
 
 
@@ -347,6 +351,46 @@ def test_ignores_offered_upgrades_and_keeps_the_connection(served, offer, paddin
             response = http.client.HTTPResponse(connection, method="POST")
             response.begin()
             assert json.loads(response.read())["label"] == "poppy"
+
+
+def offering(body: bytes) -> bytes:
+    """A request that offers an upgrade."""
+    return b"POST /predict HTTP/1.1\r\n" + OFFERS["java"] + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def test_ignores_offered_upgrades_of_a_slow_client(served):
+    request = offering(photo((220, 30, 30)))
+    with connect(served) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, 220, 20):  # through the headers and into the body
+            connection.sendall(request[start : start + 20])
+            time.sleep(0.01)
+        connection.sendall(request[220:])
+        response = http.client.HTTPResponse(connection, method="POST")
+        response.begin()
+        assert json.loads(response.read())["label"] == "poppy"
+
+
+def test_responds_in_order_to_pipelined_offers(served):
+    requests = [offering(photo((220, 30, 30))), offering(b"no photo"), offering(photo((220, 30, 30)))]
+    with connect(served) as connection:
+        connection.sendall(b"".join(requests))
+        stream = connection.makefile("rb")
+        for status in (b"200", b"415", b"200"):
+            assert stream.readline().split()[1] == status
+            headers = http.client.parse_headers(stream)
+            assert json.loads(stream.read(int(headers["content-length"])))
+
+
+def test_keeps_a_body_that_looks_like_an_offer(served):
+    body = photo((220, 30, 30)) + offering(b"no photo")
+    with connect(served) as connection:
+        connection.sendall(offering(body))
+        response = http.client.HTTPResponse(connection, method="POST")
+        response.begin()
+        assert json.loads(response.read())["label"] == "poppy"
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_sends_no_response_after_the_client_disconnects(served):

@@ -7,10 +7,9 @@ import gc
 import sys
 from pathlib import Path
 
-import httptools
 import pytest
 
-from bitbloom.serving import process, upgrades
+from bitbloom.serving import process
 from support.standin import REPOSITORY
 
 FOREIGN = ("bentoml", "_bentoml_impl", "_bentoml_sdk", "uvicorn", "starlette", "fastapi")
@@ -56,29 +55,3 @@ def test_switches_threads_often_and_collects_garbage_rarely():
         sys.setswitchinterval(before[0])
         gc.set_threshold(*before[1])
         gc.unfreeze()
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(None, upgrades.Parser), ("true", upgrades.Parser), ("false", httptools.HttpRequestParser)]
-)
-def test_ignores_upgrades_unless_switched_off(monkeypatch, value, expected):
-    monkeypatch.setattr(httptools, "HttpRequestParser", httptools.HttpRequestParser)
-    monkeypatch.delenv(upgrades.VARIABLE, raising=False)
-    if value:
-        monkeypatch.setenv(upgrades.VARIABLE, value)
-    upgrades.ignore()
-    assert httptools.HttpRequestParser is expected
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"GET /socket HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: a\r\n\r\nUpgrade: h2c\r\n",
-        b"\r\nUpgrade: h2c\r\n",
-        b"POST / HTTP/1.1\r\nX-Upgrade: h2c\r\n\r\n",
-    ],
-    ids=["websocket", "body", "middle-of-a-body", "another-header"],
-)
-def test_hides_nothing_but_offers(data):
-    assert not upgrades.OFFER.match(data)

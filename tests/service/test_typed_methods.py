@@ -96,6 +96,24 @@ def test_rejects_unreadable_photo_with_the_status_of_the_fast_route(client, serv
     assert httpx.post(f"{served.url}/predict", content=content).status_code == status
 
 
+INVALID = [
+    ("served", "predict", {"files": {"image": b"no photo"}}, 415),
+    ("served", "predict", {"data": {"image": "http://127.0.0.1/"}}, 400),
+    ("served", "predict", {"json": {}}, 400),
+    ("served_texts", "predict", {"json": {"text": "  "}}, 422),
+    ("served_texts", "predict", {"json": {"text": 1}}, 400),
+    ("served_texts", "predict_batch", {"json": {"texts": "no list"}}, 400),
+]
+
+
+@pytest.mark.parametrize(("service", "method", "content", "status"), INVALID)
+def test_logs_no_rejected_request(request, service, method, content, status):
+    served = request.getfixturevalue(service)
+    before = len(served.log.read_bytes())
+    assert httpx.post(f"{served.url}/api/{method}", **content).status_code == status
+    assert served.log.read_bytes()[before:] == b""
+
+
 def test_rejects_more_photos_than_the_limit(client, red):
     with pytest.raises(BentoMLException, match=f"send 1 to {LIMITS.max_batch}"):
         client.predict_batch(images=[red] * (LIMITS.max_batch + 1))

@@ -167,11 +167,12 @@ def write_service(folder: Path, model_digest: str | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Served:
-    """A service at `url`, the workspace of its Bento, and its BENTOML_HOME."""
+    """A service at `url`, the workspace of its Bento, its BENTOML_HOME, and what it logs."""
 
     url: str
     workspace: Path
     home: Path
+    log: Path
     target: str = "petals"
 
     @property
@@ -210,8 +211,9 @@ def installed(workspace: Path, target: str, folders: pytest.TempPathFactory) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(home))
         install(workspace / f"dist/{target}.bento")
-    with serving(f"{target}:latest", home, folders.mktemp(f"current-{target}")) as url:
-        yield Served(url, workspace, home, target)
+    folder = folders.mktemp(f"current-{target}")
+    with serving(f"{target}:latest", home, folder) as url:
+        yield Served(url, workspace, home, folder / "log", target)
 
 
 def free_port() -> int:

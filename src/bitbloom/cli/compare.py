@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bitbloom.cli.options import COMPARE, TargetName, examples, load_target
+from bitbloom.cli.options import COMPARE, EXPERIMENT, TargetName, examples, load_target
 
 app = typer.Typer()
 
@@ -19,6 +19,18 @@ def data_docs(target: TargetName) -> None:
     from bitbloom.validation import data_docs as docs
 
     print(docs.render(load_target(target)))
+
+
+@app.command(rich_help_panel=EXPERIMENT, epilog=examples("bitbloom experiments petals --commits 3"))
+def experiments(
+    target: TargetName = "petals", commits: Annotated[int, typer.Option(help="The number of last commits to show.", min=1)] = 1
+) -> None:
+    """Show a target's metrics in the workspace, the last commits and their experiments, with the parameters that differ."""
+    from bitbloom.experiments import table
+    from bitbloom.pipeline import composition
+
+    composition.compose(target)
+    table.show(target, commits)
 
 
 @app.command(rich_help_panel=COMPARE, epilog=examples("bitbloom verify petals --until train"))

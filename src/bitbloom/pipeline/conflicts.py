@@ -14,7 +14,7 @@ GENERATED = ("dvc.yaml", "pipelines/*/dvc.yaml", "params/*.yaml")
 """Files that `make graph` generates."""
 LOCKS, CLAIMS, IMPORTS = "pipelines/*/dvc.lock", "digests/*.json", "data/external/*.dvc"
 """Files that builds and imports write. Both sides have parts that nothing else has."""
-BY_HAND = ("conf/**/*.yaml", "expectations/*.json", "weights.lock", ".dvc/config")
+BY_HAND = ("conf/**/*.yaml", "expectations/*.json", "weights.lock", ".dvc/config", "src/bitbloom/**/*.py", "bentos/**/*.py")
 """Files that only a person can merge."""
 MARKER = re.compile(rb"^(?:<{7}|\|{7}|={7}|>{7})(?:[ \r].*)?$", re.MULTILINE)
 SHOWN = 4

@@ -6,11 +6,13 @@
 
 `metrics.json` and `plots/` have the format of DVCLive's files. Training saves its rows with every checkpoint
 (`train.checkpoint_every`), and an observer in the build's process only reads them. So a training has the same bytes with it.
+A checkpoint does not name its target: beside a training that was started by hand, the curves of a build come at its end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +29,10 @@ INTERVAL = 0.5
 LONGEST_WAIT = 5.0
 """Seconds that the end of a build waits for the last write."""
 UNPLOTTED = ("epoch", "step")
+PROCESSES = Path("/proc")
+"""Linux's folder with the command line, parent and folder of each process. Without it, no other training is noticed."""
+TRAINING = b"bitbloom.stages.train"
+"""The module of a training, a word of its command line."""
 
 
 def folder(target: str, workspace: Path) -> Path:
@@ -57,6 +63,25 @@ def checkpoint_rows(workspace: Path, before: Mapping[Path, int]) -> list[Row]:
     """The rows in the newest checkpoint of a running training; empty without one. `before`: those of earlier trainings."""
     states = {state: changed for state, changed in checkpoints(workspace).items() if before.get(state) != changed}
     return _epochs(max(states, key=lambda state: states[state])) if states else []
+
+
+def others(workspace: Path) -> list[int]:
+    """The trainings in a workspace, by process id, that neither this process nor one of its children started."""
+    here, found = workspace.resolve(), []
+    for process in PROCESSES.glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+            if TRAINING not in (process / "cmdline").read_bytes().split(b"\0") or (process / "cwd").resolve() != here:
+                continue
+            if os.getpid() not in _ancestors(int(process.name)):
+                found.append(int(process.name))
+    return found
+
+
+def _ancestors(process: int) -> Iterator[int]:
+    while process:
+        yield process
+        status = (PROCESSES / str(process) / "status").read_text()
+        process = int(status.partition("\nPPid:")[2].split(maxsplit=1)[0])
 
 
 def write(folder: Path, found: Sequence[Row]) -> None:
@@ -94,12 +119,14 @@ class Observer(threading.Thread):
         super().__init__(daemon=True)
         self.target, self.workspace, self.begun = target, workspace, begun
         self.over, self.before, self.written = threading.Event(), checkpoints(workspace), list[Row]()
+        self.alone = True
 
     def run(self) -> None:
         """Write the rows that are new at each look, and those of the finished training at the end."""
         try:
             while not self.over.wait(INTERVAL):
-                self.update(checkpoint_rows(self.workspace, self.before))
+                if self.alone:
+                    self.update(checkpoint_rows(self.workspace, self.before))
             finished = trained_rows(self.target, self.workspace)
             if finished and finished != rows(self.target, self.workspace):
                 write(folder(self.target, self.workspace), finished)
@@ -109,6 +136,10 @@ class Observer(threading.Thread):
     def update(self, found: list[Row]) -> None:
         """Write rows if they are new."""
         if not found or found == self.written:
+            return
+        if other := others(self.workspace):
+            self.alone = False
+            print(f"note: process {other[0]} trains here too: the curves of {self.target} come at the end", file=sys.stderr)
             return
         write(folder(self.target, self.workspace), found)
         first, self.written = not self.written, found

@@ -23,7 +23,7 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.serving import protection, upgrades
+from bitbloom.serving import logs, protection, upgrades
 from bitbloom.serving.application import Application, Routes
 from bitbloom.serving.rejections import Rejected
 from bitbloom.serving.settings import LOCK
@@ -83,9 +83,10 @@ def serve(application: Application, service: Any) -> None:
 
 
 def start(application: Application) -> None:
-    """In the process that serves: open the model, and set up the interpreter for a server."""
+    """In the process that serves: open the model, and set up HTTP, the log and the interpreter."""
     application.open()
     upgrades.ignore()
+    logs.leave_out_rejections()
     switch_often()
 
 
