@@ -80,6 +80,13 @@ def vertex_ai(tree: Tree) -> None:
     _parse(tree, CustomJobSpec)
 
 
+def vertex_ai_sweep(tree: Tree) -> None:
+    """A HyperparameterTuningJob, by the types of Google's client library for Vertex AI."""
+    from google.cloud.aiplatform_v1.types import HyperparameterTuningJob
+
+    _parse(tree, HyperparameterTuningJob)
+
+
 def cloud_build(tree: Tree) -> None:
     """A build, by the types of Google's client library and by check-jsonschema's schema."""
     from google.cloud.devtools.cloudbuild_v1.types import Build
@@ -252,6 +259,7 @@ CHECKS: dict[str, Callable[[Tree], None]] = {
     "nginx": nginx,
     "pytorch-job": pytorch_job,
     "vertex-ai": vertex_ai,
+    "vertex-ai-sweep": vertex_ai_sweep,
 }
 TEMPLATES = {
     "azure/container-app.yaml": "container-app",
@@ -263,6 +271,7 @@ TEMPLATES = {
     "proxy/nginx.conf": "nginx",
     "vertex-ai/job-gpu.yaml": "vertex-ai",
     "vertex-ai/job.yaml": "vertex-ai",
+    "vertex-ai/sweep.yaml": "vertex-ai-sweep",
 }
 """All manifests of deploy/, and their kinds. Cloud Build fills its own `${…}`, so that file is not rendered."""
 

@@ -26,6 +26,10 @@ deploy-cloud-functions: ## Serve dist/TARGET.bento as a Cloud Function (PROJECT,
 deploy-vertex-ai: ## Train on Vertex AI (PROJECT, REGION, BUCKET, SERVICE_ACCOUNT, TRAINING_IMAGE, MORE_MACHINES=n or ACCELERATOR=…)
 	@TARGET=$(TARGET) sh deploy/vertex-ai/train.sh
 
+.PHONY: deploy-vertex-ai-sweep
+deploy-vertex-ai-sweep: ## Search conf/sweep/petals.yaml on Vertex AI (PROJECT, REGION, SERVICE_ACCOUNT, TRAINING_IMAGE)
+	@TARGET=$(TARGET) sh deploy/vertex-ai/sweep.sh
+
 .PHONY: deploy-compute-engine
 deploy-compute-engine: ## Run make verify on a VM that deletes itself (PROJECT, ZONE, BUCKET, SERVICE_ACCOUNT, SOURCE)
 	@TARGET=$(TARGET) sh deploy/compute-engine/verify.sh

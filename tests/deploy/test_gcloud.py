@@ -19,6 +19,7 @@ EVERYTHING = {"PUBLIC": "1", "TOKEN_SECRET": "a-token"}
 SCRIPTS = {
     "cloud-run/deploy.sh": {},
     "cloud-functions/deploy.sh": {},
+    "vertex-ai/sweep.sh": {},
     "vertex-ai/train.sh": {},
     "compute-engine/verify.sh": {},
     "artifact-registry/create.sh": {},

@@ -130,6 +130,7 @@ def test_every_script_has_a_test():
         "cloud-run/deploy.sh",
         "cloud-functions/deploy.sh",
         "cloud-functions/source.sh",
+        "vertex-ai/sweep.sh",
         "vertex-ai/train.sh",
         "proxy/proxy.sh",
     }

@@ -45,6 +45,8 @@ def test_every_manifest_is_valid(validators):
         ("cloud-run", "cloud-run/service.yaml", "timeoutSeconds: 60", "timeoutSeconds: long", "long"),
         ("vertex-ai", "vertex-ai/job.yaml", "replicaCount: 1", "replicas: 1", "replicas"),
         ("vertex-ai", "vertex-ai/job-gpu.yaml", "${ACCELERATOR}", "NVIDIA_L5", "NVIDIA_L5"),
+        ("vertex-ai-sweep", "vertex-ai/sweep.yaml", "parameterId:", "parameter:", "parameter"),
+        ("vertex-ai-sweep", "vertex-ai/sweep.yaml", "UNIT_LOG_SCALE", "LOG_SCALE", "LOG_SCALE"),
         ("cloud-build", "cloud-build/cloudbuild.yaml", "machineType:", "machine:", "machine"),
         ("kubernetes", "kubernetes/service.yaml", "readOnlyRootFilesystem:", "readOnlyRoot:", "readOnlyRoot"),
         ("kubernetes", "kubernetes/service.yaml", "minReplicas:", "minimum:", "minimum"),

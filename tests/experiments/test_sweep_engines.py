@@ -193,7 +193,7 @@ def test_wandb_agent_runs_a_trial_with_the_bytes_of_a_local_one(workspace):
 
 
 def test_names_an_unknown_engine_and_a_missing_value(workspace):
-    with pytest.raises(BitBloomError, match="engine 'slurm' is none of local, ray, hydra, wandb"):
+    with pytest.raises(BitBloomError, match="engine 'slurm' is none of local, ray, hydra, wandb, vertex"):
         engines.executor("slurm")
     with pytest.raises(BitBloomError, match=r"no value for train.weight_decay"):
         Sweep(SPACE).one({"train.learning_rate": 0.1})

@@ -29,7 +29,7 @@ def run(
     space: Annotated[Path, typer.Argument(help="The search space: conf/sweep/NAME.yaml.")],
     target: Annotated[str, typer.Option(help="Another target than the space's.")] = "",
     trials: Annotated[int, typer.Option(help="Another number of trials than the space's.", min=0)] = 0,
-    engine: Annotated[str, typer.Option(help="local | ray | hydra | wandb.")] = "local",
+    engine: Annotated[str, typer.Option(help="local | ray | hydra | wandb | vertex.")] = "local",
 ) -> None:
     """Search a space with WORKERS trials at a time; after a kill, resume. Equal spaces give equal histories."""
     from bitbloom.experiments.sweep import engines, page
@@ -40,6 +40,13 @@ def run(
         from bitbloom.experiments.sweep import wandb_engine
 
         print(f"register it: wandb sweep {wandb_engine.write(sweep, space)}")
+        return
+    if engine == "vertex":
+        import yaml
+
+        from bitbloom.experiments.sweep import vertex_engine
+
+        print(yaml.safe_dump({"studySpec": vertex_engine.study(sweep.space)}, sort_keys=False), end="")
         return
     history = sweep.run(engines.executor(engine), lambda rows: _heard(rows, sweep.space.metric))
     _show(history)

@@ -11,5 +11,5 @@ ENGINES = {"local": run.on_this_machine, "ray": ray_engine.execute, "hydra": hyd
 def executor(name: str) -> run.Execute:
     """The function that runs tasks. Raises BitBloomError for an unknown engine."""
     if name not in ENGINES:
-        raise BitBloomError(f"engine '{name}' is none of {', '.join(ENGINES)}, wandb")
+        raise BitBloomError(f"engine '{name}' is none of {', '.join(ENGINES)}, wandb, vertex")
     return ENGINES[name]
