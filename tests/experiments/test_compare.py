@@ -7,7 +7,7 @@ import re
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitbloom import cli
@@ -222,6 +222,7 @@ def test_page_escapes_what_it_shows(checkout):
 points = st.lists(st.tuples(st.integers(0, 400), st.floats(-1e6, 1e6)), max_size=12).map(sorted)
 
 
+@settings(max_examples=40)
 @given(st.lists(points, min_size=1, max_size=8))
 def test_chart_shows_every_curve_within_its_frame(drawn):
     lines = list(curves.text_chart(drawn))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitbloom import cli
@@ -108,6 +108,7 @@ def test_equal_runs_give_equal_bytes(checkout, tmp_path):
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
 
 
+@settings(max_examples=40)
 @given(
     st.floats(0, 2e9),
     st.integers(0, 2**63 - 1),

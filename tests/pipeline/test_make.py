@@ -202,6 +202,12 @@ def test_does_nothing_without_a_change(built):
     assert built.calls("all", "TARGET=petals-tiny") == []
 
 
+def test_runs_lists_all_targets_unless_one_is_named(project):
+    assert project.calls("runs") == ["bitbloom runs"]
+    assert project.calls("runs", "TARGET=petals-tiny", "SORT=accuracy") == ["bitbloom runs petals-tiny --sort accuracy"]
+    assert project.calls("compare", "RUNS=petals 3f2a") == ["bitbloom compare petals 3f2a"]
+
+
 @pytest.mark.parametrize("name", ["data", "validate", "prepare", "train", "evaluate", "export", "package"])
 def test_each_stage_has_a_target_and_a_stamp(project, name):
     last = "ingest" if name == "data" else name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,11 @@ def expected_id(target: str, workspace: Path) -> str | None:
 
 def current(target: str, workspace: Path) -> set[str]:
     """The stages that ran with the recorded outputs of the others. `make train` leaves the reports of an earlier model."""
-    recorded = stages(workspace / graph.lock(target))
+    return current_of(stages(workspace / graph.lock(target)))
+
+
+def current_of(recorded: Mapping[str, Any]) -> set[str]:
+    """As `current`, of the stages of a `dvc.lock`."""
     made = {out["path"]: out.get("md5") for entry in recorded.values() for out in entry.get("outs", ())}
     return {
         stage

@@ -91,7 +91,8 @@ def timestamp(seconds: float) -> str:
 
 def _current(target: str, workspace: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The entries in dvc.lock of stages that ran with the outputs of the others and with this configuration."""
-    recorded, current = lineage.stages(workspace / graph.lock(target)), lineage.current(target, workspace)
+    recorded = lineage.stages(workspace / graph.lock(target))
+    current = lineage.current_of(recorded)
     mine = params_path(target).as_posix()
     return {
         stage: entry

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bitbloom.experiments.runs.record import Run
 
 VARIANTS = STATE / "variants"
-PREFIX = re.compile(r"[0-9a-f]{2,16}")
+PREFIX = re.compile(r"[0-9a-f]{1,16}")
 BUSY = "a build is running: runs without a record are left out until it ends"
 
 

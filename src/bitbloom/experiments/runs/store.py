@@ -22,7 +22,7 @@ from bitbloom.pipeline.recovery import STATE
 
 STORE = STATE / "runs"
 KEPT = 500
-"""Largest number of records. One of `petals` has 25 kB."""
+"""Largest number of records. One of `petals-tiny` has 17 kB."""
 NAME = re.compile(r"[0-9a-f]{16}\.json")
 EVENT = ("when", "seconds", "commit", "dirty", "committed")
 """Fields that describe a build, and not what it made."""
