@@ -330,6 +330,26 @@ def write_project(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("target", "stage", "until"),
+    [
+        ("petals-tiny", "ingest", None),
+        ("petals-tiny", "train", "prepare"),
+        ("captions-coco", "train", "features"),
+        ("petals-tiny", "evaluate", "train"),
+        ("petals-tiny", "serve", "package"),
+    ],
+)
+def test_first_builds_what_the_stage_reads(tmp_path, monkeypatch, target, stage, until):
+    built = []
+    monkeypatch.setattr(make.builder, "build", lambda *arguments: built.append(arguments))
+    monkeypatch.setattr(make, "_measure", lambda *_: small_page())
+    with contextlib.chdir(write_project(tmp_path)):
+        written = make.profile(target, stage, SHORT, build=True)
+        assert built == ([(target, until)] if until else [])
+        assert written.read_text() == page.render(small_page())
+
+
 def adds_up(numbers, whole):
     return sum(numbers.values()) == pytest.approx(whole, rel=0.01)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,6 +16,9 @@ from bitbloom.experiments.profile.phases import Plan
 from bitbloom.pipeline import build as builder
 from bitbloom.pipeline import composition, graph
 from bitbloom.stages import STAGES
+
+if TYPE_CHECKING:
+    from bitbloom.experiments.profile.content import Content
 
 SERVE = "serve"
 PAGE = "index.html"
@@ -39,23 +43,26 @@ def profile(target: str, name: str, options: Options, build: bool = False) -> Pa
     known = [each.stage for each in graph.stages(target, tree)]
     if name not in (*known, SERVE):
         raise BitBloomError(f"'{target}' has no stage '{name}' to profile; it has: {', '.join(known)}, {SERVE}")
-    if build and (until := _before(target, name)):
+    if build and (until := stage_before(target, name)):
         builder.build(target, until)
     results = Path("reports") / target / "profile" / name
     with builder.reading(), canonical.replacing_folder(results) as folder, tempfile.TemporaryDirectory("-profile") as scratch:
-        if name == SERVE:
-            content = service.profile(target, service.Size(options.clients, options.seconds), Path(scratch), folder)
-        elif name == "train":
-            plan = Plan(plain=options.steps, clocked=options.steps, sampled=options.steps)
-            content = training.profile(target, plan, Path(scratch), folder)
-        else:
-            content = stage.profile(target, name, Path(scratch), folder)
+        content = _measure(target, name, options, Path(scratch), folder)
         canonical.write_text(folder / PAGE, page.render(content))
-    page.show(content, Console(width=None, soft_wrap=False))
+    page.show(content, Console())
     return results / PAGE
 
 
-def _before(target: str, name: str) -> str:
+def _measure(target: str, name: str, options: Options, scratch: Path, folder: Path) -> Content:
+    if name == SERVE:
+        return service.profile(target, service.Size(options.clients, options.seconds), scratch, folder)
+    if name == "train":
+        plan = Plan(plain=options.steps, clocked=options.steps, sampled=options.steps)
+        return training.profile(target, plan, scratch, folder)
+    return stage.profile(target, name, scratch, folder)
+
+
+def stage_before(target: str, name: str) -> str:
     """The last stage whose outputs a profile reads; empty for the first stage."""
     if name == SERVE:
         return "package"
