@@ -7,12 +7,12 @@ docs: $(STATE)/venv-dev ## Build the site of the documentation, site/, to read w
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet && echo site/index.html
 
 .PHONY: figures
-figures: $(STATE)/venv-dev ## Write metrics of built targets into the docs; draw reports/figures
+figures: $(STATE)/venv-dev ## Write metrics of builds into the docs; draw reports/figures
 	@python scripts/figures.py
 	@PYTHONPATH=tests python scripts/report_figures
 
 .PHONY: figures-check
-figures-check: ## Check that the docs quote the metrics of digests/, and reports/figures
+figures-check: ## Check the quoted metrics, and reports/figures
 	@python3 scripts/figures.py --check
 	@python3 scripts/report_figures --check
 

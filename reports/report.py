@@ -21,7 +21,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -223,16 +223,21 @@ COMMON = set(
 def check_text(answer: Answer, limits: Limits) -> Iterator[Wrong]:
     """Blanks, what is left of the form, filler, and the number of words."""
     blanks = BLANK.findall(answer.text)
+    written = replace(answer, text=BLANK.sub("", answer.text).strip())
+    is_answered = bool(written.words() or IMAGE.search(written.plain))
     for blank in blanks:
-        yield answer.wrong(f"to fill in{': ' if blank else ''}{blank}")
+        if is_answered and not blank:
+            yield answer.wrong("a blank is left beside the answer: remove it")
+        else:
+            yield answer.wrong(f"to fill in{': ' if blank else ''}{blank}")
     left = LEFTOVER.search(answer.plain)
     if left:
         yield answer.wrong(f"'{left[0]}' is left to fill in")
-    if not blanks and not answer.words() and not IMAGE.search(answer.plain) and (limits.words is None or limits.words[0]):
+    if not is_answered and not blanks and (limits.words is None or limits.words[0]):
         yield answer.wrong("there is no answer")
-    elif limits.words and not blanks:
-        yield from check_length(answer, *limits.words)
-        yield from (answer.wrong(text) for text in filler(answer))
+    elif limits.words and is_answered:
+        yield from check_length(written, *limits.words)
+        yield from (answer.wrong(text) for text in filler(written))
 
 
 def check_length(answer: Answer, least: int, most: int) -> Iterator[Wrong]:

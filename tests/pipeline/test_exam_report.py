@@ -174,6 +174,11 @@ DAMAGED: dict[str, tuple[Callable[[str], str], str]] = {
         lambda text: put(text, 5, f"{prose(150)}\n--- question 5 fill here: our folders ---"),
         "to fill in: our folders",
     ),
+    "blank beside": (
+        lambda text: put(text, 5, f"{prose(150)}\n\n--- question 5 fill here ---"),
+        "a blank is left beside the answer",
+    ),
+    "blank beside few words": (lambda text: put(text, 5, "Short. --- question 5 fill here ---"), "question 5: 1 words"),
     "todo": (lambda text: put(text, 5, f"{prose(150)} TODO"), "'TODO' is left to fill in"),
     "example": (lambda text: put(text, 5, f"{prose(150)} We used ... for it."), "'...' is left to fill in"),
     "student": (lambda text: put(text, 2, "sXXXXXX, sXXXXXX"), "'sXXXXXX' is left to fill in"),

@@ -132,7 +132,7 @@ def test_bucket_lists_what_dvc_pushed(figures, built):
 
 @pytest.mark.slow
 def test_run_is_drawn_from_what_the_client_sends(figures, built, monkeypatch):
-    run(built, "env", "WANDB_MODE=offline", "bitbloom", "track", TINY)
+    run(built, "env", "WANDB_MODE=offline", f"WANDB_DIR={built}/.bitbloom", "bitbloom", "track", TINY)
     monkeypatch.chdir(built)
     runs = figures["runs"]
     (record,) = (built / ".bitbloom/wandb").glob("offline-run-*")
