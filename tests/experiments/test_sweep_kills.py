@@ -57,7 +57,7 @@ def ended(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_workers_and_kills_do_not_change_a_sweep_and_the_pipeline_builds_its_winner(tmp_path):
     folder = checkout(tmp_path / "checkout")
     expected = sweep(folder, workers=2)

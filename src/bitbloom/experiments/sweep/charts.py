@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {COMPLETE: style.SKY, PRUNED: style.SUN}
-LOG_RATIO = 20
-"""A parameter whose values differ by this factor has a logarithmic axis."""
+WORST = "#d3d6dc"
+"""The colour of the worst trial, which a dark page inverts to a dark one; the best is LEAF."""
 
 
 @style.applied()
@@ -93,14 +93,15 @@ def importance(found: dict[str, float], narrow: bool = False) -> Figure:
 def parallel(rows: Sequence[Row], space: dict[str, Any], narrow: bool = False) -> Figure:
     """A line for each trial through its values of all parameters, coloured by its own value; pruned trials are thin."""
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     keys = sorted(space["parameters"])
     shown = [row for row in rows if row.value is not None]
     values = values_of(shown)
     made = style.figure(max(style.NARROW, 1.15 * len(keys)) if narrow else 11, 3.3 if narrow else 4, layout="constrained")
     axes = made.subplots()
-    colours = ScalarMappable(Normalize(min(values), max(values)), "viridis" if space["direction"] == "maximize" else "viridis_r")
+    ends = [WORST, style.LEAF] if space["direction"] == "maximize" else [style.LEAF, WORST]
+    colours = ScalarMappable(Normalize(min(values), max(values)), LinearSegmentedColormap.from_list("value", ends))
     scales = [Scale([row.params[key] for row in rows], space["parameters"][key]) for key in keys]
     for row in sorted(shown, key=lambda each: each.state == COMPLETE):
         heights = [scale.place(row.params[key]) for key, scale in zip(keys, scales, strict=True)]
