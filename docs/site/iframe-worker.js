@@ -6,7 +6,7 @@ if (location.protocol === "file:") {
       this.frame = document.createElement("iframe");
       this.frame.hidden = true;
       this.frame.srcdoc =
-        '<script>postMessage = data => parent.postMessage(data, "*")</script>' +
+        '<script>receive = postMessage; postMessage = data => parent.postMessage(data, "*")</script>' +
         `<script src="${String(url).replaceAll('"', "%22")}"></script>`;
       this.loaded = new Promise(resolve => this.frame.addEventListener("load", resolve));
       addEventListener("message", event => {
@@ -17,7 +17,7 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.loaded.then(() => this.frame.contentWindow.postMessage(data, "*"));
+      this.loaded.then(() => this.frame.contentWindow.receive(data, "*"));
     }
 
     terminate() {

@@ -281,7 +281,7 @@ def test_every_command_of_a_page_parses(page):
         ("bentoml serv petals:latest", "serv"),
         ("nix build .#wheelhous", "wheelhous"),
         ("sh deploy/nothing.sh", "nothing.sh"),
-        ("export PROJET=x", "PROJET"),
+        ("export PROJECTS=x", "PROJECTS"),
         ("frobnicate --all", "no check"),
     ],
 )
