@@ -21,7 +21,7 @@ BUILTINS = {
 }
 # fmt: on
 OF_THE_VENV = {"bitbloom", "bentoml", "codespell", "dvc", "pytest", "ruff", "mypy", "lint-imports", "python", "uv", "torchrun"}
-OF_THE_VENV |= {"pre-commit"}
+OF_THE_VENV |= {"mkdocs", "pre-commit"}
 """Installed from a lock into .venv, which make puts first on PATH."""
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
