@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from support.browser import Browser
-from support.standin import Served, photo, serving
+from support.standin import TOKEN, Served, photo
 
 pytestmark = pytest.mark.browser
 
@@ -150,33 +150,31 @@ def test_attention_map_fits_an_upright_photo(page, tmp_path):
     )  # so that the square is the photo's
 
 
-def test_asks_for_the_token_once(browser, served, tmp_path):
+def test_asks_for_the_token_once(browser, guarded, tmp_path):
     write(tmp_path / "red.jpg", photo(RED))
-    with serving("petals:latest", served.home, tmp_path, BITBLOOM_TOKEN="sesame") as url:
-        browser.open(url)
-        browser.choose(tmp_path / "red.jpg")
-        browser.wait_for(lambda: browser.visible("#token-dialog"))
-        assert not browser.visible("#token-problem")
-        browser.type("#token", "wrong")
-        browser.click("#token-dialog [value=go]")
-        browser.wait_for(lambda: browser.visible("#token-problem"))
-        browser.type("#token", "sesame")
-        browser.click("#token-dialog [value=go]")
-        browser.wait_for(lambda: browser.visible("#output"))
-        browser.choose(tmp_path / "red.jpg")
-        browser.wait_for(lambda: browser.visible("#output"))
-        assert not browser.visible("#token-dialog")
+    browser.open(guarded)
+    browser.choose(tmp_path / "red.jpg")
+    browser.wait_for(lambda: browser.visible("#token-dialog"))
+    assert not browser.visible("#token-problem")
+    browser.type("#token", "wrong")
+    browser.click("#token-dialog [value=go]")
+    browser.wait_for(lambda: browser.visible("#token-problem"))
+    browser.type("#token", TOKEN)
+    browser.click("#token-dialog [value=go]")
+    browser.wait_for(lambda: browser.visible("#output"))
+    browser.choose(tmp_path / "red.jpg")
+    browser.wait_for(lambda: browser.visible("#output"))
+    assert not browser.visible("#token-dialog")
 
 
-def test_cancelled_token_shows_a_message_and_keeps_the_page(browser, served, tmp_path):
+def test_cancelled_token_shows_a_message_and_keeps_the_page(browser, guarded, tmp_path):
     write(tmp_path / "red.jpg", photo(RED))
-    with serving("petals:latest", served.home, tmp_path, BITBLOOM_TOKEN="sesame") as url:
-        browser.open(url)
-        browser.choose(tmp_path / "red.jpg")
-        browser.wait_for(lambda: browser.visible("#token-dialog"))
-        browser.click("#token-dialog [value='']")
-        browser.wait_for(lambda: browser.visible("#problem"))
-        assert "token" in browser.text("#problem")
+    browser.open(guarded)
+    browser.choose(tmp_path / "red.jpg")
+    browser.wait_for(lambda: browser.visible("#token-dialog"))
+    browser.click("#token-dialog [value='']")
+    browser.wait_for(lambda: browser.visible("#problem"))
+    assert "token" in browser.text("#problem")
 
 
 def test_shows_provenance(page, served):

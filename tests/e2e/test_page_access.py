@@ -10,7 +10,7 @@ import pytest
 
 from support import text_standin
 from support.browser import Browser
-from support.standin import Served, photo, serving
+from support.standin import TOKEN, Served, photo
 
 pytestmark = pytest.mark.browser
 
@@ -123,13 +123,6 @@ def photos(browser: Browser, served: Served, tmp_path: Path) -> Browser:
     return browser
 
 
-@pytest.fixture(scope="module")
-def guarded(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a service with a token."""
-    with serving("petals:latest", served.home, tmp_path_factory.mktemp("guarded"), BITBLOOM_TOKEN="sesame") as url:
-        yield url
-
-
 @pytest.fixture
 def token_dialog(browser: Browser, guarded: str, tmp_path: Path) -> Browser:
     """A page with the open token dialog, after a photo was selected with the keyboard."""
@@ -181,7 +174,7 @@ def test_key_toggles_the_provenance(photos):
 
 def test_token_dialog_works_without_a_mouse(token_dialog):
     assert focused(token_dialog) == "token"
-    token_dialog.press(*"sesame", "Enter")
+    token_dialog.press(*TOKEN, "Enter")
     token_dialog.wait_for(lambda: token_dialog.visible("#output"))
     assert focused(token_dialog) == "photo"
 

@@ -22,6 +22,11 @@ ROWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch):
+    monkeypatch.setattr(live, "INTERVAL", 0.1)
+
+
 def checkpoint(workspace, rows, run="run"):
     folder = workspace / live.CHECKPOINTS / run / f"step-{rows[-1]['step']:08d}"
     canonical.write_json(folder / "state.json", {"epochs": rows, "ledger": [], "step": rows[-1]["step"]})
@@ -94,14 +99,14 @@ def test_training_by_hand_mixes_no_rows_into_the_curves(tmp_path, training, capf
     process = training(tmp_path, by_hand=True)
     with live.observing(NAME, tmp_path):
         checkpoint(tmp_path, ROWS[:1], "by hand")
-        time.sleep(3 * live.INTERVAL)
+        while not (said := capfd.readouterr().err):
+            time.sleep(live.INTERVAL)
         checkpoint(tmp_path, ROWS[:2], "by hand")
         time.sleep(3 * live.INTERVAL)
         assert live.rows(NAME, tmp_path) == []
         canonical.write_json(tmp_path / "models" / NAME / "training.json", {"epochs": ROWS})
     assert live.rows(NAME, tmp_path) == ROWS
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line == f"note: process {process} trains here too: the curves of {NAME} come at the end"
+    assert said + capfd.readouterr().err == f"note: process {process} trains here too: the curves of {NAME} come at the end\n"
 
 
 def test_own_training_and_those_of_other_workspaces_are_no_others(tmp_path, training):

@@ -10,12 +10,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bitbloom.serving.settings import TOKEN_VARIABLE
 from support import caption_standin
-from support.standin import Served, photo, serving
+from support.standin import TOKEN, photo
 
 RED, GREEN = (210, 40, 40), (40, 170, 50)
-HEADERS = {"Authorization": "Bearer sesame"}
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 PREFIX = "bitbloom_"
 SECONDS = 10
 """How long a test waits for the permits of a request that has its response."""
@@ -37,11 +36,10 @@ def increase(before: Samples, after: Samples, name: str) -> dict[str, float]:
     return {key.partition(" ")[2]: value for key, value in grown.items() if value}
 
 
-@pytest.fixture(scope="module")
-def url(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def url(guarded: str) -> str:
     """The address of a service for photos with a token."""
-    with serving("petals:latest", served.home, tmp_path_factory.mktemp("metrics"), **{TOKEN_VARIABLE: "sesame"}) as url:
-        yield url
+    return guarded
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def test_counts_predictions_of_typed_methods(url, tmp_path):
     path = tmp_path / "red.jpg"
     path.write_bytes(photo(RED))
     before = samples(url)
-    with bentoml.SyncHTTPClient(url, token="sesame") as client:
+    with bentoml.SyncHTTPClient(url, token=TOKEN) as client:
         client.predict(image=path)
     assert increase(before, samples(url), "predictions_total") == {"poppy": 1}
 

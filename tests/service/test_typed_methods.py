@@ -16,9 +16,8 @@ import httpx
 import pytest
 from bentoml.exceptions import BentoMLException
 
-from bitbloom.serving.settings import TOKEN_VARIABLE
 from support import caption_standin
-from support.standin import LIMITS, VARIABLES, Served, listening, photo, serving
+from support.standin import LIMITS, TOKEN, VARIABLES, Served, listening, photo
 
 RED, GREEN = (210, 40, 40), (40, 170, 50)
 
@@ -159,12 +158,11 @@ def test_captions_search_and_similarity_equal_the_fast_routes(served_captions, t
             client.search(sentence="!")
 
 
-def test_client_sends_the_token(served, red, tmp_path):
-    with serving("petals:latest", served.home, tmp_path, **{TOKEN_VARIABLE: "secret"}) as url:
-        with bentoml.SyncHTTPClient(url, token="secret") as client:
-            assert client.predict(image=red)["label"] == "poppy"
-        with bentoml.SyncHTTPClient(url) as client, pytest.raises(BentoMLException, match="requires a token"):
-            client.predict(image=red)
+def test_client_sends_the_token(guarded, red):
+    with bentoml.SyncHTTPClient(guarded, token=TOKEN) as client:
+        assert client.predict(image=red)["label"] == "poppy"
+    with bentoml.SyncHTTPClient(guarded) as client, pytest.raises(BentoMLException, match="requires a token"):
+        client.predict(image=red)
 
 
 EXTENDED = """

@@ -53,6 +53,7 @@ LIMITS = Service(
     unsure_below=0.5,
 )
 SECONDS_TO_START = 60
+TOKEN = "sesame"
 VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN")
 """Variables that a service reads. It does not get those of the shell that runs the tests."""
 
@@ -200,6 +201,13 @@ def served(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The packaged service, installed and started by BentoML on a free port of the loopback interface."""
     with installed(workspace, "petals", tmp_path_factory) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def guarded(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of another process of this service, which requires TOKEN."""
+    with serving("petals:latest", served.home, tmp_path_factory.mktemp("guarded"), BITBLOOM_TOKEN=TOKEN) as url:
+        yield url
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bitbloom.cli.options import COMPARE, EXPERIMENT, TargetName, examples, load_target
+from bitbloom.cli.options import COMPARE, TargetName, examples, load_target
 
 app = typer.Typer()
 
@@ -21,7 +21,7 @@ def data_docs(target: TargetName) -> None:
     print(docs.render(load_target(target)))
 
 
-@app.command(rich_help_panel=EXPERIMENT, epilog=examples("bitbloom experiments petals --commits 3"))
+@app.command(rich_help_panel=COMPARE, epilog=examples("bitbloom experiments petals --commits 3"))
 def experiments(
     target: TargetName = "petals", commits: Annotated[int, typer.Option(help="The number of last commits to show.", min=1)] = 1
 ) -> None:
