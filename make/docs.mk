@@ -29,8 +29,8 @@ demo: $(STATE)/venv-$(ACCEL) ## Show service, photos, provenance and a rebuild (
 	@python scripts/demo.py $(if $(filter-out file,$(origin TARGET)),--target '$(TARGET)') $(if $(PAUSE),--pause)
 
 .PHONY: new
-new: $(STATE)/venv-dev ## Make a project of your own from this one (NAME=my_project, TASK='petals …', DIR=../my_project)
-	@python -m scripts.new_project '$(or $(NAME),$(error NAME=my_project is missing))' --task '$(TASK)' --folder '$(DIR)'
+new: $(STATE)/venv-dev ## Make a project of your own from this one (NAME=my_project, TASK=, DIR=)
+	@python -m scripts.new_project '$(NAME)' --task '$(TASK)' --folder '$(DIR)'
 
 .PHONY: report
 report: $(STATE)/venv-dev ## Write the page of the exam report; check its limits and claims

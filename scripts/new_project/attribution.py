@@ -10,16 +10,15 @@ from .rename import write
 ORIGIN = f"{OLD.title}, Copyright 2026 the {OLD.title} authors"
 MARK = "{{origin}}"
 """Stands for the origin until the names are replaced."""
-FILES = ("NOTICE", "README.md", "CITATION.cff")
+FILES = ("NOTICE", "CITATION.cff")
 
 
 def mark(root: Path) -> None:
     """Before the renaming: put MARK where a copy has to name its origin."""
-    notice, readme, citation = ((root / name).read_text(encoding="utf-8") for name in FILES)
+    notice, citation = ((root / name).read_text(encoding="utf-8") for name in FILES)
     head, _, rest = notice.partition("\n\n")
     write(root / FILES[0], f"{head}\n\n{MARK}\n\n{rest}")
-    write(root / FILES[1], f"{readme.rstrip()}\n\n{MARK}\n")
-    write(root / FILES[2], f"{citation.rstrip()}\n{MARK}\n")
+    write(root / FILES[1], f"{citation.rstrip()}\n{MARK}\n")
 
 
 def state(root: Path, new: Names, commit: str) -> None:
@@ -27,12 +26,12 @@ def state(root: Path, new: Names, commit: str) -> None:
     says = {
         FILES[0]: f"""\
 {new.title} derives from {ORIGIN},
-commit {commit}, under the Apache License, Version 2.0. Every file that
-contained the name of {OLD.title} was changed: the package, the command, the
-state folder and the variables have the name of {new.title}. Tasks, tests and
-pages of {OLD.title} may have been left out.""",
-        FILES[1]: f"{new.title} derives from {OLD.title}; [NOTICE](NOTICE) names the commit.",
-        FILES[2]: f"""\
+commit {commit},
+under the Apache License, Version 2.0. Every file that contained the name of
+{OLD.title} was changed: the package, the command, the state folder and the
+variables have the name of {new.title}. Tasks, tests and pages of {OLD.title}
+may have been left out.""",
+        FILES[1]: f"""\
 references:
   - type: software
     title: {OLD.title}

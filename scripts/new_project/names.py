@@ -47,6 +47,8 @@ OLD = Names("bitbloom", "BitBloom", "BitBloom")
 
 def require_valid(name: str, root: Path) -> None:
     """Check the name of a new package. Raises Refused with the reason."""
+    if not name:
+        raise Refused("NAME is missing: make new NAME=my_project")
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) < 2:
         nearest = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")
         raise Refused(

@@ -163,8 +163,8 @@ class Slicer:
             return True
         for found in self.gone.word.finditer(text):
             before, after = text[: found.start()], text[found.end() :]
-            in_path = before.endswith(("TARGET=", "/")) or after.startswith(("/", ".json", ".yaml"))
-            if "-" in found[0] or found[0] == text or in_path:
+            is_value = before.endswith(("TARGET=", "/")) or re.search(r"\btask\W+$", before)
+            if "-" in found[0] or found[0] == text or is_value or after.startswith(("/", ".json", ".yaml")):
                 return True
         return False
 

@@ -69,7 +69,7 @@ def test_yaml_text_is_sorted():
         ("prepare.split=much", "target 'petals': "),
         (
             "model=resnet",
-            "there is no model 'resnet'; there are: captioner, cnn, dinov2-small, garden-captioner, minilm, vit-conv",
+            "there is no model 'resnet'; there are: .*cnn, dinov2-small, .*vit-conv",
         ),
         ("augment=strog", r"there is no augment 'strog': did you mean 'strong'\?"),
         ("numerics.micro_batches=2.5", "could not be converted to Integer"),

@@ -95,6 +95,7 @@ def test_comments_and_docstrings_are_broken_and_code_is_not():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
+        ("", "^NAME is missing"),
         ("My Project", "NAME=my_project$"),
         ("_x", "begins with a letter"),
         ("a__b", "single underscores"),
@@ -296,7 +297,6 @@ def test_origin_stays_in_the_notice(tmp_path):
     assert notice.startswith("My Project\nCopyright 2026 the My Project authors\n\nMy Project derives from ")
     assert f"{OLD.title}, Copyright 2026 the {OLD.title} authors" in notice
     assert all("0123abc" in (tmp_path / name).read_text() for name in ("NOTICE", "CITATION.cff"))
-    assert OLD.title in (tmp_path / "README.md").read_text()
 
 
 def test_digests_that_the_name_changes_are_forgotten(tmp_path):
