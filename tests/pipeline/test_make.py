@@ -153,7 +153,17 @@ def test_help_all_lists_every_target_once_in_sections(project):
     shown = project.make("help-all")
     names = [found[1] for line in shown.splitlines() if (found := ENTRY.match(line))]
     assert sorted(names) == sorted(makefiles.targets())
-    assert sections(shown) == ["Build", "Use", "Check", "Maintain", "Measure", "Documentation", "Deploy", "Workflows"]
+    assert sections(shown) == [
+        "Build",
+        "Use",
+        "Check",
+        "Maintain",
+        "Measure",
+        "Experiment",
+        "Documentation",
+        "Deploy",
+        "Workflows",
+    ]
 
 
 def test_help_all_aligns_descriptions(project):
@@ -182,7 +192,9 @@ def test_make_without_target_shows_help(project):
     assert project.make() == project.make("help")
 
 
-@pytest.mark.parametrize("name", sorted(makefiles.targets() - {"help", "bench-real", "bench-tweets", "bench-captions"}))
+@pytest.mark.parametrize(
+    "name", sorted(makefiles.targets() - {"help", "bench-real", "bench-tweets", "bench-captions", "predict"})
+)
 def test_every_target_has_a_dry_run(project, name):
     assert project.make("-n", name)
 
@@ -600,3 +612,10 @@ def test_serves_on_a_free_port(built):
     port = free_port()
     calls = built.calls("serve", "TARGET=petals-tiny", f"PORT={port}")
     assert calls[-1] == f"bentoml serve petals-tiny:latest --host 127.0.0.1 --port {port}"
+
+
+def test_predict_passes_source_and_folder_as_they_are(built):
+    built.build("petals-tiny", "export")
+    built.make("export", "TARGET=petals-tiny")
+    found = built.calls("predict", "TARGET=petals-tiny", "SOURCE=gs://b/it's $HOME", "OUT=o p", "FORMAT=jsonl")
+    assert found == ["bitbloom predict petals-tiny gs://b/it's $HOME --out o p --format jsonl"]
