@@ -7,7 +7,8 @@ in memory, predictions into lists. The other rows read files and write Parquet f
 are part of their time. Ray's rows include the start of its processes, and once more without it: from the first finished part on.
 The last row is what Ray's documentation shows: read_binary_files, a class for map_batches, write_parquet.
 
---memory predicts that many photos once with each engine, and a hundredth of them, and prints the largest memory of all processes.
+--memory predicts that number of photos once with each engine, and a hundredth of it, and prints the largest memory of all its
+processes.
 """
 
 from __future__ import annotations

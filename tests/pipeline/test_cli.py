@@ -64,6 +64,35 @@ def test_unreadable_file_gets_an_error_in_its_place_and_exit_code_one(capsys):
     assert [set(prediction) for prediction in predictions] == [{"path", "error"}, {"path", "error"}, KEYS]
 
 
+def test_predict_writes_files_of_a_folder(capsys, workspace):
+    (workspace / "photos").mkdir()
+    for name in ("poppy.jpg", "broken.jpg"):
+        (workspace / name).rename(workspace / "photos" / name)
+    code, out, err = run(capsys, "predict", "petals", "photos", "--out", "found", "--format", "jsonl", "--part-size", "1")
+    assert (code, out, err) == (1, "found: 2 predictions in 2 files, 1 of them an error\n", "")
+    assert [json.loads((workspace / f"found/part-0000{at}.jsonl").read_text())["path"] for at in (0, 1)] == [
+        "broken.jpg",
+        "poppy.jpg",
+    ]
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["poppy.jpg", "--engine", "ray"], "need --out FOLDER"),
+        (["one", "two", "--out", "found"], "--out takes one folder, bucket or table, and 2 are given"),
+        (["one", "--out", "found", "--variant", "torch-bf16"], "omit --model, --workspace and --out"),
+        (["one", "--out", "found", "--format", "csv"], "--format 'csv' is none of parquet, jsonl"),
+    ],
+)
+def test_predict_rejects_options_that_do_not_fit(capsys, arguments, message):
+    code, _, err = run(capsys, "predict", "petals", *arguments)
+    assert code == 1
+    assert message in err
+    assert not Path("found").exists()
+
+
 @pytest.mark.usefixtures("workspace")
 def test_predicts_file_whose_name_is_not_utf8(capsys):
     name = os.fsdecode(b"caf\xe9.jpg")

@@ -159,7 +159,7 @@ def test_help_all_lists_every_target_once_in_sections(project):
         "Check",
         "Maintain",
         "Measure",
-        "Experiments",
+        "Experiment",
         "Documentation",
         "Deploy",
         "Workflows",
@@ -192,7 +192,9 @@ def test_make_without_target_shows_help(project):
     assert project.make() == project.make("help")
 
 
-@pytest.mark.parametrize("name", sorted(makefiles.targets() - {"help", "bench-real", "bench-tweets", "bench-captions"}))
+@pytest.mark.parametrize(
+    "name", sorted(makefiles.targets() - {"help", "bench-real", "bench-tweets", "bench-captions", "predict"})
+)
 def test_every_target_has_a_dry_run(project, name):
     assert project.make("-n", name)
 
@@ -616,3 +618,10 @@ def test_serves_on_a_free_port(built):
     port = free_port()
     calls = built.calls("serve", "TARGET=petals-tiny", f"PORT={port}")
     assert calls[-1] == f"bentoml serve petals-tiny:latest --host 127.0.0.1 --port {port}"
+
+
+def test_predict_passes_source_and_folder_as_they_are(built):
+    built.build("petals-tiny", "export")
+    built.make("export", "TARGET=petals-tiny")
+    found = built.calls("predict", "TARGET=petals-tiny", "SOURCE=gs://b/it's $HOME", "OUT=o p", "FORMAT=jsonl")
+    assert found == ["bitbloom predict petals-tiny gs://b/it's $HOME --out o p --format jsonl"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ from bitbloom.core.errors import BitBloomError
 
 if TYPE_CHECKING:
     from bitbloom.config.sections.service import Service
+    from bitbloom.serving.files import OpenModel
 
 app = typer.Typer()
 
@@ -60,35 +61,42 @@ def predict(
 
     With --out, write them to numbered files; a run that was killed continues.
     """
-    from bitbloom.core.digests import file_digest
     from bitbloom.pipeline import composition as configuration
-    from bitbloom.serving.files import classifier, predict_files, print_predictions
+    from bitbloom.serving.files import open_model, print_predictions
 
     if variant and (model or out or workspace != Path()):
         raise BitBloomError("--variant selects the model in this folder, and prints: omit --model, --workspace and --out")
-    if variant:
-        from bitbloom.optimise import variants
-
-        session, file = variants.session(target, variant)
-        limits = _limits(target, workspace)
-        chosen = classifier(session, file_digest(file), file, limits)
-        sys.exit(print_predictions(chosen.predictions(map(Path, files), limits), sys.stdout))
+    if not out and (format, column, part_size, engine) != ("parquet", "", 1000, "local"):
+        raise BitBloomError("--format, --column, --part-size and --engine need --out FOLDER")
     known = configuration.targets()
     if known and target not in known and not (workspace / "models" / target).exists():
         configuration.compose(target)  # raises an error with the known targets
+    limits = _limits(target, workspace)
     model = model or workspace / "models" / target
-    if out is None:
-        if (format, column, part_size, engine) != ("parquet", "", 1000, "local"):
-            raise BitBloomError("--format, --column, --part-size and --engine need --out FOLDER")
-        sys.exit(print_predictions(predict_files(model, map(Path, files), _limits(target, workspace)), sys.stdout))
-    if len(files) > 1:
-        raise BitBloomError(f"--out takes one folder, bucket or table, and {len(files)} are given")
-    from bitbloom.experiments.batch import run as batches
+    if out:
+        sys.exit(_write_predictions(model, files, out, limits, format=format, column=column, part_size=part_size, engine=engine))
+    opened = _open_variant(target, variant, limits) if variant else open_model(model, limits)
+    sys.exit(print_predictions(opened.predictions(map(Path, files), limits), sys.stdout))
 
-    request = batches.Request(model, files[0], out, _limits(target, workspace), format, column, part_size, engine)
-    found = batches.run(request)
+
+def _open_variant(target: str, variant: str, limits: Service) -> OpenModel:
+    from bitbloom.core.digests import file_digest
+    from bitbloom.optimise import variants
+    from bitbloom.serving.files import classifier
+
+    session, file = variants.session(target, variant)
+    return classifier(session, file_digest(file), file, limits)
+
+
+def _write_predictions(model: Path, sources: list[str], out: Path, limits: Service, **options: Any) -> int:
+    """Write the predictions for one source, and print their number. Returns 1 when one of them is an error."""
+    from bitbloom.experiments.batch.run import Request, run
+
+    if len(sources) > 1:
+        raise BitBloomError(f"--out takes one folder, bucket or table, and {len(sources)} are given")
+    found = run(Request(model, sources[0], out, limits, **options))
     print(f"{out}: {found.predictions:,} predictions in {found.parts:,} files, {found.errors:,} of them an error")
-    sys.exit(1 if found.errors else 0)
+    return 1 if found.errors else 0
 
 
 @app.command(rich_help_panel=USE, epilog=examples("bitbloom ask http://127.0.0.1:3000 photo.jpg"))

@@ -56,11 +56,13 @@ class Meeting:
 
     def __init__(self, rank: int, world: int) -> None:
         self.rank, self.world = rank, world
-        self.holds = rank == 0 and os.environ.get(AGENT_STORE) != "True"
+        shared = os.environ.get(AGENT_STORE) == "True"
+        self.holds = rank == 0 and not shared
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self.store = distributed.TCPStore(address, port, is_master=self.holds, wait_for_workers=False)  # type: ignore[attr-defined]
         os.environ[AGENT_STORE] = "True"  # PyTorch then connects to this store instead of holding one
-        self.round = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        # A store of torchrun's own outlives a start. Machines that joined later have other counts, so they need a new store each.
+        self.round = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if shared else ""
 
     def tell(self, topic: str, value: str) -> list[str]:
         """Tell all workers a value, and return the values of all, in the order of their ranks."""
@@ -70,6 +72,7 @@ class Meeting:
     def compare(self, digest: str) -> None:
         """Raise BitBloomError unless all workers have inputs of this digest."""
         if len(set(self.tell("inputs", digest))) > 1:
+            self.leave()
             raise BitBloomError("the machines have other code, data or configuration: check out one commit, and `make prepare`")
 
     def share_checkpoint(self, folder: Path) -> None:
@@ -85,11 +88,15 @@ class Meeting:
             self._receive(folder / newest)
 
     def end(self) -> None:
-        """Wait for the end of the training. The holder of the store leaves last."""
+        """Wait for the end of the training."""
         if self.rank == 0:
             self.store.set(self._key("trained"), "")
         else:
             self.store.wait([self._key("trained")], FOREVER)
+        self.leave()
+
+    def leave(self) -> None:
+        """Need the store no longer. Its holder waits for the others."""
         self.store.add(self._key("left"), 1)
         until = time.monotonic() + FAREWELL_SECONDS
         while self.holds and self.store.add(self._key("left"), 0) < self.world and time.monotonic() < until:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from bitbloom.core.errors import BitBloomError, UnreadableImage
@@ -71,23 +72,26 @@ def _walk(root: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterat
         here = (found.st_dev, found.st_ino)
         if here in above:
             return
-        with os.scandir(root / prefix) as entries:
-            names = sorted(entry.name for entry in entries if not is_clutter(entry.name))
+        with os.scandir(root / prefix) as found_entries:
+            entries = sorted((entry for entry in found_entries if not is_clutter(entry.name)), key=attrgetter("name"))
     except OSError as error:
         raise BitBloomError(f"{root / prefix} cannot be listed: {error.strerror}") from error
-    for name in names:
-        if (root / prefix / name).is_dir():
-            yield from _walk(root, f"{prefix}{name}/", (*above, here))
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(root, f"{prefix}{entry.name}/", (*above, here))
         else:
-            yield _listed(root, prefix + name)
+            yield _photo(prefix + entry.name, entry.stat)
 
 
 def _listed(root: Path, name: str) -> Photo:
+    """A photo that a table names."""
+    return Photo(name) if bucket.is_url(name) or "\0" in name else _photo(name, (root / name).stat)
+
+
+def _photo(name: str, facts: Callable[[], os.stat_result]) -> Photo:
     """A photo with size and time of its file, if there is one."""
-    if bucket.is_url(name) or "\0" in name:
-        return Photo(name)
     try:
-        found = (root / name).stat()
+        found = facts()
     except OSError:
         return Photo(name)
     return Photo(name, found.st_size if stat.S_ISREG(found.st_mode) else UNKNOWN, str(found.st_mtime_ns))
