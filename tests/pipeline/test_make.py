@@ -153,7 +153,7 @@ def test_help_all_lists_every_target_once_in_sections(project):
     shown = project.make("help-all")
     names = [found[1] for line in shown.splitlines() if (found := ENTRY.match(line))]
     assert sorted(names) == sorted(makefiles.targets())
-    assert sections(shown) == ["Build", "Use", "Check", "Maintain", "Measure", "Documentation", "Deploy", "Workflows"]
+    assert sections(shown) == ["Build", "Use", "Check", "Maintain", "Experiment", "Measure", "Documentation", "Deploy", "Workflows"]
 
 
 def test_help_all_aligns_descriptions(project):
