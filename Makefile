@@ -139,7 +139,7 @@ format: $(STATE)/venv-dev ## Format the code
 	@ruff format . && ruff check --fix .
 
 .PHONY: verify
-verify: $(STATE)/venv-$(ACCEL) ## Rebuild and compare with the expected digests (STAGE=train, or SWEEP=name TRIAL=n)
+verify: $(STATE)/venv-$(ACCEL) ## Rebuild and compare the digests (STAGE=train, SWEEP)
 	@bitbloom $(if $(SWEEP),sweep verify '$(SWEEP)' $(if $(TRIAL),--trial $(TRIAL)),verify $(TARGET) --until $(or $(STAGE),all))
 
 .PHONY: hermetic

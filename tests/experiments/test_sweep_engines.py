@@ -99,15 +99,16 @@ def test_ray_gives_the_history_of_local_processes_after_a_process_is_lost(worksp
 
 
 def kill_trainer(process: subprocess.Popen[str]) -> bool:
-    """Kill the first process that trains below another one, and the Ray worker that started it."""
+    """Kill the first process that trains in this folder, and the Ray worker that started it."""
     while process.poll() is None:
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                if "bitbloom.experiments.sweep.trial" in " ".join(child.cmdline()):
-                    child.parent().kill()
-                    child.kill()
+        for other in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                command = other.cmdline()
+                if "bitbloom.experiments.sweep.trial" in command and str(Path.cwd()) in " ".join(command):
+                    other.parent().kill()
+                    other.kill()
                     return True
-        time.sleep(0.05)
+        time.sleep(0.1)
     return False
 
 
@@ -184,7 +185,7 @@ def test_wandb_agent_runs_a_trial_with_the_bytes_of_a_local_one(workspace):
         "trial",
         str(SPACE),
         "train.learning_rate=0.005",
-        "--train.weight_decay=0.1",
+        "train.weight_decay=0.1",
     ]
     by_agent = json.loads(subprocess.check_output(trial, env=environment()))
     shutil.rmtree(sweep.folder / "trials")
