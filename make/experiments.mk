@@ -1,13 +1,12 @@
 # Experiments: searches over the config, comparison of runs, profiles, batches of predictions.
 
 SPACE ?= conf/sweep/petals.yaml
-ENGINE ?= local
 
 ##@ Experiment
 
 .PHONY: sweep
 sweep: $(STATE)/venv-dev ## Search hyperparameters (SPACE=conf/sweep/….yaml, TARGET, TRIALS, WORKERS, ENGINE=local|ray|wandb|hydra)
-	@bitbloom sweep run '$(SPACE)' --engine '$(ENGINE)' $(if $(filter command environment,$(origin TARGET)),--target '$(TARGET)') \
+	@bitbloom sweep run '$(SPACE)' --engine '$(or $(ENGINE),local)' $(if $(filter command environment,$(origin TARGET)),--target '$(TARGET)') \
 		$(if $(TRIALS),--trials '$(TRIALS)')
 
 .PHONY: adopt

@@ -1,6 +1,6 @@
-"""Make a project of your own from this checkout: `make new NAME=my_project TASK=petals DIR=../my_project`.
+"""Make a project of your own from this checkout: `make new NAME=my_project TASK=… DIR=../my_project`.
 
-    python -m scripts.new_project my_project --task petals --folder ../my_project
+    python -m scripts.new_project my_project --task … --folder ../my_project
 
 In order: copy the tracked files, leave out the other tasks, rename, state the origin, generate anew, check, and commit. The work
 happens in a folder beside the new one, which appears as the last step. It needs the packages of `make setup` for the generated

@@ -40,7 +40,9 @@ YAML = [block for block in documents.blocks("yaml") if "defaults:" in block.text
 
 OTHERS = {
     "az": "Azure's command line: an account",
+    "cd": "the shell",
     "cp": "coreutils",
+    "docker": "not installed; a container test builds the file with podman",
     "gcloud": "Google's command line, an account; tests/deploy/test_gcloud.py checks the command lines of the scripts",
     "git": "git",
     "kubectl": "a cluster",
@@ -68,7 +70,7 @@ RUNS = {
     ("deploy/cloud-functions/README.md", "sh deploy/cloud-functions/source.sh"): "deploy/test_cloud_functions.py::",
     ("deploy/torchserve/README.md", "make deploy-torchserve-archive"): "deploy/test_torchserve.py::",
     ("docs/adding-a-target.md", ".venv/bin/bitbloom config my-flowers"): "docs/test_blocks.py::test_whole_target_composes",
-    ("docs/dvc.md", "dvc metrics show"): "docs/test_tutorial.py::test_commands_of_dvc_run",
+    ("docs/dvc.md", "make experiments TARGET=petals"): "docs/test_tutorial.py::test_commands_of_dvc_run",
     ("docs/dvc.md", "dvc remote add"): "docs/test_tutorial.py::test_commands_of_dvc_run",
     (
         "docs/dvc.md",
@@ -208,6 +210,23 @@ def script(command: Command) -> None:
     assert (REPOSITORY / command.words[1]).is_file()
 
 
+def python(command: Command) -> None:
+    """The script or the module exists."""
+    words = command.words[1:]
+    if words[0] == "-m":
+        assert importlib.util.find_spec(words[1]), words[1]
+    else:
+        assert (REPOSITORY / words[0]).is_file(), words[0]
+
+
+def torchrun(command: Command) -> None:
+    """torchrun parses its options, and the module exists."""
+    from torch.distributed.run import parse_args
+
+    given = parse_args(list(command.words[1:]))
+    assert importlib.util.find_spec(given.training_script), given.training_script
+
+
 def wrapped(command: Command) -> None:
     """`nix develop --command …`: the outputs exist, and the command is checked."""
     flake = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "flake.nix", *(REPOSITORY / "nix").glob("*.nix")))
@@ -234,6 +253,8 @@ CHECKS: dict[str, Callable[[Command], None]] = {
     "bentoml": bentoml,
     "pytest": lambda command: pytest_arguments(command.words[1:]),
     "curl": curl,
+    "python": python,
+    "torchrun": torchrun,
     "sh": script,
     "nix": wrapped,
     "uv": uv,

@@ -33,7 +33,12 @@ def variables() -> set[str]:
     of_make = re.findall(r"\$\((?:value )?([A-Z][A-Z_]*)\)|\b([A-Z][A-Z_]*)(?=\||=|,|\))", text())
     of_scripts = re.findall(r"\$\{?([A-Z][A-Z_0-9]*)", scripts)
     of_code = re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", code)
-    return {name for pair in of_make for name in pair} | set(of_scripts) | set(of_code) | {"BENTOML_CONFIG_OPTIONS"}
+    return (
+        {name for pair in of_make for name in pair}
+        | set(of_scripts)
+        | set(of_code)
+        | {"BENTOML_CONFIG_OPTIONS", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"}
+    )
 
 
 def _has_variables(path: Path) -> bool:
