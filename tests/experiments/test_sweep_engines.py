@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.experiments.sweep import engines, space, wandb_engine
+from bitbloom.experiments.sweep import engines, local, space, wandb_engine
 from bitbloom.experiments.sweep.run import Sweep
+from bitbloom.experiments.sweep.study import Task
 from bitbloom.numerics import pins
 from support.tiny import OVERRIDES, REPOSITORY, STORED, dataset
 from support.wandb_standin import KEY, Server
@@ -217,3 +218,21 @@ def test_rejects_other_data_and_another_space_in_the_folder_of_a_search(workspac
     sweep.workspaces.keep(sweep.tree, Path())
     with pytest.raises(BitBloomError, match="other data"):
         sweep.begin()
+
+
+@pytest.mark.parametrize(
+    ("code", "attempt", "message"),
+    [
+        (1, 1, r"trial 3 \(a=1\): no such folder; .*log.txt"),
+        (-9, 3, "killed 3 times, by SIGKILL; with too little memory"),
+        (255, 3, "killed 3 times, with its server"),
+        (-9, 2, ""),
+        (255, 1, ""),
+    ],
+)
+def test_killed_process_starts_again_and_a_failed_one_is_named(tmp_path, code, attempt, message):
+    (tmp_path / "log.txt").write_text("warning\nerror: no such folder\n\n")
+    task = Task(3, ("a=1",), None)
+    expected = pytest.raises(BitBloomError, match=message) if message else contextlib.nullcontext()
+    with expected:
+        local.require_killed(code, task, attempt, tmp_path / "log.txt")
