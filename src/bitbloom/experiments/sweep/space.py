@@ -95,7 +95,7 @@ class Parameter:
     def value(self, given: Any) -> Any:
         """A value from text or JSON, which have no integers of their own. Raises BitBloomError when it is not a number."""
         if self.kind == "choice":
-            return given if isinstance(given, str) else _text(given)
+            return given if isinstance(given, str) else text_of(given)
         try:
             return round(float(given)) if self.kind == "int" else float(given)
         except (TypeError, ValueError) as error:
@@ -215,7 +215,7 @@ def _parameter(key: str, given: Any) -> Parameter:
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise BitBloomError(f"parameters.{key}.{kind} is not a list")
     if kind == "choice":
-        return Parameter(key, kind, choices=tuple(_text(value) for value in values))
+        return Parameter(key, kind, choices=tuple(text_of(value) for value in values))
     step = given.get("step")
     numbers = [*values, *([] if step is None else [step])]
     if len(values) != 2 or any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
@@ -228,7 +228,7 @@ def _parameter(key: str, given: Any) -> Parameter:
     return Parameter(key, kind, low, high, step)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """A choice as the value of an override."""
     return value if isinstance(value, str) else json.dumps(value)
 
