@@ -124,7 +124,7 @@ def test_wandb_configuration_has_every_range(tmp_path):
         "augment": {"values": ["garden", "strong"]},
         "model.layers": {"distribution": "int_uniform", "min": 1, "max": 3},
         "train.learning_rate": {"distribution": "log_uniform_values", "min": 0.001, "max": 0.01},
-        "train.weight_decay": {"distribution": "q_uniform", "q": 0.1, "min": 0.0, "max": 0.2},
+        "train.weight_decay": {"values": [0.0, 0.1, 0.2]},
     }
     assert found["command"][:4] == ["bitbloom", "sweep", "trial", "conf/sweep/mine.yaml"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitbloom.evaluation.report import style
-from bitbloom.experiments.sweep.space import text_of
+from bitbloom.experiments.sweep.parameter import text_of
 from bitbloom.experiments.sweep.study import COMPLETE, PRUNED, Row, best
 
 if TYPE_CHECKING:

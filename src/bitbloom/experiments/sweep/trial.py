@@ -98,7 +98,7 @@ def advance(name: str, metric: str, until: int | None, heard: Heard = lambda _: 
     except (BitBloomError, FloatingPointError, ValueError, RuntimeError) as error:
         if not is_own(error):
             raise
-        ended, failure = True, (str(error) or type(error).__name__).splitlines()[0]
+        ended, failure = True, (str(error).strip() or type(error).__name__).splitlines()[0]
     curve = _curve(run, metric)
     if not all(map(math.isfinite, curve)):
         curve = tuple(itertools.takewhile(math.isfinite, curve))
