@@ -30,13 +30,14 @@ def ends(space: Space) -> list[DictConfig]:
     return [composition.compose(space.target, (*space.set, *each)) for each in ([], *intervals, *choices)]
 
 
-def check(space: Space) -> int:
-    """Check that every key can be set, and every rung has a checkpoint. Returns the number of epochs, the largest one.
+def check(space: Space, trees: Sequence[DictConfig]) -> int:
+    """Check these configurations of a space: no key changes the data, and every rung has a checkpoint.
+
+    Returns the number of epochs, the largest one.
 
     Raises:
-        BitBloomError: a key is unknown or changes the data, or a rung is between checkpoints.
+        BitBloomError: a key changes the data, or a rung is between checkpoints.
     """
-    trees = ends(space)
     if changed := sorted({name for tree in trees for name in inputs.changed(_fixed(tree), _fixed(trees[0]))}):
         raise BitBloomError(
             f"parameters: a searched key changes {', '.join(changed)}, so trials would be measured on other data: "

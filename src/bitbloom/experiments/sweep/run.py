@@ -45,8 +45,9 @@ class Sweep:
         own = space.read(path).target
         self.name = path.stem if self.space.target == own else f"{path.stem}-{self.space.target}"
         self.folder = history.folder(self.name)
-        self.tree = composition.compose(self.space.target, self.space.set)
-        self.epochs = configurations.check(self.space)
+        self.ends = configurations.ends(self.space)
+        self.tree = self.ends[0]
+        self.epochs = configurations.check(self.space, self.ends)
         self.workspaces = Workspaces(self.space.target)
         self.inputs, self.head = Inputs(), dict[str, Any]()
         self._composed: dict[tuple[str, ...], DictConfig] = {}
@@ -89,7 +90,7 @@ class Sweep:
         """
         before = canonical.read_json(self.folder / HEAD) if (self.folder / HEAD).exists() else None
         if before:  # before the data is built
-            shared = Inputs().of_search(configurations.ends(self.space))
+            shared = Inputs().of_search(self.ends)
             self._require_same(
                 history.searched(self.space.plain()) | shared, history.searched(before["space"]) | before["inputs"]
             )
@@ -98,17 +99,17 @@ class Sweep:
             place = self.workspaces.data(self.tree, self.space.set)
         self.workspaces.keep(self.tree, place)
         self.inputs = Inputs()
-        found = self._found(self.inputs)
+        found = self._found(self.inputs, self.ends)
         if before:
             self._require_same(found, before["inputs"])
         canonical.write_json(self.folder / HEAD, {"sweep": self.name, "space": self.space.plain(), "inputs": found})
         self.head = canonical.read_json(self.folder / HEAD)
         return self.head
 
-    def _found(self, now: Inputs) -> dict[str, str]:
+    def _found(self, now: Inputs, trees: Sequence[DictConfig]) -> dict[str, str]:
         """The digests of the inputs of this search."""
         place = self.workspaces.data(self.tree, self.space.set)
-        return now.of_search(configurations.ends(self.space)) | now.data(self.tree, place, self.space.target)
+        return now.of_search(trees) | now.data(self.tree, place, self.space.target)
 
     def _require_same(self, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
         if changed := inputs.changed(ours, theirs):
@@ -118,7 +119,7 @@ class Sweep:
             )
 
     def _require_unchanged(self) -> None:
-        if changed := inputs.changed(self._found(Inputs()), self.head["inputs"]):
+        if changed := inputs.changed(self._found(Inputs(), configurations.ends(self.space)), self.head["inputs"]):
             raise BitBloomError(
                 f"{', '.join(changed)} changed during the sweep: undo the change and run it again, "
                 f"or start again: rm -r {self.folder}"
