@@ -105,7 +105,7 @@ def _nested(tree: dict[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
 def _same(target: str, row: Row, path: Path, text: str, group: str) -> bool:
     """Whether the file would compose to the configuration of the trial, except its title.
 
-    The answer is of a copy of `conf/` elsewhere, so no other command sees a target that is not checked.
+    It is composed in a copy of `conf/` elsewhere, so no other command sees a target that is not checked.
     """
     with tempfile.TemporaryDirectory() as elsewhere:
         shutil.copytree(composition.CONF, Path(elsewhere) / composition.CONF)
