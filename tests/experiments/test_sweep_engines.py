@@ -60,7 +60,6 @@ def environment() -> dict[str, str]:
         "WORKERS": "1",
         "PYTHONPATH": str(REPOSITORY / "src"),
         "RAY_DISABLE_MEMORY_MONITOR": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return os.environ | pins.environment("portable") | own | {"PATH": path}
@@ -92,25 +91,56 @@ def test_ray_gives_the_history_of_local_processes_after_a_process_is_lost(worksp
     (folder / "history.jsonl").unlink()
     command = [sys.executable, "-m", "bitbloom", "sweep", "run", str(SPACE), "--engine", "ray"]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        killed = kill_trainer(process)
+        trainer = first_trainer(process)
+        family = psutil.Process(process.pid).children(recursive=True)
+        commands = [command for one in family for command in commands_of(one)]
+        addresses = {address for one in family for address in listening(one)}
+        trainer.parent().kill()  # the Ray worker that started it
+        trainer.kill()
         output = process.communicate()[0]
-    assert killed
+    assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert any("raylet" in command for command in commands)
+    assert not any("/tmp/ray/session" in command for command in commands)  # Ray's own choice, which users share
+    assert psutil.wait_procs(family, timeout=60)[1] == []
     assert process.returncode == 0, output
     assert (folder / "history.jsonl").read_bytes() == expected
 
 
-def kill_trainer(process: subprocess.Popen[str]) -> bool:
-    """Kill the first process that trains in this folder, and the Ray worker that started it."""
+@pytest.mark.slow
+def test_killed_search_takes_its_multirun_with_it(workspace):
+    shutil.rmtree(".bitbloom/sweeps/small/trials", ignore_errors=True)
+    command = [sys.executable, "-m", "bitbloom", "sweep", "run", str(SPACE), "--engine", "hydra"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        first_trainer(process)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert any("hydra_engine" in command for one in family for command in commands_of(one))
+        process.kill()
+        assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+def first_trainer(process: subprocess.Popen[str]) -> psutil.Process:
+    """Wait for the first process that trains in this folder."""
     while process.poll() is None:
         for other in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                command = other.cmdline()
-                if "bitbloom.experiments.sweep.trial" in command and str(Path.cwd()) in " ".join(command):
-                    other.parent().kill()
-                    other.kill()
-                    return True
+            command = commands_of(other)
+            if "bitbloom.experiments.sweep.trial" in command and str(Path.cwd()) in " ".join(command):
+                return other
         time.sleep(0.1)
-    return False
+    raise AssertionError(process.communicate()[0])
+
+
+def commands_of(process: psutil.Process) -> list[str]:
+    """The command line of a process that may have ended."""
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+def listening(process: psutil.Process) -> set[str]:
+    """The addresses on which a process accepts connections."""
+    with contextlib.suppress(psutil.Error):
+        return {each.laddr.ip for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN}
+    return set()
 
 
 def test_wandb_configuration_has_every_range(tmp_path):
@@ -125,7 +155,7 @@ def test_wandb_configuration_has_every_range(tmp_path):
         "augment": {"values": ["garden", "strong"]},
         "model.layers": {"distribution": "int_uniform", "min": 1, "max": 3},
         "train.learning_rate": {"distribution": "log_uniform_values", "min": 0.001, "max": 0.01},
-        "train.weight_decay": {"distribution": "q_uniform", "q": 0.1, "min": 0.0, "max": 0.2},
+        "train.weight_decay": {"values": [0.0, 0.1, 0.2]},
     }
     assert found["command"][:4] == ["bitbloom", "sweep", "trial", "conf/sweep/mine.yaml"]
 

@@ -87,6 +87,22 @@ def test_winner_becomes_a_config_group(conf):
     assert "seed" not in yaml.safe_load(Path("conf/train/best.yaml").read_text())
 
 
+def test_winner_is_not_seen_before_it_is_checked(conf, monkeypatch):
+    found, path, seen = history(), Path("conf/petals-best.yaml"), []
+    compose = composition.compose
+
+    def watched(target, overrides=()):
+        seen.append((conf / path).exists())
+        return compose(target, overrides) if target != path.stem else compose("petals")
+
+    monkeypatch.setattr(composition, "compose", watched)
+    with pytest.raises(BitBloomError, match="it would have another configuration"):
+        winner.adopt(found, None, path)
+    assert seen
+    assert not any(seen)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [

@@ -79,6 +79,39 @@ def test_names_a_key_that_the_target_does_not_have(tmp_path, changes, message):
         Sweep(written(tmp_path, **changes))
 
 
+@pytest.mark.parametrize(
+    ("key", "given", "changed"),
+    [
+        ("prepare.split", {"choice": [[70, 10, 20], [60, 20, 20]]}, "prepare"),
+        ("source.images", {"int": [96, 192]}, "source"),
+        ("gate.class_rows", {"choice": [8, 16]}, "gate"),
+        ("numerics", {"choice": ["portable", "fast"]}, "numerics.profile"),
+    ],
+)
+def test_rejects_a_searched_key_that_changes_what_is_measured(tmp_path, key, given, changed):
+    with pytest.raises(BitBloomError, match=rf"^parameters: a searched key changes {changed}, so trials") as error:
+        Sweep(written(tmp_path, parameters={key: given}))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "good", "bad"),
+    [
+        ("model.layers", {"int": [1, 7], "step": 2}, {"3": 3, 7.0: 7}, [2, 4.0, 9, "x", 3.4]),
+        ("model.layers", {"int": [1, 3]}, {"2": 2}, [2.5, 0, None]),
+        ("train.weight_decay", {"float": [0.05, 0.25], "step": 0.1}, {0.15000000000000002: 0.15, "0.25": 0.25}, [0.1, 0.2, 0.35]),
+        ("train.learning_rate", {"log": [0.0003, 0.003]}, {0.001: 0.001, 0.00029999999999: 0.0003}, [0.01, float("nan"), 0]),
+        ("augment", {"choice": ["garden", "strong"]}, {"strong": "strong"}, ["photos", 1]),
+    ],
+)
+def test_takes_back_only_values_of_the_space(key, given, good, bad):
+    searched = space.parameter(key, given)
+    assert {value: searched.value(value) for value in good} == good
+    for value in bad:
+        with pytest.raises(BitBloomError, match=rf"^{key}="):
+            searched.value(value)
+
+
 def test_every_space_of_the_repository_fits_its_target():
     paths = sorted((REPOSITORY / "conf/sweep").glob("*.yaml"))
     assert len(paths) >= 2

@@ -37,7 +37,7 @@ def space(**values: object) -> Space:
 def whole(overrides: Sequence[str]) -> Progress:
     """A fake training, a function of its overrides: a curve, and for some an early end or a failure."""
     dice = random.Random("\n".join(overrides))
-    curve = tuple(round(dice.random() + epoch / EPOCHS, 3) for epoch in range(dice.choice([EPOCHS, EPOCHS, EPOCHS, 4])))
+    curve = tuple(round(dice.random() + epoch / EPOCHS, 3) for epoch in range(dice.choice([EPOCHS, EPOCHS, EPOCHS, 2, 3, 4])))
     if dice.random() < 0.15:
         return Progress(curve[: dice.randrange(len(curve))], ended=True, failure="the loss is nan")
     return Progress(curve, ended=True, value=curve[-1], sha256={"model.safetensors": f"{dice.getrandbits(64):x}"})
@@ -75,7 +75,10 @@ class Machine:
             yield task, self.train(task)
 
     def train(self, task: Task) -> Progress:
-        """Train up to a task's epoch, or from an earlier run further."""
+        """Train up to a task's epoch, or from an earlier run further.
+
+        A trial that ends at the very epoch is seen paused by some runs, and at its end by others.
+        """
         end = whole(task.overrides)
         before = self.reached.get(task.overrides, -1)
         wanted = EPOCHS + 1 if task.until is None else task.until
@@ -83,7 +86,7 @@ class Machine:
             self.trained += 1
             self.reached[task.overrides] = max(before, wanted)
         epochs = self.reached[task.overrides]
-        stops = len(end.curve) < epochs or (len(end.curve) == epochs and not end.failure)
+        stops = len(end.curve) < epochs or (len(end.curve) == epochs and self.dice.random() < 0.5)
         return end if stops else Progress(end.curve[:epochs])
 
 

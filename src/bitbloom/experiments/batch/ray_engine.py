@@ -6,31 +6,13 @@ the loopback interface.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from bitbloom.core.errors import BitBloomError
+from bitbloom.experiments import cluster
 from bitbloom.experiments.batch.work import Job, Worker
-
-STATE = Path(".bitbloom/ray")
-"""Files of the cluster, with its logs. They stay when a run fails."""
-LONGEST = 40
-"""Characters of that folder's absolute path: Ray adds the names of sockets, and Linux limits a socket's path to 107 bytes."""
-STORE_BYTES = 100_000_000
-"""Ray's shared memory: numbers of parts and of predictions are all that passes through it."""
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # without it Ray replaces the loopback address by that of the network, on Linux
-}
-"""Environment variables that Ray reads when it is imported, and that its processes inherit."""
 
 
 class PartWorker:
@@ -53,13 +35,9 @@ def compute(job: Job, numbers: Sequence[int], processes: int) -> Iterator[int]:
     Raises:
         BitBloomError: Ray is not installed, or a worker failed.
     """
-    os.environ.update(SETTINGS)
-    try:
-        import ray
+    with cluster.started(processes, "--engine ray") as ray:
         from ray.data import ActorPoolStrategy, DataContext
-    except ModuleNotFoundError as error:
-        raise BitBloomError("--engine ray needs Ray of requirements-dev.lock: `make ci-setup` installs it") from error
-    with _cluster(ray, processes):
+
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
@@ -77,36 +55,4 @@ def compute(job: Job, numbers: Sequence[int], processes: int) -> Iterator[int]:
                     raise BitBloomError(row["error"])
                 yield int(row["predictions"])
         except ray.exceptions.RayError as error:
-            raise BitBloomError(f"Ray failed: {str(error).strip().splitlines()[-1]} (its logs: {STATE})") from error
-
-
-@contextlib.contextmanager
-def _cluster(ray: Any, processes: int) -> Iterator[None]:
-    """A cluster of this machine for the duration of the block."""
-    with _folder() as folder:
-        try:
-            ray.init(
-                address="local",
-                num_cpus=processes,
-                object_store_memory=STORE_BYTES,
-                include_dashboard=False,
-                logging_level="ERROR",
-                log_to_driver=False,
-                _temp_dir=str(folder),
-            )
-            yield
-        finally:
-            ray.shutdown()
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    """The folder of the cluster: in `.bitbloom`, or where that path is too long, in the system's folder of temporary files."""
-    own = STATE.resolve() / str(os.getpid())
-    if len(os.fsencode(own)) > LONGEST:
-        with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
-        return
-    own.mkdir(parents=True, exist_ok=True)
-    yield own
-    shutil.rmtree(own, ignore_errors=True)
+            raise BitBloomError(f"Ray failed: {str(error).strip().splitlines()[-1]} (its logs: {cluster.STATE})") from error

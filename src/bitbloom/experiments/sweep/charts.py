@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitbloom.evaluation.report import style
-from bitbloom.experiments.sweep.study import COMPLETE, PRUNED, Row
+from bitbloom.experiments.sweep.parameter import text_of
+from bitbloom.experiments.sweep.study import COMPLETE, PRUNED, Row, best
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def curves(rows: Sequence[Row], space: dict[str, Any], narrow: bool = False) -> 
     """The metric of each trial by epoch; a dot marks the rung that pruned it, the winner has the strongest line."""
     made = style.figure(style.NARROW if narrow else 11, 2.9 if narrow else 3.6, layout="constrained")
     axes = made.subplots()
-    winner = _winner(rows, space)
+    winner = best(rows, space["direction"])
     for row in rows:
         epochs = range(1, len(row.curve) + 1)
         chosen = row is winner
@@ -131,7 +132,7 @@ class Scale:
     """The vertical axis of a parameter: values to 0 … 1."""
 
     def __init__(self, values: Sequence[Any], given: dict[str, Any]) -> None:
-        self.choices = [_text(choice) for choice in given["choice"]] if "choice" in given else []
+        self.choices = [text_of(choice) for choice in given["choice"]] if "choice" in given else []
         self.log = "log" in given
         self.low, self.high = (0.0, 0.0) if self.choices else self._ends(given)
 
@@ -142,7 +143,7 @@ class Scale:
     def place(self, value: Any) -> float:
         """The height of a value."""
         if self.choices:
-            return self.choices.index(_text(value)) / max(len(self.choices) - 1, 1)
+            return self.choices.index(text_of(value)) / max(len(self.choices) - 1, 1)
         import math
 
         if self.log:
@@ -177,7 +178,7 @@ def slices(rows: Sequence[Row], space: dict[str, Any], narrow: bool = False) -> 
 def _slice(axes: Axes, rows: Sequence[Row], key: str, scale: Scale) -> None:
     for state, colour in sorted(COLOURS.items(), reverse=True):
         found = [row for row in rows if row.state == state]
-        xs = [scale.choices.index(_text(row.params[key])) if scale.choices else row.params[key] for row in found]
+        xs = [scale.choices.index(text_of(row.params[key])) if scale.choices else row.params[key] for row in found]
         axes.scatter(xs, values_of(found), color=colour, s=20, alpha=0.85)
     if scale.choices:
         axes.set_xticks(range(len(scale.choices)), [style.short(choice, 14) for choice in scale.choices])
@@ -189,22 +190,10 @@ def _slice(axes: Axes, rows: Sequence[Row], key: str, scale: Scale) -> None:
     axes.set_title(key, fontsize=10)
 
 
-def _winner(rows: Sequence[Row], space: dict[str, Any]) -> Row | None:
-    from bitbloom.experiments.sweep.study import best
-
-    return best(rows, space["direction"])
-
-
 def _whole_numbers(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
-
-
-def _text(value: Any) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _name(metric: str) -> str:

@@ -95,12 +95,13 @@ def adopt(
 def verify(name: Name, trial: Number = None) -> None:
     """Build a trial again from nothing, and compare it with the history."""
     from bitbloom.experiments.sweep import check, history, records
+    from bitbloom.pipeline import composition
     from bitbloom.provenance import rebuild
 
     found = history.read(name)
     row, rows = check.verify(found, trial)
     target = str(found.head["space"]["target"])
-    ours = records.folder(history.folder(name), row.overrides) / "models" / target
+    ours = records.folder(history.folder(name), composition.compose(target, row.overrides)) / "models" / target
     theirs = rebuild.workspace(target, row.overrides) / "models" / target
     rebuild.show(f"trial {row.number} of sweep {name}", rows, ours, theirs)
 

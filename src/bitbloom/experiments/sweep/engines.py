@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.experiments.sweep import hydra_engine, ray_engine, run
+from bitbloom.experiments.sweep import hydra_engine, local, ray_engine, run
 
-ENGINES = {"local": run.on_this_machine, "ray": ray_engine.execute, "hydra": hydra_engine.execute}
+ENGINES = {"local": local.execute, "ray": ray_engine.execute, "hydra": hydra_engine.execute}
 
 
 def executor(name: str) -> run.Execute:

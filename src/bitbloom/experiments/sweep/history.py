@@ -2,13 +2,15 @@
 
     .bitbloom/sweeps/<name>/history.jsonl
 
-The first line has the space and the digests of code, data and lock; then there is one line for each trial in order, and at the
-end of a whole search the winner. Every generation that ends replaces the file.
+The first line has the space and the digests of its inputs; then there is one line for each trial in order, and at the
+end of a whole search the winner. Every generation that ends replaces the file, unless that has all of its
+rows and more: a search that resumes, or has fewer trials than before, loses none.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +35,16 @@ class History:
     whole: bool = False
     """Whether all trials have their row."""
 
+    def is_of(self, head: Mapping[str, Any]) -> bool:
+        """Whether it is of the search with this first line, of any number of trials."""
+        ours, theirs = searched(self.head["space"]), searched(head["space"])
+        return bool(self.head["inputs"] == head["inputs"] and ours == theirs)
+
+    def begins(self, longer: History) -> bool:
+        """Whether the other one is of the same search, with these rows and more."""
+        same = longer.is_of(self.head) and text_of(self.rows) == text_of(longer.rows[: len(self.rows)])
+        return same and len(longer.rows) > len(self.rows)
+
     @property
     def winner(self) -> Row | None:
         """The best complete trial so far."""
@@ -40,10 +52,9 @@ class History:
 
     def text(self) -> str:
         """The content of the file."""
-        lines = [dict(self.head), *map(asdict, self.rows)]
-        if self.whole:
-            lines.append({"trials": len(self.rows), "winner": self.winner.number if self.winner else None})
-        return "".join(canonical.json_line(line) for line in lines)
+        end = {"trials": len(self.rows), "winner": self.winner.number if self.winner else None}
+        last = canonical.json_line(end) if self.whole else ""
+        return canonical.json_line(dict(self.head)) + text_of(self.rows) + last
 
     def digest(self) -> str:
         """SHA-256 of the file."""
@@ -78,11 +89,23 @@ def folder(name: str) -> Path:
     return SWEEPS / name
 
 
-def write(history: History) -> Path:
-    """Replace the file of a search. Returns its path."""
+def text_of(rows: Sequence[Row]) -> str:
+    """The lines of trials."""
+    return "".join(canonical.json_line(asdict(row)) for row in rows)
+
+
+def searched(space: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a space has to stay: a longer search goes on with the trials of a shorter one."""
+    return {**json.loads(canonical.json_text(space)), "trials": 0}
+
+
+def write(history: History) -> History:
+    """Replace the file of a search, unless it begins with these rows and has more. Returns what it holds now."""
     path = folder(history.head["sweep"]) / FILE
+    if path.exists() and history.begins(before := parse(path)):
+        return before
     canonical.write_text(path, history.text())
-    return path
+    return history
 
 
 def read(name: str) -> History:
@@ -96,8 +119,6 @@ def read(name: str) -> History:
 
 def parse(path: Path) -> History:
     """Read a file of history. Raises BitBloomError when it is damaged."""
-    import json
-
     try:
         text = path.read_text(encoding="utf-8")
         head, *lines = [json.loads(line) for line in text.splitlines()]

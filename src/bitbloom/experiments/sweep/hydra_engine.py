@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.core.processes import end_with_parent
 from bitbloom.experiments.sweep import records
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def execute(tasks: Sequence[Task], sweep: Sweep) -> Iterator[tuple[Task, Progres
     command = [sys.executable, "-m", __name__, "--multirun", f"tasks={file}", f"task={','.join(map(str, range(len(tasks))))}"]
     command += [f"hydra/launcher={os.environ.get('HYDRA_LAUNCHER', 'basic')}", f"hydra.sweep.dir={sweep.folder / 'hydra'}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    found = [(task, records.read(sweep.place(task))) for task in tasks]
+    found = [(task, sweep.recorded(task)) for task in tasks]
     for task, progress in found:
         if done.returncode or not progress.reaches(task.until):
             lines = [line for line in done.stdout.splitlines() if line.strip()] or ["no message"]
@@ -56,13 +57,25 @@ def execute(tasks: Sequence[Task], sweep: Sweep) -> Iterator[tuple[Task, Progres
 
 
 def run(job: Job) -> None:
-    """A job: run its trial in a child process, which ends with this one."""
-    given = canonical.read_json(Path(job.tasks))[job.task]
-    subprocess.run(records.command(given), check=True)
+    """A job: run its trial in a child process, which ends with this one; again if it is killed.
+
+    Raises:
+        CalledProcessError: the trial could not run.
+    """
+    command = records.command(canonical.read_json(Path(job.tasks))[job.task])
+    for _ in range(records.ATTEMPTS):
+        done = subprocess.run(command)
+        if done.returncode >= 0:
+            break
+    done.check_returncode()
 
 
 def main() -> None:
-    """Entry point of a multirun."""
+    """Entry point of a multirun, which ends with the sweep: only that has the lock of the search.
+
+    Jobs of a queue such as Slurm's go on; a trial's own lock and record keep them from harm.
+    """
+    end_with_parent()
     import hydra
     from hydra.core.config_store import ConfigStore
 

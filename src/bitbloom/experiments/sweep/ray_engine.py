@@ -6,7 +6,8 @@ history has the same bytes as with local processes. Machines of a cluster need t
 
 from __future__ import annotations
 
-import logging
+import atexit
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import workers
+from bitbloom.experiments import cluster
 from bitbloom.experiments.sweep import records
 from bitbloom.numerics import pins
 
@@ -22,10 +24,9 @@ if TYPE_CHECKING:
     from bitbloom.experiments.sweep.run import Sweep
     from bitbloom.experiments.sweep.study import Progress, Task
 
-OBJECTS = 100_000_000
-"""Memory for objects between processes, bytes: trials exchange none."""
-FAILURES = 2
-"""Times that Tune starts a trial again."""
+
+_open: list[contextlib.ExitStack] = []
+"""The connection of this process: one for all rungs and generations, because a cluster takes seconds to start."""
 
 
 def execute(tasks: Sequence[Task], sweep: Sweep) -> Iterator[tuple[Task, Progress]]:
@@ -34,9 +35,9 @@ def execute(tasks: Sequence[Task], sweep: Sweep) -> Iterator[tuple[Task, Progres
     Raises:
         BitBloomError: a trial could not run.
     """
+    _connect(str(sweep.tree.numerics.profile))
     from ray import tune
 
-    _connect(str(sweep.tree.numerics.profile))
     tuner = tune.Tuner(
         tune.with_resources(_trainable, {"cpu": 1}),
         param_space={"trial": tune.grid_search([sweep.described(task) for task in tasks])},
@@ -44,7 +45,7 @@ def execute(tasks: Sequence[Task], sweep: Sweep) -> Iterator[tuple[Task, Progres
         run_config=tune.RunConfig(
             name="trials",
             storage_path=str((sweep.folder / "ray").resolve()),
-            failure_config=tune.FailureConfig(max_failures=FAILURES),
+            failure_config=tune.FailureConfig(max_failures=records.ATTEMPTS - 1),
             verbose=0,
         ),
     )
@@ -53,21 +54,18 @@ def execute(tasks: Sequence[Task], sweep: Sweep) -> Iterator[tuple[Task, Progres
         if error := results[number].error:
             log = sweep.place(task) / records.LOG
             raise BitBloomError(f"trial {task.number} could not run with Ray: {str(error).splitlines()[-1]}; {log}")
-        yield task, records.read(sweep.place(task))
+        yield task, sweep.recorded(task)
 
 
 def _connect(profile: str) -> None:
-    """Join the cluster, or start one with WORKERS processes. Every process has the pins."""
-    import ray
-
-    if ray.is_initialized():
+    """Join the cluster, or start one with WORKERS processes, until the end of this process. Every process has the pins."""
+    if _open:  # an earlier rung of this search did
         return
     variables = pins.environment(profile) | {key: os.environ[key] for key in ("PYTHONPATH",) if key in os.environ}
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    own: dict[str, Any] = (
-        {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers(), "object_store_memory": OBJECTS, "include_dashboard": False}
-    )
-    ray.init(runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR, **own)
+    stack = contextlib.ExitStack()
+    stack.enter_context(cluster.joined(workers(), "ENGINE=ray", variables))
+    atexit.register(stack.close)
+    _open.append(stack)
 
 
 def _trainable(config: dict[str, Any]) -> None:
@@ -76,5 +74,5 @@ def _trainable(config: dict[str, Any]) -> None:
 
     given = config["trial"]
     subprocess.run(records.command(given), check=True)
-    curve = records.read(Path(given["place"])).curve
+    curve = records.read(Path(given["place"]), given["inputs"]).curve
     tune.report({given["metric"]: curve[-1] if curve else float("nan"), "epochs": len(curve)})

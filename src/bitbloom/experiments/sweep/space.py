@@ -16,11 +16,10 @@ parameters:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from omegaconf import MISSING, OmegaConf
@@ -28,16 +27,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bitbloom.config.target import first_line
 from bitbloom.core.errors import BitBloomError
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+from bitbloom.experiments.sweep.parameter import Parameter, parameter
 
 SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("none", "median", "halving", "hyperband")
 DIRECTIONS = ("maximize", "minimize")
-RANGES = ("float", "log", "int", "choice")
-DIGITS = 6
-"""Significant digits of a proposed float: the last bits of a logarithm differ between C libraries."""
 
 
 @dataclass
@@ -54,56 +48,6 @@ class Pruner:
     """Of `halving` and `hyperband`: about one trial in `factor` goes on, and the next rung has `factor` times the epochs."""
     startup: int = 5
     """Of `median`: number of complete trials before the first comparison."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """The range of one key: an interval with a step, or the texts of its choices."""
-
-    key: str
-    kind: str
-    low: float = 0
-    high: float = 0
-    step: float | None = None
-    choices: tuple[str, ...] = ()
-
-    def distribution(self) -> BaseDistribution:
-        """The range as Optuna's type."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-        if self.kind == "choice":
-            return CategoricalDistribution(self.choices)
-        if self.kind == "int":
-            return IntDistribution(int(self.low), int(self.high), step=int(self.step or 1))
-        return FloatDistribution(self.low, self.high, log=self.kind == "log", step=self.step)
-
-    def grid(self) -> list[Any]:
-        """All values. Raises BitBloomError for an interval without steps."""
-        if self.kind == "choice":
-            return list(self.choices)
-        step = self.step or (1 if self.kind == "int" else None)
-        if step is None:
-            raise BitBloomError(f"{self.key}: sampler grid needs `choice`, `int`, or `float` with a step")
-        values = [self.low + step * number for number in range(int((self.high - self.low) / step + 1e-9) + 1)]
-        return [int(value) if self.kind == "int" else min(float(f"{value:.{DIGITS}g}"), self.high) for value in values]
-
-    def end(self, high: int) -> float | int | None:
-        """The smallest (0) or largest (1) value of an interval; None for choices."""
-        end = self.high if high else self.low
-        return None if self.kind == "choice" else int(end) if self.kind == "int" else float(end)
-
-    def value(self, given: Any) -> Any:
-        """A value from text or JSON, which have no integers of their own. Raises BitBloomError when it is not a number."""
-        if self.kind == "choice":
-            return given if isinstance(given, str) else _text(given)
-        try:
-            return round(float(given)) if self.kind == "int" else float(given)
-        except (TypeError, ValueError) as error:
-            raise BitBloomError(f"{self.key}={given} is not a number") from error
-
-    def override(self, value: Any) -> str:
-        """`key=value` as a build takes it."""
-        return f"{self.key}={value:.{DIGITS}g}" if isinstance(value, float) else f"{self.key}={value}"
 
 
 @dataclass
@@ -129,15 +73,15 @@ class Space:
     @property
     def searched(self) -> list[Parameter]:
         """The searched keys with their ranges, sorted."""
-        return [_parameter(key, self.parameters[key]) for key in sorted(self.parameters)]
+        return [parameter(key, self.parameters[key]) for key in sorted(self.parameters)]
 
     def overrides(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """The overrides of a trial with these values of the searched keys."""
-        return (*self.set, *(parameter.override(values[parameter.key]) for parameter in self.searched))
+        return (*self.set, *(searched.override(values[searched.key]) for searched in self.searched))
 
     def values(self, given: Sequence[str]) -> dict[str, Any]:
         """Values of searched keys from `key=value` texts. Raises BitBloomError for another key or no number."""
-        known, found = {parameter.key: parameter for parameter in self.searched}, dict[str, Any]()
+        known, found = {searched.key: searched for searched in self.searched}, dict[str, Any]()
         for text in given:
             key, _, value = text.removeprefix("--").partition("=")
             if key not in known:
@@ -154,8 +98,8 @@ class Space:
         if self.sampler != "grid":
             return self.trials
         points = 1
-        for parameter in self.searched:
-            points *= len(parameter.grid())
+        for searched in self.searched:
+            points *= len(searched.grid())
         return min(self.trials, points)
 
 
@@ -204,33 +148,6 @@ def _check(space: Space) -> None:
         raise BitBloomError("parameters is empty: it has a range for each searched key")
     if space.searched and space.sampler == "grid":
         space.count()
-
-
-def _parameter(key: str, given: Any) -> Parameter:
-    """The range of a key. Raises BitBloomError when it is not one."""
-    kinds = [kind for kind in RANGES if isinstance(given, Mapping) and kind in given]
-    if len(kinds) != 1 or set(given) - {*kinds, "step"}:
-        raise BitBloomError(f"parameters.{key}: one of {', '.join(RANGES)}, and maybe `step`: {{float: [0.0, 0.2], step: 0.05}}")
-    kind, values = kinds[0], given[kinds[0]]
-    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        raise BitBloomError(f"parameters.{key}.{kind} is not a list")
-    if kind == "choice":
-        return Parameter(key, kind, choices=tuple(_text(value) for value in values))
-    step = given.get("step")
-    numbers = [*values, *([] if step is None else [step])]
-    if len(values) != 2 or any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
-        raise BitBloomError(f"parameters.{key}.{kind} has to be [smallest, largest], two numbers")
-    low, high = values
-    if not low < high or (kind == "log" and (low <= 0 or step is not None)) or (step is not None and step <= 0):
-        raise BitBloomError(f"parameters.{key}.{kind}: {low} < largest, step > 0; log has a smallest value > 0 and no step")
-    if kind == "int" and any(number != int(number) for number in numbers):
-        raise BitBloomError(f"parameters.{key}.int has whole numbers only")
-    return Parameter(key, kind, low, high, step)
-
-
-def _text(value: Any) -> str:
-    """A choice as the value of an override."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_plain(plain: Mapping[str, Any]) -> Space:

@@ -154,8 +154,12 @@ class Generation:
         self.found |= {task.number: progress for task, progress in execute(tasks)}
 
     def compare(self, rung: int) -> None:
-        """Report all values of a rung, then let the pruner decide, both in the order of the trials."""
-        reached = [number for number in self.trials if number not in self.pruned and goes_on(self.found[number], rung)]
+        """Report all values of a rung, then let the pruner decide, both in the order of the trials.
+
+        A trial is compared if its curve reaches the rung, whether it goes on or ends there: a trial that pauses at the rung in
+        one run is seen at its end when a resumed search runs again, so `ended` must not matter.
+        """
+        reached = [number for number in self.trials if number not in self.pruned and len(self.found[number].curve) >= rung]
         for number in reached:
             self.trials[number].report(self.found[number].curve[rung - 1], rung)
         self.pruned |= {number: rung for number in reached if self.trials[number].should_prune()}
@@ -169,15 +173,6 @@ class Generation:
         states = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
         self.study.tell(trial, row["value"] if row["state"] == COMPLETE else None, state=states[row["state"]])
         return Row(number, self.number, self.overrides[number], dict(sorted(trial.params.items())), **row)
-
-
-def goes_on(progress: Progress, rung: int) -> bool:
-    """Whether a trial is to be compared at a rung: its training goes on after it.
-
-    More may be known of a trial than the rung needs, from an earlier run. That must not matter, so a failure counts where the
-    training would have met it.
-    """
-    return len(progress.curve) > rung or (len(progress.curve) == rung and (bool(progress.failure) or not progress.ended))
 
 
 def row_of(progress: Progress, pruned: int | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
+import json
 import math
 import os
 import sys
@@ -18,6 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from safetensors import SafetensorError
+
 from bitbloom import tasks
 from bitbloom.config.target import Target
 from bitbloom.core import canonical
@@ -25,6 +29,7 @@ from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import end_with_parent
 from bitbloom.experiments.sweep import records
+from bitbloom.experiments.sweep.inputs import Inputs
 from bitbloom.experiments.sweep.study import Progress
 from bitbloom.numerics import pins
 from bitbloom.pipeline import graph
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 Heard = Callable[[dict[str, float]], None]
 """Is called with the row of each epoch."""
+OF_THE_MACHINE = ("out of memory", "allocate memory", "cuda error")
+"""Words of PyTorch's errors that depend on the machine, not on the trial's values."""
 
 
 def process(place: Path, target: str, metric: str, until: int | None) -> None:
@@ -70,8 +77,11 @@ def advance(name: str, metric: str, until: int | None, heard: Heard = lambda _: 
     """Train in the current folder up to an epoch or to the end, from the newest checkpoint if there is one, and record it.
 
     Raises:
-        BitBloomError: the data is missing, or training.json has no such metric.
+        BitBloomError: the data is missing, training.json has no such metric, or code or data changed meanwhile.
     """
+    inputs = Inputs().of_trial(Path(), name)
+    if (known := records.read(Path(), inputs)).reaches(until):  # a process of a killed sweep reached it meanwhile
+        return known
     target = Target.load(name, train.READS)
     pins.pin_torch()
     dataset = open_dataset(target, target.model)
@@ -85,19 +95,32 @@ def advance(name: str, metric: str, until: int | None, heard: Heard = lambda _: 
         ended = True
     except Paused:
         pass
-    except (BitBloomError, FloatingPointError, ValueError) as error:  # of these values of the config: it would fail again
-        ended, failure = True, (str(error) or type(error).__name__).splitlines()[0]
+    except (BitBloomError, FloatingPointError, ValueError, RuntimeError) as error:
+        if not is_own(error):
+            raise
+        ended, failure = True, (str(error).strip() or type(error).__name__).splitlines()[0]
     curve = _curve(run, metric)
     if not all(map(math.isfinite, curve)):
         curve = tuple(itertools.takewhile(math.isfinite, curve))
         ended, failure = True, f"{metric} of epoch {len(curve) + 1} is not a number"
     value = _kept(target, metric) if ended and not failure else None
     sha256 = {file: file_digest(target.models / file) for file in _outputs()} if ended and not failure else {}
-    records.write(Path(), Progress(curve, ended, value, sha256, failure))
+    if Inputs().of_trial(Path(), name) != inputs:
+        raise BitBloomError("code, configuration or data changed while the trial ran, so its result has no record: run it again")
+    records.write(Path(), Progress(curve, ended, value, sha256, failure), inputs)
     if ended:
         (target.models / WEIGHTS).unlink(missing_ok=True)
         checkpoints.remove()
-    return records.read(Path())
+    return records.read(Path(), inputs)
+
+
+def is_own(error: Exception) -> bool:
+    """Whether an error is of the trial's values, so that it comes again on every machine: a loss that is not finite, shapes or
+    sizes that do not fit together, an operation outside the portable subset. Damaged files and a lack of memory are not.
+    """
+    if isinstance(error, json.JSONDecodeError | UnicodeError | torch.OutOfMemoryError):
+        return False
+    return not any(words in str(error).lower() for words in OF_THE_MACHINE)
 
 
 class Paused(Exception):
@@ -110,6 +133,15 @@ class Rung(Checkpoints):
     def __init__(self, inputs_digest: str, until: int | None) -> None:
         super().__init__(inputs_digest)
         self.until = until
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the newest checkpoint, or None. A damaged one is removed: the training starts again, and has the same bytes."""
+        try:
+            return super().load()
+        except (OSError, ValueError, SafetensorError) as error:
+            print(f"the checkpoint is damaged ({error}): the training starts again", file=sys.stderr)
+            self.remove()
+            return None
 
     def save(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write a checkpoint. Raises Paused at the epoch of the rung."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitbloom.experiments.sweep.space import Parameter, Space
+    from bitbloom.experiments.sweep.parameter import Parameter
+    from bitbloom.experiments.sweep.space import Space
 
 ALGORITHMS = {"random": "RANDOM_SEARCH", "grid": "GRID_SEARCH"}
 """Our sampler → that of Vertex AI; without one, it uses Bayesian optimisation."""

@@ -20,8 +20,9 @@ from bitbloom.core import canonical
 from bitbloom.pipeline.recovery import STATE
 
 if TYPE_CHECKING:
+    from bitbloom.experiments.sweep.parameter import Parameter
     from bitbloom.experiments.sweep.run import Sweep
-    from bitbloom.experiments.sweep.space import Parameter, Space
+    from bitbloom.experiments.sweep.space import Space
     from bitbloom.experiments.sweep.study import Progress
 
 METHODS = {"tpe": "bayes", "random": "random", "grid": "grid"}
@@ -55,15 +56,10 @@ def config(space: Space, name: str, path: Path) -> dict[str, Any]:
 
 def _range(parameter: Parameter, space: Space) -> dict[str, Any]:
     """A range as W&B writes it."""
-    if parameter.kind == "choice" or space.sampler == "grid":
-        return {"values": list(parameter.grid())}
-    ends = {"min": parameter.low, "max": parameter.high}
-    if parameter.kind == "int":
-        stepped = parameter.step not in (None, 1)
-        return ({"distribution": "q_uniform", "q": parameter.step} if stepped else {"distribution": "int_uniform"}) | ends
-    if parameter.step is not None:
-        return {"distribution": "q_uniform", "q": parameter.step} | ends
-    return {"distribution": "log_uniform_values" if parameter.kind == "log" else "uniform"} | ends
+    if parameter.kind == "choice" or parameter.step not in (None, 1) or space.sampler == "grid":
+        return {"values": list(parameter.grid())}  # q_uniform has multiples of the step, and ours count from the smallest value
+    distribution = {"int": "int_uniform", "log": "log_uniform_values", "float": "uniform"}[parameter.kind]
+    return {"distribution": distribution, "min": parameter.low, "max": parameter.high}
 
 
 def trial(sweep: Sweep) -> Progress:

@@ -6,6 +6,9 @@ bitbloom sweep adopt petals --as conf/train/best.yaml          # a group: make a
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,15 +42,9 @@ def adopt(history: History, number: int | None, path: Path) -> str:
     metric, value = history.head["space"]["metric"], "none" if row.value is None else f"{row.value:.6g}"
     comment = f"# Trial {row.number} of sweep {history.head['sweep']}, {metric} {value}; history sha256:{history.digest()}\n"
     text = _target(target, row) if len(parts) == 2 else _group(target, row, parts[1])
-    canonical.write_text(path, comment + text)
-    try:
-        same = _same(target, row, path, group=parts[1] if len(parts) == 3 else "")
-    except BitBloomError:
-        path.unlink()
-        raise
-    if not same:
-        path.unlink()
+    if not _same(target, row, path, text, group=parts[1] if len(parts) == 3 else ""):
         raise BitBloomError(f"trial {row.number} cannot be written as {path}: it would have another configuration")
+    canonical.write_text(path, comment + text)
     return (
         f"make graph && make all TARGET={path.stem}"
         if len(parts) == 2
@@ -105,9 +102,16 @@ def _nested(tree: dict[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _same(target: str, row: Row, path: Path, group: str) -> bool:
-    """Whether the written file composes to the configuration of the trial, except its title."""
-    ours = composition.compose(target, [f"{group}={path.stem}"]) if group else composition.compose(path.stem)
+def _same(target: str, row: Row, path: Path, text: str, group: str) -> bool:
+    """Whether the file would compose to the configuration of the trial, except its title.
+
+    It is composed in a copy of `conf/` elsewhere, so no other command sees a target that is not checked.
+    """
+    with tempfile.TemporaryDirectory() as elsewhere:
+        shutil.copytree(composition.CONF, Path(elsewhere) / composition.CONF)
+        canonical.write_text(Path(elsewhere) / path, text)
+        with contextlib.chdir(elsewhere):
+            ours = composition.compose(target, [f"{group}={path.stem}"]) if group else composition.compose(path.stem)
     wanted = composition.compose(target, row.overrides)
     for tree in (ours, wanted):
         tree.title = ""

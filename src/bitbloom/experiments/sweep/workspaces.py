@@ -46,7 +46,8 @@ class Workspaces:
     def trust(self, tree: DictConfig, overrides: Sequence[str]) -> Path | None:
         """The workspace with the data of a configuration as it is, without a build; None if it has none."""
         place = build.workspace(self.target, self._needed(tree, overrides))
-        return place if (place / self.processed).exists() else None
+        needed = [self.processed, *([self.features] if typed_model(tree.model).frozen else [])]
+        return place if all((place / made).exists() for made in needed) else None
 
     def keep(self, tree: DictConfig, place: Path) -> None:
         """Use a workspace's data without a build: it was compared by its digest."""
