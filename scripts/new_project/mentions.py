@@ -26,6 +26,8 @@ def trim(root: Path, names: Iterable[str], gone: Gone) -> None:
             trimmed = without_notices(text, gone)
         elif name.startswith(".github/"):
             trimmed = thinned(text, gone)
+        elif name == "mkdocs.yml":
+            trimmed = "".join(line for line in text.splitlines(keepends=True) if not gone.has(line.rpartition(": ")[2].strip()))
         elif name == "dvc.yaml":
             trimmed = _without_artifacts(text, gone)
         else:
