@@ -4,7 +4,8 @@
     make demo PAUSE=1             # waits for Enter between the steps
     python scripts/demo.py --target petals-tiny
 
-The service listens on a free port of this machine only. Everything that the demonstration starts ends with it, also on Ctrl-C.
+The service listens on a free port of this machine only. Everything that the demonstration starts ends with it, also on Ctrl-C
+and when its terminal is closed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table
 
-from bitbloom.core import canonical, checkout, git
+from bitbloom.core import canonical, checkout, git, guarded
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build, composition, graph
 from bitbloom.serving.client import Client, ServiceError
@@ -36,7 +37,7 @@ from bitbloom.serving.client import Client, ServiceError
 TINY = "petals-tiny"
 """The target that is built again: it takes half a minute."""
 PHOTOS = 4
-SECONDS_TO_START, SECONDS_TO_END = 60, 10
+SECONDS_TO_START = 60
 WHOLE = 100
 """Columns in a log, which has no terminal."""
 
@@ -78,7 +79,9 @@ def main() -> int:
     parser.add_argument("--target", default="", help="a target of photos (default: petals if it is built, else petals-tiny)")
     parser.add_argument("--pause", action="store_true", help="wait for Enter between the steps")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the blocks that started something end it
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, lambda found, _: sys.exit(128 + found))  # the blocks that started something end it
     console = Console(width=None if sys.stdout.isatty() else WHOLE)
     try:
         checkout.require()
@@ -221,7 +224,7 @@ def service(target: str) -> Iterator[str]:
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile() as log, started(command, environment, log) as process:
+    with tempfile.TemporaryFile() as log, guarded.running(command, environment, log) as process:
         wait_until(lambda: is_ready(url), process, log)
         yield url
 
@@ -246,31 +249,13 @@ def wait_until(is_done: Callable[[], bool], process: subprocess.Popen[bytes], lo
 
 def run(what: str, command: Sequence[str]) -> str:
     """Run a command to its end and return its output. Raises BitBloomError with the end of the output when it fails."""
-    with tempfile.TemporaryFile() as log, started(command, os.environ | {"BITBLOOM_TRACK": "0"}, log) as process:
+    with tempfile.TemporaryFile() as log, guarded.running(command, os.environ | {"BITBLOOM_TRACK": "0"}, log) as process:
         code = process.wait()
         log.seek(0)
         output = log.read().decode(errors="replace")
     if code:
         raise BitBloomError(f"{what} failed ({code}): {output.strip()[-500:]}")
     return output
-
-
-@contextlib.contextmanager
-def started(command: Sequence[str], environment: dict[str, str], log: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a group of its own while the block runs. Then the whole group ends, also one that ignores SIGTERM."""
-    process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(SECONDS_TO_END)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -19,14 +19,21 @@ from typing import Any
 from bitbloom import __version__
 from bitbloom.config.target import Target
 from bitbloom.core import canonical
+from bitbloom.pipeline import composition
 from bitbloom.serving import build, model_files, openapi
 from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package
 
-TARGETS = ("petals", "tweets", "captions")
-"""One of each kind of model."""
 CAPTION_FILES = (*model_files.GRAPHS, model_files.EMBEDDINGS, model_files.PHOTOS)
+
+
+def targets() -> list[str]:
+    """One target of each kind of model, the first that builds from the package index alone."""
+    kinds: dict[str, str] = {}
+    for name in composition.embedded():
+        kinds.setdefault(str(composition.compose(name).model.kind), name)
+    return list(kinds.values())
 
 
 def document(name: str) -> dict[str, Any]:
@@ -65,4 +72,4 @@ def imported(path: Path, name: str) -> ModuleType:
 
 
 if __name__ == "__main__":
-    canonical.write_json(Path(sys.argv[1]), {name: document(name) for name in TARGETS})
+    canonical.write_json(Path(sys.argv[1]), {name: document(name) for name in targets()})

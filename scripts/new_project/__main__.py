@@ -38,7 +38,7 @@ def main() -> int:
     asked = parser.parse_args()
     try:
         require_valid(asked.name, ROOT)
-        folder = Path(asked.folder or ROOT.parent / asked.name).absolute()
+        folder = Path(asked.folder or ROOT.parent / asked.name).resolve()
         create(ROOT, folder, Names.of(asked.name), asked.task.replace(",", " ").split())
     except (Refused, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -55,7 +55,7 @@ def create(root: Path, folder: Path, new: Names, wanted: list[str]) -> None:
         raise Refused(f"DIR={folder} is inside this checkout: name a folder outside of it")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refused(f"DIR={folder} exists and is not empty: name another folder")
-    gone, commit = leave_out.plan(root, wanted), _git(root, "rev-parse", "HEAD")
+    gone, commit = leave_out.plan(root, wanted), clean_commit(root)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _beside(folder) as work:
         _say("copy the tracked files")
@@ -94,14 +94,21 @@ def _say(step: str) -> None:
 def _git(folder: Path, *command: str) -> str:
     done = subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise Refused(
-            f"git {command[0]} in {folder}: {done.stderr.strip().splitlines()[-1:] or ['failed']}: a clone with git is needed"
-        )
+        says = (done.stderr.strip().splitlines() or ["failed"])[-1]
+        raise Refused(f"git {command[0]} in {folder}: {says}: a clone with git is needed")
     return done.stdout.strip()
 
 
+def clean_commit(root: Path) -> str:
+    """The commit that the tracked files have, which NOTICE names. Raises Refused when one of them was changed."""
+    if changed := _git(root, "status", "--porcelain", "--untracked-files=no").splitlines():
+        path = changed[0].split(maxsplit=1)[1]
+        raise Refused(f"{path} has uncommitted changes, and NOTICE names the commit of the copy: commit or stash them")
+    return _git(root, "rev-parse", "HEAD")
+
+
 def copy(root: Path, work: Path) -> list[str]:
-    """Copy the tracked files as they are in the working tree; return their names."""
+    """Copy the tracked files; return their names."""
     names = [name for name in _git(root, "ls-files", "-z").split("\0") if name and os.path.lexists(root / name)]
     for name in names:
         (work / name).parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,10 @@ OF_TESTS = "petals"
 """The task whose target petals-tiny the tests build: every project keeps it."""
 ITSELF = ("scripts/new_project", "tests/pipeline/test_new_project.py", "tests/e2e/test_new_project.py", "docs/new-project.md")
 """What makes a new project, which a new project does not have."""
+COMMANDS = ("new",)
+"""The targets of make for it."""
+OWN_TESTS = ("test_own_claims_hold_except_the_coverage_that_a_run_measures",)
+"""Tests of what this project's exam report states about this repository: its numbers of tests, commits and files."""
 BY_NAME = (f"{PACKAGE}/config/", f"{PACKAGE}/data/sources/", f"{PACKAGE}/tasks/")
 USERS = ("bentos", "benchmarks", "deploy", "scripts")
 """Folders of programs that import the package."""

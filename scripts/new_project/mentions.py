@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .leave_out import Gone, any_of
+from .leave_out import PACKAGE, Gone, any_of
 from .names import OLD
 from .rename import text_of, write
+
+SOURCES = f"{PACKAGE}/data/sources"
 
 
 def trim(root: Path, names: Iterable[str], gone: Gone) -> None:
@@ -26,6 +28,10 @@ def trim(root: Path, names: Iterable[str], gone: Gone) -> None:
             trimmed = without_notices(text, gone)
         elif name.startswith(".github/"):
             trimmed = thinned(text, gone)
+        elif name == "docs/config-keys.yaml":
+            trimmed = _without_keys(text, root)
+        elif name == "mkdocs.yml":
+            trimmed = "".join(line for line in text.splitlines(keepends=True) if not gone.has(line.rpartition(": ")[2].strip()))
         elif name == "dvc.yaml":
             trimmed = _without_artifacts(text, gone)
         else:
@@ -87,6 +93,14 @@ def without_examples(text: str, gone: Gone) -> str:
 def _without_figures(text: str, gone: Gone) -> str:
     record = {target: entry for target, entry in json.loads(text).items() if target not in gone.targets}
     return json.dumps(record, indent=1, sort_keys=True) + "\n"
+
+
+def _without_keys(text: str, root: Path) -> str:
+    """The meanings of configuration keys without those of keys that only left-out sources have."""
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((root / SOURCES).rglob("*.py")))
+    fields = set(re.findall(r"^    (\w+): ", sources, re.MULTILINE))
+    entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)
+    return "".join(entry for entry in entries if not (found := re.match(r"source\.(\w+)", entry)) or found[1] in fields)
 
 
 def _without_artifacts(text: str, gone: Gone) -> str:

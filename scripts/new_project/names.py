@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
+import os
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +67,7 @@ def require_valid(name: str, root: Path) -> None:
 
 
 def _taken(name: str, root: Path) -> dict[str, set[str]]:
-    """Names that `import` or a folder of the repository already has."""
+    """Names that `import`, a folder, a task or a target of the repository, or a program already has."""
     folders = {path.name for where in (root, root / "tests") for path in where.iterdir() if path.is_dir()}
     locked = {
         re.sub(r"[-.]+", "_", found.lower())
@@ -77,5 +79,15 @@ def _taken(name: str, root: Path) -> dict[str, set[str]]:
         "a module of Python's standard library": set(sys.stdlib_module_names),
         "a locked package": locked,
         "a folder of this repository": folders,
+        "a task or a target of this project": {path.stem for path in root.glob("conf/*.yaml")}
+        | {path.name for path in root.glob(f"src/{OLD.package}/tasks/*")},
         "an installed package": {name} if importlib.util.find_spec(name) else set(),
+        "a program of this machine, which the new command would hide": {name} if _program(name) else set(),
     }
+
+
+def _program(name: str) -> str | None:
+    """The program of this name on PATH, outside of venvs: theirs are of packages."""
+    folders = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder]
+    outside = [str(folder) for folder in folders if not (folder.parent / "pyvenv.cfg").exists()]
+    return shutil.which(name, path=os.pathsep.join([*outside, *os.defpath.split(os.pathsep)]))

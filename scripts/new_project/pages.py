@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .leave_out import COMMANDS, any_of
 from .mentions import thinned
 from .rename import MARKDOWN_WIDTH, write
 
@@ -91,6 +92,8 @@ class Page:
                 return True
         if text.strip("| ") in self.gone.choices:
             return True  # the first cell of a glossary
+        if re.search(rf"\bmake (?:{any_of(COMMANDS)})\b", text):
+            return True
         return bool(self.gone.file.search(text)) or any(f"]({link})" in text for link in self.links)
 
     def _block(self, kind: str, lines: list[str]) -> list[str]:

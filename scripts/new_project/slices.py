@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .leave_out import Gone
+from .leave_out import OWN_TESTS, Gone
 from .names import OLD
 from .rename import write
 
@@ -144,7 +144,7 @@ class Slicer:
 
     def _statement(self, node: ast.stmt) -> list[Cut]:
         """The whole statement, if it mentions or uses what is left out."""
-        if not (self._mentions(node) or self._uses_lost(node)):
+        if not (_name(node) in OWN_TESTS or self._mentions(node) or self._uses_lost(node)):
             return []
         self.mine |= {_name(node)} if isinstance(node, DEFINITIONS) else _stored(node)
         if _is_fixture(node) and self.module.startswith(("support.", "conftest")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -58,7 +59,10 @@ def draw(built: Path) -> dict[str, bytes]:
 
 def git(*words: str) -> str:
     """The output of git in this repository. Raises Missing."""
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, env={"TZ": "UTC", "PATH": "/usr/bin:/bin"})
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"TZ": "UTC"})
+    except OSError as error:
+        raise Missing(f"git does not start: {error}") from error
     if done.returncode:
         raise Missing("this folder has no git repository")
     return done.stdout

@@ -21,7 +21,7 @@ from canvas import Missing, Sheet, small
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.evaluation.report import style
-from bitbloom.pipeline import tracking
+from bitbloom.pipeline import lineage
 
 FILES = ("wandb.png", "wandb-media.png")
 TARGET = "petals"
@@ -33,7 +33,7 @@ MEDIA_WIDTH = 620
 def draw(built: Path, target: str = TARGET) -> dict[str, bytes]:
     """Both pictures. Raises Missing without an offline record of the built target."""
     try:
-        identity = tracking.run_id(target, built)
+        identity = lineage.recorded_id(target, built)
     except (BitBloomError, OSError) as error:
         raise Missing(str(error)) from error
     records = sorted((built / ".bitbloom/wandb").glob(f"offline-run-*-{identity}"))

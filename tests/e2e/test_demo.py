@@ -34,7 +34,8 @@ def test_shows_every_step(built: Path) -> None:
         httpx.get(f"{address}/readyz")
 
 
-def test_ends_its_service_when_interrupted(built: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_ends_its_service_when_interrupted(built: Path, tmp_path: Path, number: int, code: int) -> None:
     log = tmp_path / "log"
     command = [sys.executable, "scripts/demo.py", "--target", "petals-tiny"]
     with log.open("wb") as stream:
@@ -42,8 +43,8 @@ def test_ends_its_service_when_interrupted(built: Path, tmp_path: Path) -> None:
     end = time.monotonic() + 60
     while "3. The service" not in log.read_text() and time.monotonic() < end and process.poll() is None:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    process.send_signal(number)
+    assert process.wait(30) == code
     address = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
     assert address, log.read_text()
     with pytest.raises(httpx.ConnectError):
@@ -52,5 +53,10 @@ def test_ends_its_service_when_interrupted(built: Path, tmp_path: Path) -> None:
 
 
 def test_target_without_photos_is_one_line(built: Path) -> None:
+    output = run(built, "python", "scripts/demo.py", "--target", "tweets", fails=True)
+    assert output.splitlines()[-1] == "error: 'tweets' predicts no photos: choose a target of photos, like petals-tiny"
+
+
+def test_unknown_target_is_one_line(built: Path) -> None:
     output = run(built, "python", "scripts/demo.py", "--target", "nowhere", fails=True)
     assert output.splitlines()[-1].startswith("error: no target 'nowhere'")

@@ -106,6 +106,11 @@ def test_comments_and_docstrings_are_broken_and_code_is_not():
         ("sklearn", "an installed package"),
         ("benchmarks", "a folder of this repository"),
         ("support", "a folder of this repository"),
+        ("python3", "a program of this machine"),
+        ("sh", "a program of this machine"),
+        ("env", "a program of this machine"),
+        ("petals", "a task or a target"),
+        ("tweets", "a task or a target"),
         ("a" * 31, "at most 30"),
         ("my_" + OLD.package, "contains the name"),
     ],
@@ -118,6 +123,28 @@ def test_refuses_a_name_that_cannot_be_imported(name, says):
 @pytest.mark.parametrize("name", ["my_project", "meadow", "a2", "flowers_of_2027"])
 def test_takes_a_name(name):
     require_valid(name, REPOSITORY)
+
+
+def test_a_relative_folder_may_be_beside_the_checkout(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(sys, "argv", ["new", NEW.package, "--folder", "../x"])
+    monkeypatch.setattr(new_project, "create", lambda root, folder, *_: made.append(folder))
+    assert new_project.main() == 0
+    assert made == [REPOSITORY.parent / "x"]
+
+
+def test_refuses_changed_files_and_a_folder_without_git(tmp_path):
+    with pytest.raises(Refused, match=r"^git status in \S+: fatal: not a git repository"):
+        new_project.clean_commit(tmp_path)
+    (tmp_path / "a").write_text("1")
+    for command in (["init", "-q"], ["add", "a"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    (tmp_path / "untracked").touch()
+    assert len(new_project.clean_commit(tmp_path)) == 40
+    (tmp_path / "a").write_text("2")
+    with pytest.raises(Refused, match=r"^a has uncommitted changes"):
+        new_project.clean_commit(tmp_path)
 
 
 def test_refuses_unknown_task_and_a_folder_that_is_taken(tmp_path):
@@ -140,6 +167,7 @@ def test_leaves_nothing_after_an_error(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(new_project, "copy", lambda root, work: (work / "half").touch() or [])
     monkeypatch.setattr(new_project, "leave", fail)
+    monkeypatch.setattr(new_project, "clean_commit", lambda root: "c" * 40)
     with pytest.raises(type(error)):
         new_project.create(REPOSITORY, tmp_path / "mine", NEW, [])
     assert list(tmp_path.iterdir()) == []

@@ -107,6 +107,12 @@ def test_history_has_a_row_for_each_changed_digest(figures, monkeypatch, tmp_pat
     ]
 
 
+def test_history_without_git_is_missing(figures, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(figures["canvas"].Missing, match="git does not start"):
+        figures["builds"].draw(tmp_path)
+
+
 @pytest.mark.parametrize("subject", ["images", "bucket", "monitoring", "runs"])
 def test_subject_that_is_not_built_keeps_its_pictures(figures, monkeypatch, tmp_path, capsys, subject):
     monkeypatch.chdir(REPOSITORY)

@@ -33,7 +33,7 @@ with build.build_lock():
     lock.write_bytes(whole)
 """
 """A build at the moment at which DVC has emptied a record, or recovery removed it."""
-RUN_ID = ("-c", f"from pathlib import Path; from bitbloom.pipeline import lineage; lineage.run_id({NAME!r}, Path())")
+COPY = ("-c", f"from pathlib import Path; from bitbloom.pipeline.tracking import copies; copies.copy({NAME!r}, Path())")
 READERS = {
     "build": ("-m", "bitbloom", "build", OTHER, "--until", "ingest"),
     "build of the same target": ("-m", "bitbloom", "build", NAME, "--until", "ingest"),
@@ -42,7 +42,7 @@ READERS = {
     "why": ("-m", "bitbloom", "why", "train", NAME),
     "graph": ("-m", "bitbloom", "graph"),
     "merge": ("-m", "bitbloom", "merge"),
-    "tracking": RUN_ID,
+    "tracking": COPY,
 }
 
 
@@ -116,7 +116,7 @@ def test_readers_do_not_wait_for_each_other(repository):
     build.LOCK.touch()
     with build.LOCK.open() as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
-        done = subprocess.run([sys.executable, *RUN_ID], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, *COPY], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import wandb
 import yaml
+from dvc.utils import serialize
 from PIL import Image
 
 from bitbloom.config.target import params_path
@@ -78,18 +79,18 @@ def write_lock(folder, md5="0" * 32, outs="1" * 32, used=None, stages=("evaluate
 
 
 def test_run_id_depends_on_inputs_of_training_only(workspace):
-    first = lineage.run_id(NAME, workspace)
+    first = lineage.recorded_id(NAME, workspace)
     assert len(first) == 16
     assert int(first, 16) >= 0
     write_lock(workspace, outs="2" * 32)
-    assert lineage.run_id(NAME, workspace) == first
+    assert lineage.recorded_id(NAME, workspace) == first
     write_lock(workspace, md5="3" * 32)
-    assert lineage.run_id(NAME, workspace) != first
+    assert lineage.recorded_id(NAME, workspace) != first
 
 
 def test_rejects_target_without_training(workspace):
     with pytest.raises(BitBloomError, match="'petals' is not trained: make train TARGET=petals"):
-        lineage.run_id("petals", workspace)
+        lineage.recorded_id("petals", workspace)
 
 
 def test_logs_sentences_of_a_caption_model(workspace, monkeypatch):
@@ -113,9 +114,9 @@ def test_logs_sentences_of_a_caption_model(workspace, monkeypatch):
 
 
 def test_logs_offline_without_a_key(workspace):
-    assert process.log(NAME, workspace) == lineage.run_id(NAME, workspace)
+    assert process.log(NAME, workspace) == lineage.recorded_id(NAME, workspace)
     runs = list((workspace / ".bitbloom/wandb").glob("offline-run-*"))
-    assert [folder.name.rsplit("-", 1)[1] for folder in runs] == [lineage.run_id(NAME, workspace)]
+    assert [folder.name.rsplit("-", 1)[1] for folder in runs] == [lineage.recorded_id(NAME, workspace)]
     assert any(runs[0].glob("*.wandb"))
 
 
@@ -187,21 +188,23 @@ def test_logs_no_results_of_an_earlier_model(workspace, monkeypatch, record):
     assert files == ["model.safetensors", "config.json", "ledger.jsonl"]
 
 
-def test_expects_the_id_of_a_training_before_dvc_records_it(workspace):
+@pytest.mark.parametrize("number", [3, 0.0003, 0.00005, 1.5e-05, 1e16, 2.5e17])
+def test_expects_the_id_of_a_training_before_dvc_records_it(workspace, number):
+    """DVC writes numbers in its own form: 5e-05, where parameters have 5.0e-05."""
     content = b"code"
     (workspace / "code.py").write_bytes(content)
     md5 = hashlib.md5(content).hexdigest()
     folder = {"path": "data", "hash": "md5", "md5": "1" * 32 + ".dir", "size": 5, "nfiles": 2}
-    canonical.write_text(workspace / "params/x.yaml", "train: {epochs: 3}\nother: 1\n")
+    canonical.write_text(workspace / "params/x.yaml", yaml.safe_dump({"train": {"epochs": number}, "other": 1}))
     stage = {"cmd": "python", "deps": ["code.py", "data"], "params": [{"params/x.yaml": ["train"]}]}
     canonical.write_text(workspace / graph.pipeline(NAME) / "dvc.yaml", yaml.safe_dump({"stages": {"train": stage}}))
     lock = {"prepare": {"cmd": "p", "outs": [folder]}}
     canonical.write_text(workspace / graph.lock(NAME), yaml.safe_dump({"stages": lock}))
     expected = lineage.expected_id(NAME, workspace)
     deps = [{"path": "code.py", "hash": "md5", "md5": md5, "size": len(content)}, folder]
-    lock["train"] = {"cmd": "python", "deps": deps, "params": {"params/x.yaml": {"train": {"epochs": 3}}}}
-    canonical.write_text(workspace / graph.lock(NAME), yaml.safe_dump({"stages": lock}))
-    assert expected == lineage.run_id(NAME, workspace)
+    lock["train"] = {"cmd": "python", "deps": deps, "params": {"params/x.yaml": {"train": {"epochs": number}}}}
+    serialize.dump_yaml(str(workspace / graph.lock(NAME)), {"stages": lock})
+    assert expected == lineage.recorded_id(NAME, workspace)
 
 
 def test_names_runs_by_what_differs(workspace, monkeypatch):
@@ -246,7 +249,7 @@ def test_settings_and_login_of_wandb_decide(online, workspace, monkeypatch, capf
     monkeypatch.setenv("WANDB_ENTITY", "garden")
     assert build(workspace).wait(120) == 0, (workspace / follower.LOG).read_text()
     sent = online.runs[0]
-    assert (sent["project"], sent["entity"], sent["name"]) == ("flowers", "garden", lineage.run_id(NAME, workspace))
+    assert (sent["project"], sent["entity"], sent["name"]) == ("flowers", "garden", lineage.recorded_id(NAME, workspace))
     assert sent["displayName"] == run.name(NAME, workspace)
     assert [(row["epoch"], row["val_accuracy"]) for row in online.rows if "val_accuracy" in row] == [(1, 0.5), (2, 0.75)]
     assert capfd.readouterr().err == ""
@@ -259,7 +262,7 @@ def test_settings_and_login_of_wandb_decide(online, workspace, monkeypatch, capf
 def test_next_build_does_not_change_what_is_logged(online, workspace):
     """It starts before the process has read anything, waits for nothing, and writes in place and anew."""
     log_in(workspace)
-    first = lineage.run_id(NAME, workspace)
+    first = lineage.recorded_id(NAME, workspace)
     with follower.following(NAME, workspace) as tracked:
         with pipeline.build_lock():
             tracked.built()
@@ -280,7 +283,7 @@ def test_first_run_is_abandoned_when_the_build_records_another(workspace, monkey
     monkeypatch.setattr(run.Tracked, "abandon", lambda self: ended.append(self.identity))
     place = copies.copy(NAME, workspace)
     begun = run.Tracked(NAME, workspace, "f" * 16, print)
-    assert process.log_copy(NAME, place, begun, print) == lineage.run_id(NAME, workspace)
+    assert process.log_copy(NAME, place, begun, print) == lineage.recorded_id(NAME, workspace)
     assert ended == ["f" * 16]
 
 

@@ -12,21 +12,14 @@ import yaml
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import build, conflicts, graph
-
-
-def run_id(target: str, workspace: Path) -> str:
-    """16 hexadecimal digits: a hash of the dependencies and parameters of the target's training.
-
-    They are those in dvc.lock. While a training runs, `expected_id` has the same before DVC writes them.
-    """
-    with build.reading():
-        conflicts.require_readable()
-        return recorded_id(target, workspace)
+from bitbloom.pipeline import graph
 
 
 def recorded_id(target: str, workspace: Path) -> str:
-    """As `run_id`, without a wait for a running build. Raises BitBloomError when the target is not trained."""
+    """16 hexadecimal digits: a hash of the dependencies and parameters of the target's training in dvc.lock.
+
+    While a training runs, `expected_id` has the same before DVC writes them. Raises BitBloomError when the target is not trained.
+    """
     recorded = stages(workspace / graph.lock(target))
     if "train" not in recorded:
         raise BitBloomError(f"target '{target}' is not trained: make train TARGET={target}")
@@ -34,7 +27,7 @@ def recorded_id(target: str, workspace: Path) -> str:
 
 
 def expected_id(target: str, workspace: Path) -> str | None:
-    """The `run_id` of a running training, from its inputs; None if they include a folder that no stage makes."""
+    """The `recorded_id` of a running training, from its inputs; None if they include a folder that no stage makes."""
     stage = stages(workspace / graph.pipeline(target) / "dvc.yaml")["train"]
     made: dict[str, dict[str, Any]] = {}
     for recorded in stages(workspace / graph.lock(target)).values():
@@ -72,8 +65,18 @@ def stages(path: Path) -> dict[str, Any]:
 
 def identity(entry: dict[str, Any]) -> str:
     """16 hexadecimal digits: a hash of the inputs of a stage's entry in a `dvc.lock`."""
-    inputs = {key: entry.get(key) for key in ("cmd", "deps", "params")}
+    inputs = {key: _as_recorded(entry.get(key)) for key in ("cmd", "deps", "params")}
     return hashlib.sha256(canonical.json_text(inputs).encode()).hexdigest()[:16]
+
+
+def _as_recorded(value: Any) -> Any:
+    """A value as PyYAML reads it in a `dvc.lock`: DVC writes 0.00005 as `5e-05`, which is a text in YAML 1.1."""
+    if isinstance(value, dict):
+        return {key: _as_recorded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_recorded(item) for item in value]
+    text = repr(value)
+    return text if isinstance(value, float) and "e" in text and "." not in text else value
 
 
 def _dependency(path: str, workspace: Path) -> dict[str, Any] | None:

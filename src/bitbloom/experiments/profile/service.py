@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pandas as pd
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, guarded
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.profile import cpu, load, processes, service_page, spy
 from bitbloom.experiments.profile.phases import FLAMES
@@ -32,7 +31,7 @@ PATHS = {"image": "/predict", "text": "/predict", "caption": "/caption"}
 """Kind of the model → the route that is measured."""
 BODIES = 100
 """Samples that are sent, at most, spread over the raw data."""
-SECONDS_TO_START, WARM_SECONDS = 90, 2
+SECONDS_TO_START, SECONDS_TO_END, WARM_SECONDS = 90, 30, 2
 METRIC = "bitbloom_part_seconds"
 
 
@@ -98,19 +97,8 @@ def running(bento: Path, scratch: Path) -> Iterator[tuple[str, subprocess.Popen[
     environment |= {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
     log = scratch / "output.txt"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
-        )
-    try:
+    with log.open("wb") as stream, guarded.running(command, environment, stream, scratch, SECONDS_TO_END) as process:
         yield _ready(f"http://127.0.0.1:{port}", process, log), process
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _install(bento: Path, home: Path) -> str:
