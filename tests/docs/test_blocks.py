@@ -1,7 +1,8 @@
 """Every fenced block of README and docs: its commands, options, variables, files, keys and imports exist.
 
 Each line of a shell block is parsed by the reader of the command: make's targets and variables, typer, DVC, BentoML, pytest.
-RUNS names the test that runs a block, EXCUSED why none does. `tests/service/test_documented_requests.py` runs every request to a service.
+RUNS names the test that runs a block, EXCUSED the reason why none does. `tests/service/test_documented_requests.py` runs every
+request to a service.
 """
 
 from __future__ import annotations

@@ -284,7 +284,7 @@ def test_rejects_file_in_place_of_the_folder(model, photos, tmp_path, out):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_blocked_reading_of_a_source_is_no_other_run(model, photos, tmp_path, monkeypatch):
+def test_blocked_call_of_a_run_keeps_its_error(model, photos, tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
