@@ -1,6 +1,9 @@
 # Trains a target with the packages of requirements.lock.
 #     docker build -f dockerfiles/train.dockerfile -t bitbloom-train .
-#     docker run --rm -v "$PWD/models:/opt/bitbloom/models" bitbloom-train TARGET=petals-tiny
+#     docker run --name train bitbloom-train TARGET=petals-tiny
+#     docker cp train:/opt/bitbloom/models .
+#     docker rm train
+# A mounted folder would have to belong to user 1034.
 # `make training-image` makes an image of a commit, with equal ids twice.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}

@@ -33,7 +33,7 @@ new: $(STATE)/venv-dev ## Make a project of your own from this one (NAME=my_proj
 	@python -m scripts.new_project '$(NAME)' --task '$(TASK)' --folder '$(DIR)'
 
 .PHONY: report
-report: $(STATE)/venv-dev ## Write the page of the exam report; check its limits and claims
+report: $(STATE)/venv-dev ## Write the page of the exam report; check its limits and statements
 	@python reports/report.py html
 	@python reports/report.py check --strict
 

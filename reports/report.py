@@ -1,12 +1,12 @@
 """Check the exam report of DTU's course 02476, and turn it into one HTML page.
 
     python report.py check             # the form and every answer; exit code 1 if something is wrong
-    python report.py check --strict    # and what the answers claim about the repository
+    python report.py check --strict    # and what the answers state about the repository
     python report.py check --form 27   # the form of 2023, with 27 questions
     python report.py html              # report.html, with its pictures inside; needs `pip install markdown`
 
-Copy this file into the `reports` folder of any project of the course; for `--strict`, claims.py too. It needs Python 3.10 or
-later and no package. With Pillow it also decodes JPEG files.
+Copy this file into the `reports` folder of any project of the course; for `--strict`, strict.py too. It needs Python 3.10 or
+later and no package. With Pillow it also decodes JPEG files and finds blank pictures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import html
 import importlib.util
 import re
 import struct
@@ -56,15 +57,19 @@ FORMS = {
         | {25: Limits((200, 400), (1, 1)), 26: Limits((200, 400)), 27: Limits((50, 200))},
     ),
 }
-SECTIONS = {
+CHECKLIST = "Overall project checklist"
+NEW = "Deployment"
+"""A section that the form of 2023 does not have."""
+SECTIONS = [
+    CHECKLIST,
     "Group information",
     "Coding environment",
     "Version control",
     "Running code and tracking experiments",
     "Working in the cloud",
-    "Deployment",
+    NEW,
     "Overall discussion of project",
-}
+]
 EXAMPLES = {  # SHA-256 of the example figures that come with the form
     "b0a59bff99299446a1690ea6700793ca8b09e1e176222981224d2b4c35ef96f3",
     "667bbb4ed82acda269b913bcd88a8c07a98803956abb639fcc152ca51bf8016c",
@@ -79,10 +84,24 @@ QUESTION = re.compile(r"### Question (\d+)\s*")
 RENAMED = re.compile(r"#{1,6}\s*question\b\D*(\d+)", re.IGNORECASE)
 MARKER = re.compile(r"(?:>\s*)?Answer:(.*)")
 FENCE = re.compile(r"^ {0,3}(```|~~~).*?^ {0,3}\1[`~]*\s*$", re.DOTALL | re.MULTILINE)
-CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
-LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]*)[^)]*\)")
+CODE = re.compile(r"(`+)(?!`)((?:(?!\n[ >]*(?:\n|<)).)+?)(?<!`)\1(?!`)", re.DOTALL)
+"""Code in a line. It ends with its paragraph."""
+COMMENT = re.compile(rf"{FENCE.pattern}|{CODE.pattern.replace('1', '2')}|<!--(?:-?>|.*?-->)", re.DOTALL | re.MULTILINE)
+"""A comment, or code, in which `<!--` starts none."""
+NAMED = r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]"
+"""The text of a link or image, which may have brackets inside."""
+IMAGE = re.compile(rf"!{NAMED}\(([^)]*)\)")
+LINK = re.compile(rf"(?<!!){NAMED}\(([^)\s]*)[^)]*\)")
+DEFINITION = re.compile(r"""^ {0,3}\[[^\]\n]+\]:[ \t]*\n?[ \t]*\S+(?:\s+(?:"[^"]*"|'[^']*'|\([^)]*\)))?[ \t]*$""", re.MULTILINE)
+"""The address of a link with a name, which a page does not show."""
+ELEMENT = re.compile(r"</?([a-zA-Z][\w-]*)(?=[\s/>])([^<>]*)>?|<([?!])[\w\[]")
+PLAIN = {"b", "i", "em", "strong", "code", "kbd", "sub", "sup", "br", "img"}
+"""HTML elements that hide nothing, without attributes."""
+
+
+def visible(text: str) -> str:
+    """The text without comments, line by line the same."""
+    return COMMENT.sub(lambda found: "\n" * found[0].count("\n") if found[0].startswith("<!--") else found[0], text)
 
 
 class Wrong(NamedTuple):
@@ -98,21 +117,17 @@ class Unusable(Exception):
 
 @dataclass
 class Answer:
-    """What follows `> Answer:` below a question, up to the next question or section."""
+    """What follows `> Answer:` below a question, up to the next question or section; `shown` is without comments."""
 
     number: int
     line: int
     prompt: str
     text: str
+    shown: str
 
     def wrong(self, text: str) -> Wrong:
         """Something to mend in this answer."""
         return Wrong(self.line, f"question {self.number}: {text}")
-
-    @property
-    def shown(self) -> str:
-        """The text without what a page does not show."""
-        return COMMENT.sub("", self.text)
 
     @property
     def plain(self) -> str:
@@ -121,7 +136,8 @@ class Answer:
 
     def words(self) -> list[str]:
         """The words that a reader sees, code included: neither images nor addresses nor signs alone."""
-        text = re.sub(r"</?\w[^>]*>", " ", LINK.sub(r"\1", IMAGE.sub(" ", self.shown)))
+        text = re.sub(rf"!{NAMED}(?:\[[^\]]*\])?", " ", DEFINITION.sub(" ", IMAGE.sub(" ", self.shown)))
+        text = html.unescape(re.sub(r"</?\w[^>]*>", " ", LINK.sub(r"\1", text)))
         return [word for word in text.split() if any(letter.isalnum() for letter in word)]
 
 
@@ -136,42 +152,42 @@ def read(path: Path) -> str:
 
 
 def parse(text: str) -> list[Answer]:
-    """The answers in the order of the file."""
-    lines = text.splitlines()
-    starts = [index for index, line in enumerate(lines) if QUESTION.fullmatch(line)]
-    return [block(lines, start, end) for start, end in zip(starts, [*starts[1:], len(lines)], strict=False)]
+    """The answers in the order of the file. A heading in a comment or in a code block is none."""
+    lines, shown, marks = text.splitlines(), visible(text).splitlines(), structure(text)
+    starts = [index for index, line in enumerate(marks) if QUESTION.fullmatch(line)]
+    return [block(lines, shown, marks, start, end) for start, end in zip(starts, [*starts[1:], len(lines)], strict=False)]
 
 
-def block(lines: list[str], start: int, end: int) -> Answer:
+def structure(text: str) -> list[str]:
+    """The lines in which headings and marks count: those of comments and code blocks are empty."""
+    return FENCE.sub(lambda found: "\n" * found[0].count("\n"), visible(text)).splitlines()
+
+
+def block(lines: list[str], shown: list[str], marks: list[str], start: int, end: int) -> Answer:
     """The answer of one question, whose heading is line `start`, from 0."""
-    end = next((at for at in range(start + 1, end) if lines[at].startswith("## ") and lines[at][3:].strip() in SECTIONS), end)
-    found = QUESTION.fullmatch(lines[start])
-    number = int(found[1]) if found else 0
-    for at in range(start + 1, end):
-        marker = MARKER.fullmatch(lines[at].rstrip())
-        if marker:
-            text = "\n".join([marker[1], *lines[at + 1 : end]])
-            return Answer(number, at + 1, "\n".join(lines[start + 1 : at]), text.strip())
-    quoted = [line for line in lines[start + 1 : end] if line.startswith(">")]
-    rest = [line for line in lines[start + 1 : end] if not line.startswith(">")]
-    return Answer(number, start + 1, "\n".join(quoted), "\n".join(rest).strip())
+    end = next((at for at in range(start + 1, end) if section(marks[at])), end)
+    number = int(marks[start].split()[2])
+    at = next((at for at in range(start + 1, end) if MARKER.fullmatch(marks[at].rstrip())), None)
+    if at is not None:
+        text, kept = ("\n".join([MARKER.sub(r"\1", of[at]), *of[at + 1 : end]]).strip() for of in (lines, shown))
+        return Answer(number, at + 1, "\n".join(lines[start + 1 : at]), text, kept)
+    text, kept = ("\n".join(line for line in of[start + 1 : end] if line[:1] != ">").strip() for of in (lines, shown))
+    return Answer(number, start + 1, "\n".join(line for line in lines[start + 1 : end] if line[:1] == ">"), text, kept)
+
+
+def section(line: str) -> str:
+    """The name of a section that starts in a line, else nothing."""
+    return name if line.startswith("## ") and (name := line[3:].strip()) in SECTIONS else ""
 
 
 # ---- Checks of the form ------------------------------------------------------------------------------------------------------
 
 
 def check_form(text: str, answers: list[Answer], count: int) -> Iterator[Wrong]:
-    """Questions that are missing, renamed, repeated or moved, and marks that the course's own script would misread."""
-    lines = text.splitlines()
+    """Parts that are missing, renamed, repeated or moved, and marks that the course's own script would misread."""
+    lines, marks = text.splitlines(), structure(text)
     numbers = [answer.number for answer in answers]
-    like = {
-        int(found[1]): at for at, line in enumerate(lines, 1) if not QUESTION.fullmatch(line) and (found := RENAMED.match(line))
-    }
-    for number in sorted(set(range(1, count + 1)) - set(numbers)):
-        at = like.get(number, 0)
-        yield Wrong(
-            at or 1, f"question {number} is missing" + (f": '{lines[at - 1]}' is not '### Question {number}'" if at else "")
-        )
+    yield from check_parts(lines, marks, set(range(1, count + 1)) - set(numbers), count)
     for answer, before in zip(answers, [0, *numbers], strict=False):
         if answer.number > count:
             yield answer.wrong(f"the form has {count} questions")
@@ -179,12 +195,32 @@ def check_form(text: str, answers: list[Answer], count: int) -> Iterator[Wrong]:
             yield answer.wrong("its heading is there twice")
         elif answer.number < before:
             yield answer.wrong(f"it follows question {before}")
-        if not MARKER.fullmatch(lines[answer.line - 1].rstrip()):
+        if not MARKER.fullmatch(marks[answer.line - 1].rstrip()):
             yield answer.wrong("the line '> Answer:' is missing")
-    first = min((at for at, line in enumerate(lines, 1) if QUESTION.fullmatch(line)), default=len(lines))
+    first = min((at for at, line in enumerate(marks, 1) if QUESTION.fullmatch(line)), default=len(lines))
     for at, line in enumerate(lines[: first - 1], 1):
         if "Answer:" in line:
             yield Wrong(at, "'Answer:' before the first question: the course's script would count it")
+
+
+def check_parts(lines: list[str], marks: list[str], missing: set[int], count: int) -> Iterator[Wrong]:
+    """Questions and sections that are missing, a checklist without boxes, and a comment without an end."""
+    hidden = {int(found[1]): at for at, line in enumerate(lines, 1) if (found := QUESTION.fullmatch(line)) and not marks[at - 1]}
+    like = {
+        int(found[1]): at for at, line in enumerate(marks, 1) if not QUESTION.fullmatch(line) and (found := RENAMED.match(line))
+    }
+    for number in sorted(missing):
+        at = like.get(number) or hidden.get(number) or 1
+        why = f": '{lines[at - 1]}' is not '### Question {number}'" if number in like else ""
+        yield Wrong(at, f"question {number} is missing{why or ': a comment or code block hides it' * (number in hidden)}")
+    for name in SECTIONS:
+        if name not in map(section, marks) and (name != NEW or count == max(FORMS)):
+            yield Wrong(1, f"the section '## {name}' is missing")
+    if not any(re.match(r"\s*[-*+] \[[ xX]\] ", line) for line in marks):
+        yield Wrong(1, "the checklist has no boxes")
+    at = next((at for at, line in enumerate(marks, 1) if "<!--" in CODE.sub("", line)), 0)
+    if at:
+        yield Wrong(at, "a comment has no end: it hides what follows")
 
 
 def check_marks(answer: Answer) -> Iterator[Wrong]:
@@ -204,12 +240,23 @@ def check_marks(answer: Answer) -> Iterator[Wrong]:
         yield answer.wrong("'##' inside the answer: the course's script ends the answer there")
     if len(re.findall(r"^ {0,3}(?:```|~~~)", answer.text, re.MULTILINE)) % 2:
         yield answer.wrong("a code block has no end")
+    for name, attributes, other in ELEMENT.findall(answer.plain):
+        if other or name.lower() not in PLAIN or (attributes.strip(" /") and name.lower() != "img"):
+            yield answer.wrong(f"the HTML element <{name or other}{attributes}> may hide text: write it in Markdown, or as code")
+            break
+    for note in re.findall(r"^ {0,3}(\[\^[^\]]+\]):", answer.plain, re.MULTILINE):
+        if answer.plain.count(note) < 2:
+            yield answer.wrong(f"the footnote {note} is not shown: the text does not refer to it")
 
 
 # ---- Checks of the text ------------------------------------------------------------------------------------------------------
 
 BLANK = re.compile(r"-{3,}[^\n]*?\bfill here\b:?\s*([^\n]*?)\s*-{3,}", re.IGNORECASE)
-LEFTOVER = re.compile(r"\b(?:TODO|FIXME|TBD|sX{4,})\b|\blorem ipsum\b|<weblink>|<image>|(?<=\s)\.\.\.(?=\s)", re.IGNORECASE)
+LEFTOVER = re.compile(
+    r"(?<!\bno )\b(?:TODO|FIXME|TBD|sX{4,})\b(?! comments?\b)|^\W*(?:to )?fill (?:in|out|here)\W*$"
+    r"|\blorem ipsum\b|<weblink>|<image>|(?<=\s)\.\.\.(?=\s)",
+    re.IGNORECASE | re.MULTILINE,
+)
 COMMON = set(
     re.findall(
         r"\w+",
@@ -223,7 +270,7 @@ COMMON = set(
 def check_text(answer: Answer, limits: Limits) -> Iterator[Wrong]:
     """Blanks, what is left of the form, filler, and the number of words."""
     blanks = BLANK.findall(answer.text)
-    written = replace(answer, text=BLANK.sub("", answer.text).strip())
+    written = replace(answer, text=BLANK.sub("", answer.text).strip(), shown=BLANK.sub("", answer.shown).strip())
     is_answered = bool(written.words() or IMAGE.search(written.plain))
     for blank in blanks:
         if is_answered and not blank:
@@ -235,6 +282,8 @@ def check_text(answer: Answer, limits: Limits) -> Iterator[Wrong]:
         yield answer.wrong(f"'{left[0]}' is left to fill in")
     if not is_answered and not blanks and (limits.words is None or limits.words[0]):
         yield answer.wrong("there is no answer")
+    elif answer.number <= 2 and is_answered and not re.search(r"\d|sX{4}", written.shown):
+        yield answer.wrong("it names no number")
     elif limits.words and is_answered:
         yield from check_length(written, *limits.words)
         yield from (answer.wrong(text) for text in filler(written))
@@ -253,7 +302,7 @@ def check_length(answer: Answer, least: int, most: int) -> Iterator[Wrong]:
 
 def filler(answer: Answer) -> Iterator[str]:
     """Why a text says less than its number of words: repeated words, repeated passages, a copied question, no sentences."""
-    found = [word for word in (re.sub(r"\W+", "", word).lower() for word in answer.words()) if word]
+    found = letters(answer.words())
     if len(found) < 20:
         return
     word, times = Counter(found).most_common(1)[0]
@@ -265,9 +314,25 @@ def filler(answer: Answer) -> Iterator[str]:
         yield "filler: passages are repeated"
     elif sum(word in COMMON for word in found) * 12 < len(found):
         yield "filler: the words form no sentences"
-    asked = set(passages([re.sub(r"\W+", "", word).lower() for word in re.sub(r"[>*]", " ", answer.prompt).split()]))
+    asked = set(passages(letters(re.sub(r"[>*]", " ", answer.prompt).split())))
     if sum(passage in asked for passage in passages(found)) * 3 > len(found):
         yield "filler: it repeats the question"
+
+
+def check_copies(answers: list[Answer]) -> Iterator[Wrong]:
+    """Answers of which more than a quarter is in an earlier one."""
+    earlier: dict[tuple[str, ...], int] = {}
+    for answer in answers:
+        found = passages(letters(answer.words()))
+        copied = Counter(earlier[passage] for passage in found if passage in earlier)
+        if len(found) > 20 and copied.total() * 4 > len(found):
+            yield answer.wrong(f"filler: it repeats the answer to question {copied.most_common(1)[0][0]}")
+        earlier = dict.fromkeys(found, answer.number) | earlier
+
+
+def letters(words: Iterable[str]) -> list[str]:
+    """The words in lower case, without other signs than letters and digits."""
+    return [word for word in (re.sub(r"\W+", "", word).lower() for word in words) if word]
 
 
 def passages(found: list[str]) -> list[tuple[str, ...]]:
@@ -284,7 +349,7 @@ MOST_BYTES = 1 << 30
 
 def check_images(answer: Answer, limits: Limits, folder: Path, seen: dict[str, int]) -> Iterator[Wrong]:
     """The number of images, and each file. `seen` has the question of each picture so far, by the hash of its file."""
-    targets = [target.strip() for target in IMAGE.findall(answer.plain)]
+    targets = [target.strip() for _, target in IMAGE.findall(answer.plain)]
     if limits.images and not limits.images[0] <= len(targets) <= limits.images[1]:
         least, most = limits.images
         yield answer.wrong(f"{len(targets)} images; {least}{f' to {most}' if most > least else ''} asked for")
@@ -324,11 +389,27 @@ def located(target: str, folder: Path) -> Path:
 
 def decoded(data: bytes, suffix: str) -> tuple[int, int]:
     """Width and height of a picture whose data are whole. Raises ValueError."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and suffix == ".png":
-        return png(data)
-    if data.startswith(b"\xff\xd8") and suffix != ".png":
-        return jpeg(data)
+    for kind, magic, read_size in (("PNG", b"\x89PNG\r\n\x1a\n", png), ("JPEG", b"\xff\xd8", jpeg)):
+        if data.startswith(magic) and (suffix == ".png") == (kind == "PNG"):
+            size = read_size(data)
+            if importlib.util.find_spec("PIL"):
+                look(data)
+            return size
     raise ValueError(f"is not a {'PNG' if suffix == '.png' else 'JPEG'} file, whatever its name says")
+
+
+def look(data: bytes) -> None:
+    """Decode a picture with Pillow. Raises ValueError when it is damaged or has one colour only."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    try:
+        bands = Image.open(BytesIO(data)).convert("RGB").split()
+    except Exception as error:  # Pillow raises errors of many types
+        raise ValueError(f"is damaged: {error}") from error
+    if all(least == most for least, most in (band.getextrema() for band in bands)):
+        raise ValueError("is blank: it has one colour only")
 
 
 def png(data: bytes) -> tuple[int, int]:
@@ -360,7 +441,7 @@ def png(data: bytes) -> tuple[int, int]:
 
 
 def jpeg(data: bytes) -> tuple[int, int]:
-    """Read the size of a JPEG file and find its end; decode it if Pillow is there."""
+    """Read the size of a JPEG file and find its end."""
     at, size = 2, (0, 0)
     while at + 9 < len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         marker, length = data[at + 1], struct.unpack(">H", data[at + 2 : at + 4])[0]
@@ -370,15 +451,6 @@ def jpeg(data: bytes) -> tuple[int, int]:
         at += 2 + length
     if not all(size) or b"\xff\xd9" not in data[-64:]:
         raise ValueError("is cut off")
-    if importlib.util.find_spec("PIL"):
-        from io import BytesIO
-
-        from PIL import Image
-
-        try:
-            Image.open(BytesIO(data)).load()
-        except Exception as error:  # Pillow raises errors of many types
-            raise ValueError(f"is damaged: {error}") from error
     return size
 
 
@@ -448,7 +520,7 @@ def page(text: str, folder: Path) -> str:
     )
     reader.preprocessors.deregister("html_block")
     reader.inlinePatterns.deregister("html")
-    body = reader.convert(separated(COMMENT.sub("", text)))
+    body = reader.convert(separated(visible(text)))
     body = re.sub(r"<li>(<p>)?\[([ xX])\] ", checkbox, body)
     body = re.sub(r'(<img [^>]*?src=")([^"]+)(")', lambda found: found[1] + embedded(found[2], folder) + found[3], body)
     title = re.sub(r"<[^>]+>", "", (re.search(r"<h1[^>]*>(.*?)</h1>", body) or ["", "Exam report"])[1])
@@ -495,25 +567,25 @@ def check(report: Path, count: int, strict: bool) -> list[Wrong]:
     """Everything to mend in a report, in the order of its lines."""
     text = read(report)
     answers = parse(text)
-    found = list(check_form(text, answers, count))
+    found = [*check_form(text, answers, count), *check_copies(answers)]
     seen: dict[str, int] = {}
     for answer in answers:
         limits = FORMS[count].get(answer.number, Limits())
         found += [*check_marks(answer), *check_text(answer, limits), *check_images(answer, limits, report.parent, seen)]
     if strict:
-        found += check_claims(answers, report)
+        found += check_statements(answers, report)
     return sorted(found)
 
 
-def check_claims(answers: list[Answer], report: Path) -> Iterator[Wrong]:
-    """What the answers claim and the repository does not have. Raises Unusable without claims.py."""
+def check_statements(answers: list[Answer], report: Path) -> Iterator[Wrong]:
+    """What the answers state and the repository does not have. Raises Unusable without strict.py."""
     try:
-        import claims
+        import strict
     except ImportError as error:
-        raise Unusable("--strict needs claims.py beside report.py: copy it, too") from error
+        raise Unusable("--strict needs strict.py beside report.py: copy it, too") from error
     plain = {answer.number: FENCE.sub(" ", answer.shown) for answer in answers if not BLANK.search(answer.text)}
     by_number = {answer.number: answer for answer in answers}
-    for number, text in claims.false_claims(plain, report.resolve().parent):
+    for number, text in strict.false_statements(plain, report.resolve().parent):
         yield by_number[number].wrong(text)
 
 
@@ -545,7 +617,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="the report (default: README.md beside this file)",
     )
     parser.add_argument("--form", type=int, choices=sorted(FORMS), default=31, help="how many questions the form has")
-    parser.add_argument("--strict", action="store_true", help="also compare claims with the repository")
+    parser.add_argument("--strict", action="store_true", help="also compare statements with the repository")
     asked = parser.parse_args(arguments)
     try:
         if asked.command == "check":

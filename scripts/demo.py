@@ -1,6 +1,6 @@
 """Five minutes for an oral exam: the service of a built target, photos, metrics, provenance, and a rebuild with equal digests.
 
-    make demo                     # petals if it is built, else petals-tiny, which is then built first (half a minute)
+    make demo                     # petals if it is built, else petals-tiny, which is then built first
     make demo PAUSE=1             # waits for Enter between the steps
     python scripts/demo.py --target petals-tiny
 
@@ -35,7 +35,7 @@ from bitbloom.pipeline import build, composition, graph
 from bitbloom.serving.client import Client, ServiceError
 
 TINY = "petals-tiny"
-"""The target that is built again: it takes half a minute."""
+"""The target that is built again: the smallest one."""
 PHOTOS = 4
 SECONDS_TO_START = 60
 WHOLE = 100

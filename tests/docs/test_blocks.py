@@ -1,7 +1,8 @@
 """Every fenced block of README and docs: its commands, options, variables, files, keys and imports exist.
 
 Each line of a shell block is parsed by the reader of the command: make's targets and variables, typer, DVC, BentoML, pytest.
-RUNS names the test that runs a block. `tests/service/test_documented_requests.py` runs every request to a service.
+RUNS names the test that runs a block, EXCUSED the reason why none does. `tests/service/test_documented_requests.py` runs every
+request to a service.
 """
 
 from __future__ import annotations
@@ -106,12 +107,69 @@ RUNS = {
         "make evaluate TARGET=petals-folder SET='train.epochs=3'",
     ): "docs/test_tutorial.py::test_change_of_a_key_is_a_variant",
     ("docs/tutorial.md", "make serve TARGET=petals-folder"): "docs/test_tutorial.py::test_commands_run",
+    ("docs/tutorial.md", "curl -F"): "docs/test_tutorial.py::test_service_predicts_as_the_command_does",
+    ("bentos/", "curl"): "service/test_documented_requests.py::test_curl_gets_a_response",
+    ("bentos/", ""): "service/test_documented_requests.py::test_python_client_raises_no_error",
+    ("docs/serving.md", "from pathlib"): "service/test_documented_requests.py::test_python_client_raises_no_error",
+    ("docs/serving.md", "make serve   "): "service/test_documented_requests.py::test_curl_gets_a_response",
+    ("docs/serving.md", "make containerize"): "service/test_container.py::test_published_port_gives_the_prediction_of_the_model",
+    ("docs/batch.md", "make predict"): "experiments/test_batch.py::test_killed_run_continues_with_the_missing_parts",
+    ("docs/batch.md", "import pyarrow"): "experiments/test_batch.py::test_parquet_keeps_every_bit",
+    ("docs/distributed.md", "export TORCH"): "reproducibility/test_elastic_training.py::",
+    ("docs/new-project.md", "make new"): "e2e/test_new_project.py::test_only_the_origin_has_the_old_name",
+    ("docs/new-project.md", "cd"): "e2e/test_new_project.py::test_build_keeps_the_digests_that_do_not_contain_the_name",
+    ("docs/optimise.md", "make optimise"): "model/test_optimise.py::test_every_variant_has_measurements_or_a_failure",
+    ("docs/own-data.md", "make all TARGET=tweets-kaggle"): "e2e/test_real_tweets.py::",
+    ("docs/profiling.md", "make profile"): "experiments/test_profile.py::test_profile_of_a_stage_has_a_page_whose_modules_add_up",
+    ("docs/runs.md", "make all"): "experiments/test_compare.py::test_prints_all_parts_and_writes_the_page",
     (
-        "docs/tutorial.md",
-        "make verify TARGET=petals-folder",
+        "docs/sweeps.md",
+        "make sweep",
+    ): "experiments/test_sweep_kills.py::test_workers_and_kills_do_not_change_a_sweep_and_the_pipeline_builds_its_winner",
+    ("docs/toolchain.md", "make test PYTEST='tests/nix"): "nix/test_programs.py::",
+    ("docs/slides/slides.md", "make all"): "e2e/test_user_commands.py::test_clean_build_gives_the_expected_digests",
+    (
+        "docs/slides/slides.md",
+        "make verify TARGET=petals-tiny",
     ): "reproducibility/test_verify.py::test_rebuild_without_cache_has_same_artifacts",
+    ("reports/README.md", "make report"): "pipeline/test_exam_report.py::test_script_alone_tells_by_its_exit_code",
+    ("reports/README.md", "make all"): "e2e/test_user_commands.py::test_overrides_build_a_separate_variant",
+    ("reports/README.md", "make serve"): "service/test_documented_requests.py::test_curl_gets_a_response",
+    ("deploy/artifact-registry/", "export"): "deploy/test_other_clouds.py::test_dry_run_prints_the_commands_of_a_run",
+    ("deploy/azure/", ""): "deploy/test_other_clouds.py::test_dry_run_prints_the_commands_of_a_run",
+    ("deploy/cloud-build/", "export"): "deploy/test_other_clouds.py::test_dry_run_prints_the_commands_of_a_run",
+    ("deploy/cloud-functions/", "make package"): "deploy/test_cloud_functions.py::",
+    ("deploy/cloud-run/", "make containerize"): "deploy/test_cloud_run.py::test_runs_the_commands_of_the_dry_run",
+    ("deploy/compute-engine/", "export"): "deploy/test_vertex_ai.py::test_creates_the_vm_of_the_dry_run",
+    ("deploy/kubernetes/", "make"): "deploy/test_other_clouds.py::test_dry_run_prints_the_commands_of_a_run",
+    ("deploy/proxy/", "make"): "service/test_proxy.py::",
+    ("deploy/vertex-ai/", "make training-image"): "deploy/test_vertex_ai.py::test_creates_the_job_of_the_dry_run",
 }
-"""Page and start of a block → the test that runs it, at the size of the tiny targets; with `::` alone, all tests of a file."""
+"""Start of a page's path and of a block → the test that runs its main command, at the size of the tiny targets or with a
+stand-in for a cloud; with `::` alone, all tests of a file. Other commands of the block may only be parsed."""
+
+ACCOUNT = "an account of Google"
+EXCUSED = {
+    ("README.md", "make test"): "this very run",
+    ("README.md", "make sweep"): "an overview: docs/ has each command in a block of its own",
+    ("deploy/artifact-registry/", "gcloud iam"): ACCOUNT,
+    ("deploy/cloud-run/", "gcloud services"): ACCOUNT,
+    ("deploy/compute-engine/", "nix develop"): "a machine with nix; the startup script runs it, with a stand-in in the tests",
+    ("deploy/kubernetes/", "openssl rand"): "a cluster",
+    ("docs/adding-a-target.md", "make all TARGET=my-photos"): "the target of the page's YAML block is composed, a build is hours",
+    ("docs/own-data.md", "make all TARGET=captions-folder"): "minutes; tests/data/test_caption_sources.py reads such folders",
+    ("docs/own-data.md", "make all TARGET=captions-coco"): "a download of 1.1 GB",
+    ("docs/serving.md", "bentoml serve"): "needs petals in BentoML's store; bentoml's own commands are parsed",
+    ("docs/serving.md", "BENTOML_CONFIG_OPTIONS"): "settings of BentoML; the command is parsed",
+    ("docs/toolchain.md", "nix develop"): "nix is not on every machine; tests/nix builds the outputs where it is",
+    ("docs/toolchain.md", "make package"): "nix and podman; tests/nix builds the outputs where they are",
+    ("docs/toolchain.md", "uv pip compile"): "a package registry, and a lock for another processor",
+    ("docs/tutorial.md", "make setup"): "an installation; tests/pipeline/test_setup.py runs it with a stand-in for uv",
+    ("docs/tutorial.md", "make verify TARGET=petals-folder"): "as long as the build; tests/reproducibility verifies petals-tiny",
+    ("reports/README.md", "git clone"): "its address is that of the reader",
+    ("reports/README.md", "docker build"): "docker; tests/service/test_container.py builds the image of the service with podman",
+}
+"""Start of a page's path and of a block → why no test runs it."""
 
 
 def make(command: Command) -> None:
@@ -376,13 +434,26 @@ def test_whole_target_composes(block, tmp_path, monkeypatch):
     assert composition.compose("documented").title == tree["title"]
 
 
-def test_every_run_names_a_block_and_a_test():
-    starts = [(block.page, block.first) for block in (*SHELL, *PYTHON)]
-    for (page, start), test in RUNS.items():
-        assert any(page == found and first.startswith(start) for found, first in starts), (page, start)
-        file, _, name = test.partition("::")
-        text = (REPOSITORY / "tests" / file).read_text(encoding="utf-8")
-        assert f"def {name or 'test_'}" in text, test
+def named(block: Block, list_of: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The entries of a list that name a block."""
+    return [(page, start) for page, start in list_of if block.page.startswith(page) and block.first.startswith(start)]
+
+
+@pytest.mark.parametrize("block", [*SHELL, *PYTHON], ids=str)
+def test_block_is_run_by_a_test_or_excused(block):
+    assert named(block, [*RUNS, *EXCUSED]), f"name the test that runs '{block.first}', or the reason why none does"
+
+
+def test_unlisted_block_is_found():
+    assert not named(Block("docs/tutorial.md", 1, "sh", "make nothing"), [*RUNS, *EXCUSED])
+
+
+@pytest.mark.parametrize("entry", [*RUNS, *EXCUSED], ids=str)
+def test_every_entry_names_a_block_and_a_test(entry):
+    assert any(named(block, [entry]) for block in (*SHELL, *PYTHON))
+    if entry in RUNS:
+        file, _, name = RUNS[entry].partition("::")
+        assert f"def {name or 'test_'}" in (REPOSITORY / "tests" / file).read_text(encoding="utf-8")
 
 
 def test_there_are_blocks_to_check():

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.batch import listing, outputs, sources, work
+from bitbloom.experiments.batch import run as batch_run
 from bitbloom.experiments.batch.listing import Photo
 from bitbloom.experiments.batch.run import Request, Summary, run
 from bitbloom.experiments.batch.threads import ordered
@@ -273,6 +274,23 @@ def test_rejects_folder_with_other_files(model, photos, tmp_path):
     with pytest.raises(BitBloomError, match=r"holds other files \(mine.txt\)"):
         run(request(model, photos, tmp_path / "out"))
     assert sorted(content(tmp_path / "out")) == ["mine.txt"]
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_rejects_file_in_place_of_the_folder(model, photos, tmp_path, out):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BitBloomError, match=r"file.* cannot be a folder \(.+\): --out takes a new folder"):
+        run(request(model, photos, tmp_path / out))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_blocked_call_of_a_run_keeps_its_error(model, photos, tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(batch_run, "_listed", fail)
+    with pytest.raises(BlockingIOError, match="temporarily unavailable"):
+        run(request(model, photos, tmp_path / "out"))
 
 
 def test_rejects_folder_that_another_run_holds(model, photos, tmp_path):

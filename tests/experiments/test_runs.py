@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bitbloom import cli
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.experiments.reasons import reason
 from bitbloom.experiments.runs import collect, find, listing, record, store
 from bitbloom.pipeline import build, graph
 from support import runs as support
@@ -278,3 +279,16 @@ def test_run_of_a_workspace_is_the_same_from_another_folder(checkout, monkeypatc
     monkeypatch.chdir(checkout.parent)
     there = collect.collect(NAME, checkout)
     assert there == dataclasses.replace(here, workspace=checkout.name)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("first\nsecond"), "first"),
+        (ValueError("\nfirst"), "first"),
+        (ValueError(), "ValueError"),
+        (FileNotFoundError(2, "No such file", "/a/path"), "No such file"),
+    ],
+)
+def test_reason_is_one_line(error, expected):
+    assert reason(error) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -159,3 +160,15 @@ def test_report_has_to_have_the_same_boxes():
 def test_own_checklist_resolves(capsys):
     assert checklist.main([]) == 0
     assert "of 56 boxes are ticked, all with evidence" in capsys.readouterr().out
+
+
+def test_coverage_below_the_bound_fails(tmp_path):
+    [bound] = re.findall(r"--cov-fail-under=\d+", (REPOSITORY / "Makefile").read_text())
+    (tmp_path / "half.py").write_text("def double(x):\n    if x > 5:\n        x += 0\n        x -= 0\n    return 2 * x\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_cov", "-p", "no:cacheprovider", "--cov=half", bound, "."]
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for argument, fails in ((9, False), (1, True)):
+        (tmp_path / "test_half.py").write_text(f"import half\n\n\ndef test_double():\n    assert half.double({argument})\n")
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert (done.returncode != 0) == fails, done.stdout
+        assert ("Required test coverage of 90% not reached" in done.stdout) == fails

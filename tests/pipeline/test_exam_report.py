@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,9 @@ report = importlib.util.module_from_spec(specification)
 sys.modules["exam_report"] = report
 specification.loader.exec_module(report)
 
-TITLE = "# Exam template for 02476 Machine Learning Operations\n\n* [x] Git repository\n* [ ] Drift\n"
+TITLE = (
+    "# Exam template for 02476 Machine Learning Operations\n\n## Overall project checklist\n\n* [x] Git repository\n* [ ] Drift\n"
+)
 STARTS = {1: "Group information", 4: "Coding environment", 7: "Version control", 12: "Running code and tracking experiments"}
 STARTS |= {17: "Working in the cloud", 23: "Deployment", 27: "Overall discussion of project"}
 NOUNS = ["model", "data", "test", "build", "image", "service", "commit", "lock", "stage", "metric", "photo", "label"]
@@ -44,9 +47,11 @@ def prose(count: int, seed: int = 0) -> str:
 
 
 def png(shade: int, size: tuple[int, int] = (400, 200), mode: str = "RGB", kind: str = "PNG") -> bytes:
-    """A picture of one colour."""
+    """A picture of two colours."""
     stream = io.BytesIO()
-    Image.new(mode, size, shade if mode in "LP" else (shade, 90, 160)).save(stream, format=kind)
+    picture = Image.new(mode, size, shade if mode in "LP" else (shade, 90, 160))
+    picture.paste(200 if mode in "LP" else (200, 200, 200), (0, 0, size[0] // 2, size[1]))
+    picture.save(stream, format=kind)
     return stream.getvalue()
 
 
@@ -118,10 +123,15 @@ def test_limits_are_those_of_the_course(count):
     assert images == few | ({20: (1, 2), 21: (1, 2), 29: (1, 1)} if count == 31 else {20: (1, 1), 21: (1, 1), 25: (1, 1)})
 
 
+def written(number: int, text: str) -> Any:
+    """An answer with a text."""
+    return report.Answer(number, 1, "", text, report.visible(text))
+
+
 @given(st.integers(1, 400), st.sampled_from([4, 7, 11, 17, 30]))
 def test_words_pass_exactly_within_the_limits(count, number):
     least, most = report.FORMS[31][number].words
-    answer = report.Answer(number, 1, "", prose(count, 3))
+    answer = written(number, prose(count, 3))
     assert (list(report.check_length(answer, least, most)) == []) == (least <= count <= most)
 
 
@@ -134,10 +144,15 @@ def test_words_pass_exactly_within_the_limits(count, number):
         ("[two words](https://example.org/a_b)", 2),
         ("<b>one</b>", 1),
         ("`make all`", 2),
+        ("`<!-- two` words-->", 2),
+        ("![the [DVC] bucket](figures/q14-0.png)", 0),
+        ("![several words][name]", 0),
+        ("\n\n[//]: # (several words\nabout it)", 0),
+        ('\n\n[name]: https://example.org "several words"', 0),
     ],
 )
 def test_counts_only_words_that_a_reader_sees(hidden, kept):
-    assert len(report.Answer(4, 1, "", f"{prose(10)} {hidden}").words()) == 10 + kept
+    assert len(written(4, f"{prose(10)} {hidden}").words()) == 10 + kept
 
 
 def test_counts_as_the_course_does_where_that_is_more(tmp_path):
@@ -197,6 +212,29 @@ DAMAGED: dict[str, tuple[Callable[[str], str], str]] = {
     ),
     "image in code": (lambda text: put(text, 19, f"`{image(19)}`"), "question 19: 0 images"),
     "image tag": (lambda text: put(text, 19, '<img src="figures/q19-0.png">'), "an <img> is not counted"),
+    "open comment": (lambda text: put(text, 5, f"<!-- {prose(150)}"), "a comment has no end: it hides what follows"),
+    "comment over questions": (
+        lambda text: put(put(text, 4, f"{prose(150)}\n<!--"), 8, f"-->\n{prose(150, 3)}"),
+        "question 6 is missing: a comment or code block hides it",
+    ),
+    "comment to the end": (
+        lambda text: text.replace("### Question 5\n", "<!--\n### Question 5\n") + "\n-->\n",
+        "question 31 is missing: a comment or code block hides it",
+    ),
+    "hidden definition": (lambda text: put(text, 5, f"[//]: # ({prose(150)})"), "question 5: there is no answer"),
+    "hidden element": (lambda text: put(text, 5, f"<div hidden>\n\n{prose(150)}\n\n</div>"), "the HTML element <div hidden>"),
+    "hidden by style": (lambda text: put(text, 5, f'<b style="display:none">{prose(150)}</b>'), "the HTML element <b style"),
+    "hidden footnote": (lambda text: put(text, 5, f"[^a]: {prose(150)}"), "the footnote [^a] is not shown"),
+    "code over a comment": (lambda text: put(text, 5, f"a `\n<!-- {prose(150)} -->\n`"), "question 5: 1 words"),
+    "copied answer": (lambda text: put(text, 6, prose(150, 4)), "question 6: filler: it repeats the answer to question 4"),
+    "no checklist": (
+        lambda text: re.sub(r"## Overall project checklist\n\n(?:\* .*\n)+", "", text),
+        "the section '## Overall project checklist' is missing",
+    ),
+    "no boxes": (lambda text: re.sub(r"^\* \[.\] ", "", text, flags=re.MULTILINE), "the checklist has no boxes"),
+    "no section": (lambda text: text.replace("## Version control\n", ""), "the section '## Version control' is missing"),
+    "to fill in": (lambda text: put(text, 2, "*fill in*"), "question 2: '*fill in*' is left to fill in"),
+    "no number": (lambda text: put(text, 2, "Ann and Bob"), "question 2: it names no number"),
     "again": (lambda text: put(text, 20, image(19)), "is the picture of question 19 already"),
 }
 
@@ -228,6 +266,40 @@ def test_copied_question_is_filler(tmp_path):
     assert any("filler" in found for found in check(tmp_path, put(text, 4, answer)))
 
 
+def white() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (400, 200), "white").save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def test_copied_answer_is_named_in_every_copy(tmp_path):
+    text = filled(31, tmp_path)
+    for number in (5, 6, 8, 9, 10):
+        text = put(text, number, prose(150, 4))
+    assert check(tmp_path, text) == [f"question {n}: filler: it repeats the answer to question 4" for n in (5, 6, 8, 9, 10)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{prose(140)} We have no TODO comments.",
+        f"{prose(140)} `<div hidden>` and <https://example.org>",
+        f"{prose(140)} CO<sub>2</sub>, `<!--` and\n\n```html\n<!-- a\n```",
+    ],
+)
+def test_good_answer_passes(tmp_path, answer):
+    assert check(tmp_path, put(filled(31, tmp_path), 5, answer)) == []
+
+
+def test_picture_with_brackets_in_its_text_counts(tmp_path):
+    assert check(tmp_path, put(filled(31, tmp_path), 19, "![the [DVC] bucket](figures/q19-0.png)")) == []
+
+
+def test_question_in_a_code_block_is_one_error(tmp_path):
+    text = put(filled(31, tmp_path), 5, f"{prose(140)}\n\n```md\n### Question 9\n```")
+    assert check(tmp_path, text) == ["question 5: '##' inside the answer: the course's script ends the answer there"]
+
+
 PICTURES: dict[str, tuple[str, bytes | None, str]] = {
     "missing": ("figures/none.png", None, "is missing"),
     "capitals": ("figures/Q19-0.png", None, "is missing (capital letters count)"),
@@ -245,6 +317,7 @@ PICTURES: dict[str, tuple[str, bytes | None, str]] = {
     "cut JPEG": ("figures/a.jpg", png(1, kind="JPEG")[:-40], "is cut off"),
     "headers only": ("figures/a.jpg", b"\xff\xd8\xff\xe0\x00\x10", "is cut off"),
     "small": ("figures/a.png", png(1, (20, 10)), "20×10 pixels: too small to read"),
+    "white": ("figures/a.png", white(), "is blank: it has one colour only"),
     "folder": ("figures/", None, "is not .png, .jpg or .jpeg"),
 }
 
@@ -310,7 +383,7 @@ def test_script_alone_tells_by_its_exit_code(tmp_path):
         (None, ["check"], "No such file or directory"),
         (b"\xff\xfe", ["check"], "is not UTF-8 (byte 0)"),
         (b"# a", ["html"], "pip install markdown"),
-        (b"# a", ["check", "--strict"], "needs claims.py beside report.py"),
+        (b"# a", ["check", "--strict"], "needs strict.py beside report.py"),
     ],
 )
 def test_unusable_input_is_one_line(tmp_path, content, words, message):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.clutter import is_clutter
 from bitbloom.experiments.batch.listing import Photo
+from bitbloom.experiments.reasons import reason
 
 if TYPE_CHECKING:
     from gcsfs import GCSFileSystem
@@ -59,7 +60,7 @@ def _objects(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         try:
             page = _files().call("GET", "b/{}/o", bucket, json_out=True, fields=fields, **wanted)
         except Exception as error:  # gcsfs, aiohttp and google-auth share no public base class
-            raise BitBloomError(f"{SCHEME}{bucket}/{prefix} cannot be listed: {_reason(error)}: {AGAIN}") from error
+            raise BitBloomError(f"{SCHEME}{bucket}/{prefix} cannot be listed: {reason(error)}: {AGAIN}") from error
         yield from page.get("items", ())
         token = page.get("nextPageToken")
         if not token:
@@ -74,7 +75,7 @@ def read(url: str) -> bytes:
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "there is no such object") from error
     except Exception as error:  # as above
-        raise BitBloomError(f"{url} cannot be read: {_reason(error)}: {AGAIN}") from error
+        raise BitBloomError(f"{url} cannot be read: {reason(error)}: {AGAIN}") from error
 
 
 @functools.cache
@@ -82,7 +83,3 @@ def _files() -> GCSFileSystem:
     from gcsfs import GCSFileSystem
 
     return GCSFileSystem(use_listings_cache=False)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -117,16 +117,20 @@ def run(request: Request) -> Summary:
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Hold the folder alone, and remove what a killed run was writing. The kernel frees the lock of a killed process."""
-    out.mkdir(parents=True, exist_ok=True)
-    folder = os.open(out, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        out.mkdir(parents=True, exist_ok=True)
+        folder = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise BitBloomError(f"{out} cannot be a folder ({error.strerror}): --out takes a new folder") from error
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BitBloomError(f"another run writes to {out}: wait for it, or choose another --out") from error
         for pattern in (".part-*.tmp", ".[_]*.tmp"):
             for left in out.glob(pattern):
                 left.unlink(missing_ok=True)
         yield
-    except BlockingIOError as error:
-        raise BitBloomError(f"another run writes to {out}: wait for it, or choose another --out") from error
     finally:
         os.close(folder)
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import tables
+from bitbloom.experiments.reasons import reason
 from bitbloom.serving import rows as texts
 from bitbloom.serving.rows import Row
 
@@ -68,4 +69,4 @@ def _parquet(path: Path, column: str, optional: tuple[str, ...]) -> Iterator[dic
             for batch in file.iter_batches(BLOCK, columns=wanted):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise BitBloomError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        raise BitBloomError(f"{path} cannot be read as Parquet: {reason(error)}") from error

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as Grid
 
-from bitbloom.evaluation.report import style
-from bitbloom.evaluation.report.content import pixels
-from bitbloom.evaluation.report.html import CSS_PER_INCH, NARROW_WINDOW
+from bitbloom.experiments import page
 from bitbloom.experiments.profile.content import Content, Picture, Table
 
 FOLDER = Path(__file__).parent
@@ -19,14 +16,9 @@ TEMPLATE = "page.html.j2"
 
 def render(content: Content) -> str:
     """The page. Equal contents give equal text; all names are escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(address=_address, size=_size)
+    environment = page.environment(FOLDER)
     environment.tests["picture"] = lambda section: isinstance(section, Picture)
-    return environment.get_template(TEMPLATE).render(content=content, style=style, narrow_window=NARROW_WINDOW)
+    return environment.get_template(TEMPLATE).render(content=content)
 
 
 def show(content: Content, console: Console) -> None:
@@ -50,14 +42,3 @@ def _grid(table: Table) -> Grid:
     for row in table.rows:
         grid.add_row(*row.cells)
     return grid
-
-
-def _address(content: bytes | str, kind: str) -> str:
-    data = content.encode() if isinstance(content, str) else content
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _size(png: bytes) -> tuple[int, int]:
-    """Width and height of a chart in CSS pixels."""
-    width, height = pixels(png)
-    return round(width * CSS_PER_INCH / style.DPI), round(height * CSS_PER_INCH / style.DPI)

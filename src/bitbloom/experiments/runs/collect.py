@@ -16,6 +16,7 @@ from bitbloom.config.target import params_path
 from bitbloom.core import canonical, git
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
+from bitbloom.experiments.reasons import reason
 from bitbloom.experiments.runs.record import WORKSPACE, Run, relative
 from bitbloom.pipeline import graph, lineage, live, summary
 from bitbloom.stages import STAGES
@@ -38,8 +39,7 @@ def collect(target: str, workspace: Path) -> Run | None:
     try:
         return _collect(target, workspace)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise BitBloomError(f"{workspace}: the records of '{target}' are damaged ({reason}): build it again") from error
+        raise BitBloomError(f"{workspace}: the records of '{target}' are damaged ({reason(error)}): build it again") from error
 
 
 def _collect(target: str, workspace: Path) -> Run | None:

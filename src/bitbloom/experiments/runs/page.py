@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitbloom.core import canonical
-from bitbloom.evaluation.report import style
+from bitbloom.experiments import page
 from bitbloom.experiments.runs import curves
 from bitbloom.experiments.runs.terminal import described, metric_cells
 
@@ -54,19 +54,17 @@ def write(comparison: Comparison, path: Path | None = None) -> Path:
 
 def render(comparison: Comparison) -> str:
     """The page. All names are escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("compare.html.j2").render(
-        comparison=comparison,
-        heads=list(zip(comparison.letters, comparison.runs, map(described, comparison.runs), strict=True)),
-        charts=list(charts(comparison)),
-        metric_cells=metric_cells,
-        style=style,
-        dashes=DASHES,
-        frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM},
+    return (
+        page.environment(TEMPLATES)
+        .get_template("compare.html.j2")
+        .render(
+            comparison=comparison,
+            heads=list(zip(comparison.letters, comparison.runs, map(described, comparison.runs), strict=True)),
+            charts=list(charts(comparison)),
+            metric_cells=metric_cells,
+            dashes=DASHES,
+            frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM},
+        )
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.experiments.reasons import reason
 from bitbloom.pipeline.graph import ENDS
 from bitbloom.pipeline.summary import SCORES
 
@@ -158,7 +159,7 @@ def read(path: Path) -> Run:
         check(content)
         return Run(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BitBloomError(f"{path} is not the record of a run ({_reason(error)}): remove the file") from error
+        raise BitBloomError(f"{path} is not the record of a run ({reason(error)}): remove the file") from error
 
 
 def check(content: Mapping[str, Any]) -> None:
@@ -180,7 +181,3 @@ def relative(path: Path) -> str:
     """A path relative to the current folder if it is below it, else absolute."""
     place, here = path.resolve(), Path.cwd()
     return (place.relative_to(here) if place.is_relative_to(here) else place).as_posix()
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.experiments.reasons import reason
 from bitbloom.experiments.runs import record
 from bitbloom.experiments.runs.collect import collect, timestamp, with_commit
 from bitbloom.experiments.runs.record import BUILD, Run
@@ -33,8 +34,7 @@ def observe(target: str, workspace: Path, seconds: float | None) -> None:
     try:
         add(target, workspace, seconds)
     except Exception as error:  # no record is worth a build
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
-        print(f"warning: this run is not in {STORE}: {reason}", file=sys.stderr)
+        print(f"warning: this run is not in {STORE}: {reason(error)}", file=sys.stderr)
 
 
 def add(target: str, workspace: Path, seconds: float | None) -> Path | None:

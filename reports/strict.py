@@ -1,4 +1,4 @@
-"""What an exam report claims about its repository: `python report.py check --strict` compares it.
+"""What an exam report states about its repository: `python report.py check --strict` compares it.
 
 Checked are, in every answer, links to files of the repository and names of files in code; in question 7 the number of tests, in 8
 the coverage, in 11 the workflows, in 15 the Dockerfiles. Both forms of the report have these numbers.
@@ -20,17 +20,20 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-NUMBER = rf"\b(\d{{1,3}}(?:,\d{{3}})+|\d+|{'|'.join(NUMBERS[1:])})"
+COUNT = rf"\b(?:\d{{1,3}}(?:,\d{{3}})+|\d+|{'|'.join(NUMBERS[1:])})\b"
+NUMBER = f"({COUNT})"
+OTHER = rf"(?:(?!{COUNT})[\w-]+\s+)"
+"""A word that is no number."""
 NAME = re.compile(r"(?:\.?[\w-]+/)*\.?[\w.-]+\.(?:py|ya?ml|toml|md|lock|dockerfile|sh|mk|ipynb)")
 """A name in code that has to be a file of the repository."""
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]*)[^)]*\)")
+LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\[\]]*\])*\]\(([^)\s]*)[^)]*\)")
 GITHUB = re.compile(r"https://github\.com/[^/]+/[^/]+/(?:blob|tree|raw)/[^/]+/([^#?]+)")
 NEAR = 0.05
-"""Part of the number of tests by which a claim may differ: the tests change after the report."""
+"""The fraction of the number of tests by which a statement may differ: the tests change after the report."""
 
 
-def false_claims(answers: dict[int, str], folder: Path) -> Iterator[tuple[int, str]]:
-    """The claims that do not hold: the question and what the repository has instead.
+def false_statements(answers: dict[int, str], folder: Path) -> Iterator[tuple[int, str]]:
+    """The statements that do not hold: the question and what the repository has instead.
 
     Args:
         answers: the text of each answer, without code blocks, by the number of its question.
@@ -77,25 +80,26 @@ def paths(text: str, folder: str, files: set[str]) -> Iterator[str]:
 
 
 def tests(text: str, root: Path, files: set[str]) -> Iterator[str]:
-    """The number of tests is that of the test functions, or of the tests that pytest collects."""
-    claimed = [number(found) for found in re.findall(rf"{NUMBER}\s+(?:[\w-]+\s+){{0,3}}tests?\b", text, re.IGNORECASE)]
+    """A number of tests is that of the test functions, or of the tests that pytest collects; and none is larger than both."""
+    stated = [int_of(found) for found in re.findall(rf"{NUMBER}\s+{OTHER}{{0,3}}tests?\b", text, re.IGNORECASE)]
     written = sum(functions(root / name) for name in files if re.search(r"(^|/)(test_[^/]*|[^/]*_test)\.py$", name))
-    if not claimed:
+    if not stated:
         yield "it names no number of tests"
-    elif not any(is_near(each, written) for each in claimed):
+    elif not fits(stated, [written]):
         collected = collect(root)
-        if not any(is_near(each, collected) for each in claimed):
+        if not fits(stated, [written, collected]):
             yield f"the repository has {written} test functions" + (f"; pytest collects {collected} tests" if collected else "")
 
 
-def number(text: str) -> int:
+def fits(stated: list[int], real: list[int]) -> bool:
+    """Whether one of the numbers is near a real one, and none is larger."""
+    is_near = any(abs(each - total) <= NEAR * total for each in stated for total in real)
+    return is_near and max(stated) <= (1 + NEAR) * max(real)
+
+
+def int_of(text: str) -> int:
     """A number in digits or as a word."""
     return NUMBERS.index(text.lower()) if text.lower() in NUMBERS else int(text.replace(",", ""))
-
-
-def is_near(claimed: int, real: int) -> bool:
-    """Whether two numbers of tests agree."""
-    return abs(claimed - real) <= NEAR * real
 
 
 def functions(path: Path) -> int:
@@ -109,23 +113,34 @@ def functions(path: Path) -> int:
 
 
 def collect(root: Path) -> int:
-    """How many tests pytest collects, parametrised ones counted; 0 if it cannot."""
-    output = run(root, sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
+    """How many tests pytest collects, with those of every mark, and parametrised ones counted; 0 if it cannot."""
+    output = run(root, sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider")
     found = re.search(r"^(\d+)(?:/\d+)? tests? collected", output or "", re.MULTILINE)
     by_file = re.findall(r"^\S+\.py: (\d+)$", output or "", re.MULTILINE)  # where the project's own options have another -q
     return int(found[1]) if found else sum(map(int, by_file))
 
 
+PERCENTAGE = re.compile(r"(at least |over |above |more than |≥ ?|> ?)?(?<![\d.])(\d+(?:\.\d+)?)\s*(?:%|per ?cent)", re.IGNORECASE)
+SUPPOSED = re.compile(r"\b(?:if|even|near|close to|not|never|would|trust)\b", re.IGNORECASE)
+"""A percentage after such a word is not the measured one."""
+
+
 def coverage(text: str, root: Path, files: set[str]) -> Iterator[str]:
-    """A percentage is the measured one, within one point; "at least" makes it a lower bound."""
-    claimed = [(bool(bound), float(found)) for bound, found in re.findall(r"(at least )?(\d+(?:\.\d+)?)\s*(?:%|per ?cent)", text)]
+    """The first percentage is the measured one, within one point; "at least" and the like make it a lower bound."""
+    sentences = re.split(r"(?<=[.!?;])\s+|\n\n", text)
+    about = [sentence for sentence in sentences if "cover" in sentence.lower() and PERCENTAGE.search(sentence)] or sentences
+    stated = [
+        found for sentence in about for found in PERCENTAGE.finditer(sentence) if not SUPPOSED.search(sentence[: found.start()])
+    ]
     measured = measured_coverage(root)
-    if not claimed:
+    if not stated:
         yield "it names no percentage"
     elif measured is None:
         yield "no measured coverage to compare with: run the tests with coverage, then `coverage json`"
-    elif not any(measured >= each if is_bound else abs(measured - each) <= 1 for is_bound, each in claimed):
-        yield f"the measured coverage is {measured:.1f} %"
+    else:
+        bound, value = stated[0][1], float(stated[0][2])
+        if (measured < value) if bound else abs(measured - value) > 1:
+            yield f"the measured coverage is {measured:.1f} %"
 
 
 def measured_coverage(root: Path) -> float | None:
@@ -146,13 +161,15 @@ def measured_coverage(root: Path) -> float | None:
 
 
 def workflows(text: str, root: Path, files: set[str]) -> Iterator[str]:
-    """There are workflows, and as many as the text says."""
+    """There are workflows, and as many as the text says. The largest number counts: others are of some of them."""
     found = [name for name in files if re.fullmatch(r"\.github/workflows/[^/]+\.ya?ml", name)]
-    claimed = re.search(rf"{NUMBER}\s+(?:[\w-]+\s+){{0,2}}workflows?\b", text, re.IGNORECASE)
+    stated = re.findall(rf"{NUMBER}\s+{OTHER}{{0,2}}workflows\b", text, re.IGNORECASE)
+    stated += re.findall(r"\b(?:have|has|only)\s+(one|1)\s+(?:[\w-]+\s+){0,2}workflow\b", text, re.IGNORECASE)
+    most = max(stated, key=int_of, default=None)
     if not found:
         yield "the repository has no workflow in .github/workflows"
-    elif claimed and number(claimed[1]) != len(found):
-        yield f"the repository has {len(found)} workflows, not {claimed[1]}"
+    elif most and int_of(most) != len(found):
+        yield f"the repository has {len(found)} workflows, not {most}"
 
 
 def dockerfiles(text: str, root: Path, files: set[str]) -> Iterator[str]:
@@ -162,6 +179,9 @@ def dockerfiles(text: str, root: Path, files: set[str]) -> Iterator[str]:
         yield "the repository has no Dockerfile and no *.dockerfile"
     elif not any(Path(name).name in text for name in found):
         yield f"it links to no Dockerfile; the repository has {', '.join(found)}"
+    denied = re.search(r"\b(?:we|there) (?:have|is|are|use|wrote|write) no dockerfiles?\b", text, re.IGNORECASE)
+    if denied and found:
+        yield f"'{denied[0]}', but the repository has {', '.join(found)}"
     for name in found:
         if not re.search(
             r"^FROM\s+\S", (root / name).read_text(encoding="utf-8", errors="replace"), re.MULTILINE | re.IGNORECASE
