@@ -60,7 +60,7 @@ th, td { text-align: left; vertical-align: top; padding: 7px 14px 7px 0; border-
 th { color: var(--muted); font-weight: 600; }
 img { max-width: 100%; border-radius: 6px; background: #fff; }
 p:has(> img.wide) { text-align: center; }
-img.wide { max-height: 380px; }
+img.wide { max-height: 440px; }
 img.side { float: right; width: 46%; margin: 0 0 20px 32px; }
 .stage { display: inline-block; font-style: normal; font-size: 19px; border: 2px solid var(--accent); background: var(--soft);
   border-radius: 8px; padding: 6px 9px; margin: 0 0 8px; }
