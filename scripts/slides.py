@@ -3,7 +3,8 @@
     make slides                  # dist/slides.html and dist/slides.pdf
     python scripts/slides.py --html page.html --pdf page.pdf deck.md
 
-A line `---` begins a slide. A picture with `{.side}` stands beside the text, one with `{.wide}` fills the slide; a picture with
+A line `---` begins a slide. A picture with `{.side}` stands beside the text, one with `{.wide}` fills the slide, and of one
+with `{.top}` only the upper part is shown; a picture with
 `{.chart}` is inverted on a dark page. Equal inputs give equal HTML; a PDF has the time at which it was written.
 """
 
@@ -60,8 +61,9 @@ th, td { text-align: left; vertical-align: top; padding: 7px 14px 7px 0; border-
 th { color: var(--muted); font-weight: 600; }
 img { max-width: 100%; border-radius: 6px; background: #fff; }
 p:has(> img.wide) { text-align: center; }
-img.wide { max-height: 380px; }
+img.wide { max-height: 440px; }
 img.side { float: right; width: 46%; margin: 0 0 20px 32px; }
+img.top { max-height: 470px; object-fit: cover; object-position: top; }
 .stage { display: inline-block; font-style: normal; font-size: 19px; border: 2px solid var(--accent); background: var(--soft);
   border-radius: 8px; padding: 6px 9px; margin: 0 0 8px; }
 .stage:not(:last-child)::after { content: "→"; margin-left: 8px; color: var(--accent); }

@@ -43,8 +43,9 @@ def draw(built: Path) -> dict[str, bytes]:
                 ", ".join(changed) or "other outputs",
             ]
         )
+    shown = f"The newest {ROWS} of {len(history)}." if len(history) > ROWS else f"{len(history)} in all."
     note = [
-        f"Commits that changed {RECORD}: each is a build whose outputs have other bytes. {len(history)} in all.",
+        f"Commits that changed {RECORD}: each is a build whose outputs have other bytes. {shown}",
         "The Cloud Build trigger would push one image for each Bento. It has not run: no account was available.",
     ]
     columns = [

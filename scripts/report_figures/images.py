@@ -22,6 +22,7 @@ def draw(built: Path) -> dict[str, bytes]:
     packages = len(re.findall(r"^\S+==", (ROOT / "requirements-serve.lock").read_text(encoding="utf-8"), re.MULTILINE))
     note = [
         "The tag is the version of the Bento: 16 digits of its digest. A commit that does not change it has the same image.",
+        "MB is the size of the Bento alone. The image has its base and its packages, too: several hundred MB.",
         f"Base: python:3.11-slim-bookworm; {packages} packages of requirements-serve.lock. Not pushed: no account was available.",
     ]
     columns = [
@@ -29,9 +30,9 @@ def draw(built: Path) -> dict[str, bytes]:
         ("tag", 220, "left"),
         ("archive, SHA-256", 190, "left"),
         ("model", 150, "left"),
-        ("MB", 90, "right"),
+        ("Bento, MB", 120, "right"),
     ]
-    return {"images.png": table("Container images of the services", note, columns, rows)}
+    return {"images.png": table("Bentos of the container images", note, columns, rows)}
 
 
 def of_target(digests: Path, built: Path) -> list[list[str]]:

@@ -22,19 +22,8 @@ from support.tiny import REPOSITORY
 pytestmark = pytest.mark.slow
 
 NAME = "meadow_lab"
-ROOMS = (
-    "rooms",
-    "documents",
-    "digests",
-    "course_files",
-    "exam_claims",
-    "diagram",
-    "figures",
-    "report_figures",
-    "slides",
-    "config",
-)
-TESTS = ("docs", *(f"pipeline/test_{room}.py" for room in ROOMS), "deploy/test_cloud_run.py")
+NAMES = "rooms documents digests course_files exam_claims diagram figures report_figures slides"
+TESTS = ("docs", *(f"pipeline/test_{room}.py" for room in NAMES.split()), "deploy/test_cloud_run.py")
 LINT = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
