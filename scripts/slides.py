@@ -61,7 +61,7 @@ th, td { text-align: left; vertical-align: top; padding: 7px 14px 7px 0; border-
 th { color: var(--muted); font-weight: 600; }
 img { max-width: 100%; border-radius: 6px; background: #fff; }
 p:has(> img.wide) { text-align: center; }
-img.wide { max-height: 440px; }
+img.wide { max-height: 380px; }
 img.side { float: right; width: 46%; margin: 0 0 20px 32px; }
 img.top { max-height: 470px; object-fit: cover; object-position: top; }
 .stage { display: inline-block; font-style: normal; font-size: 19px; border: 2px solid var(--accent); background: var(--soft);

@@ -42,6 +42,7 @@ INDIRECTLY = {
 """Packages of the shells whose programs no file of the repository names, with the reason."""
 OUTSIDE = {
     "kaggle": "Kaggle's command line, optional, of a venv of the user",
+    "py-spy": "in the venv of the lock",
     "nvidia-smi": "belongs to the driver of the machine",
     "setpriv": "only root can become another user, and the shell is not for root",
 }
