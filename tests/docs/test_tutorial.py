@@ -120,6 +120,6 @@ def test_commands_of_dvc_run(flowers, project, tmp_path):
             project,
             "sh",
             "-c",
-            own.replace("pipelines/petals/", "pipelines/petals-folder/").replace("reports/petals/", "reports/petals-folder/"),
+            re.sub(r"(pipelines/|reports/|TARGET=)petals\b", r"\1petals-folder", own),
         )
     assert any((tmp_path / "remote").rglob("*"))

@@ -41,7 +41,7 @@ def test_ends_its_service_when_interrupted(built: Path, tmp_path: Path, number: 
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=built, env=environment(built), stdout=stream, stderr=subprocess.STDOUT)
     end = time.monotonic() + 60
-    while "3. The service" not in log.read_text() and time.monotonic() < end and process.poll() is None:
+    while "http://127.0.0.1:" not in log.read_text() and time.monotonic() < end and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(number)
     assert process.wait(30) == code

@@ -22,7 +22,7 @@ from support.tiny import REPOSITORY
 pytestmark = pytest.mark.slow
 
 NAME = "meadow_lab"
-NAMES = "rooms documents digests course_files exam_claims diagram figures report_figures slides"
+NAMES = "rooms documents digests course_files exam_strict diagram figures report_figures slides"
 TESTS = ("docs", *(f"pipeline/test_{room}.py" for room in NAMES.split()), "deploy/test_cloud_run.py")
 LINT = (
     ("ruff", "format", "--check", "."),

@@ -23,8 +23,8 @@ TINY = "petals-tiny"
 def figures() -> Iterator[dict[str, ModuleType]]:
     """The modules of the pictures, by name. They import each other as scripts do."""
     sys.path.insert(0, str(FOLDER))
-    names = [path.stem for path in FOLDER.glob("*.py")]
-    found = {name: importlib.import_module(name) for name in names if name != "__main__"}
+    names = [path.stem for path in FOLDER.glob("*.py") if path.stem != "__main__"]
+    found = {name: importlib.import_module(name) for name in names}
     specification = importlib.util.spec_from_file_location("report_figures", FOLDER / "__main__.py")
     assert specification and specification.loader
     found["main"] = importlib.util.module_from_spec(specification)
