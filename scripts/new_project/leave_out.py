@@ -24,8 +24,11 @@ ITSELF = ("scripts/new_project", "tests/pipeline/test_new_project.py", "tests/e2
 """What makes a new project, which a new project does not have."""
 COMMANDS = ("new",)
 """The targets of make for it."""
-OWN_TESTS = ("test_own_claims_hold_except_the_coverage_that_a_run_measures",)
-"""Tests of what this project's exam report states about this repository: its numbers of tests, commits and files."""
+OWN_TESTS = (
+    "test_own_claims_hold_except_the_coverage_that_a_run_measures",
+    "test_every_entry_names_a_block_and_a_test",
+)
+"""Tests of what this repository says of itself: numbers of tests, commits and files; which test runs which command of a page."""
 BY_NAME = (f"{PACKAGE}/config/", f"{PACKAGE}/data/sources/", f"{PACKAGE}/tasks/")
 USERS = ("bentos", "benchmarks", "deploy", "scripts")
 """Folders of programs that import the package."""
