@@ -25,7 +25,7 @@ ITSELF = ("scripts/new_project", "tests/pipeline/test_new_project.py", "tests/e2
 COMMANDS = ("new",)
 """The targets of make for it."""
 OWN_TESTS = (
-    "test_own_claims_hold_except_the_coverage_that_a_run_measures",
+    "test_own_statements_hold_except_the_coverage_that_a_run_measures",
     "test_every_entry_names_a_block_and_a_test",
 )
 """Tests of what this repository says of itself: numbers of tests, commits and files; which test runs which command of a page."""
