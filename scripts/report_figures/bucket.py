@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -20,15 +16,20 @@ from canvas import Missing, table
 FILES = ("bucket.png",)
 TARGET = "petals-tiny"
 BUCKET = "bitbloom"
-SECONDS = 60
 
 
 def draw(built: Path, target: str = TARGET) -> dict[str, bytes]:
     """The listing by output. Raises Missing when an output is not in DVC's cache, or the emulator does not start."""
+    from support.storage import emulator
+
     outputs = recorded(built, target)
-    with tempfile.TemporaryDirectory(prefix="bitbloom-bucket-") as folder, emulator(Path(folder)) as address:
-        push(built, target, Path(folder) / "checkout", address)
-        objects = listing(address)
+    with tempfile.TemporaryDirectory(prefix="bitbloom-bucket-") as folder:
+        try:
+            with emulator(Path(folder) / "emulator.log") as variables:
+                push(built, target, Path(folder) / "checkout", variables)
+                objects = listing(variables["STORAGE_EMULATOR_HOST"])
+        except (FileNotFoundError, TimeoutError) as error:
+            raise Missing(f"the emulator of the bucket did not start: make test installs it ({error})") from error
     rows = []
     for path, key in outputs:
         names = members(built, key) | {key}
@@ -70,62 +71,15 @@ def members(built: Path, key: str) -> set[str]:
     return {entry["md5"] for entry in json.loads(path.read_text(encoding="utf-8"))}
 
 
-@contextlib.contextmanager
-def emulator(folder: Path) -> Iterator[str]:
-    """A running emulator with one empty bucket in memory, and its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [
-        "gcp-storage-emulator",
-        "start",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--in-memory",
-        "--default-bucket",
-        BUCKET,
-    ]
-    try:
-        with (folder / "emulator.log").open("w") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-    except OSError as error:
-        raise Missing("gcp-storage-emulator is not installed: make test installs it") from error
-    try:
-        wait(f"{address}/storage/v1/b/{BUCKET}", process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait(address: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until an address responds."""
-    end = time.monotonic() + SECONDS
-    while process.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(httpx.TransportError):
-            httpx.get(address, timeout=1).raise_for_status()
-            return
-        time.sleep(0.1)
-    raise Missing("the emulator of the bucket did not start")
-
-
-def push(built: Path, target: str, checkout: Path, address: str) -> None:
+def push(built: Path, target: str, checkout: Path, variables: dict[str, str]) -> None:
     """Push the outputs of the target from the cache of `built`, with the settings of a temporary copy."""
     for path in ("dvc.yaml", "pipelines", "params", ".dvc/config"):
         source, place = built / path, checkout / path
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, place) if source.is_dir() else shutil.copy2(source, place)
     settings = {"core.no_scm": "true", "cache.dir": str(built / ".dvc/cache"), "core.remote": "gcs"}
-    environment = os.environ | {
-        "STORAGE_EMULATOR_HOST": address,
-        "NO_GCE_CHECK": "true",
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # the emulator has flat buckets only
-        "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(checkout / "site"),
-    }
+    own = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(checkout / "site")}
+    environment = os.environ | variables | own
     commands = [["config", "--local", key, value] for key, value in settings.items()]
     commands.insert(0, ["remote", "add", "--local", "gcs", f"gs://{BUCKET}/dvc"])
     commands.insert(1, ["remote", "modify", "--local", "gcs", "projectname", "test"])

@@ -419,7 +419,7 @@ def test_finds_missing_imports():
 
 @pytest.mark.parametrize("block", documents.blocks("json"), ids=str)
 def test_json_is_valid(block):
-    json.loads(block.text)
+    assert isinstance(json.loads(block.text), dict | list)
 
 
 @pytest.mark.parametrize("block", YAML, ids=str)

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import html.parser
 import re
-import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitbloom import cli
 from bitbloom.experiments.runs import compare, curves, find, page, record, store, terminal
 from support import runs as support
 from support.browser import chromium
+from support.command_line import run
 from support.runs import NAME
 
 OTHER = "petals-tiny-123456789abc"
-
-
-def run(capsys, *arguments):
-    """Exit code, stdout and stderr of a command."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["bitbloom", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-    output = capsys.readouterr()
-    return code, output.out, output.err
 
 
 @pytest.fixture

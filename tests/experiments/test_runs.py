@@ -6,19 +6,18 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitbloom import cli
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.reasons import reason
 from bitbloom.experiments.runs import collect, find, listing, record, store
 from bitbloom.pipeline import build, graph
 from support import runs as support
+from support.command_line import run
 from support.runs import NAME
 
 
@@ -32,19 +31,6 @@ def checkout(tmp_path, monkeypatch):
         subprocess.run([*git, *command], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(capsys, *arguments):
-    """Exit code, stdout and stderr of a command."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["bitbloom", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-    output = capsys.readouterr()
-    return code, output.out, output.err
 
 
 def variant(checkout, name="petals-tiny-123456789abc", **changes):

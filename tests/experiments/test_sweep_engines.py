@@ -20,10 +20,11 @@ from bitbloom.experiments.sweep import engines, local, space, wandb_engine
 from bitbloom.experiments.sweep.run import Sweep
 from bitbloom.experiments.sweep.study import Task
 from bitbloom.numerics import pins
+from support import sweeps
+from support.sweeps import SPACE, begun
 from support.tiny import OVERRIDES, REPOSITORY, STORED, dataset
 from support.wandb_standin import KEY, Server
 
-SPACE = Path("conf/sweep/small.yaml")
 GIVEN = {
     "target": "petals-tiny",
     "trials": 2,
@@ -37,22 +38,10 @@ GIVEN = {
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A checkout's files, with prepared data that a search began with."""
-    for name in ("requirements.lock", "weights.lock"):
-        shutil.copyfile(REPOSITORY / name, tmp_path / name)
-    shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
-    (tmp_path / "src").symlink_to(REPOSITORY / "src")
-    (tmp_path / SPACE).write_text(yaml.safe_dump(GIVEN))
     monkeypatch.chdir(tmp_path)
-    dataset(side=STORED).save(Path("data/processed/petals-tiny"))
-    begun(Sweep(SPACE))
+    sweeps.write(tmp_path, GIVEN)
+    begun()
     return tmp_path
-
-
-def begun(sweep: Sweep) -> None:
-    """Start a search with the data that is here."""
-    sweep.folder.mkdir(parents=True)
-    sweep.workspaces.keep(sweep.tree, Path())
-    sweep.begin()
 
 
 def environment() -> dict[str, str]:

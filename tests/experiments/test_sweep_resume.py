@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,13 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.sweep import history, inputs, records, study, trial
 from bitbloom.experiments.sweep.history import History
-from bitbloom.experiments.sweep.run import Sweep
 from bitbloom.experiments.sweep.study import Progress, Row, Task
 from bitbloom.pipeline import composition
 from bitbloom.training import loop
-from support.tiny import OVERRIDES, REPOSITORY, STORED, dataset, write_workspace
+from support import sweeps
+from support.sweeps import begun
+from support.tiny import OVERRIDES, REPOSITORY, write_workspace
 
-SPACE = Path("conf/sweep/small.yaml")
 GIVEN = {
     "target": "petals-tiny",
     "set": list(OVERRIDES),
@@ -30,24 +29,10 @@ TASK = Task(0, (*OVERRIDES, "augment=strong", "train.learning_rate=0.005"), None
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A folder with the configuration and prepared data, in which a search began."""
-    for name in ("requirements.lock", "weights.lock"):
-        shutil.copyfile(REPOSITORY / name, tmp_path / name)
-    shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
-    (tmp_path / "src").symlink_to(REPOSITORY / "src")
-    (tmp_path / SPACE).write_text(yaml.safe_dump(GIVEN))
     monkeypatch.chdir(tmp_path)
-    dataset(side=STORED).save(Path("data/processed/petals-tiny"))
+    sweeps.write(tmp_path, GIVEN)
     begun()
     return tmp_path
-
-
-def begun() -> Sweep:
-    """The search, begun or resumed with the data that is here."""
-    sweep = Sweep(SPACE)
-    sweep.folder.mkdir(parents=True, exist_ok=True)
-    sweep.workspaces.keep(sweep.tree, Path())
-    sweep.begin()
-    return sweep
 
 
 def with_key(path: str, section: str, **values: object) -> None:

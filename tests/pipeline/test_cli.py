@@ -17,22 +17,10 @@ from bitbloom.experiments.runs import store as runs
 from bitbloom.pipeline import build, claim, composition, graph, summary
 from bitbloom.pipeline.tracking.follower import Follower
 from bitbloom.serving import container, store
+from support.command_line import run
 from support.standin import COLOURS, REPOSITORY, photo, write_model
 
 KEYS = {"path", "label", "probability", "top5", "model_digest"}
-
-
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["bitbloom", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-    output = capsys.readouterr()
-    return code, output.out, output.err
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,44 +9,19 @@ import pytest
 
 from bitbloom.pipeline import graph
 from support.checkouts import TARGET, changes, checkout, run
+from support.storage import BUCKET, emulator
 
 pytestmark = pytest.mark.slow
-BUCKET = "bitbloom"
 STAGES = tuple(graph.stage_name(stage, "petals-tiny") for stage in graph.ENDS)
-SECONDS_TO_START = 30
 
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Start an emulator of Google Cloud Storage with one bucket, and direct all clients to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = ["gcp-storage-emulator", "start", "--host", "127.0.0.1", "--port", str(port), "--in-memory"]
-    with (tmp_path / "emulator.log").open("w") as log:
-        process = subprocess.Popen([*command, "--default-bucket", BUCKET], stdout=log, stderr=log)
-    try:
-        wait_for(f"{address}/storage/v1/b/{BUCKET}", process)
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-        monkeypatch.setenv("NO_GCE_CHECK", "true")
-        monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # the emulator has flat buckets only
+    """Start an emulator of Google Cloud Storage, and direct all clients to it."""
+    with emulator(tmp_path / "emulator.log") as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
         yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + SECONDS_TO_START
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=1).close()
-            return
-        except OSError:
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.1)
 
 
 def add_remote(folder: Path, url: str) -> None:

@@ -40,7 +40,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
         try:
             urllib.request.urlopen(address, timeout=1).close()
             return
-        except OSError:
-            assert process.poll() is None
-            assert time.monotonic() < end
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > end:
+                raise TimeoutError(f"the emulator does not respond at {address}") from error
             time.sleep(0.1)

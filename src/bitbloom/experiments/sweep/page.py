@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitbloom.core import canonical
-from bitbloom.evaluation.report import html, style
+from bitbloom.evaluation.report import style
+from bitbloom.experiments import page
 from bitbloom.experiments.sweep import charts, study
 from bitbloom.experiments.sweep.space import read_plain
 
@@ -43,12 +43,8 @@ def write(history: History) -> Path:
 
 def render(history: History) -> str:
     """The page as text. All names are escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(address=_address, size=lambda png: html.css_size(png, style.CHART), number=_number)
+    environment = page.environment(TEMPLATES)
+    environment.filters.update(number=_number)
     counts = {state: sum(row.state == state for row in history.rows) for state in (study.COMPLETE, study.PRUNED, study.FAILED)}
     return environment.get_template("sweep.html.j2").render(
         history=history,
@@ -57,7 +53,6 @@ def render(history: History) -> str:
         counts=counts,
         epochs=sum(len(row.curve) for row in history.rows),
         pictures=pictures(history),
-        narrow_window=html.NARROW_WINDOW,
     )
 
 
@@ -108,10 +103,6 @@ def importances(history: History) -> dict[str, float]:
 
 def _picture(heading: str, caption: str, draw: Callable[[bool], Figure]) -> Picture:
     return Picture(heading, caption, style.png(draw(False)), style.png(draw(True)))
-
-
-def _address(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def _number(value: Any) -> str:
