@@ -1,6 +1,6 @@
 """Photos per second of `bitbloom predict --out`, beside a bare loop and Ray Data: `python benchmarks/batch.py`, after `make all`.
 
-    python benchmarks/batch.py [--photos 4000] [--runs 3] [--only "bare;local"] [--memory 100000]
+    python benchmarks/batch.py [--photos 8000] [--runs 3] [--only "bare;local"] [--memory 100000]
 
 The rows take turns in one run, so a slow minute affects all. The base is a bare loop: one thread for each core, bytes of photos
 in memory, predictions into lists. The other rows read files and write Parquet files; the list of inputs and opening of the model
@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bitbloom.core import checkout, cpu
-from bitbloom.experiments.batch import ray_engine
+from bitbloom.experiments import cluster
 from bitbloom.experiments.batch.run import Request, run
 from bitbloom.serving.predictor import Predictor
 
@@ -79,12 +79,10 @@ class Documented:
 
 def documented(photos: Sequence[Path], folder: Path) -> Row:
     """Ray Data without our parts."""
-    os.environ.update(ray_engine.SETTINGS)
-    import ray
-    from ray.data import ActorPoolStrategy, DataContext
-
     began = time.perf_counter()
-    with ray_engine._cluster(ray, cpu.cores()):
+    with cluster.started(cpu.cores(), "benchmarks/batch.py") as ray:
+        from ray.data import ActorPoolStrategy, DataContext
+
         DataContext.get_current().enable_progress_bars = False
         data = ray.data.read_binary_files(str(photos[0].parent), include_paths=True)
         pool = ActorPoolStrategy(size=cpu.cores())
@@ -161,7 +159,7 @@ def memory(count: int, engines: Sequence[str]) -> None:
 def main() -> None:
     """Run the rows in turns, and print their table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=4000)
+    parser.add_argument("--photos", type=int, default=8000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="", help="beginnings of the names of rows, separated by semicolons")
     parser.add_argument("--memory", type=int, default=0)

@@ -15,6 +15,10 @@ bench-build: $(STATE)/venv-dev ## Compare the build time with plain dvc repro an
 bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## Compare the training speed with the Hugging Face Trainer
 	@python benchmarks/numerics.py
 
+.PHONY: bench-workers
+bench-workers: $(call stamp,prepare) $(STATE)/venv-dev ## Measure the training speed with 1, 2 and 4 workers
+	@python benchmarks/workers.py
+
 .PHONY: bench-real
 bench-real: $(STATE)/venv-dev ## Measure the accuracy on real photos (FLOWERS=flowers.tar)
 	@python benchmarks/real_photos.py $(call quoted,$(or $(value FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder per class)))
@@ -31,6 +35,10 @@ bench-tweets: $(STATE)/venv-dev ## Measure F1 on Kaggle's tweets, and throughput
 bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Compare throughput and latency with FastAPI, BentoML, LitServe
 	@python benchmarks/serving.py
 	@python benchmarks/serving_costs.py
+
+.PHONY: bench-batch
+bench-batch: $(call stamp,package) $(STATE)/venv-dev ## Compare batch prediction with a bare loop and Ray Data
+	@python benchmarks/batch.py
 
 .PHONY: soak
 soak: $(call stamp,package) $(STATE)/venv-dev ## Run at capacity for ten minutes, then overload: no leak, no loss

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from bitbloom import stages
+from bitbloom.core import checkout
 from bitbloom.core.processes import workers
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def restart(lost: BaseProcess) -> None:
 
 def main() -> None:
     """Entry point: the arguments are the module of a stage and a target."""
+    checkout.require()
     if len(sys.argv) < 2:
         sys.exit(f"usage: {sys.argv[0]} MODULE TARGET")
     stage = importlib.import_module(sys.argv.pop(1))

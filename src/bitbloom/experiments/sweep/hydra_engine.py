@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import end_with_parent
 from bitbloom.experiments.sweep import records
@@ -75,6 +75,7 @@ def main() -> None:
 
     Jobs of a queue such as Slurm's go on; a trial's own lock and record keep them from harm.
     """
+    checkout.require()
     end_with_parent()
     import hydra
     from hydra.core.config_store import ConfigStore

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 
 from bitbloom import tasks
 from bitbloom.config.target import Target
-from bitbloom.core import canonical
+from bitbloom.core import canonical, checkout
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import end_with_parent
@@ -185,4 +185,5 @@ def _outputs() -> list[str]:
 
 
 if __name__ == "__main__":  # PLACE TARGET METRIC [EPOCH]
+    checkout.require()
     process(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else None)
