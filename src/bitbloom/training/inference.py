@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,13 +82,21 @@ def open_dataset(target: Target, model: Model) -> Dataset:
 
 def load(target: Target, task: TaskModel) -> Trained:
     """Load the trained network of a target. Raises BitBloomError if its weights do not fit the current code."""
-    trained = canonical.read_json(target.models / "config.json")
-    network = task.build(typed_model(trained["model"]), trained["meta"], pretrained=False)
-    try:
-        network.load_state_dict(load_file(target.models / "model.safetensors"))
-    except RuntimeError as error:
-        raise BitBloomError(
-            f"{target.models}/model.safetensors does not fit this code: run `make train TARGET={target.name}`"
-        ) from error
+    network, model, trained = stored(target.models, task)
+    return Trained(task, network, model, trained["meta"], open_dataset(target, model), trained["data_digest"])
+
+
+def stored(folder: Path, task: TaskModel) -> tuple[nn.Module, Model, dict[str, Any]]:
+    """Load the network in `models/<target>`; return it in evaluation mode, its `model` section, and its whole `config.json`.
+
+    Raises:
+        BitBloomError: its weights do not fit the current code.
+    """
+    trained = canonical.read_json(folder / "config.json")
     model = typed_model(trained["model"])
-    return Trained(task, network.eval(), model, trained["meta"], open_dataset(target, model), trained["data_digest"])
+    network = task.build(model, trained["meta"], pretrained=False)
+    try:
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        raise BitBloomError(f"{folder}/model.safetensors does not fit this code: run `make train TARGET={folder.name}`") from error
+    return network.eval(), model, trained

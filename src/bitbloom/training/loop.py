@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from bitbloom.core import progress
 from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import ledger, machine, reduction, seeds, subset
+from bitbloom.training import activations, lora
+from bitbloom.training.distillation import Teacher
 from bitbloom.training.inference import BATCH, outputs
 from bitbloom.training.optimiser import Optimiser
 from bitbloom.training.sampler import Stream
@@ -69,8 +71,9 @@ class Run:
     def __init__(self, worker: Worker, task: TaskModel, dataset: Dataset, sections: Sections) -> None:
         self.worker, self.task, self.dataset, self.sections = worker, task, dataset, sections
         train, numerics = sections.train, sections.numerics
+        train.check(numerics.profile)
         accelerator = "cuda" if numerics.profile == "cuda" else "cpu"
-        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=precision(numerics.profile))
+        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=precision(numerics.profile, train.precision))
         self.micro_batches = numerics.micro_batches
         self.own = reduction.blocks(self.micro_batches, worker.world)
         self.micro_size = micro_batch_size(train.batch_size, self.micro_batches)
@@ -78,13 +81,24 @@ class Run:
         self.stream = Stream(positions, dataset.sample_seeds()[positions], train.seed, train.batch_size)
         self.steps = min(self.stream.steps(train.epochs), train.max_steps or 1 << 62)
         torch.manual_seed(train.seed)
-        self.network: nn.Module = self.fabric.to_device(task.build(sections.model, dataset.meta))
+        self.network: nn.Module = self.fabric.to_device(self.prepared(task.build(sections.model, dataset.meta)))
+        distils = train.distill.teacher is not None
+        self.teacher = Teacher(train.distill, task, sections.model, dataset.meta, self.fabric.device) if distils else None
         self.optimiser = Optimiser(self.network, task.parameter_groups(self.network, train), train)
         self.all_tree_sum = reduction.all_tree_sum(worker.rank, worker.world, worker.same_machine, self.optimiser.weights.numel())
         if isinstance(self.all_tree_sum, reduction.SharedTreeSum) and self.fabric.device.type == "cpu":
             self.optimiser.release(self.all_tree_sum.memory)  # for the first gradient, which becomes the sum
         self.history = History()
         self.best: Tensor | None = None
+
+    def prepared(self, network: nn.Module) -> nn.Module:
+        """Apply the options of training that change a network's parameters or its backward pass."""
+        train = self.sections.train
+        if train.lora.rank:
+            lora.adapt(network, train.lora)
+        if train.checkpointing:
+            activations.recompute(network)
+        return network
 
     def fit(self, checkpoints: Checkpoints, report: Report) -> None:
         """Train to the end, starting from the newest checkpoint if there is one."""
@@ -153,8 +167,9 @@ class Run:
         torch.manual_seed(int(seeds.derive(train.seed, step, number)) >> 1)
         if not self.network.training:
             self.network.train()
+        loss_of = self.task.loss if self.teacher is None else self.teacher.loss
         with self.fabric.autocast():
-            loss = self.task.loss(self.network, {name: self.fabric.to_device(tensor) for name, tensor in batch.items()}, train)
+            loss = loss_of(self.network, {name: self.fabric.to_device(tensor) for name, tensor in batch.items()}, train)
         self.fabric.backward(loss)
         return loss.detach().float().cpu(), digest
 
@@ -230,14 +245,18 @@ class Run:
         return step
 
     def finish(self) -> dict[str, Tensor]:
-        """Return the tensors of the network: the best epoch's weights with early stopping, else the last."""
+        """Return the tensors of the network: the best epoch's weights with early stopping, else the last. Training is over then."""
         self.optimiser.weights.copy_(self.best if self.best is not None else self.selected())
+        lora.merge(self.network)
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
 
     def summary(self) -> dict[str, Any]:
         """Return the content of training.json: the curves, and the number of samples, steps and parameters."""
         kind = machine.kind(self.sections.numerics.profile)
-        return ({} if kind is None else {"machine": kind}) | {
+        machine_and_teacher = ({} if kind is None else {"machine": kind}) | (
+            {"teacher": self.teacher.record} if self.teacher else {}
+        )
+        return machine_and_teacher | {
             "epochs": self.history.epochs,
             "best_epoch": self.history.best_epoch,
             "kept": "last" if self.best is None else "best",
@@ -279,8 +298,10 @@ class Report:
         self.stack.close()
 
 
-def precision(profile: str) -> Literal["32-true", "bf16-mixed"]:
-    """Return the precision of a profile: bf16 where the machine supports it, except in `portable`."""
+def precision(profile: str, wanted: str = "auto") -> Literal["32-true", "bf16-mixed"]:
+    """Return the precision of a profile: by `auto`, bf16 where the machine supports it, except in `portable`."""
+    if wanted != "auto":
+        return "bf16-mixed" if wanted == "bf16" else "32-true"
     if profile == "portable" or (profile == "fast" and not set(BF16) & set(machine.instruction_sets())):
         return "32-true"
     return "bf16-mixed"

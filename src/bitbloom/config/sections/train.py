@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
+
+from bitbloom.core.errors import BitBloomError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass
+class Distill:
+    """Knowledge distillation: the loss also compares the logits with those of a trained network (Hinton et al. 2015,
+    arXiv:1503.02531)."""
+
+    teacher: str | None = None
+    """Folder of a trained classifier with the same classes and inputs: models/<target>, or a copy of one; null disables it."""
+    temperature: float = 2.0
+    """Divisor of both networks' logits; a higher one gives unlikely classes more weight."""
+    weight: float = 0.5
+    """Part of the teacher in the loss, 0 to 1; the labels have the rest."""
+
+
+@dataclass
+class Lora:
+    """Low-rank adaptation: a linear layer's matrix is frozen, and the product of two small ones is trained and added to it (Hu et
+    al. 2021, arXiv:2106.09685). The trained model has the sums, so no later stage differs."""
+
+    rank: int = 0
+    """Inner size of the product; 0 disables the adaptation."""
+    alpha: float = 16.0
+    """The product has the factor alpha / rank."""
+    targets: list[str] = field(default_factory=lambda: ["q_proj", "v_proj", "query", "value"])
+    """Names of the adapted linear layers."""
+    full: list[str] = field(default_factory=lambda: ["classifier"])
+    """Names of modules that are trained completely, such as a new head; all other parameters are frozen."""
 
 
 @dataclass
@@ -35,6 +67,32 @@ class Train:
     """Stop after this number of steps, regardless of `epochs`."""
     checkpoint_every: int = 1
     """Epochs between checkpoints."""
+    checkpointing: bool = False
+    """Keep only the inputs of a transformer's layers for the backward pass, and compute the rest again: less memory, more time,
+    the same bytes (gradient checkpointing; Chen et al. 2016, arXiv:1604.06174)."""
+    precision: str = "auto"
+    """auto | fp32 | bf16: mixed precision. auto is bf16 with `numerics=cuda`, with `numerics=fast` where the CPU multiplies bf16,
+    and fp32 elsewhere."""
+    distill: Distill = field(default_factory=Distill)
+    """Knowledge distillation."""
+    lora: Lora = field(default_factory=Lora)
+    """Low-rank adaptation."""
 
     POSITIVE: ClassVar[tuple[str, ...]] = ("epochs", "batch_size", "checkpoint_every", "part")
     """Keys whose value is at least 1."""
+
+    def check(self, profile: str) -> None:
+        """Raise BitBloomError that names a key whose value is out of range, or that the numerics profile does not support."""
+        if self.precision not in PRECISIONS:
+            raise BitBloomError(f"train.precision '{self.precision}' is none of {', '.join(PRECISIONS)}")
+        if self.precision == "bf16" and profile == "portable":
+            raise BitBloomError(
+                "train.precision=bf16 needs numerics=fast or numerics=cuda: CPUs with bf16 instructions and those without add "
+                "the products of bf16 in different ways, so the bytes would depend on the CPU"
+            )
+        if not 0 <= self.distill.weight <= 1:
+            raise BitBloomError(f"train.distill.weight is {self.distill.weight}: it has to be from 0 to 1")
+        if self.distill.temperature <= 0:
+            raise BitBloomError(f"train.distill.temperature is {self.distill.temperature}: it has to be more than 0")
+        if self.lora.rank < 0:
+            raise BitBloomError(f"train.lora.rank is {self.lora.rank}: it has to be 0 or more")
