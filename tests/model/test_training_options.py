@@ -140,7 +140,9 @@ def test_low_rank_training_changes_only_adapted_layers_and_the_head(rank):
 
 
 def test_adaptation_names_the_layers_that_exist():
-    with pytest.raises(BitBloomError, match=r"train\.lora\.targets: no trainable linear layer is named keys; there are: .*q_proj"):
+    with pytest.raises(
+        BitBloomError, match=r"train\.lora\.targets: no trainable linear layer is named keys; there are: .*q_proj"
+    ):
         lora.adapt(network(), Lora(rank=4, targets=["keys"]))
 
 

@@ -142,7 +142,8 @@ def check(tree: DictConfig) -> None:
     if tree.service.held_bytes < tree.service.max_bytes:
         raise BitBloomError("service.held_bytes is less than service.max_bytes: no photo of that size could be sent")
     _check_choice(tree, "numerics.profile", list(PROFILES))
-    OmegaConf.to_object(tree.train).check(str(tree.numerics.profile))
+    train: Any = OmegaConf.to_object(tree.train)
+    train.check(str(tree.numerics.profile))
     if tree.service.int8 and not any("int8" in name for name in models.model_type(tree.model.kind).EXPORTS):
         raise BitBloomError(f"service.int8: a model of kind {tree.model.kind} has no int8 graph")
     if tree.service.int8 and not tree.export.int8:

@@ -98,5 +98,7 @@ def stored(folder: Path, task: TaskModel) -> tuple[nn.Module, Model, dict[str, A
     try:
         network.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:
-        raise BitBloomError(f"{folder}/model.safetensors does not fit this code: run `make train TARGET={folder.name}`") from error
+        raise BitBloomError(
+            f"{folder}/model.safetensors does not fit this code: run `make train TARGET={folder.name}`"
+        ) from error
     return network.eval(), model, trained

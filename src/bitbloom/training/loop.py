@@ -245,7 +245,7 @@ class Run:
         return step
 
     def finish(self) -> dict[str, Tensor]:
-        """Return the tensors of the network: the best epoch's weights with early stopping, else the last. Training is over then."""
+        """Return the network's tensors, after training: the best epoch's weights with early stopping, else the last."""
         self.optimiser.weights.copy_(self.best if self.best is not None else self.selected())
         lora.merge(self.network)
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}

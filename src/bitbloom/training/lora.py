@@ -52,7 +52,9 @@ def adapt(network: nn.Module, lora: Lora) -> None:
     chosen = [layer for name, layer in trainable.items() if _leaf(name) in lora.targets]
     if not chosen:
         there = ", ".join(sorted({_leaf(name) for name in trainable}))
-        raise BitBloomError(f"train.lora.targets: no trainable linear layer is named {', '.join(lora.targets)}; there are: {there}")
+        raise BitBloomError(
+            f"train.lora.targets: no trainable linear layer is named {', '.join(lora.targets)}; there are: {there}"
+        )
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and bool(set(name.split(".")) & set(lora.full)))
     for layer in chosen:
