@@ -253,10 +253,10 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Return the content of training.json: the curves, and the number of samples, steps and parameters."""
         kind = machine.kind(self.sections.numerics.profile)
-        machine_and_teacher = ({} if kind is None else {"machine": kind}) | (
-            {"teacher": self.teacher.record} if self.teacher else {}
-        )
-        return machine_and_teacher | {
+        found: dict[str, Any] = {} if kind is None else {"machine": kind}
+        if self.teacher:
+            found["teacher"] = self.teacher.record
+        return found | {
             "epochs": self.history.epochs,
             "best_epoch": self.history.best_epoch,
             "kept": "last" if self.best is None else "best",
