@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MODEL = "model.onnx"
 TOP = 5
+EMBEDDING = "embedding"
+"""The output that is the input of the classification head; graphs of earlier versions lack it."""
 
 
 class ClassProbability(TypedDict):
@@ -98,23 +100,36 @@ class Predictor:
 
     def classify(self, image: NDArray[np.uint8], attention: bool = False) -> Prediction:
         """The prediction for an image [3, side, side]; `attention` adds the attention map, if the model has one."""
-        probabilities, *maps = self.run(image, attention)
+        return self.observe(image, attention, embedding=False)[0]
+
+    def observe(
+        self, image: NDArray[np.uint8], attention: bool = False, embedding: bool = True
+    ) -> tuple[Prediction, NDArray[np.float32] | None]:
+        """As `classify`, with the embedding [d] from the same run, if it is wanted and the graph has one."""
+        probabilities, *others = self.run(image, attention, embedding)
+        vector = others.pop() if embedding and EMBEDDING in self._outputs else None
         order = np.argsort(-probabilities, kind="stable")[:TOP]  # equal ones in the order of the classes
         top = [ClassProbability(label=self.classes[at], probability=shortest(probabilities[at])) for at in order]
         prediction = Prediction(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
-        for grid in maps:
+        for grid in others:
             prediction["attention"] = [[round(float(value), 5) for value in row] for row in grid]
-        return prediction
+        return prediction, vector
 
-    def run(self, image: NDArray[np.uint8], attention: bool = False) -> list[NDArray[np.float32]]:
-        """Probabilities [classes] of an image [3, side, side], and its attention map [grid, grid], if the model has one.
+    def run(self, image: NDArray[np.uint8], attention: bool = False, embedding: bool = False) -> list[NDArray[np.float32]]:
+        """Probabilities [classes] of an image [3, side, side], its attention map [grid, grid], and its embedding [d].
+
+        The map and the embedding are there if they are wanted and the model has them.
 
         Every run has one image: then a prediction cannot depend on the other photos of a batch, although ONNX Runtime
         chooses other code for other sizes of batches. With one thread a batch saves little.
         """
-        known = {output.name for output in self.session.get_outputs()} if attention else ()
-        wanted = ["probabilities", *(["attention"] if "attention" in known else [])]
-        return [outputs[0] for outputs in self.session.run(wanted, {"images": image[None]}, _wanted_only())]
+        asked = ("attention",) * attention + (EMBEDDING,) * embedding
+        wanted = ["probabilities", *(name for name in asked if name in self._outputs)]
+        return [outputs[0] for outputs in self.session.run(wanted, {"images": image[None]}, wanted_only())]
+
+    @functools.cached_property
+    def _outputs(self) -> frozenset[str]:
+        return output_names(self.session)
 
 
 def open_session(path: Path, digest: str | None = None) -> tuple[InferenceSession, str]:
@@ -134,6 +149,11 @@ def open_session(path: Path, digest: str | None = None) -> tuple[InferenceSessio
     return _session(file), found
 
 
+def output_names(session: InferenceSession) -> frozenset[str]:
+    """The names of a graph's outputs."""
+    return frozenset(output.name for output in session.get_outputs())
+
+
 def _session(file: Path) -> InferenceSession:
     """A session with one thread and the deterministic kernels: the same bits in every run on one kind of CPU."""
     onnxruntime = runtime.onnxruntime()
@@ -151,7 +171,7 @@ def _session(file: Path) -> InferenceSession:
 
 
 @functools.cache
-def _wanted_only() -> RunOptions:
+def wanted_only() -> RunOptions:
     """Compute nothing that only an unwanted output needs."""
     options = runtime.onnxruntime().RunOptions()
     options.only_execute_path_to_fetches = True

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing_extensions import TypedDict
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import texts
 from bitbloom.models.tokens import cut, encode
-from bitbloom.serving.predictor import open_session, shortest
+from bitbloom.serving.predictor import EMBEDDING, open_session, output_names, shortest, wanted_only
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -78,17 +79,33 @@ class TextPredictor:
 
         Every run has one text: then a prediction cannot depend on the other texts of a batch.
         """
+        found = self.observe(text, keyword, location, embedding=False)
+        return found and found[0]
+
+    def observe(
+        self, text: str, keyword: str = "", location: str = "", embedding: bool = True
+    ) -> tuple[Label, NDArray[np.float32] | None] | None:
+        """As `label`, with the embedding [d] from the same run, if it is wanted and the graph has one."""
         if not texts.clean(text):
             return None
-        probabilities = self.probabilities(texts.joined(text, keyword, location))
+        probabilities, *vector = self.run(texts.joined(text, keyword, location), embedding)
         best = int(probabilities.argmax())
-        return Label(label=self.classes[best], probability=shortest(probabilities[best]), model_digest=self.digest)
+        found = Label(label=self.classes[best], probability=shortest(probabilities[best]), model_digest=self.digest)
+        return found, vector[0] if vector else None
 
     def probabilities(self, joined: str) -> NDArray[np.float32]:
         """Probabilities [classes] of a joined text."""
-        (outputs,) = self.session.run(["probabilities"], {"tokens": cut(*encode(self.tokenizer, [joined]))})
-        result: NDArray[np.float32] = outputs[0]
-        return result
+        return self.run(joined)[0]
+
+    def run(self, joined: str, embedding: bool = False) -> list[NDArray[np.float32]]:
+        """Probabilities [classes] of a joined text, and its embedding [d], if it is wanted and the graph has one."""
+        wanted = ["probabilities", *([EMBEDDING] if embedding and EMBEDDING in self._outputs else [])]
+        tokens = cut(*encode(self.tokenizer, [joined]))
+        return [outputs[0] for outputs in self.session.run(wanted, {"tokens": tokens}, wanted_only())]
+
+    @functools.cached_property
+    def _outputs(self) -> frozenset[str]:
+        return output_names(self.session)
 
     def words(self, text: str, keyword: str, location: str, found: Label) -> list[Word]:
         """Return what each word of the cleaned text adds to the probability of its label, by occlusion.

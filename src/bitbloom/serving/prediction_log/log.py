@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.serving.prediction_log import log_metrics, parts, retention, storage
+from bitbloom.serving.prediction_log import drift_report, log_metrics, parts, retention, storage
+from bitbloom.serving.prediction_log import settings as log_settings
 from bitbloom.serving.prediction_log.drift_report import DriftReports
 from bitbloom.serving.prediction_log.feedback import Feedback
 from bitbloom.serving.prediction_log.observations import IMAGE, TEXT, Observation, Origin, Outcome, Row, begin, described
-from bitbloom.serving.prediction_log.parts import Digests, Truth
+from bitbloom.serving.prediction_log.parts import Truth
 from bitbloom.serving.prediction_log.settings import LogSettings
 from bitbloom.serving.prediction_log.window import Window
 from bitbloom.serving.prediction_log.writer import LOGGER, Limits, Writer
 from bitbloom.serving.rejections import Rejected
+from bitbloom.serving.settings import Digests
 
 HELD_BYTES = 256_000_000
 """Memory for rows and their inputs, at most."""
@@ -42,7 +44,7 @@ class PredictionLog:
         self.settings, self.digests = settings, digests
         self.storage = storage.opened(settings)
         self.window = Window(settings.window, TEXT if kind == "text" else IMAGE)
-        self.drift = DriftReports(self.window, reference)
+        self.drift = DriftReports(self.window, reference, digests)
         self.tidied, self.written_bytes = -TIDY_SECONDS, 0
         self.ended = threading.Event()
         limits = Limits(settings.part_rows, settings.seconds, settings.queue, HELD_BYTES)
@@ -51,6 +53,15 @@ class PredictionLog:
         if settings.drift:
             threading.Thread(target=self._compare, name="drift", daemon=True).start()
         atexit.register(self.close)
+
+    @classmethod
+    def open(cls, folder: Path, kind: str, digests: Digests) -> PredictionLog | None:
+        """The log of the service in a folder, None without BITBLOOM_LOG. Raises BitBloomError for settings that cannot be used."""
+        settings = log_settings.read()
+        if settings is None:
+            return None
+        log_settings.check(settings)
+        return cls(settings, kind, digests, folder / drift_report.REFERENCE)
 
     def origin(self, number: int = 0) -> Origin:
         """Begin prediction `number` of the request that is served."""

@@ -14,8 +14,6 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.data.descriptors import image as image_descriptors
-from bitbloom.data.descriptors import text as text_descriptors
 from bitbloom.serving import protection
 
 IMAGE, TEXT = "image", "text"
@@ -41,9 +39,9 @@ def begin(number: int = 0) -> Origin:
 
 
 class Outcome(NamedTuple):
-    """A prediction: its label, confidence, and the network's embedding float32 [d], if it has one."""
+    """A prediction: its label, if it has one, its confidence, and the network's embedding float32 [d], if it has one."""
 
-    label: str
+    label: str | None
     confidence: float
     embedding: NDArray[np.float32] | None
 
@@ -97,7 +95,7 @@ class Row(NamedTuple):
     digest: str
     features: Mapping[str, float]
     embedding: NDArray[np.float16] | None
-    label: str
+    label: str | None
     confidence: float
     content: bytes | None
 
@@ -109,12 +107,19 @@ class Row(NamedTuple):
 
 def described(seen: Observation) -> Row:
     """The row of an observation."""
-    if isinstance(seen.source, str):
-        features = text_descriptors.describe(seen.source)
-    else:
-        features = image_descriptors.describe(seen.source, seen.size)
+    features = _features(seen.source, seen.size)
     label, confidence, embedding = seen.outcome
     halves = None if embedding is None else embedding.astype(np.float16)
     return Row(
         seen.id, seen.time, seen.latency, seen.kind, seen.digest, features, halves, label, confidence, seen.content
     )
+
+
+def _features(source: NDArray[np.uint8] | str, size: int) -> dict[str, float]:
+    if isinstance(source, str):
+        from bitbloom.data.descriptors import text  # only a service for texts loads what cleans them
+
+        return text.describe(source)
+    from bitbloom.data.descriptors import image
+
+    return image.describe(source, size)

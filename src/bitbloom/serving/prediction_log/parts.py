@@ -7,18 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bitbloom.serving.prediction_log.observations import Row
+from bitbloom.serving.settings import Digests
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COMPRESSION = "zstd"
-
-
-class Digests(NamedTuple):
-    """SHA-256 of the model and of the Bento; the latter is None outside of a Bento."""
-
-    model: str
-    bento: str | None
 
 
 class Truth(NamedTuple):
@@ -39,14 +33,15 @@ def of_predictions(rows: Sequence[Row], digests: Digests) -> bytes:
     return _encoded(table(rows, digests))
 
 
-def table(rows: Sequence[Row], digests: Digests) -> pa.Table:
-    """Rows as a table of `drift.observations.SCHEMA`."""
+def table(rows: Sequence[Row], digests: Digests, truths: Sequence[str | None] | None = None) -> pa.Table:
+    """Rows, and their true labels where they are known, as a table of `drift.observations.schema`."""
     import pyarrow as pa
 
     from bitbloom.drift import observations
 
     names = list(dict.fromkeys(name for row in rows for name in row.features))
-    dimension = next((len(row.embedding) for row in rows if row.embedding is not None), None)
+    dimension = next((len(row.embedding) for row in rows if row.embedding is not None), 0)
+    nothing = [None] * len(rows)
     columns: dict[str, Sequence[object]] = {
         "time": [row.time for row in rows],
         "id": [row.id for row in rows],
@@ -55,14 +50,14 @@ def table(rows: Sequence[Row], digests: Digests) -> pa.Table:
         "embedding": [row.embedding for row in rows],
         "label": [row.label for row in rows],
         "confidence": [row.confidence for row in rows],
+        "truth": truths or nothing,
         "latency_ms": [1000 * row.latency for row in rows],
-        "model_digest": [digests.model] * len(rows),
-        "bento_digest": [digests.bento] * len(rows),
+        "model_digest": [digests["model"]] * len(rows),
+        "bento_digest": [digests["bento"]] * len(rows),
         "content": [row.content for row in rows],
     }
     columns |= {f"feature_{name}": [row.features.get(name) for row in rows] for name in names}
-    schema = observations.SCHEMA(names, dimension)
-    nothing = [None] * len(rows)
+    schema = observations.schema(names, dimension)
     arrays = [pa.array(columns.get(field.name, nothing), field.type) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 

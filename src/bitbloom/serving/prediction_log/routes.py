@@ -10,14 +10,14 @@ from fastapi import APIRouter
 
 from bitbloom.serving.prediction_log import feedback
 from bitbloom.serving.prediction_log.log import PredictionLog
-from bitbloom.serving.prediction_log.settings import FEEDBACK_TOKEN_VARIABLE, PREFIX
+from bitbloom.serving.prediction_log.settings import PREFIX
 from bitbloom.serving.protection import Limit
 from bitbloom.serving.rejections import RESPONSES, ErrorResponse, Rejected
-from bitbloom.serving.settings import token
+from bitbloom.serving.settings import FEEDBACK_TOKEN_VARIABLE, token
 
 ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorResponse} for code in (401, 404, 409)}
 FEEDBACK_ERRORS = RESPONSES | {code: {"model": ErrorResponse} for code in (403, 404)}
-LIMIT = Limit(feedback.BODY_BYTES, f"send at most {feedback.MOST} labels in one request")
+FEEDBACK_LIMIT = Limit(feedback.BODY_BYTES, f"send at most {feedback.MOST} labels in one request")
 
 
 class LogRoutes:

@@ -12,7 +12,6 @@ from typing import Any
 from bitbloom.core.errors import BitBloomError
 
 PREFIX = "BITBLOOM_LOG"
-FEEDBACK_TOKEN_VARIABLE = "BITBLOOM_FEEDBACK_TOKEN"  # noqa: S105 -- the name of a variable
 BUCKETS = ("gs://", "s3://")
 
 
