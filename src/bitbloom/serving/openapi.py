@@ -15,7 +15,8 @@ from starlette.responses import HTMLResponse
 VERSION = "3.1.0"
 PROJECT = {"name": "BitBloom"}
 LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
-TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "Required if the service was started with BITBLOOM_TOKEN; for feedback, that of BITBLOOM_FEEDBACK_TOKEN."}}
+REQUIRED = "Required if the service was started with BITBLOOM_TOKEN; for feedback, the token of BITBLOOM_FEEDBACK_TOKEN."
+TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": REQUIRED}}
 PAGE = """\
 <!doctype html>
 <html lang="en">

@@ -131,7 +131,7 @@ class Writer(Generic[Raw, Ready]):
             self.wake.clear()
             try:
                 self._look()
-            except Exception:  # a thread that ended would lose every later row
+            except BaseException:  # a thread that ended would lose every later row
                 LOGGER.exception("the prediction log failed, and goes on")
 
     def _look(self) -> None:
@@ -176,7 +176,7 @@ class Writer(Generic[Raw, Ready]):
         name, rows = self.part
         try:
             self.write(name, rows)
-        except Exception as error:  # clients of storages share no base class
+        except BaseException as error:  # clients of storages share no base class
             self.counters.failed()
             self.error = f"{name} cannot be written ({error})"
             LOGGER.warning("prediction log: %s: it is written again in %.1f s", self.error, self.pause)
