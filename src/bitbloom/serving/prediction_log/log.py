@@ -48,7 +48,7 @@ class PredictionLog:
         self.tidied, self.written_bytes = -TIDY_SECONDS, 0
         self.ended = threading.Event()
         limits = Limits(settings.part_rows, settings.seconds, settings.queue, HELD_BYTES)
-        self.predictions = Writer(_name(storage.LOG), limits, described, self._write, log_metrics.of_predictions(), self._look)
+        self.predictions = Writer(_name(storage.LOG), limits, described, self._write, log_metrics.of_predictions(), self.window.add, self._tidy)
         self.truths = Writer(_name(storage.FEEDBACK), limits, _same, self._write_truths, log_metrics.of_truths())
         if settings.drift:
             threading.Thread(target=self._compare, name="drift", daemon=True).start()
@@ -101,8 +101,7 @@ class PredictionLog:
     def _write_truths(self, name: str, rows: Sequence[Truth]) -> None:
         self.storage.write(name, parts.of_truths(rows))
 
-    def _look(self, rows: Sequence[Row]) -> None:
-        self.window.add(rows)
+    def _tidy(self) -> None:
         now = time.monotonic()
         # A tenth of the limit may be written before the next look: the limit holds to a tenth between two.
         if now - self.tidied >= TIDY_SECONDS or self.written_bytes > self.settings.bytes / 10:

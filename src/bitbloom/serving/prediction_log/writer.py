@@ -70,7 +70,8 @@ class Writer(Generic[Raw, Ready]):
         prepare: Callable[[Raw], Ready],
         write: Callable[[str, Sequence[Ready]], None],
         counters: Counters,
-        idle: Callable[[Sequence[Ready]], None] = lambda _: None,
+        seen: Callable[[Sequence[Ready]], None] = lambda _: None,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         """Start the thread.
 
@@ -80,9 +81,11 @@ class Writer(Generic[Raw, Ready]):
             prepare: makes a row ready; one for which it raises is dropped.
             write: writes a part; may raise, and is called again with the same name and rows.
             counters: of the metrics.
-            idle: called after each look, with the rows that have become ready.
+            seen: called with the rows that have become ready, before they are written.
+            idle: called after each look.
         """
-        self.name, self.limits, self.prepare, self.write, self.counters, self.idle = name, limits, prepare, write, counters, idle
+        self.name, self.limits, self.prepare, self.write = name, limits, prepare, write
+        self.counters, self.seen, self.idle = counters, seen, idle
         self.lock, self.wake, self.closing = threading.Lock(), threading.Event(), threading.Event()
         self.raw: list[Raw] = []
         self.ready: list[Ready] = []
@@ -107,7 +110,7 @@ class Writer(Generic[Raw, Ready]):
                 self.held += 1
                 self.size += row.weight
                 self.raw.append(row)
-            is_part = self.held >= self.limits.part_rows
+            is_part = self.held >= self.limits.part_rows and not self.error
         if not fits:
             self._drop(1, "the service ends" if self.closing.is_set() else self.error or "the storage does not keep up")
         elif is_part and not self.wake.is_set():
@@ -135,13 +138,13 @@ class Writer(Generic[Raw, Ready]):
                 LOGGER.exception("the prediction log failed, and goes on")
 
     def _look(self) -> None:
-        became = self._make_ready()
+        self.seen(self._make_ready())
         while self._is_due() and self._write_part():
             pass
         if self.closing.is_set() and time.monotonic() > self.deadline:
             self._give_up()
         self._report()
-        self.idle(became)
+        self.idle()
 
     def _make_ready(self) -> list[Ready]:
         with self.lock:
