@@ -3,9 +3,7 @@
     python benchmarks/prediction_log.py [--runs 5] [--seconds 8] [--clients 64] [--json results.json]
 
 Each run starts the service twice, and begins with the other one each time. wrk (`apt-get install wrk`) sends photos from this
-machine. The ratio is the median of those within a run. After each measurement with the log, its rows are compared with the service's
-own count of its predictions: none may be missing. The exit code is 1 when the log costs more than 3 %, or loses a row. Needs
-`make all`.
+machine. The ratio is the median of those within a run. After each measurement with the log, its rows are compared with the
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def test_invalid_document_does_not_pass(document):
 
 def test_describes_fast_routes_and_typed_methods(each_document):
     document, predictions = each_document
-    assert predictions | {"/feedback", "/v1/drift", "/provenance", "/v1/service.json", "/readyz", "/metrics"} <= set(document["paths"])
+    assert predictions | {"/feedback", "/v1/drift", "/provenance", "/v1/service.json", "/readyz", "/metrics"} <= set(
+        document["paths"]
+    )
 
 
 def test_predictions_accept_a_bearer_token(each_document):

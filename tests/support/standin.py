@@ -62,8 +62,8 @@ def write_model(path: Path) -> Path:
     """Write an ONNX file by the export contract. Returns its path.
 
     A class is likelier the nearer its colour is to the mean colour [3] of a photo; attention is proportional to brightness. The
-    logits are multiplied by the size of the batch, so that photos in one run have other probabilities than alone. The embedding is
-    the mean colour.
+    logits are multiplied by the size of the batch, so that photos in one run have other probabilities than alone. The
+    embedding is the mean colour.
     """
     colours = np.array(list(COLOURS.values()), np.float32) / 255
     sharpness = 12.0

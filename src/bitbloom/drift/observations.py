@@ -208,7 +208,9 @@ def _read(path: Path) -> pa.Table:
     except FileNotFoundError as error:
         raise BitBloomError(f"{path} is missing: `make export TARGET=…` makes the reference of a model") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise BitBloomError(f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}): remove it or restore it") from error
+        raise BitBloomError(
+            f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}): remove it or restore it"
+        ) from error
     if "kind" not in table.column_names:
         raise BitBloomError(f"{path} has no column 'kind': it is neither a reference nor a part of a prediction log")
     return table

@@ -52,7 +52,10 @@ class Application(ABC):
         self.routes = self._routes()
 
     def check(self) -> None:
-        """Compare the model's files with the digest in provenance.json. Raises BitBloomError when they differ, or no log can be kept.
+        """Compare the model's files with the digest in provenance.json, and check the settings of the log.
+
+        Raises:
+            BitBloomError: they differ, or no log can be kept.
 
         Before BentoML starts its processes: it would start a process again and again that cannot open its model.
         """

@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 from bitbloom.core.errors import UnreadableImage
 from bitbloom.serving import metrics, model_files, openapi, uploads
 from bitbloom.serving.application import Application
-from bitbloom.serving.prediction_log.observations import Origin, Outcome
 from bitbloom.serving.caption_predictor import (
     WORDLESS,
     CaptionPredictor,
@@ -24,6 +23,7 @@ from bitbloom.serving.caption_predictor import (
     SearchResponse,
     SimilarityResponse,
 )
+from bitbloom.serving.prediction_log.observations import Origin, Outcome
 from bitbloom.serving.protection import Limit
 from bitbloom.serving.rejections import RESPONSES, Rejected
 
@@ -92,7 +92,7 @@ class CaptionApplication(Application):
     def describe(self, photo: bytes, origin: Origin | None = None) -> CaptionResponse:
         """Sentences for an image file, logged if it has an origin. Raises Rejected when it cannot be read."""
         image = self._decode(photo)
-        response, embedding = self._timed("caption", lambda: self.predictor.observe_caption(image))
+        response, embedding = self._timed("caption", lambda: self.predictor.observe(image))
         if self.log and origin:
             best = response["sentences"][0]
             self.log.note_image(origin, photo, image, Outcome(best["sentence"], math.exp(best["score"]), embedding))
@@ -133,7 +133,11 @@ class CaptionApplication(Application):
             raise uploads.unreadable(photo, error) from error
 
     def _timed(self, kind: str, compute: Callable[[], tuple[Response, Embedding] | None]) -> tuple[Response, Embedding]:
-        """The response of the model and the embedding of its input, counted and timed. Raises Rejected without one: a sentence has no word."""
+        """The response of the model and the embedding of its input, counted and timed.
+
+        Raises:
+            Rejected: there is none, because a sentence has no word.
+        """
         with metrics.timed("model"):
             found = compute()
         if found is None:

@@ -169,10 +169,10 @@ class CaptionPredictor:
 
     def describe(self, image: NDArray[np.uint8], width: int = WIDTH) -> CaptionResponse:
         """Sentences for an image [3, side, side]."""
-        return self.observe_caption(image, width)[0]
+        return self.observe(image, width)[0]
 
-    def observe_caption(self, image: NDArray[np.uint8], width: int = WIDTH) -> tuple[CaptionResponse, Embedding]:
-        """As `describe`, with the image's embedding [E]."""
+    def observe(self, image: NDArray[np.uint8], width: int = WIDTH) -> tuple[CaptionResponse, Embedding]:
+        """As `describe`, and the embedding [E] of the image from the same run."""
         embedding, memory = self._encode_image(image)
         sentences = [
             Caption(sentence=vocabulary.sentence(one.words, self.words), score=shortest(np.float32(one.score)))

@@ -70,7 +70,7 @@ class Client:
         if attempts < 1:
             raise ServiceError("no attempt is allowed: give Client attempts=1 or more")
         self.prediction_id: str | None = None
-        """The id of the last prediction, for `feedback`, if the service logs its predictions. Entry n of a list has `-n` after it."""
+        """The id of the last prediction, if the service logs its predictions. Entry n of a list, from 1 on, has `-n` after it."""
         token = token or settings.token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:

@@ -81,7 +81,10 @@ class ImageApplication(Application):
         except UnreadableImage as error:
             raise uploads.unreadable(photo, error) from error
         with metrics.timed("model"):
-            prediction, embedding = self.predictor.observe(image, attention, embedding=origin is not None)
+            if origin:
+                prediction, embedding = self.predictor.observe(image, attention)
+            else:
+                prediction, embedding = self.predictor.classify(image, attention), None
         metrics.predicted(prediction["label"], prediction["probability"])
         if self.log and origin:
             self.log.note_image(origin, photo, image, Outcome(prediction["label"], prediction["probability"], embedding))

@@ -85,7 +85,7 @@ class TextApplication(Application):
         """The prediction for one text, logged if it has an origin."""
         parts = (message.text, message.keyword, message.location)
         with metrics.timed("model"):
-            observed = self.predictor.observe(*parts, embedding=origin is not None)
+            observed = self.predictor.observe(*parts)
             if observed is None:
                 return Failure(error=EMPTY)
             found, embedding = observed

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import texts
 from bitbloom.models.tokens import cut, encode
-from bitbloom.serving.predictor import EMBEDDING, open_session, output_names, shortest, wanted_only
+from bitbloom.serving.predictor import EMBEDDING, PROBABILITIES, Embedding, open_session, shortest, wanted_only
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -52,7 +52,10 @@ class Prediction(Label):
 
 @dataclass(frozen=True)
 class TextPredictor:
-    """An exported text classifier: input `tokens` int64 [n, l], output `probabilities` float32 [n, classes]."""
+    """An exported text classifier: input `tokens` int64 [n, l], output `probabilities` float32 [n, classes].
+
+    On request it has a second output, `embedding` float32 [n, d].
+    """
 
     session: InferenceSession
     classes: tuple[str, ...]
@@ -79,33 +82,34 @@ class TextPredictor:
 
         Every run has one text: then a prediction cannot depend on the other texts of a batch.
         """
-        found = self.observe(text, keyword, location, embedding=False)
-        return found and found[0]
-
-    def observe(
-        self, text: str, keyword: str = "", location: str = "", embedding: bool = True
-    ) -> tuple[Label, NDArray[np.float32] | None] | None:
-        """As `label`, with the embedding [d] from the same run, if it is wanted and the graph has one."""
         if not texts.clean(text):
             return None
-        probabilities, *vector = self.run(texts.joined(text, keyword, location), embedding)
+        return self._label(self.probabilities(texts.joined(text, keyword, location)))
+
+    def observe(self, text: str, keyword: str = "", location: str = "") -> tuple[Label, Embedding | None] | None:
+        """As `label`, and the embedding [d] of the same run; None in its place if the model has none."""
+        if not texts.clean(text):
+            return None
+        wanted = [PROBABILITIES, *([EMBEDDING] if EMBEDDING in self.outputs else [])]
+        probabilities, *embeddings = self._run(wanted, texts.joined(text, keyword, location))
+        return self._label(probabilities), embeddings[0] if embeddings else None
+
+    @functools.cached_property
+    def outputs(self) -> frozenset[str]:
+        """Names of the model's outputs."""
+        return frozenset(output.name for output in self.session.get_outputs())
+
+    def _label(self, probabilities: NDArray[np.float32]) -> Label:
         best = int(probabilities.argmax())
-        found = Label(label=self.classes[best], probability=shortest(probabilities[best]), model_digest=self.digest)
-        return found, vector[0] if vector else None
+        return Label(label=self.classes[best], probability=shortest(probabilities[best]), model_digest=self.digest)
 
     def probabilities(self, joined: str) -> NDArray[np.float32]:
         """Probabilities [classes] of a joined text."""
-        return self.run(joined)[0]
+        return self._run([PROBABILITIES], joined)[0]
 
-    def run(self, joined: str, embedding: bool = False) -> list[NDArray[np.float32]]:
-        """Probabilities [classes] of a joined text, and its embedding [d], if it is wanted and the graph has one."""
-        wanted = ["probabilities", *([EMBEDDING] if embedding and EMBEDDING in self._outputs else [])]
-        tokens = cut(*encode(self.tokenizer, [joined]))
-        return [outputs[0] for outputs in self.session.run(wanted, {"tokens": tokens}, wanted_only())]
-
-    @functools.cached_property
-    def _outputs(self) -> frozenset[str]:
-        return output_names(self.session)
+    def _run(self, wanted: list[str], joined: str) -> list[NDArray[np.float32]]:
+        found = self.session.run(wanted, {"tokens": cut(*encode(self.tokenizer, [joined]))}, wanted_only())
+        return [outputs[0] for outputs in found]
 
     def words(self, text: str, keyword: str, location: str, found: Label) -> list[Word]:
         """Return what each word of the cleaned text adds to the probability of its label, by occlusion.

@@ -45,7 +45,9 @@ def is_on(environment: Mapping[str, str] = os.environ) -> bool:
     if exporter != "otlp" or protocol not in ("", "http/protobuf"):
         raise BitBloomError(f"OTEL_TRACES_EXPORTER={exporter} {protocol}: traces are sent by otlp over http/protobuf alone")
     if importlib.util.find_spec(MODULE) is None:
-        raise BitBloomError(f"a variable of OpenTelemetry names a collector, but {PACKAGE} is not installed: pip install {PACKAGE}")
+        raise BitBloomError(
+            f"a variable of OpenTelemetry names a collector, but {PACKAGE} is not installed: pip install {PACKAGE}"
+        )
     return True
 
 
@@ -105,7 +107,11 @@ def start(known: Provenance) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    names = {"service.name": known["target"], "service.version": known["bento"] or "", "bitbloom.model": known["digests"]["model"]}
+    names = {
+        "service.name": known["target"],
+        "service.version": known["bento"] or "",
+        "bitbloom.model": known["digests"]["model"],
+    }
     if os.environ.get("OTEL_SERVICE_NAME") or "service.name" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         del names["service.name"]
     _provider = TracerProvider(resource=Resource.create(names))

@@ -160,7 +160,9 @@ def test_feedback_rejects_unknown_labels_and_names_the_known_ones(teacher):
     assert all(name in response.json()["error"] for name in ("'tree'", *COLOURS))
 
 
-@pytest.mark.parametrize("body", [[], {}, {"id": "x", "label": "poppy"}, [{"id": "0" * 32}], {"id": "0" * 32, "label": ""}, "poppy"])
+@pytest.mark.parametrize(
+    "body", [[], {}, {"id": "x", "label": "poppy"}, [{"id": "0" * 32}], {"id": "0" * 32, "label": ""}, "poppy"]
+)
 def test_feedback_rejects_other_bodies(teacher, body):
     response = teacher.post("/feedback", json=body)
     assert response.status_code == 422
@@ -180,7 +182,10 @@ def test_token_of_feedback_permits_no_prediction(teacher):
 
 def test_without_a_log_there_is_no_id_no_feedback_and_no_drift(served):
     assert HEADER not in httpx.post(f"{served.url}/predict", content=photo(RED)).headers
-    for response in (httpx.post(f"{served.url}/feedback", json={"id": "0" * 32, "label": "poppy"}), httpx.get(f"{served.url}/drift")):
+    for response in (
+        httpx.post(f"{served.url}/feedback", json={"id": "0" * 32, "label": "poppy"}),
+        httpx.get(f"{served.url}/drift"),
+    ):
         assert response.status_code == 404
         assert "BITBLOOM_LOG" in response.json()["error"]
 
@@ -244,16 +249,16 @@ def started(served: Served, folder: Path, log: Path, **settings: str) -> Iterato
 def processes(url: str) -> list[psutil.Process]:
     """The processes that listen at an address."""
     port = urlsplit(url).port
-    found = [each.pid for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port and each.status == "LISTEN"]
+    found = [
+        each.pid for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port and each.status == "LISTEN"
+    ]
     return [psutil.Process(pid) for pid in set(found) if pid]
 
 
 @pytest.mark.slow
 def test_sigterm_loses_no_row_and_content_is_kept_when_told(served, tmp_path):
-    ids = []
     with started(served, tmp_path, tmp_path / "log", BITBLOOM_LOG_CONTENT="1", BITBLOOM_FEEDBACK_TOKEN=TEACHER) as client:
-        for _ in range(25):
-            ids.append(client.post("/predict", content=photo(RED)).headers[HEADER])
+        ids = [client.post("/predict", content=photo(RED)).headers[HEADER] for _ in range(25)]
         feedback = {"id": ids[0], "label": "poppy"}
         client.post("/feedback", json=feedback, headers={"Authorization": f"Bearer {TEACHER}"}).raise_for_status()
         assert rows(tmp_path / "log") == []
@@ -265,10 +270,9 @@ def test_sigterm_loses_no_row_and_content_is_kept_when_told(served, tmp_path):
 
 @pytest.mark.slow
 def test_kill_loses_at_most_the_part_in_memory(served, tmp_path):
-    most, ids = 10, []
+    most = 10
     with started(served, tmp_path, tmp_path / "log", BITBLOOM_LOG_ROWS=str(most)) as client:
-        for _ in range(43):
-            ids.append(client.post("/predict", content=photo(RED)).headers[HEADER])
+        ids = [client.post("/predict", content=photo(RED)).headers[HEADER] for _ in range(43)]
         for process in processes(str(client.base_url)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

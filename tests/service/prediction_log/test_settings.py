@@ -34,7 +34,9 @@ def test_rejects_other_addresses(address):
         settings.read({"BITBLOOM_LOG": address})
 
 
-@pytest.mark.parametrize(("name", "value"), [("ROWS", "0"), ("ROWS", "1.5"), ("SECONDS", "soon"), ("DAYS", "-1"), ("BYTES", "inf")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("ROWS", "0"), ("ROWS", "1.5"), ("SECONDS", "soon"), ("DAYS", "-1"), ("BYTES", "inf")]
+)
 def test_rejects_values_that_cannot_be_used_and_names_the_variable(name, value):
     with pytest.raises(BitBloomError, match=f"BITBLOOM_LOG_{name}={value} is not a positive"):
         settings.read({"BITBLOOM_LOG": "/log", f"BITBLOOM_LOG_{name}": value})

@@ -92,7 +92,9 @@ def quick():
 )
 def test_every_row_is_in_exactly_one_part_or_counted_as_dropped(count, part_rows, memory, size, threads, faults, prepare, pause):
     store = Store(list(faults), pause)
-    writer = Writer(lambda time: part_name("log", time), Limits(part_rows, 0.01, memory, size), prepare, store.write, store.counters())
+    writer = Writer(
+        lambda time: part_name("log", time), Limits(part_rows, 0.01, memory, size), prepare, store.write, store.counters()
+    )
 
     def put(first: int) -> None:
         for number in range(first, count, threads):
@@ -114,7 +116,9 @@ def test_every_row_is_in_exactly_one_part_or_counted_as_dropped(count, part_rows
 
 def test_memory_is_bounded_while_the_storage_fails():
     store = Store(["before"] * 10_000)
-    writer = Writer(lambda time: part_name("log", time), Limits(5, 60, 20, 10_000), lambda row: row, store.write, store.counters())
+    writer = Writer(
+        lambda time: part_name("log", time), Limits(5, 60, 20, 10_000), lambda row: row, store.write, store.counters()
+    )
     accepted = [writer.put(Number(number)) for number in range(100)]
     assert sum(accepted) == 20
     assert sum(store.dropped) == 80
@@ -125,7 +129,9 @@ def test_memory_is_bounded_while_the_storage_fails():
 
 def test_accepts_no_row_after_its_end():
     store = Store([])
-    writer = Writer(lambda time: part_name("log", time), Limits(5, 60, 20, 10_000), lambda row: row, store.write, store.counters())
+    writer = Writer(
+        lambda time: part_name("log", time), Limits(5, 60, 20, 10_000), lambda row: row, store.write, store.counters()
+    )
     writer.put(Number(1))
     writer.close()
     assert not writer.put(Number(2))
@@ -134,7 +140,9 @@ def test_accepts_no_row_after_its_end():
 
 def test_writes_a_part_at_its_rows_or_at_the_age_of_its_first_row():
     store = Store([])
-    writer = Writer(lambda time: part_name("log", time), Limits(3, 0.2, 20, 10_000), lambda row: row, store.write, store.counters())
+    writer = Writer(
+        lambda time: part_name("log", time), Limits(3, 0.2, 20, 10_000), lambda row: row, store.write, store.counters()
+    )
     for number in range(4):
         writer.put(Number(number))
     end = time.monotonic() + 10
@@ -147,7 +155,9 @@ def test_writes_a_part_at_its_rows_or_at_the_age_of_its_first_row():
 def test_names_dropped_rows_in_the_log_once_a_minute(caplog):
     store = Store(["before"] * 10_000)
     with caplog.at_level("WARNING", module.LOGGER.name):
-        writer = Writer(lambda time: part_name("log", time), Limits(5, 60, 5, 10_000), lambda row: row, store.write, store.counters())
+        writer = Writer(
+            lambda time: part_name("log", time), Limits(5, 60, 5, 10_000), lambda row: row, store.write, store.counters()
+        )
         for number in range(60):
             writer.put(Number(number))
             time.sleep(0.001)
@@ -170,7 +180,8 @@ from bitbloom.serving.prediction_log.writer import Counters, Limits, Writer
 folder = Folder(Path(sys.argv[1]))
 write = lambda name, rows: folder.write(name, json.dumps([row.number for row in rows]).encode())
 nothing = lambda *_: None
-writer = Writer(lambda time: part_name("log", time), Limits(50, 60, 10_000, 10**9), lambda row: row, write, Counters(nothing, nothing, nothing))
+counters = Counters(nothing, nothing, nothing)
+writer = Writer(lambda time: part_name("log", time), Limits(50, 60, 10_000, 10**9), lambda row: row, write, counters)
 for number in range(10**6):
     writer.put(Number(number))
     os.write(1, b".")

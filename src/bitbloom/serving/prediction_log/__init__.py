@@ -1,4 +1,4 @@
-"""The prediction log of a service: what it predicted, from which inputs, and which labels were true. Off unless BITBLOOM_LOG is set.
+"""The prediction log of a service: predictions, what their inputs were like, true labels. Off unless BITBLOOM_LOG is set.
 
     log = PredictionLog.open(application)   # or None
     origin = log.origin()                   # in the event loop; names the prediction in X-Prediction-Id

@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitbloom.serving.prediction_log import log_metrics
+from bitbloom.serving.prediction_log import log_metrics, parts
 from bitbloom.serving.prediction_log.window import Window
 from bitbloom.serving.rejections import Rejected
+from bitbloom.serving.settings import Digests
 
 if TYPE_CHECKING:
     from bitbloom.drift.observations import Observations
 
-REFERENCE = "reference.parquet"
-"""In the folder of the service."""
 KEPT_SECONDS = 10.0
 """How long a report is sent again."""
 MINIMUM = 100
@@ -26,8 +25,8 @@ MINIMUM = 100
 class DriftReports:
     """Compares when it is asked, one comparison at a time, and keeps the last for some seconds."""
 
-    def __init__(self, window: Window, reference: Path) -> None:
-        self.window, self.path = window, reference
+    def __init__(self, window: Window, reference: Path, digests: Digests) -> None:
+        self.window, self.path, self.digests = window, reference, digests
         self.lock = threading.Lock()
         self.report: dict[str, Any] = {}
         self.version = -1
@@ -54,12 +53,16 @@ class DriftReports:
     def _compute(self) -> None:
         version, rows, truths = self.window.snapshot()
         if not self.path.is_file():
-            raise Rejected(404, f"this Bento has no {REFERENCE} to compare with: package the target again")
+            raise Rejected(404, f"this Bento has no {self.path.name} to compare with: package the target again")
         if len(rows) < MINIMUM:
             raise Rejected(409, f"{len(rows)} predictions are in memory, {MINIMUM} are needed: try again later")
-        from bitbloom.drift import comparison, observations
+        from bitbloom.drift import comparison
+        from bitbloom.drift.observations import Observations
 
-        raise NotImplementedError((version, truths, comparison, observations))
+        found = comparison.compare(self._reference, Observations(parts.table(rows, self.digests, truths)))
+        self.report = {"samples": len(rows), **found.to_json()}
+        self.version = version
+        log_metrics.compared(found.scores, found.detected, len(rows), found.estimated_accuracy)
 
     @functools.cached_property
     def _reference(self) -> Observations:

@@ -45,7 +45,7 @@ class Accepted(BaseModel):
 
 
 def check(labels: Sequence[Feedback], known: Sequence[str]) -> None:
-    """Raise Rejected (422) for a label that is not among the `known` ones. Without known ones, every label is a text of its own."""
+    """Raise Rejected (422) for a label that is not among the `known` ones. Without known ones, any text is a label."""
     for each in labels:
         if known and each.label not in known:
             more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.serving.prediction_log import drift_report, log_metrics, parts, retention, storage
+from bitbloom.serving import model_files
+from bitbloom.serving.prediction_log import log_metrics, parts, retention, storage
 from bitbloom.serving.prediction_log import settings as log_settings
 from bitbloom.serving.prediction_log.drift_report import DriftReports
 from bitbloom.serving.prediction_log.feedback import Feedback
@@ -48,7 +49,9 @@ class PredictionLog:
         self.tidied, self.written_bytes = -TIDY_SECONDS, 0
         self.ended = threading.Event()
         limits = Limits(settings.part_rows, settings.seconds, settings.queue, HELD_BYTES)
-        self.predictions = Writer(_name(storage.LOG), limits, described, self._write, log_metrics.of_predictions(), self.window.add, self._tidy)
+        self.predictions = Writer(
+            _name(storage.LOG), limits, described, self._write, log_metrics.of_predictions(), self.window.add, self._tidy
+        )
         self.truths = Writer(_name(storage.FEEDBACK), limits, _same, self._write_truths, log_metrics.of_truths())
         if settings.drift:
             threading.Thread(target=self._compare, name="drift", daemon=True).start()
@@ -56,12 +59,12 @@ class PredictionLog:
 
     @classmethod
     def open(cls, folder: Path, kind: str, digests: Digests) -> PredictionLog | None:
-        """The log of the service in a folder, None without BITBLOOM_LOG. Raises BitBloomError for settings that cannot be used."""
+        """The log of the service in a folder, None without BITBLOOM_LOG. Raises BitBloomError for unusable settings."""
         settings = log_settings.read()
         if settings is None:
             return None
         log_settings.check(settings)
-        return cls(settings, kind, digests, folder / drift_report.REFERENCE)
+        return cls(settings, kind, digests, folder / model_files.REFERENCE)
 
     def origin(self, number: int = 0) -> Origin:
         """Begin prediction `number` of the request that is served."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bitbloom.serving.metrics import PREFIX
 from bitbloom.serving.prediction_log.writer import Counters
@@ -12,7 +12,7 @@ from bitbloom.serving.prediction_log.writer import Counters
 if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge
 
-LATEST = "livemostrecent"
+LATEST: Literal["livemostrecent"] = "livemostrecent"
 """Of several processes of a service, each with a window of its own, the last to compare sets a gauge."""
 
 

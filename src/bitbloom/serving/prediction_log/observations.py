@@ -71,9 +71,7 @@ class Observation(NamedTuple):
         return cls._of(origin, TEXT, text.encode("utf-8", "surrogatepass"), text, outcome, keep)
 
     @classmethod
-    def _of(
-        cls, origin: Origin, kind: str, data: bytes, source: NDArray[np.uint8] | str, outcome: Outcome, keep: bool
-    ) -> Self:
+    def _of(cls, origin: Origin, kind: str, data: bytes, source: NDArray[np.uint8] | str, outcome: Outcome, keep: bool) -> Self:
         latency = time.perf_counter() - origin.began
         now, digest = time.time_ns() // 1_000_000, hashlib.sha256(data).hexdigest()
         return cls(origin.id, now, latency, kind, digest, source, len(data), data if keep else None, outcome)
@@ -110,9 +108,7 @@ def described(seen: Observation) -> Row:
     features = _features(seen.source, seen.size)
     label, confidence, embedding = seen.outcome
     halves = None if embedding is None else embedding.astype(np.float16)
-    return Row(
-        seen.id, seen.time, seen.latency, seen.kind, seen.digest, features, halves, label, confidence, seen.content
-    )
+    return Row(seen.id, seen.time, seen.latency, seen.kind, seen.digest, features, halves, label, confidence, seen.content)
 
 
 def _features(source: NDArray[np.uint8] | str, size: int) -> dict[str, float]:

@@ -105,7 +105,9 @@ class Bucket:
         from pyarrow import fs
 
         for folder in FOLDERS:
-            for found in self.system.get_file_info(fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True, recursive=True)):
+            for found in self.system.get_file_info(
+                fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True, recursive=True)
+            ):
                 if found.is_file:
                     yield File(found.path.removeprefix(f"{self.root}/"), found.size)
 

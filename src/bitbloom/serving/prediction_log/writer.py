@@ -1,6 +1,6 @@
 """A thread that collects rows and writes them as parts, so that no request waits for a disk or a bucket.
 
-Memory is bounded: a row that does not fit is dropped and counted. A part that fails is written again, with the same rows under the
+Memory is bounded: a row that does not fit is dropped and counted. A part that fails is written again, the same rows under the
 same name, so each row is in exactly one part.
 """
 
