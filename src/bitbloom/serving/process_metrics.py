@@ -21,7 +21,7 @@ DEPLOYED_VARIABLE = "BITBLOOM_DEPLOYED_AT"
 
 
 def start(provenance: Provenance, waiting: Callable[[], int]) -> None:
-    """Set the metrics that stay, and measure the others in a thread. Raises BitBloomError for a time that is no number."""
+    """Set the metrics that stay, and measure the others in a thread. Raises BitBloomError for a time that is not a number."""
     from prometheus_client import Gauge
 
     began = Gauge(
@@ -50,7 +50,7 @@ def _deployed() -> float:
     try:
         return float(text) if text else time.time()
     except ValueError as error:
-        raise BitBloomError(f"{DEPLOYED_VARIABLE}={text} is no number of seconds since 1970 (date +%s)") from error
+        raise BitBloomError(f"{DEPLOYED_VARIABLE}={text} is not a number of seconds since 1970 (date +%s)") from error
 
 
 def _measure(waiting: Callable[[], int]) -> None:

@@ -124,7 +124,7 @@ def test_window_joins_feedback_and_has_the_newest_rows(opened, served_texts, mon
     monkeypatch.setenv("BITBLOOM_LOG_WINDOW", "2")
     application = opened(TextApplication, served_texts)
     ids = [post(application, "/predict", json={"texts": [text]}).headers[HEADER] for text in ("flood", "party", "fire")]
-    written(application)  # the writer has seen the rows
+    written(application)  # the thread has seen the rows
     window = application.log.window
     assert [window.join(id, "disaster") for id in ids] == [None, False, True]
     _, rows, truths = window.snapshot()

@@ -1,4 +1,4 @@
-"""The writer of the prediction log: each row is in one part or counted as dropped, whatever the storage does."""
+"""The thread of the prediction log: each row is in one part or counted as dropped, whatever the storage does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FAULTS = ("none", "none", "before", "after", "killed")
 
 
 class Store:
-    """A storage with a script of faults, and the counters of a writer."""
+    """A storage with a script of faults, and the counters of the thread that uses it."""
 
     def __init__(self, faults: list[str], pause: float = 0.0) -> None:
         self.faults, self.pause = faults, pause

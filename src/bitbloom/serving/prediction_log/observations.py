@@ -1,6 +1,6 @@
 """What is noted of a prediction: first as the request's thread has it, then as a row of the log.
 
-The thread that computes a prediction only takes a digest of the input. The writer's thread describes it.
+The thread that computes a prediction only takes a digest of the input. The thread of the log describes it.
 """
 
 from __future__ import annotations
