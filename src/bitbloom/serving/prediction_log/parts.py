@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COMPRESSION = "zstd"
+REPEATED = ["kind", "label", "model_digest", "bento_digest"]
+"""Columns with few values. A dictionary of embeddings takes as long as all the rest."""
 
 
 class Truth(NamedTuple):
@@ -78,5 +80,6 @@ def _encoded(columns: pa.Table) -> bytes:
     from pyarrow import parquet
 
     stream = io.BytesIO()
-    parquet.write_table(columns, stream, compression=COMPRESSION)
+    repeated = [name for name in REPEATED if name in columns.column_names]
+    parquet.write_table(columns, stream, compression=COMPRESSION, use_dictionary=repeated)
     return stream.getvalue()
