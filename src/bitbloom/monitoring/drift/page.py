@@ -21,7 +21,7 @@ from bitbloom.monitoring.drift import words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHOWN, NEAREST, SIDE = 8, 3, 112
+SHOWN, NEAREST, SIDE = 8, 2, 112
 """Samples that drifted most, their nearest known samples, and the side of a picture in pixels."""
 
 
@@ -47,6 +47,7 @@ def write(file: Path, target: str, source: str, found: Comparison, reference: Ob
         changes=words.changes(found, reference, current),
         pairs=pairs(known, reference, current),
         meanings=words.MEANINGS,
+        number=words.number,
     )
 
 

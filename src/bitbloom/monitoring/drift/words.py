@@ -38,9 +38,14 @@ def sentence(test: Finding, reference: Observations, current: Observations) -> s
     assert test.before is not None and test.now is not None
     named = f"{test.name} ({MEANINGS.get(test.name, test.name)})"
     if test.before == test.now:
-        return f"{named} has another distribution with the same median, {test.now:.3g}."
+        return f"{named} has another distribution with the same median, {number(test.now)}."
     direction = "higher" if test.now > test.before else "lower"
-    return f"{named} is {direction}: the median was {test.before:.3g} and is {test.now:.3g}."
+    return f"{named} is {direction}: the median was {number(test.before)} and is {number(test.now)}."
+
+
+def number(value: float) -> str:
+    """Three digits, or all of a number of thousands."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def classes(reference: Observations, current: Observations) -> str:
