@@ -108,3 +108,9 @@ def test_is_on_when_a_collector_is_named(variables, expected):
 def test_rejects_an_exporter_that_is_not_there(other):
     with pytest.raises(BitBloomError, match="http/protobuf"):
         tracing.is_on({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", **other})
+
+
+def test_names_the_package_of_the_exporter_when_it_is_missing(monkeypatch):
+    monkeypatch.setattr(tracing, "MODULE", "opentelemetry.nothing.http")
+    with pytest.raises(BitBloomError, match="pip install opentelemetry-exporter-otlp-proto-http"):
+        tracing.is_on({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"})

@@ -9,7 +9,7 @@ exporter speaks OTLP over HTTP with protobuf.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-PACKAGE, MODULE = "opentelemetry-exporter-otlp-proto-http", "opentelemetry.exporter.otlp"
+PACKAGE, MODULE = "opentelemetry-exporter-otlp-proto-http", "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 UNTRACED = "livez,readyz,metrics"
 """Paths that probes call every few seconds."""
 
@@ -44,10 +44,12 @@ def is_on(environment: Mapping[str, str] = os.environ) -> bool:
     protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
     if exporter != "otlp" or protocol not in ("", "http/protobuf"):
         raise BitBloomError(f"OTEL_TRACES_EXPORTER={exporter} {protocol}: traces are sent by otlp over http/protobuf alone")
-    if importlib.util.find_spec(MODULE) is None:
+    try:
+        importlib.import_module(MODULE)
+    except ModuleNotFoundError as error:
         raise BitBloomError(
             f"a variable of OpenTelemetry names a collector, but {PACKAGE} is not installed: pip install {PACKAGE}"
-        )
+        ) from error
     return True
 
 
