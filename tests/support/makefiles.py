@@ -32,12 +32,13 @@ def variables() -> set[str]:
     code = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
     of_make = re.findall(r"\$\((?:value )?([A-Z][A-Z_]*)\)|\b([A-Z][A-Z_]*)(?=\||=|,|\))", text())
     of_scripts = re.findall(r"\$\{?([A-Z][A-Z_0-9]*)", scripts)
-    of_code = re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", code)
+    of_code = re.findall(r"environ(?:\.get\(|\[|ment\.get\()\"([A-Z_]+)\"", code)
     return (
         {name for pair in of_make for name in pair}
         | set(of_scripts)
         | set(of_code)
-        | {"BENTOML_CONFIG_OPTIONS", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"}
+        | {"BENTOML_CONFIG_OPTIONS", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "BITBLOOM_LOG", "BITBLOOM_FEEDBACK_TOKEN"}
+        | {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}  # OpenTelemetry's SDK reads them
     )
 
 

@@ -56,7 +56,7 @@ LIMITS = Service(
 )
 SECONDS_TO_START = 60
 TOKEN = "sesame"
-VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN")
+VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN", "BITBLOOM_FEEDBACK_TOKEN", "BITBLOOM_LOG")
 """Variables that a service reads. It does not get those of the shell that runs the tests."""
 
 
@@ -64,7 +64,8 @@ def write_model(path: Path) -> Path:
     """Write an ONNX file by the export contract. Returns its path.
 
     A class is likelier the nearer its colour is to the mean colour [3] of a photo; attention is proportional to brightness. The
-    logits are multiplied by the size of the batch, so that photos in one run have other probabilities than alone.
+    logits are multiplied by the size of the batch, so that photos in one run have other probabilities than alone. The
+    embedding is the mean colour.
     """
     colours = np.array(list(COLOURS.values()), np.float32) / 255
     sharpness = 12.0

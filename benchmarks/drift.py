@@ -1,0 +1,199 @@
+"""Measure `bitbloom drift`: false alarms, samples needed for each kind of drift, and the error of the estimated accuracy.
+
+    python benchmarks/drift.py                 # writes the tables into docs/drift.md; needs built petals and tweets
+    BITBLOOM_PHOTOS=flowers.tar python benchmarks/drift.py --repeats 20
+
+File sizes are left out: re-encoding alone would change them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bitbloom.core import canonical
+from bitbloom.core.progress import track
+from bitbloom.data import imaging
+from bitbloom.data.dataset import Dataset
+from bitbloom.data.descriptors import image, text
+from bitbloom.drift.comparison import compare
+from bitbloom.drift.observations import IMAGE, REFERENCE, TEXT, Observations
+from bitbloom.monitoring.drift.inputs import observed, predicted
+from bitbloom.serving.caption_predictor import CaptionPredictor
+from bitbloom.serving.predictor import Predictor
+from bitbloom.serving.text_predictor import TextPredictor
+from drift_cases import FRACTIONS, PHOTOS, TEXTS, chosen
+
+DOCUMENT = Path("docs/drift.md")
+SIZES = (50, 100, 200, 400)
+WINDOW, RESAMPLES = 200, 100
+SEVERITIES = ("weak", "middle", "strong")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of drift with a severity, and its rows."""
+
+    name: str
+    severity: str
+    rows: Observations
+
+
+def photo_row(predictor: Predictor | CaptionPredictor, photo: Image.Image, truth: str) -> dict[str, Any]:
+    square = np.ascontiguousarray(np.asarray(photo).transpose(2, 0, 1))
+    features = {name: value for name, value in image.describe(square, 0).items() if name != "bytes"}
+    return {"features": features, **predicted(predictor, square, truth)}
+
+
+def stored(dataset: Dataset) -> list[tuple[Image.Image, str]]:
+    """The photos of the test split, and their labels."""
+    rows = dataset.split("test")
+    return [
+        (
+            Image.fromarray(np.ascontiguousarray(dataset.arrays["images"][at].transpose(1, 2, 0))),
+            dataset.samples["label"].iloc[at],
+        )
+        for at in rows
+    ]
+
+
+def photographed(side: int, most: int) -> list[tuple[Image.Image, str]]:
+    """Photos of BITBLOOM_PHOTOS, a tar of class folders; none without it."""
+    address = os.environ.get("BITBLOOM_PHOTOS")
+    if not address:
+        return []
+    with tarfile.open(address) as archive:
+        members = sorted((one for one in archive.getmembers() if one.name.endswith(".jpg")), key=lambda one: one.name)
+        picked = members[:: max(1, len(members) // most)][:most]
+        found = []
+        for one in picked:
+            stream = archive.extractfile(one)
+            assert stream is not None
+            square = imaging.square(stream.read(), side)
+            found.append((Image.fromarray(np.ascontiguousarray(square.transpose(1, 2, 0))), ""))
+        return found
+
+
+def petals(target: str) -> Iterator[Case]:
+    """Cases of photos, the unchanged test split first."""
+    predictor, known = Predictor.open(Path("models") / target), stored(Dataset.open(Path("data/processed") / target))
+    clean = [photo_row(predictor, photo, label) for photo, label in track(known, f"{target}: none")]
+    yield Case("none", "", observed(IMAGE, clean))
+    for name, change in PHOTOS.items():
+        for number, severity in enumerate(SEVERITIES):
+            changed = track(known, f"{target}: {name}, {severity}")
+            yield Case(
+                name, severity, observed(IMAGE, [photo_row(predictor, change(one, number), label) for one, label in changed])
+            )
+    labels = sorted({label for _, label in known})
+    for gone in (1, 3, 6):
+        kept = [row for row, (_, label) in zip(clean, known, strict=True) if label not in labels[:gone]]
+        yield Case("missing classes", f"{gone} of {len(labels)}", observed(IMAGE, kept))
+    others = [photo_row(predictor, photo, label) for photo, label in photographed(predictor.image_size, len(clean))]
+    for number, fraction in enumerate(FRACTIONS if others else ()):
+        mixed = [other if chosen(at, number) else row for at, (row, other) in enumerate(zip(clean, others, strict=False))]
+        name = "other photographers' flowers" if fraction == 1 else "new classes"
+        yield Case(name, f"{fraction:.0%}", observed(IMAGE, mixed))
+
+
+def tweets(target: str) -> Iterator[Case]:
+    """Cases of texts."""
+    predictor, dataset = TextPredictor.open(Path("models") / target), Dataset.open(Path("data/processed") / target)
+    samples = dataset.samples.iloc[dataset.split("test")]
+    known = list(samples[["text", "keyword", "location", "label"]].itertuples(index=False, name=None))
+
+    def row(words: str, keyword: str, location: str, truth: str) -> dict[str, Any]:
+        found = predictor.observe(words, keyword, location)
+        assert found is not None
+        label, embedding = found
+        outputs = {"label": label["label"], "confidence": label["probability"], "embedding": embedding, "truth": truth}
+        return {"features": text.describe(words), **outputs}
+
+    yield Case("none", "", observed(TEXT, [row(*one) for one in track(known, f"{target}: none")]))
+    for name, change in TEXTS.items():
+        for number, severity in enumerate(SEVERITIES):
+            rows = enumerate(track(known, f"{target}: {name}, {severity}"))
+            yield Case(name, severity, observed(TEXT, [row(change(words, at, number), *rest) for at, (words, *rest) in rows]))
+
+
+def captions(target: str) -> Iterator[Case]:
+    """Other scenes for a model of captions."""
+    predictor, dataset = CaptionPredictor.open(Path("models") / target), Dataset.open(Path("data/processed") / target)
+    clean = [photo_row(predictor, photo, "") for photo, _ in stored(dataset)]
+    yield Case("none", "", observed(IMAGE, clean))
+    others = [photo_row(predictor, photo, "") for photo, _ in photographed(predictor.image_size, 200)]
+    for number, fraction in enumerate(FRACTIONS if others else ()):
+        mixed = [other if chosen(at, number) else clean[at % len(clean)] for at, other in enumerate(others)]
+        yield Case("other scenes", f"{fraction:.0%}", observed(IMAGE, mixed))
+
+
+def resample(rows: Observations, count: int, seed: int) -> Observations:
+    """Draw rows: without replacement if there are enough."""
+    return rows.select(np.random.default_rng(seed).choice(len(rows), count, replace=count > len(rows)))
+
+
+def needed(reference: Observations, case: Case, repeats: int) -> tuple[str, str]:
+    """The smallest window in which at least 95 % of the resamples alarm, and what they name most."""
+    named: dict[str, int] = {}
+    rate = 0.0
+    for size in (size for size in SIZES if size <= len(case.rows)):
+        found = [compare(reference, resample(case.rows, size, seed)).changed for seed in range(repeats)]
+        for changed in found:
+            for name in changed:
+                named[name] = named.get(name, 0) + 1
+        rate = sum(map(bool, found)) / repeats
+        if rate >= 0.95:
+            break
+    most = ", ".join(sorted(named, key=lambda name: (-named[name], name))[:3])
+    return (str(size) if rate >= 0.95 else f"> {size} ({rate:.0%} alarm)"), most or "–"
+
+
+def table(target: str, cases: Iterator[Case], repeats: int) -> list[str]:
+    """The lines of a target's table."""
+    reference = Observations.read([Path("models") / target / REFERENCE])
+    clean = next(cases)
+    size = min(WINDOW, len(clean.rows))
+    alarms = sum(
+        compare(reference, resample(clean.rows, size, seed)).drifted
+        for seed in track(range(RESAMPLES), f"{target}: false alarms")
+    )
+    lines = [f"### {target}", "", f"False alarms: {alarms} of {RESAMPLES} resamples of {size} test samples.", ""]
+    lines += [
+        "| drift | severity | samples needed | found by | accuracy | CBPE | ATC |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case in [clean, *cases]:
+        whole = compare(reference, case.rows).accuracy
+        found = ("–", "–") if case is clean else needed(reference, case, repeats)
+        known = whole.realised if whole.labelled == len(case.rows) else None
+        numbers = ("–" if value is None else f"{value:.3f}" for value in (known, whole.cbpe, whole.atc))
+        lines.append(f"| {case.name} | {case.severity or '–'} | {' | '.join((*found, *numbers))} |")
+    return [*lines, ""]
+
+
+def main() -> None:
+    """Measure all and write the document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--photos", default="petals")
+    parser.add_argument("--texts", default="tweets")
+    parser.add_argument("--captions", default="captions-tiny")
+    known = parser.parse_args()
+    parts = ((known.photos, petals), (known.texts, tweets), (known.captions, captions))
+    lines = [line for target, cases in parts if target for line in table(target, cases(target), known.repeats)]
+    text_ = DOCUMENT.read_text(encoding="utf-8")
+    made = "<!-- measured -->\n\n" + "\n".join(lines) + "<!-- end -->"
+    canonical.write_text(DOCUMENT, re.sub(r"<!-- measured -->.*<!-- end -->", lambda _: made, text_, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    main()
