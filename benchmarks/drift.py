@@ -194,7 +194,9 @@ def main() -> None:
         lines += table(target, cases(target), known.repeats) if target else []
         document = DOCUMENT.read_text(encoding="utf-8")
         made = "<!-- measured -->\n\n" + "\n".join(lines) + "\n<!-- end -->"
-        canonical.write_text(DOCUMENT, re.sub(r"<!-- measured -->.*<!-- end -->", lambda _: made, document, flags=re.DOTALL))
+        canonical.write_text(
+            DOCUMENT, re.sub(r"<!-- measured -->.*<!-- end -->", lambda _, made=made: str(made), document, flags=re.DOTALL)
+        )
 
 
 if __name__ == "__main__":
