@@ -189,10 +189,14 @@ def main() -> None:
     parser.add_argument("--captions", default="captions-tiny")
     known = parser.parse_args()
     parts = ((known.photos, petals), (known.texts, tweets), (known.captions, captions))
-    lines = [line for target, cases in parts if target for line in table(target, cases(target), known.repeats)]
-    text_ = DOCUMENT.read_text(encoding="utf-8")
-    made = "<!-- measured -->\n\n" + "\n".join(lines) + "<!-- end -->"
-    canonical.write_text(DOCUMENT, re.sub(r"<!-- measured -->.*<!-- end -->", lambda _: made, text_, flags=re.DOTALL))
+    lines: list[str] = []
+    for target, cases in parts:
+        lines += table(target, cases(target), known.repeats) if target else []
+        document = DOCUMENT.read_text(encoding="utf-8")
+        made = "<!-- measured -->\n\n" + "\n".join(lines) + "\n<!-- end -->"
+        canonical.write_text(
+            DOCUMENT, re.sub(r"<!-- measured -->.*<!-- end -->", lambda _, made=made: str(made), document, flags=re.DOTALL)
+        )
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ FAULTS = (AssertionError, click.ClickException, *typer.BadParameter.__bases__, B
 """What the checks raise: pytest, BentoML's click, typer's own click, the composition."""
 
 RUNS = {
+    ("docs/drift.md", "make drift"): "drift/test_command.py::test_dark_photos_are_drift_with_pictures_and_realised_accuracy",
     ("README.md", "make all"): "e2e/test_user_commands.py::test_clean_build_gives_the_expected_digests",
     ("README.md", "make all TARGET=petals-folder PHOTOS=path/to/photos"): "docs/test_tutorial.py::test_commands_run",
     (

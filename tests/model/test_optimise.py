@@ -212,7 +212,7 @@ def messages(folder: Path) -> None:
     (folder / "params").mkdir(parents=True)
     tree = composition.compose("tweets-tiny", (*overrides, "export.calibration_samples=16"))
     (folder / "params/tweets-tiny.yaml").write_text(composition.yaml_text(tree), encoding="utf-8")
-    samples = tiny.dataset().samples
+    samples = tiny.dataset().samples.assign(text="flood destroyed the concert")
     dice = np.random.default_rng(1)
     tokens = dice.integers(2, len(text_standin.WEIGHTS), (len(samples), 16))
     lengths = dice.integers(2, 17, len(samples))
@@ -222,7 +222,9 @@ def messages(folder: Path) -> None:
         "lengths": lengths.astype(np.int64),
         "labels": (tokens[:, 0] % 2).astype(np.int64),
     }
-    Dataset(arrays, samples, _text_meta()).save(folder / "data/processed/tweets-tiny")
+    data = Dataset(arrays, samples, _text_meta())
+    data.save(folder / "data/processed/tweets-tiny")
+    tiny.write_manifest(data, folder / "data/raw/tweets-tiny/manifest.parquet")
 
 
 def trained(target: Target) -> None:

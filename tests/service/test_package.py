@@ -71,6 +71,7 @@ def test_bento_contains_only_what_serving_needs(workspace):
         "bento.yaml",
         "src/service.py",
         "src/model.onnx",
+        "src/reference.parquet",
         "src/page/index.html",
         "src/bitbloom/serving/image_app.py",
     } <= members

@@ -92,7 +92,9 @@ def write_workspace(folder: Path, overrides: Sequence[str] = ()) -> Path:
     (folder / "params/petals-tiny.yaml").write_text(composition.yaml_text(tree), encoding="utf-8")
     for lock in ("requirements.lock", "weights.lock"):
         shutil.copyfile(REPOSITORY / lock, folder / lock)
-    dataset(side=STORED).save(folder / "data/processed/petals-tiny")
+    data = dataset(side=STORED)
+    data.save(folder / "data/processed/petals-tiny")
+    write_manifest(data, folder / "data/raw/petals-tiny/manifest.parquet")
     return folder
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bitbloom.drift.observations import Observations
 
 FEWEST = 50
-"""Smallest number of current rows: fewer show only a drift that nobody can miss."""
+"""Smallest number of current rows: fewer show only a large drift."""
 ALPHA = 0.01
 """Probability of an alarm without any drift, for all tests together."""
 SMALLEST = 0.05

@@ -204,7 +204,7 @@ def embedding_column(embeddings: NDArray[Any]) -> pa.Array:
 
 def _read(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path, partitioning=None)  # `date=…` in the path of a part is no column
+        table = pq.read_table(path, partitioning=None)  # `date=…` in a path is not a column
     except FileNotFoundError as error:
         raise BitBloomError(f"{path} is missing: `make export TARGET=…` makes the reference of a model") from error
     except (pa.ArrowInvalid, OSError) as error:
