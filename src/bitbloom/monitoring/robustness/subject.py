@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A trained model and its test samples.
 

@@ -1,0 +1,55 @@
+"""Estimates of a classifier's accuracy without labels, fitted to its validation split."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitbloom.evaluation import metrics
+
+if TYPE_CHECKING:
+    from bitbloom.monitoring.robustness.subject import Subject
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """Estimates of the accuracy from confidences.
+
+    Attributes:
+        threshold: the fraction of validation confidences from it on is the validation accuracy (ATC, Garg et al. 2022,
+            arXiv:2201.04234); None without validation samples.
+    """
+
+    threshold: float | None
+
+    def accuracy(self, confidence: NDArray[np.float64]) -> dict[str, float]:
+        """Method → estimated accuracy: `confidence`, the mean of the calibrated confidences [n], as in CBPE; and `atc`."""
+        found = {"confidence": math.fsum(confidence.tolist()) / len(confidence)}
+        if self.threshold is not None:
+            found["atc"] = float((confidence >= self.threshold).mean())
+        return found
+
+
+def threshold(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float | None:
+    """The confidence that as many of the samples reach as are correct."""
+    if len(confidence) == 0:
+        return None
+    wrong = int((~correct).sum())
+    return float(np.sort(confidence)[wrong]) if wrong < len(confidence) else math.inf
+
+
+@functools.cache
+def of(subject: Subject) -> Estimator:
+    """The estimator of a model, by its validation split."""
+    trained = subject.trained
+    validation = trained.dataset.split("val")
+    if len(validation) == 0:
+        return Estimator(None)
+    labels = np.asarray(trained.dataset.arrays["labels"])[validation]
+    found = metrics.compare(trained.outputs("val")["logits"], labels, subject.temperature)
+    return Estimator(threshold(found.confidence, found.correct))
