@@ -1,7 +1,7 @@
 """Retrieval and generated sentences of a captioning model under damage.
 
-Queries are damaged photos and undamaged sentences of the same samples. Greedy search writes the sentences: it takes a tenth of the
-time of the service's beam search, and the comparison between severities is what counts.
+Queries are damaged photos and undamaged sentences of the same samples. Greedy search writes the sentences: it takes a tenth of
+the time of the service's beam search, and the comparison between severities is what counts.
 """
 
 from __future__ import annotations
@@ -64,3 +64,8 @@ def sentences(subject: Subject, samples: Dataset, search: Any) -> list[str]:
         patches = batch["places"] if "places" in batch else captioner.patch_features(batch["pixels"])
         found += [vocabulary.sentence(words, names) for words in search(captioner, patches)[: len(positions)]]
     return found
+
+
+def first_sentences(samples: Dataset) -> list[str]:
+    """The first caption of each sample, as words for comparison."""
+    return [own[0] for own in _photos(samples).words]

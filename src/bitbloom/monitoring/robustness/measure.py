@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bitbloom.core import progress
-from bitbloom.data.dataset import Dataset
 from bitbloom.evaluation import metrics
 from bitbloom.monitoring.robustness import captions, estimates
 from bitbloom.monitoring.robustness.subject import Subject, cells, damaged
+
+if TYPE_CHECKING:
+    from bitbloom.data.dataset import Dataset
 
 Row = dict[str, Any]
 CLEAN = "none"

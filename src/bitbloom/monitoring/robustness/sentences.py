@@ -75,7 +75,9 @@ def punctuation(text: str, severity: int, dice: Dice) -> str:
 
 def emoji(text: str, severity: int, dice: Dice) -> str:
     """Add emoji after words and at the end."""
-    return _words(text, WORDS[severity - 1] / 2, dice, lambda word: f"{word} {dice.pick(EMOJI)}") + " " + dice.pick(EMOJI) * severity
+    return (
+        _words(text, WORDS[severity - 1] / 2, dice, lambda word: f"{word} {dice.pick(EMOJI)}") + " " + dice.pick(EMOJI) * severity
+    )
 
 
 def dropped_words(text: str, severity: int, dice: Dice) -> str:

@@ -93,7 +93,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def draw(number: int, side: int) -> NDArray[np.uint8]:
-    """Draw photo `number`, [3, side, side]: one of SCENES on a plain or shaded background, three times as large and then reduced."""
+    """Draw photo `number`, [3, side, side]: one of SCENES before two shaded colours, with some noise."""
     dice, large = Dice(SEED, number), 3 * side
     top, bottom = _colour(dice), _colour(dice)
     rows = np.linspace(top, bottom, large)[:, None].repeat(large, axis=1)
@@ -125,14 +125,18 @@ def _windows(canvas: ImageDraw.ImageDraw, side: int, dice: Dice) -> None:
     cell, light = side // count, _colour(dice)
     for x in range(0, side, cell):
         for y in range(0, side, cell):
-            canvas.rectangle((x + cell // 4, y + cell // 5, x + 3 * cell // 4, y + 4 * cell // 5), fill=light, outline="black", width=3)
+            canvas.rectangle(
+                (x + cell // 4, y + cell // 5, x + 3 * cell // 4, y + 4 * cell // 5), fill=light, outline="black", width=3
+            )
 
 
 def _boxes(canvas: ImageDraw.ImageDraw, side: int, dice: Dice) -> None:
     """Boxes before each other."""
     for _ in range(dice.integer(2, 7)):
         x, y, size = dice.integer(0, side), dice.integer(0, side), dice.integer(side // 8, side // 2)
-        canvas.rectangle((x - size // 2, y - size // 2, x + size // 2, y + size // 3), fill=_colour(dice), outline=_colour(dice), width=4)
+        canvas.rectangle(
+            (x - size // 2, y - size // 2, x + size // 2, y + size // 3), fill=_colour(dice), outline=_colour(dice), width=4
+        )
 
 
 def _wires(canvas: ImageDraw.ImageDraw, side: int, dice: Dice) -> None:

@@ -89,7 +89,9 @@ def load(name: str, workspace: Path = Path(), label: str = "", most: int = 0) ->
             raise BitBloomError(f"{target.processed} has no test samples: give `prepare.split` a larger third number")
         kind: str = trained.model.kind
         temperature = calibration.temperature(trained) if kind != "caption" else 1.0
-        return Subject(label or name, target, trained, kind, temperature, digest, select(trained.dataset, spread(positions, most)))
+        return Subject(
+            label or name, target, trained, kind, temperature, digest, select(trained.dataset, spread(positions, most))
+        )
 
 
 def spread(positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:

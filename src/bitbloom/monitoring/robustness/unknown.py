@@ -4,7 +4,7 @@ A score is larger for a stranger input. All scores are fitted to the validation 
 
 - `max softmax`: 1 - the largest calibrated probability (Hendrycks and Gimpel 2017, arXiv:1610.02136),
 - `energy`: -log sum exp of the logits (Liu et al. 2020, arXiv:2010.03759),
-- `mahalanobis`: distance of the embedding to the nearest class mean, with one shrunk covariance (Lee et al. 2018, arXiv:1807.03888),
+- `mahalanobis`: distance of the embedding to the nearest class mean, with one covariance (Lee et al. 2018, arXiv:1807.03888),
 - `neighbours`: Euclidean distance of the normalised embedding to its NEIGHBOURS-th nearest (Sun et al. 2022, arXiv:2204.06507).
 
 A captioning model has no classes: only `neighbours` is defined, on the vectors of its photos.
@@ -69,7 +69,9 @@ def compare(subject: Subject, strangers: Dataset) -> dict[str, Found]:
     trained = subject.trained
     positions = trained.dataset.split("val")
     if len(positions) <= NEIGHBOURS:
-        raise BitBloomError(f"{subject.label} has {len(positions)} validation samples: unknown inputs need more than {NEIGHBOURS}")
+        raise BitBloomError(
+            f"{subject.label} has {len(positions)} validation samples: unknown inputs need more than {NEIGHBOURS}"
+        )
     validation = select(trained.dataset, positions)
     fitted, known, unknown = (subject.outputs(samples) for samples in (validation, subject.test, strangers))
     labels = np.asarray(validation.arrays["labels"]) if subject.kind != "caption" else None
@@ -84,12 +86,13 @@ def scores(fitted: Outputs, labels: NDArray[np.int64] | None, temperature: float
     references = vectors(fitted)[:REFERENCES]
     every: dict[str, tuple[Score, Floats]] = {}
     if labels is not None:
+        fit, held = slice(0, None, 2), slice(1, None, 2)  # one half for the means and the covariance, the other for the threshold
         made: dict[str, Score] = {
             "max softmax": lambda outputs: 1 - _softmax(outputs["logits"] / temperature),
             "energy": lambda outputs: -torch.logsumexp(outputs["logits"].double() / temperature, dim=1).numpy(),
-            "mahalanobis": _mahalanobis(fitted["embedding"].double().numpy(), labels),
+            "mahalanobis": _mahalanobis(fitted["embedding"][fit].double().numpy(), labels[fit]),
         }
-        every = {name: (score, score(fitted)) for name, score in made.items()}
+        every = {name: (score, score({key: output[held] for key, output in fitted.items()})) for name, score in made.items()}
     own = neighbour_distances(references, references, NEIGHBOURS + 1)  # the nearest one is the sample itself
     every["neighbours"] = (lambda outputs: neighbour_distances(vectors(outputs), references, NEIGHBOURS), own)
     return every

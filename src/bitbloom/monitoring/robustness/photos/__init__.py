@@ -2,8 +2,8 @@
 
     corrupt(images, "fog", 3, seeds)       # uint8 [n, 3, S, S] and uint64 [n] → uint8 [n, 3, S, S]
 
-The strengths are for squares of 64 pixels; lengths grow with the side. Every photo is damaged alone, and its random numbers depend on
-its seed, the corruption and the severity. So the damage of a photo does not depend on the other photos of a batch.
+The strengths are for squares of 64 pixels; lengths grow with the side. Every photo is damaged alone, and its random numbers
+depend on its seed, the corruption and the severity. So the damage of a photo does not depend on the other photos of a batch.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ import torch
 
 from bitbloom.monitoring.robustness.photos.blur import pixels, trail
 
-FLAKES = ((0.02, 4.0, 0.1), (0.035, 5.0, 0.2), (0.055, 6.0, 0.3), (0.08, 7.0, 0.4), (0.11, 8.0, 0.5))
+FLAKES = ((0.012, 4.0, 0.05), (0.022, 5.0, 0.1), (0.034, 6.0, 0.15), (0.048, 7.0, 0.2), (0.065, 8.0, 0.25))
 """Fraction of pixels with a flake, length of its trail, and how far the photo turns white."""
 SNOWLIGHT = 2.6
 """Brightness of a flake before its trail spreads it."""
-ICE = ((1.0, 0.3), (0.9, 0.4), (0.8, 0.45), (0.75, 0.5), (0.7, 0.55))
+ICE = ((1.0, 0.25), (0.95, 0.4), (0.9, 0.55), (0.85, 0.7), (0.8, 0.85))
 """Weights of the photo and of the ice."""
 ICE_COLOUR = (0.86, 0.93, 1.0)
 MISTS = ((0.4, 0.45), (0.7, 0.45), (1.0, 0.5), (1.5, 0.55), (2.0, 0.6))
@@ -47,7 +47,7 @@ def frost(photo: torch.Tensor, severity: int, random: np.random.Generator) -> to
     kept, ice = ICE[severity - 1]
     ridges = [1 - (2 * plasma(photo.shape[-1], roughness, random) - 1).abs() for roughness in (0.75, 0.9)]
     crystals = (ridges[0] * ridges[1]).sqrt() ** 2.5
-    return kept * photo + 1.6 * ice * crystals * torch.tensor(ICE_COLOUR).view(1, 3, 1, 1)
+    return kept * photo + ice * crystals * torch.tensor(ICE_COLOUR).view(1, 3, 1, 1)
 
 
 def fog(photo: torch.Tensor, severity: int, random: np.random.Generator) -> torch.Tensor:
@@ -59,4 +59,4 @@ def fog(photo: torch.Tensor, severity: int, random: np.random.Generator) -> torc
 
 def brightness(photo: torch.Tensor, severity: int, random: np.random.Generator) -> torch.Tensor:
     """Add brightness, as an overexposed photo."""
-    return kornia.enhance.adjust_brightness_accumulative(photo, LIGHT[severity - 1])
+    return kornia.enhance.adjust_brightness(photo, LIGHT[severity - 1])
