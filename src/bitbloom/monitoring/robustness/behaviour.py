@@ -36,6 +36,18 @@ class Case:
     holds: Holds
 
 
+def equal(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether two labels of each sample are equal."""
+    found: NDArray[np.bool_] = first == second
+    return found
+
+
+def among(held: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether the test holds, of the chosen samples only."""
+    found: NDArray[np.bool_] = held[chosen]
+    return found
+
+
 def rows(subject: Subject) -> list[dict[str, Any]]:
     """Type, name, number of cases and pass rate of each test of a model."""
     found = []
@@ -51,5 +63,9 @@ def cases(kind: str) -> Sequence[Case]:
     """The tests of a kind of model."""
     from bitbloom.monitoring.robustness import behaviour_of_captions, behaviour_of_photos, behaviour_of_texts
 
-    tests = {"image": behaviour_of_photos, "text": behaviour_of_texts, "caption": behaviour_of_captions}
-    return tests[kind].CASES
+    tests: dict[str, Sequence[Case]] = {
+        "image": behaviour_of_photos.CASES,
+        "text": behaviour_of_texts.CASES,
+        "caption": behaviour_of_captions.CASES,
+    }
+    return tests[kind]

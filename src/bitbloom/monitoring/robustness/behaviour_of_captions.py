@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitbloom.monitoring.robustness import captions, changes
-from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds
+from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, among
 from bitbloom.monitoring.robustness.subject import with_images
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def wrong_sentence(subject: Subject) -> NDArray[np.bool_]:
     kept = np.array([other is not None for other in others])
     wrong = sentences[[position if other is None else other for position, other in enumerate(others)]]
     right: NDArray[np.bool_] = (images * sentences).sum(axis=1) > (images * wrong).sum(axis=1)
-    return right[kept]
+    return among(right, kept)
 
 
 def _next_other(first: list[str], position: int) -> int | None:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from bitbloom.monitoring.robustness import changes, photos
-from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds
+from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, among, equal
 from bitbloom.monitoring.robustness.subject import with_images
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def same_label(change: Callable[[Images], Images]) -> Holds:
 
     def holds(subject: Subject) -> NDArray[np.bool_]:
         before, after = (probabilities(subject, images).argmax(axis=1) for images in (_images(subject), change(_images(subject))))
-        return np.equal(before, after)
+        return equal(before, after)
 
     return holds
 
@@ -50,7 +50,7 @@ def less_sure(change: Callable[[Images], Images]) -> Holds:
         before, after = (probabilities(subject, images) for images in (_images(subject), change(_images(subject))))
         rows = np.arange(len(before))
         lower: NDArray[np.bool_] = after[rows, subject.labels] < before[rows, subject.labels]
-        return lower[before.argmax(axis=1) == subject.labels]
+        return among(lower, before.argmax(axis=1) == subject.labels)
 
     return holds
 
@@ -63,7 +63,7 @@ def stronger_noise(subject: Subject) -> NDArray[np.bool_]:
     )
     rows = np.arange(len(clean))
     lower: NDArray[np.bool_] = strong[rows, subject.labels] < weak[rows, subject.labels]
-    return lower[clean.argmax(axis=1) == subject.labels]
+    return among(lower, clean.argmax(axis=1) == subject.labels)
 
 
 def every_class(subject: Subject) -> NDArray[np.bool_]:
@@ -76,7 +76,7 @@ def sure_is_right(subject: Subject) -> NDArray[np.bool_]:
     """Whether predictions with a probability of 0.9 or more are correct."""
     found = probabilities(subject, _images(subject))
     right: NDArray[np.bool_] = found.argmax(axis=1) == subject.labels
-    return right[found.max(axis=1) >= 0.9]
+    return among(right, found.max(axis=1) >= 0.9)
 
 
 CASES = (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitbloom.data import texts
 from bitbloom.data.dataset import Dataset
-from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds
+from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, equal
 from bitbloom.monitoring.robustness.subject import encode, with_texts
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def same_label(change: Callable[[str], str]) -> Holds:
     def holds(subject: Subject) -> NDArray[np.bool_]:
         changed = with_texts(subject.test, [change(text) for text in subject.test.samples["text"]])
         before, after = (subject.outputs(samples)["logits"].argmax(dim=1).numpy() for samples in (subject.test, changed))
-        return np.equal(before, after)
+        return equal(before, after)
 
     return holds
 

@@ -60,4 +60,5 @@ def turned_colours(images: Images) -> Images:
 
 def _mean(images: Images) -> Images:
     pixels = images.shape[2] * images.shape[3]
-    return (images.sum(axis=(2, 3), keepdims=True, dtype=np.int64) // pixels).astype(np.uint8)
+    means: Images = (images.sum(axis=(2, 3), keepdims=True, dtype=np.int64) // pixels).astype(np.uint8)
+    return means

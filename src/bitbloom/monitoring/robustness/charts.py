@@ -47,7 +47,7 @@ def histogram(known: NDArray[np.float64], unknown: NDArray[np.float64], threshol
     made = style.figure(style.NARROW, 2.8, layout="constrained")
     axes = made.subplots()
     every = np.concatenate([known, unknown])
-    edges = np.linspace(every.min(), every.max() + 1e-9, 31)
+    edges = np.linspace(every.min(), every.max() + 1e-9, 31).tolist()
     for values, colour, label in ((known, style.LEAF, "test samples"), (unknown, style.BLOOM, "unknown inputs")):
         axes.hist(values, edges, weights=np.full(len(values), 1 / len(values)), color=colour, alpha=0.6, label=label)
     axes.axvline(threshold, color=style.INK, linewidth=1.2, linestyle=(0, (3, 2)), label="threshold")

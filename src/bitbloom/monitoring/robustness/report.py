@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -48,7 +49,8 @@ def merged(bins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def calibration_error(bins: Sequence[Mapping[str, Any]]) -> float:
     """The expected calibration error of bins."""
     total = sum(one["count"] for one in bins)
-    return sum(one["count"] * abs(one["accuracy"] - one["confidence"]) for one in bins if one["count"]) / total
+    apart = math.fsum(one["count"] * abs(one["accuracy"] - one["confidence"]) for one in bins if one["count"])
+    return apart / float(total)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,8 @@ def scores(fitted: Outputs, labels: NDArray[np.int64] | None, temperature: float
 def vectors(outputs: Outputs) -> Floats:
     """Embeddings of unit length, [n, d]: of a classifier what its head reads, of a captioning model the vector of the photo."""
     found: Floats = outputs["embedding" if "embedding" in outputs else "images"].double().numpy()
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    units: Floats = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return units
 
 
 def neighbour_distances(queries: Floats, references: Floats, k: int) -> Floats:
