@@ -169,11 +169,16 @@ class CaptionPredictor:
 
     def describe(self, image: NDArray[np.uint8], width: int = WIDTH) -> CaptionResponse:
         """Sentences for an image [3, side, side]."""
+        return self.observe(image, width)[0]
+
+    def observe(self, image: NDArray[np.uint8], width: int = WIDTH) -> tuple[CaptionResponse, Embedding]:
+        """As `describe`, and the embedding [E] of the image from the same run."""
+        embedding, memory = self._encode_image(image)
         sentences = [
             Caption(sentence=vocabulary.sentence(one.words, self.words), score=shortest(np.float32(one.score)))
-            for one in self.generate(image, width)
+            for one in by_graph(self.decoder, memory, width)
         ]
-        return CaptionResponse(sentences=sentences, model_digest=self.digest)
+        return CaptionResponse(sentences=sentences, model_digest=self.digest), embedding
 
     def generate(self, image: NDArray[np.uint8], width: int = WIDTH) -> list[Sentence]:
         """Sentences for an image [3, side, side], best first, by a beam search of this width.
