@@ -15,15 +15,21 @@ from safetensors.torch import save_file
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.data import imaging
 from bitbloom.data.dataset import Dataset
+from bitbloom.data.descriptors import image
+from bitbloom.drift.observations import Observations
 from bitbloom.evaluation import metrics
 from bitbloom.models import classifier
-from bitbloom.monitoring.robustness import behaviour, changes, command, estimates, measure, photos, sentences, strangers, unknown
+from bitbloom.monitoring.robustness import behaviour, changes, command, measure, photos, sentences, strangers, unknown
 from bitbloom.monitoring.robustness.report import calibration_error, merged
 from bitbloom.monitoring.robustness.subject import Subject, load
+from bitbloom.serving import familiar
+from bitbloom.serving.familiar import Familiar
+from bitbloom.serving.predictor import Predictor
 from bitbloom.tasks import model as task_model
 from bitbloom.training.inference import Trained
-from support import tiny, tiny_captions
+from support import standin, tiny, tiny_captions
 
 NAMES, NOISES = st.sampled_from(list(photos.CORRUPTIONS)), st.sampled_from(list(sentences.NOISES))
 SEEDS = st.integers(0, 2**64 - 1)
@@ -107,14 +113,6 @@ def test_mean_corruption_error_is_that_of_the_paper():
     assert measure.corruption_error(own, errors(0, 0, 0, 0, 0), relative=False) is None
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
-def test_threshold_of_estimate_reproduces_accuracy_of_distinct_confidences(pairs):
-    confidence = np.array(sorted({value for value, _ in pairs}))
-    correct = np.array([hit for _, hit in pairs][: len(confidence)])
-    limit = estimates.threshold(confidence, correct)
-    assert (confidence >= limit).mean() == pytest.approx(correct.mean())
-
-
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=80), st.integers(1, 79))
 def test_merged_bins_are_those_of_all_samples(pairs, cut):
     confidence, correct = np.array([value for value, _ in pairs]), np.array([hit for _, hit in pairs])
@@ -131,7 +129,38 @@ def test_neighbour_distance_is_that_of_sorted_distances(seed):
         rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (dice.normal(size=(4, 3)), dice.normal(size=(9, 3)))
     )
     direct = np.sort(np.linalg.norm(queries[:, None] - references, axis=2), axis=1)
-    assert unknown.neighbour_distances(queries, references, 5) == pytest.approx(direct[:, 4], abs=1e-7)
+    assert familiar.distances(queries, references, 5) == pytest.approx(direct[:, 4], abs=1e-7)
+
+
+def test_threshold_accepts_95_percent_of_references():
+    dice = np.random.default_rng(3)
+    known = Familiar.of(dice.normal(size=(400, 6)) + 4)
+    assert len(known.references) == familiar.REFERENCES
+    own = familiar.distances(known.references, known.references, familiar.NEIGHBOURS + 1)
+    assert (own <= known.threshold + 1e-6).mean() == pytest.approx(familiar.KNOWN)
+    assert known.distance(np.full(6, 4.0)) < known.threshold < known.distance(np.full(6, -4.0))
+    assert Familiar.of(known.references[: familiar.NEIGHBOURS]) is None
+
+
+def test_prediction_says_whether_photo_is_known(tmp_path):
+    model = standin.write_model(tmp_path / "model.onnx")
+    silent = Predictor.open(model).predict(standin.photo(standin.COLOURS["fern"]))
+    assert "known" not in silent
+    colours = [tuple(channel + 2 * step for channel in standin.COLOURS["fern"]) for step in range(-8, 9)]
+    embeddings = np.stack([Predictor.open(model).observe(standin_image(colour))[1] for colour in colours])
+    features = dict.fromkeys(image.NAMES, [0.5] * len(colours))
+    Observations.of("image", features, embeddings, split=["val"] * len(colours)).write(tmp_path / "reference.parquet")
+    predictor = Predictor.open(model)
+    known, unknown_photo = (predictor.predict(standin.photo(colour)) for colour in (standin.COLOURS["fern"], (250, 20, 250)))
+    assert known["known"] is True
+    assert unknown_photo["known"] is False
+    assert known["distance"] < predictor.familiar.threshold < unknown_photo["distance"]
+    assert {key: known[key] for key in silent} == silent
+
+
+def standin_image(colour: tuple[int, int, int]) -> np.ndarray:
+    """The square that the stand-in receives for a photo of one colour."""
+    return imaging.square(standin.photo(colour), standin.SIDE)
 
 
 def test_synthetic_strangers_differ_and_repeat():

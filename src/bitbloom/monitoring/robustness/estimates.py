@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bitbloom.drift.accuracy import threshold
 from bitbloom.evaluation import metrics
 
 if TYPE_CHECKING:
@@ -28,19 +29,11 @@ class Estimator:
     threshold: float | None
 
     def accuracy(self, confidence: NDArray[np.float64]) -> dict[str, float]:
-        """Method → estimated accuracy: `confidence`, the mean of the calibrated confidences [n], as in CBPE; and `atc`."""
-        found = {"confidence": math.fsum(confidence.tolist()) / len(confidence)}
+        """Method → estimated accuracy from calibrated confidences [n], by the methods of `drift/accuracy.py`."""
+        found = {"cbpe": math.fsum(confidence.tolist()) / len(confidence)}
         if self.threshold is not None:
-            found["atc"] = float((confidence >= self.threshold).mean())
+            found["atc"] = float((confidence.astype(np.float32) >= self.threshold).mean())
         return found
-
-
-def threshold(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float | None:
-    """The confidence that as many of the samples reach as are correct."""
-    if len(confidence) == 0:
-        return None
-    wrong = int((~correct).sum())
-    return float(np.sort(confidence)[wrong]) if wrong < len(confidence) else math.inf
 
 
 @functools.cache
@@ -52,4 +45,4 @@ def of(subject: Subject) -> Estimator:
         return Estimator(None)
     labels = np.asarray(trained.dataset.arrays["labels"])[validation]
     found = metrics.compare(trained.outputs("val")["logits"], labels, subject.temperature)
-    return Estimator(threshold(found.confidence, found.correct))
+    return Estimator(threshold(found.confidence.astype(np.float32), found.correct))

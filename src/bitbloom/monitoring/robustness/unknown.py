@@ -5,7 +5,7 @@ A score is larger for a stranger input. All scores are fitted to the validation 
 - `max softmax`: 1 - the largest calibrated probability (Hendrycks and Gimpel 2017, arXiv:1610.02136),
 - `energy`: -log sum exp of the logits (Liu et al. 2020, arXiv:2010.03759),
 - `mahalanobis`: distance of the embedding to the nearest class mean, with one covariance (Lee et al. 2018, arXiv:1807.03888),
-- `neighbours`: Euclidean distance of the normalised embedding to its NEIGHBOURS-th nearest (Sun et al. 2022, arXiv:2204.06507).
+- `neighbours`: the distance that a service computes, `serving/familiar.py` (Sun et al. 2022, arXiv:2204.06507).
 
 A captioning model has no classes: only `neighbours` is defined, on the vectors of its photos.
 """
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.evaluation import metrics
-from bitbloom.monitoring.robustness.subject import select
+from bitbloom.monitoring.robustness.subject import select, spread
+from bitbloom.serving import familiar
 
 if TYPE_CHECKING:
     from bitbloom.contracts import Outputs
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Score = Callable[["Outputs"], Floats]
-NEIGHBOURS = 5
-REFERENCES = 300
-"""Largest number of validation samples among which neighbours are searched: a service has them in memory."""
-KNOWN = 0.95
-"""Fraction of the validation samples that the threshold accepts."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Found:
 
     Attributes:
         auroc: probability that an unknown input has a larger score than a known one; 0.5 by chance.
-        threshold: score that KNOWN of the validation samples do not exceed; each is scored without itself.
+        threshold: score that `familiar.KNOWN` of the validation samples do not exceed; each is scored without itself.
         known: fraction of the test samples that the threshold accepts.
         rejected: fraction of the unknown inputs that it rejects.
         scores: the scores of the known and of the unknown inputs.
@@ -68,9 +64,9 @@ def compare(subject: Subject, strangers: Dataset) -> dict[str, Found]:
     """Compare all scores on the test samples and on unknown inputs. Raises BitBloomError without validation samples."""
     trained = subject.trained
     positions = trained.dataset.split("val")
-    if len(positions) <= NEIGHBOURS:
+    if len(positions) <= familiar.NEIGHBOURS:
         raise BitBloomError(
-            f"{subject.label} has {len(positions)} validation samples: unknown inputs need more than {NEIGHBOURS}"
+            f"{subject.label} has {len(positions)} validation samples: unknown inputs need more than {familiar.NEIGHBOURS}"
         )
     validation = select(trained.dataset, positions)
     fitted, known, unknown = (subject.outputs(samples) for samples in (validation, subject.test, strangers))
@@ -83,7 +79,8 @@ def compare(subject: Subject, strangers: Dataset) -> dict[str, Found]:
 
 def scores(fitted: Outputs, labels: NDArray[np.int64] | None, temperature: float) -> Mapping[str, tuple[Score, Floats]]:
     """Name → score, and the scores of the validation samples, whose outputs and labels (None without classes) are given."""
-    references = vectors(fitted)[:REFERENCES]
+    embeddings = vectors(fitted)
+    references = embeddings[spread(np.arange(len(embeddings)), familiar.REFERENCES)]
     every: dict[str, tuple[Score, Floats]] = {}
     if labels is not None:
         fit, held = slice(0, None, 2), slice(1, None, 2)  # one half for the means and the covariance, the other for the threshold
@@ -93,23 +90,15 @@ def scores(fitted: Outputs, labels: NDArray[np.int64] | None, temperature: float
             "mahalanobis": _mahalanobis(fitted["embedding"][fit].double().numpy(), labels[fit]),
         }
         every = {name: (score, score({key: output[held] for key, output in fitted.items()})) for name, score in made.items()}
-    own = neighbour_distances(references, references, NEIGHBOURS + 1)  # the nearest one is the sample itself
-    every["neighbours"] = (lambda outputs: neighbour_distances(vectors(outputs), references, NEIGHBOURS), own)
+    own = familiar.distances(references, references, familiar.NEIGHBOURS + 1)  # the nearest one is the sample itself
+    every["neighbours"] = (lambda outputs: familiar.distances(vectors(outputs), references, familiar.NEIGHBOURS), own)
     return every
 
 
 def vectors(outputs: Outputs) -> Floats:
     """Embeddings of unit length, [n, d]: of a classifier what its head reads, of a captioning model the vector of the photo."""
     found: Floats = outputs["embedding" if "embedding" in outputs else "images"].double().numpy()
-    units: Floats = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-    return units
-
-
-def neighbour_distances(queries: Floats, references: Floats, k: int) -> Floats:
-    """Distance [n] of unit vectors [n, d] to their k-th nearest reference [r, d], k ≤ r."""
-    similarity = queries @ references.T
-    nearest: Floats = np.partition(similarity, len(references) - k, axis=1)[:, len(references) - k]
-    return np.sqrt(np.maximum(2 - 2 * nearest, 0))
+    return familiar.units(found)
 
 
 def _softmax(logits: torch.Tensor) -> Floats:
@@ -137,13 +126,8 @@ def _found(own: Floats, known: Floats, unknown: Floats) -> Found:
 
     truth = np.repeat([0, 1], [len(known), len(unknown)])
     auroc = float(roc_auc_score(truth, np.concatenate([known, unknown])))
-    limit = threshold(own)
+    limit = familiar.threshold(own)
     return Found(auroc, limit, float((known <= limit).mean()), float((unknown > limit).mean()), (known, unknown))
-
-
-def threshold(own: Floats) -> float:
-    """The smallest of the scores that KNOWN of them do not exceed."""
-    return float(np.sort(own)[min(len(own) - 1, int(np.ceil(KNOWN * len(own))) - 1)])
 
 
 def best(found: Mapping[str, Any]) -> str:
