@@ -15,6 +15,8 @@ from bitbloom.evaluation.report import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bitbloom.serving.familiar import Vectors
+
 Photo = NDArray[np.uint8]
 COLOURS = {"confidence": style.SKY, "cbpe": style.SKY, "atc": style.SUN, "doc": style.LEAF}
 GAP = 4
@@ -42,7 +44,7 @@ def estimates(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 @style.applied()
-def histogram(known: NDArray[np.float64], unknown: NDArray[np.float64], threshold: float, name: str) -> Figure:
+def histogram(known: Vectors, unknown: Vectors, threshold: float, name: str) -> Figure:
     """How often known and unknown inputs have a score, with the threshold."""
     made = style.figure(style.NARROW, 2.8, layout="constrained")
     axes = made.subplots()

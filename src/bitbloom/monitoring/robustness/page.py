@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bitbloom.monitoring.robustness.report import Report
+    from bitbloom.serving.familiar import Vectors
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = (0, 3, 5)
@@ -35,7 +36,7 @@ NAMES = {
 def render(
     report: Report,
     examples: Mapping[str, Sequence[Any]],
-    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    scores: tuple[Vectors, Vectors],
     strangers: Sequence[NDArray[np.uint8]],
 ) -> str:
     """The page. All names are escaped.

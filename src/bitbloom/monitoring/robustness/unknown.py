@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bitbloom.data.dataset import Dataset
     from bitbloom.monitoring.robustness.subject import Subject
 
-Floats = NDArray[np.float64]
+Floats = familiar.Vectors
 Score = Callable[["Outputs"], Floats]
 
 
