@@ -70,7 +70,7 @@ def _texts(subject: Subject, given: list[str]) -> Dataset:
 def _files(folder: Path, side: int) -> NDArray[np.uint8]:
     """Up to COUNT photos below a folder, evenly spread over the sorted names; files that are no photos are left out."""
     if not folder.is_dir():
-        raise BitBloomError(f"{folder} is no folder: --unknown names one with photos of no known class")
+        raise BitBloomError(f"{folder} is not a folder: --unknown names one with photos of no known class")
     files = list(clutter.walk(folder))
     found = []
     for position in spread(np.arange(len(files)), COUNT).tolist():
@@ -85,7 +85,7 @@ def _files(folder: Path, side: int) -> NDArray[np.uint8]:
 
 def _lines(file: Path) -> list[str]:
     if not file.is_file():
-        raise BitBloomError(f"{file} is no file: --unknown names a file with a text of no known class on each line")
+        raise BitBloomError(f"{file} is not a file: --unknown names a file with a text of no known class on each line")
     lines = [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     if not lines:
         raise BitBloomError(f"{file} has no text: --unknown names a file with a text of no known class on each line")
