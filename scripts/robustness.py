@@ -67,7 +67,7 @@ def taken(report: Record) -> Record:
         heat.setdefault(row["damage"], []).append(row["score"])
     models = [{"label": model["label"], "digest": model["digest"], "summary": model["summary"]} for model in report["models"]]
     kept = ("score", "samples", "behaviour", "strangers", "strangers_count", "unknown")
-    return {name: report[name] for name in kept} | {"heat": heat, "models": models}
+    return {name: report[name] for name in kept} | {"heat": [[name, *values] for name, values in heat.items()], "models": models}
 
 
 def parts(root: Path) -> tuple[str, str, str]:
@@ -106,7 +106,7 @@ def section(target: str, entry: Record) -> list[str]:
     rows = [[f"`{model['label']}`", *(number(model["summary"][key]) for key in columns)] for model in entry["models"]]
     lines = [f"`{target}`, {entry['samples']} test samples; the score is the {entry['score']}.", ""]
     lines += table(["model", *columns.values()], rows)
-    lines += table(["damage", *"12345"], [[name, *map(number, values)] for name, values in entry["heat"].items()])
+    lines += table(["damage", *"12345"], [[name, *map(number, values)] for name, *values in entry["heat"]])
     lines += [f"Unknown inputs: {entry['strangers_count']} ({entry['strangers']}).", ""]
     names = ("auroc", "known", "rejected")
     lines += table(

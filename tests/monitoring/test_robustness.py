@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +227,20 @@ def test_report_on_colours(tmp_path, monkeypatch):
     assert "https://" not in page
     command.run(request)
     assert Path("reports/petals-tiny/robustness.html").read_text() == page
+
+
+def test_tables_of_the_docs_are_those_of_their_record(tmp_path):
+    program = [sys.executable, tiny.REPOSITORY / "scripts/robustness.py", "--root", tmp_path]
+    for name in ("docs/robustness.json", "docs/robustness.md", "digests/petals.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(tiny.REPOSITORY / name, tmp_path / name)
+    check = functools.partial(subprocess.run, [*program, "--check"], capture_output=True, text=True, check=False)
+    assert check().returncode == 0
+    page = tmp_path / "docs/robustness.md"
+    page.write_text(page.read_text().replace("| fog | 0.", "| fog | 1."))
+    assert "its tables are not those of" in check().stderr
+    subprocess.run(program, check=True)
+    assert check().returncode == 0
 
 
 def test_built_target_is_required(workspace):

@@ -39,7 +39,7 @@ def estimates(rows: Sequence[dict[str, Any]]) -> Figure:
     axes.set_ylabel("accuracy estimated without labels")
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     return made
 
 
