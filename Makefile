@@ -131,7 +131,7 @@ test-real: $(STATE)/venv-dev ## Run the tests on real photos (BITBLOOM_REAL_DATA
 lint: $(STATE)/venv-dev ## Check style, types, imports, words and generated files
 	@ruff format --check . && ruff check . && mypy && lint-imports --no-cache --no-logo \
 		&& pytest tests/pipeline/test_rooms.py && bitbloom graph --check \
-		&& python scripts/figures.py --check && python scripts/report_figures --check && python scripts/diagram.py --check \
+		&& python scripts/figures.py --check && python scripts/robustness.py --check && python scripts/report_figures --check && python scripts/diagram.py --check \
 		&& python scripts/checklist.py && python scripts/export_lock.py --check \
 		&& git ls-files -z | xargs -0 codespell && python scripts/style.py
 

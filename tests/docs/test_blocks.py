@@ -131,6 +131,7 @@ RUNS = {
     ("docs/optimise.md", "make optimise"): "model/test_optimise.py::test_every_variant_has_measurements_or_a_failure",
     ("docs/own-data.md", "make all TARGET=tweets-kaggle"): "e2e/test_real_tweets.py::",
     ("docs/profiling.md", "make profile"): "experiments/test_profile.py::test_profile_of_a_stage_has_a_page_whose_modules_add_up",
+    ("docs/robustness.md", "make robustness"): "monitoring/test_robustness.py::test_report_on_colours",
     ("docs/runs.md", "make all"): "experiments/test_compare.py::test_prints_all_parts_and_writes_the_page",
     (
         "docs/sweeps.md",

@@ -1,1 +1,1 @@
-"""After the launch: drift of the inputs, robustness of the model, and what watches a service."""
+"""After the launch: drift of the inputs, robustness of a model, and the stack that watches a service."""

@@ -20,6 +20,7 @@ from bitbloom.core import onnx_runtime as runtime
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import imaging
+from bitbloom.serving.familiar import Familiar
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, RunOptions
@@ -48,6 +49,10 @@ class Prediction(TypedDict):
     model_digest: str
     attention: NotRequired[list[list[float]]]
     """The attention map, on request: rows of patches of the centre square, fractions that add up to 1."""
+    distance: NotRequired[float]
+    """Distance to known photos in the space of embeddings, 0 to 2, if the model has a reference."""
+    known: NotRequired[bool]
+    """Whether the distance is one that known photos have. Otherwise the photo shows none of the classes, or is damaged."""
 
 
 class Failure(TypedDict):
@@ -67,6 +72,7 @@ class Predictor:
         image_size: side of the square that the graph takes, pixels.
         digest: SHA-256 of the model file.
         max_pixels: larger photos are rejected.
+        familiar: known photos, with which each one is compared; None without a reference.
     """
 
     session: InferenceSession
@@ -74,6 +80,7 @@ class Predictor:
     image_size: int
     digest: str
     max_pixels: int
+    familiar: Familiar | None = None
 
     @classmethod
     def open(cls, path: Path, digest: str | None = None, max_pixels: int = imaging.MAX_PIXELS) -> Predictor:
@@ -92,7 +99,8 @@ class Predictor:
             classes, side = tuple(json.loads(metadata["classes"])), int(metadata["image_size"])
         except (KeyError, ValueError) as error:
             raise BitBloomError(f"{path} lacks the metadata of the export stage ({error}): export it again") from error
-        return cls(session, classes, side, digest, max_pixels)
+        embeds = EMBEDDING in {output.name for output in session.get_outputs()}
+        return cls(session, classes, side, digest, max_pixels, Familiar.beside(path) if embeds else None)
 
     def predict(self, photo: bytes, attention: bool = False) -> Prediction:
         """The prediction for an image file. Raises UnreadableImage with the reason."""
@@ -104,7 +112,8 @@ class Predictor:
 
     def classify(self, image: NDArray[np.uint8], attention: bool = False) -> Prediction:
         """The prediction for an image [3, side, side]; `attention` adds the attention map, if the model has one."""
-        return self._prediction(self.run(image, (ATTENTION,) if attention else ()))
+        embedding = (EMBEDDING,) if self.familiar else ()
+        return self._prediction(self.run(image, (ATTENTION, *embedding) if attention else embedding))
 
     def observe(self, image: NDArray[np.uint8], attention: bool = False) -> tuple[Prediction, Embedding | None]:
         """As `classify`, and the embedding [d] of the same run; None if the model has none."""
@@ -118,6 +127,9 @@ class Predictor:
         prediction = Prediction(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
         if ATTENTION in outputs:
             prediction["attention"] = [[round(float(value), 5) for value in row] for row in outputs[ATTENTION]]
+        if self.familiar and EMBEDDING in outputs:
+            distance = self.familiar.distance(outputs[EMBEDDING])
+            prediction["distance"], prediction["known"] = round(distance, 4), distance <= self.familiar.threshold
         return prediction
 
     @functools.cached_property

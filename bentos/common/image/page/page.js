@@ -57,6 +57,7 @@ function showResult(photo) {
 // For screen readers, which may skip a question mark.
 function spoken({ prediction, error }) {
   if (error) return "no prediction";
+  if (prediction.known === false) return `nothing I know, perhaps ${prediction.label}`;
   return isSure(prediction.probability) ? prediction.label : `not sure, perhaps ${prediction.label}`;
 }
 
@@ -68,8 +69,10 @@ function select(photo, other = true) {
   hideMap();
   if (photo.error) return showProblem(photo.error);
   if (!photo.prediction) return showPart("busy");
-  const { top5, model_digest, attention } = photo.prediction;
+  const { top5, model_digest, attention, known } = photo.prediction;
   showLabel(photo.prediction, model_digest);
+  show("stranger", known === false);
+  if (known === false) show("doubt", false);
   at("bars").replaceChildren(...top5.map(bar));
   show("attention", Boolean(attention) && at("preview").naturalWidth > 0); // a browser decodes fewer formats than the service
   return showPart("output");
