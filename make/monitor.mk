@@ -1,0 +1,16 @@
+# After the launch: the monitoring stack, retraining, promotion.
+
+##@ Monitor (docs/monitoring.md, docs/retraining.md)
+
+.PHONY: monitor
+monitor: $(STATE)/venv-$(ACCEL) ## Watch the service on PORT: Prometheus, Alertmanager, Grafana, alerts (EVERY=1s HOLD=1s: at once; RETRAIN=log)
+	@exec bitbloom monitor up --service '127.0.0.1:$(PORT)' $(if $(EVERY),--every '$(EVERY)') $(if $(HOLD),--hold '$(HOLD)') \
+		$(if $(RETRAIN),--run "bitbloom retrain $(TARGET) --from '$(RETRAIN)'")
+
+.PHONY: retrain
+retrain: $(STATE)/venv-$(ACCEL) ## Learn from feedback in a prediction log, promote what is better (FROM=log|folder|gs://…, TARGET)
+	@bitbloom retrain $(TARGET) --from $(call quoted,$(or $(value FROM),$(error FROM=log is missing: the prediction log, a folder or gs://bucket/prefix)))
+
+.PHONY: rollback
+rollback: $(STATE)/venv-$(ACCEL) ## Make an earlier promoted Bento of TARGET serve again (DIGEST: by default the previous one)
+	@bitbloom rollback $(TARGET) $(DIGEST)

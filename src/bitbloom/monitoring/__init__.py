@@ -1,0 +1,1 @@
+"""After the launch: drift, robustness, monitoring, retraining."""
