@@ -1,11 +1,12 @@
 """Ten minutes at capacity, then an overload: does the service of `petals` lose a response, leak memory, or fail?
 
-    make soak                                        # or: python benchmarks/soak.py [--seconds 600] [--json results.json]
+    make soak                                        # or: python benchmarks/soak.py [--seconds 600] [--log] [--json results.json]
 
 At capacity, each of 64 clients sends a request as soon as it has the last response. Then four times as many clients send requests
 as the service admits: it has to reject the rest at once (503). A few more clients measure how long admitted requests wait. At the
 end the 64 clients return: none of their requests may be rejected. The exit code is 1, with the reasons, when a response is lost,
-the flood is too small, admitted requests wait too long, or memory grows: see `Soak.failures`.
+the flood is too small, admitted requests wait too long, or memory grows: see `Soak.failures`. With --log, the service keeps a
+prediction log, of which no row may be missing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import contextlib
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +30,7 @@ from rich.table import Table
 
 from bitbloom.core import canonical, checkout
 from bitbloom.pipeline import composition
+from prediction_log import logged, missing
 from serving import Row, measure, ours, running
 
 CLIENTS = 64
@@ -116,6 +119,8 @@ class Soak:
     waits: list[float]
     after: Row
     end: float
+    missing: int | None
+    """Rows that the prediction log lacks; None without one."""
 
     @property
     def offered(self) -> float:
@@ -141,6 +146,7 @@ class Soak:
         """The rules that do not hold, as messages."""
         first, last = self.thirds
         rules = {
+            "a row of the prediction log is missing": not self.missing,
             "a response was lost": self.soaked["lost"] + self.flooded["lost"] + self.after["lost"] == 0,
             "a request was rejected at capacity": self.soaked["rejected"] + self.after["rejected"] == 0,
             "no request was rejected in the flood": self.flooded["rejected"] > 0,
@@ -169,29 +175,33 @@ class Soak:
             f"{CLIENTS} clients again, photos/s": f"{self.after['rate']:.0f}",
             "  then lost; rejected": _lost(self.after),
             "  memory at the end, MB": f"{self.end:.0f}",
+            "rows missing in the prediction log": "no log" if self.missing is None else f"{self.missing}",
         }
 
 
-def soak(seconds: int) -> Soak:
-    """Measure at capacity, in the flood, and at capacity after it."""
+def soak(seconds: int, log: Path | None = None) -> Soak:
+    """Measure at capacity, in the flood, and at capacity after it; with a prediction log in the folder `log`, if it is named."""
     photos = sorted(Path("data/raw/petals").rglob("*.jpg"))[::12]
     admitted = int(composition.compose("petals").service.max_requests)
-    with running(ours()) as url:
+    with running(logged(log) if log else ours()) as url:
         measure(url, CLIENTS, WARM_SECONDS, photos)
         with Watch(lambda: memory(url), EVERY) as watched:
             soaked = measure(url, CLIENTS, seconds, photos)
         flooded, waits = flood(url, photos, 4 * admitted)
         after = measure(url, CLIENTS, 10, photos)
-        return Soak(admitted, soaked, watched.seen, flooded, waits, after, memory(url))
+        lost = missing(url, log) if log else None
+        return Soak(admitted, soaked, watched.seen, flooded, waits, after, memory(url), lost)
 
 
 def main() -> None:
     """Run, print the table, and exit with the failures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--log", action="store_true", help="with a prediction log")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    result = soak(arguments.seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        result = soak(arguments.seconds, Path(folder) if arguments.log else None)
     table = Table("", "", title=f"`petals` under load, {arguments.seconds} s at capacity", show_header=False)
     for row in result.rows().items():
         table.add_row(*row)

@@ -55,7 +55,7 @@ class Petals:
 
 
 if WITHOUT == "routes before BentoML's":
-    for middleware, options in protection.middleware(application.settings, application.limits()):
+    for middleware, options in protection.middleware(application.settings, application.all_limits()):
         Petals.add_asgi_middleware(middleware, **options)
     Petals.mount_asgi_app(application.routes)
 elif WITHOUT == "protection":

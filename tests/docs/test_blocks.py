@@ -112,6 +112,15 @@ RUNS = {
     ("bentos/", ""): "service/test_documented_requests.py::test_python_client_raises_no_error",
     ("docs/serving.md", "from pathlib"): "service/test_documented_requests.py::test_python_client_raises_no_error",
     ("docs/serving.md", "make serve   "): "service/test_documented_requests.py::test_curl_gets_a_response",
+    ("docs/serving.md", "OTEL_EXPORTER"): "service/test_tracing.py::test_spans_of_a_prediction_are_below_that_of_its_client",
+    (
+        "docs/prediction-log.md",
+        "BITBLOOM_LOG",
+    ): "service/prediction_log/test_log_service.py::test_documented_commands_run",
+    (
+        "docs/prediction-log.md",
+        "import pyarrow",
+    ): "service/prediction_log/test_log_service.py::test_documented_commands_run",
     ("docs/serving.md", "make containerize"): "service/test_container.py::test_published_port_gives_the_prediction_of_the_model",
     ("docs/batch.md", "make predict"): "experiments/test_batch.py::test_killed_run_continues_with_the_missing_parts",
     ("docs/batch.md", "import pyarrow"): "experiments/test_batch.py::test_parquet_keeps_every_bit",

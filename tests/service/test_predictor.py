@@ -80,7 +80,7 @@ def test_rejects_photo_over_the_limit_of_pixels(model):
 def test_top5_are_sorted_and_keep_every_bit_of_the_model(predictor, colour):
     prediction = predictor.predict(photo(colour, kind="PNG"))
     image = np.broadcast_to(np.array(colour, np.uint8)[:, None, None], (3, SIDE, SIDE))
-    expected = np.sort(predictor.run(image)[0])[::-1][:5]
+    expected = np.sort(predictor.run(image)["probabilities"])[::-1][:5]
     assert [np.float32(choice["probability"]) for choice in prediction["top5"]] == list(expected)
 
 

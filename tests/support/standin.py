@@ -54,7 +54,7 @@ LIMITS = Service(
 )
 SECONDS_TO_START = 60
 TOKEN = "sesame"
-VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN")
+VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION", "BITBLOOM_TOKEN", "BITBLOOM_FEEDBACK_TOKEN", "BITBLOOM_LOG")
 """Variables that a service reads. It does not get those of the shell that runs the tests."""
 
 
@@ -62,7 +62,8 @@ def write_model(path: Path) -> Path:
     """Write an ONNX file by the export contract. Returns its path.
 
     A class is likelier the nearer its colour is to the mean colour [3] of a photo; attention is proportional to brightness. The
-    logits are multiplied by the size of the batch, so that photos in one run have other probabilities than alone.
+    logits are multiplied by the size of the batch, so that photos in one run have other probabilities than alone. The
+    embedding is the mean colour.
     """
     colours = np.array(list(COLOURS.values()), np.float32) / 255
     sharpness = 12.0
@@ -79,8 +80,8 @@ def write_model(path: Path) -> Path:
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
-        helper.make_node("Mul", ["means", "scale"], ["colour"]),
-        helper.make_node("MatMul", ["colour", "weights"], ["products"]),
+        helper.make_node("Mul", ["means", "scale"], ["embedding"]),
+        helper.make_node("MatMul", ["embedding", "weights"], ["products"]),
         helper.make_node("Add", ["products", "bias"], ["distances"]),
         *multiply_by_batch_size("images", "distances", "logits"),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
@@ -98,6 +99,7 @@ def write_model(path: Path) -> Path:
         [
             helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(COLOURS)]),
             helper.make_tensor_value_info("attention", TensorProto.FLOAT, ["n", GRID, GRID]),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 3]),
         ],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )

@@ -45,15 +45,15 @@ def write_model(path: Path) -> Path:
     nodes = [
         helper.make_node("Gather", ["table", "tokens"], ["weights"]),
         helper.make_node("ReduceSum", ["weights", "words"], ["sum"], keepdims=1),
-        helper.make_node("Mul", ["sum", "sides"], ["alone"]),
-        *multiply_by_batch_size("tokens", "alone", "logits"),
+        helper.make_node("Mul", ["sum", "sides"], ["embedding"]),
+        *multiply_by_batch_size("tokens", "embedding", "logits"),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     graph = helper.make_graph(
         nodes,
         "standin",
         [helper.make_tensor_value_info("tokens", TensorProto.INT64, ["n", "l"])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("probabilities", "embedding")],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

@@ -27,23 +27,28 @@ class Service:
     def __init__(self) -> None:
         process.start(application)
 
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Write and send what is in memory."""
+        process.stop(application)
+
     @bentoml.api(route="/api/caption", input_spec=typed.Photo)
     async def caption(self, image: Path) -> CaptionResponse:
         """Sentences about a photo, best first."""
         with process.bentoml_errors():
-            return await application.in_thread(application.describe_file, image)
+            return await application.in_thread(application.describe_file, image, application.origin())
 
     @bentoml.api(route="/api/search")
     async def search(self, sentence: Sentence, count: Count = 12) -> SearchResponse:
         """The photos of the index most similar to a sentence."""
         with process.bentoml_errors():
-            return await application.in_thread(application.find, sentence, count)
+            return await application.in_thread(application.find, sentence, count, application.origin())
 
     @bentoml.api(route="/api/similarity", input_spec=typed.PhotoAndSentences)
     async def similarity(self, image: Path, sentences: list[str]) -> SimilarityResponse:
         """The similarity of a photo with each sentence."""
         with process.bentoml_errors():
-            return await application.in_thread(application.compare_file, image, sentences)
+            return await application.in_thread(application.compare_file, image, sentences, application.origin())
 
 
 process.serve(application, Service)

@@ -26,11 +26,16 @@ class Service:
     def __init__(self) -> None:
         process.start(application)
 
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Write and send what is in memory."""
+        process.stop(application)
+
     @bentoml.api(route="/api/predict", input_spec=typed.PhotoToLabel)
     async def predict(self, image: Path, attention: bool = False) -> Prediction:
         """Label a photo; with `attention`, add the attention map."""
         with process.bentoml_errors():
-            return await application.in_thread(application.label_file, image, attention)
+            return await application.in_thread(application.label_file, image, attention, application.origin())
 
     @bentoml.api(route="/api/predict_batch", input_spec=typed.Photos)
     async def predict_batch(self, images: list[Path]) -> list[Prediction | Failure]:

@@ -27,6 +27,11 @@ class Service:
     def __init__(self) -> None:
         process.start(application)
 
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Write and send what is in memory."""
+        process.stop(application)
+
     @bentoml.api(route="/api/predict")
     async def predict(self, text: Text, keyword: Text = "", location: Text = "", words: bool = True) -> Prediction:
         """Label a text; with `words`, add the weight of each word."""

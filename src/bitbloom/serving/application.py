@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,11 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bitbloom.core import canonical, cpu
-from bitbloom.serving import metrics, model_files, openapi, protection, rejections, uploads
+from bitbloom.serving import metrics, model_files, openapi, protection, rejections, tracing, uploads
+from bitbloom.serving.prediction_log import settings as log_settings
+from bitbloom.serving.prediction_log.log import PredictionLog
+from bitbloom.serving.prediction_log.observations import Origin
+from bitbloom.serving.prediction_log.routes import FEEDBACK_LIMIT, LogRoutes
 from bitbloom.serving.protection import Limit
 from bitbloom.serving.settings import PROVENANCE, Provenance, Settings, provenance
 from bitbloom.serving.threads import Threads
@@ -43,24 +47,53 @@ class Application(ABC):
         self.settings = Settings.read(folder)
         self.bentoml_openapi: Callable[[], dict[str, Any]] = dict
         """BentoML's description of its own routes."""
+        self.log: PredictionLog | None = None
+        """Open while the process serves, if BITBLOOM_LOG is set."""
         self.routes = self._routes()
 
     def check(self) -> None:
-        """Compare the model's files with the digest in provenance.json. Raises BitBloomError when they differ.
+        """Compare the model's files with the digest in provenance.json, and check the settings of the log.
+
+        Raises:
+            BitBloomError: they differ, or no log can be kept.
 
         Before BentoML starts its processes: it would start a process again and again that cannot open its model.
         """
         model_files.check(self.folder, canonical.read_json(self.folder / PROVENANCE)["model_digest"])
+        if chosen := log_settings.read():
+            log_settings.check(chosen)
 
     def open(self) -> None:
-        """Open the model and compute the digests, in the process that serves. Raises BitBloomError when the model differs."""
+        """Open the model and the log, and compute the digests, in the process that serves.
+
+        Raises:
+            BitBloomError: the model differs, or the log cannot be opened.
+        """
         self.open_model(self.folder, canonical.read_json(self.folder / PROVENANCE)["model_digest"])
         self.provenance = provenance(self.folder)
         self.threads = Threads(cpu.cores() + SPARE, self.settings.target)
+        self.log = PredictionLog.open(self.folder, self.settings.kind, self.provenance["digests"])
+
+    def close(self) -> None:
+        """Write what the log has in memory. After the last response."""
+        if self.log:
+            self.log.close()
+
+    def origin(self, number: int = 0) -> Origin | None:
+        """Begin prediction `number` of the request that is served, if it is to be logged. In the event loop."""
+        return self.log.origin(number) if self.log else None
+
+    def waiting(self) -> int:
+        """Computations that wait for a thread."""
+        return self.threads.waiting.qsize()
+
+    def labels(self) -> Sequence[str]:
+        """The labels that a prediction can have; none where it is a text of its own."""
+        return ()
 
     async def in_thread(self, compute: Callable[..., Result], *arguments: object) -> Result:
         """What `compute` returns, from one of the threads; first come, first served."""
-        return await self.threads.run(_from_queue, time.perf_counter(), compute, *arguments)
+        return await self.threads.run(_from_queue, time.perf_counter(), tracing.traced(compute), *arguments)
 
     @abstractmethod
     def open_model(self, folder: Path, digest: str) -> None:
@@ -70,9 +103,13 @@ class Application(ABC):
     def add_routes(self, router: APIRouter) -> None:
         """Add the routes that use the model."""
 
+    def all_limits(self) -> dict[str, Limit]:
+        """Bounds on the bodies of every route, by their names."""
+        return {**self.limits(), "feedback": FEEDBACK_LIMIT}
+
     @abstractmethod
     def limits(self) -> Mapping[str, Limit]:
-        """Bounds on the bodies of the routes, by their names."""
+        """Bounds on the bodies of the routes of `add_routes`, by their names."""
 
     def folders(self) -> dict[str, Path]:
         """Folders of files that a task's responses name, by their path below the service's address."""
@@ -87,7 +124,7 @@ class Application(ABC):
     def protected(self) -> ASGIApp:
         """The routes behind the middleware of `protection`, for a server that is not BentoML's."""
         app: ASGIApp = self.routes
-        for middleware, options in reversed(protection.middleware(self.settings, self.limits())):
+        for middleware, options in reversed(protection.middleware(self.settings, self.all_limits())):
             app = middleware(app, **options)
         return app
 
@@ -111,6 +148,7 @@ class Application(ABC):
     def _router(self, prefix: str) -> APIRouter:
         router = APIRouter(prefix=prefix, tags=[f"Fast routes {prefix}".strip()])
         self.add_routes(router)  # first: routes are matched in their order
+        LogRoutes(lambda: self.log, self.labels).add(router)
         router.get("/provenance", summary="Commit and digests of what responds")(self.show_provenance)
         router.get("/service.json", summary="Names and limits of this service")(self.show_settings)
         return router

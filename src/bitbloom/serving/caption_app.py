@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -14,7 +15,15 @@ from pydantic import BaseModel, Field
 from bitbloom.core.errors import UnreadableImage
 from bitbloom.serving import metrics, model_files, openapi, uploads
 from bitbloom.serving.application import Application
-from bitbloom.serving.caption_predictor import WORDLESS, CaptionPredictor, CaptionResponse, SearchResponse, SimilarityResponse
+from bitbloom.serving.caption_predictor import (
+    WORDLESS,
+    CaptionPredictor,
+    CaptionResponse,
+    Embedding,
+    SearchResponse,
+    SimilarityResponse,
+)
+from bitbloom.serving.prediction_log.observations import Origin, Outcome
 from bitbloom.serving.protection import Limit
 from bitbloom.serving.rejections import RESPONSES, Rejected
 
@@ -67,40 +76,54 @@ class CaptionApplication(Application):
 
     async def caption(self, request: Request) -> CaptionResponse:
         """Generate sentences about the photo in the form field `image`, or in the body itself: best first."""
-        return await self.in_thread(self.describe, await uploads.photo(request, self.settings.max_bytes, ONE))
+        photo = await uploads.photo(request, self.settings.max_bytes, ONE)
+        return await self.in_thread(self.describe, photo, self.origin())
 
     async def search(self, wanted: SearchRequest) -> SearchResponse:
         """The photos of the index most similar to the sentence; `thumbnail` is an address relative to this service's."""
-        return await self.in_thread(self.find, wanted.sentence, wanted.count)
+        return await self.in_thread(self.find, wanted.sentence, wanted.count, self.origin())
 
     async def similarity(self, request: Request) -> SimilarityResponse:
         """The cosine of the photo in the form field `image` with each of the form fields `sentence`, in order."""
         known = self.settings
         photo, sentences = await uploads.photo_and_sentences(request, known.max_bytes, known.max_batch, MAX_CHARACTERS)
-        return await self.in_thread(self.compare, photo, sentences)
+        return await self.in_thread(self.compare, photo, sentences, self.origin())
 
-    def describe(self, photo: bytes) -> CaptionResponse:
-        """Sentences for an image file. Raises Rejected when it cannot be read."""
+    def describe(self, photo: bytes, origin: Origin | None = None) -> CaptionResponse:
+        """Sentences for an image file, logged if it has an origin. Raises Rejected when it cannot be read."""
         image = self._decode(photo)
-        return self._timed("caption", lambda: self.predictor.describe(image))
+        response, embedding = self._timed("caption", lambda: self.predictor.observe(image))
+        if self.log and origin:
+            best = response["sentences"][0]
+            self.log.note_image(origin, photo, image, Outcome(best["sentence"], math.exp(best["score"]), embedding))
+        return response
 
-    def describe_file(self, photo: Path) -> CaptionResponse:
+    def describe_file(self, photo: Path, origin: Origin | None = None) -> CaptionResponse:
         """As `describe`, of a file on disk."""
-        return self.describe(self.read_file(photo))
+        return self.describe(self.read_file(photo), origin)
 
-    def find(self, sentence: str, count: int) -> SearchResponse:
+    def find(self, sentence: str, count: int, origin: Origin | None = None) -> SearchResponse:
         """The `count` most similar photos of the index. Raises Rejected when the sentence has no word."""
-        return self._timed("search", lambda: self.predictor.search(sentence, count))
+        response, embedding = self._timed("search", lambda: self.predictor.observe_search(sentence, count))
+        if self.log and origin:
+            best = response["photos"][0]
+            self.log.note_text(origin, sentence, Outcome(best["id"], best["score"], embedding))
+        return response
 
-    def compare(self, photo: bytes, sentences: list[str]) -> SimilarityResponse:
+    def compare(self, photo: bytes, sentences: list[str], origin: Origin | None = None) -> SimilarityResponse:
         """The similarity of each sentence. Raises Rejected when the photo cannot be read, or a sentence has no word."""
         uploads.check_sentences(sentences, self.settings.max_batch, MAX_CHARACTERS)
         image = self._decode(photo)
-        return self._timed("similarity", lambda: self.predictor.compare(image, sentences))
+        response, embedding = self._timed("similarity", lambda: self.predictor.observe_similarity(image, sentences))
+        if self.log and origin:
+            # The sentences are the client's: the row names none.
+            best = max(each["similarity"] for each in response["sentences"])
+            self.log.note_image(origin, photo, image, Outcome(None, best, embedding))
+        return response
 
-    def compare_file(self, photo: Path, sentences: list[str]) -> SimilarityResponse:
+    def compare_file(self, photo: Path, sentences: list[str], origin: Origin | None = None) -> SimilarityResponse:
         """As `compare`, of a file on disk."""
-        return self.compare(self.read_file(photo), sentences)
+        return self.compare(self.read_file(photo), sentences, origin)
 
     def _decode(self, photo: bytes) -> NDArray[np.uint8]:
         try:
@@ -109,11 +132,15 @@ class CaptionApplication(Application):
         except UnreadableImage as error:
             raise uploads.unreadable(photo, error) from error
 
-    def _timed(self, kind: str, compute: Callable[[], Response | None]) -> Response:
-        """The response of the model, counted and timed. Raises Rejected without one: a sentence has no word."""
+    def _timed(self, kind: str, compute: Callable[[], tuple[Response, Embedding] | None]) -> tuple[Response, Embedding]:
+        """The response of the model and the embedding of its input, counted and timed.
+
+        Raises:
+            Rejected: there is none, because a sentence has no word.
+        """
         with metrics.timed("model"):
-            response = compute()
-        if response is None:
+            found = compute()
+        if found is None:
             raise Rejected(422, f"{WORDLESS}: say what a photo shows")
         metrics.predicted(kind)
-        return response
+        return found

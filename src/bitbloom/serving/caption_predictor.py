@@ -169,11 +169,16 @@ class CaptionPredictor:
 
     def describe(self, image: NDArray[np.uint8], width: int = WIDTH) -> CaptionResponse:
         """Sentences for an image [3, side, side]."""
+        return self.observe(image, width)[0]
+
+    def observe(self, image: NDArray[np.uint8], width: int = WIDTH) -> tuple[CaptionResponse, Embedding]:
+        """As `describe`, and the embedding [E] of the image from the same run."""
+        embedding, memory = self._encode_image(image)
         sentences = [
             Caption(sentence=vocabulary.sentence(one.words, self.words), score=shortest(np.float32(one.score)))
-            for one in self.generate(image, width)
+            for one in by_graph(self.decoder, memory, width)
         ]
-        return CaptionResponse(sentences=sentences, model_digest=self.digest)
+        return CaptionResponse(sentences=sentences, model_digest=self.digest), embedding
 
     def generate(self, image: NDArray[np.uint8], width: int = WIDTH) -> list[Sentence]:
         """Sentences for an image [3, side, side], best first, by a beam search of this width.
@@ -184,13 +189,25 @@ class CaptionPredictor:
 
     def search(self, sentence: str, count: int) -> SearchResponse | None:
         """The `count` photos most similar to a sentence, or all; None when there is no word in it."""
+        found = self.observe_search(sentence, count)
+        return found and found[0]
+
+    def observe_search(self, sentence: str, count: int) -> tuple[SearchResponse, Embedding] | None:
+        """As `search`, with the sentence's embedding [E]."""
         embedding = self._encode_text(sentence)
         if embedding is None:
             return None
-        return SearchResponse(photos=self.index.nearest(embedding, count), model_digest=self.digest)
+        return SearchResponse(photos=self.index.nearest(embedding, count), model_digest=self.digest), embedding
 
     def compare(self, image: NDArray[np.uint8], sentences: Sequence[str]) -> SimilarityResponse | None:
         """How similar each sentence is to an image [3, side, side]; None when there is no word in one."""
+        found = self.observe_similarity(image, sentences)
+        return found and found[0]
+
+    def observe_similarity(
+        self, image: NDArray[np.uint8], sentences: Sequence[str]
+    ) -> tuple[SimilarityResponse, Embedding] | None:
+        """As `compare`, with the image's embedding [E]."""
         embeddings = [self._encode_text(sentence) for sentence in sentences]
         seen = self._encode_image(image)[0]
         found = [
@@ -198,7 +215,9 @@ class CaptionPredictor:
             for sentence, embedding in zip(sentences, embeddings, strict=True)
             if embedding is not None
         ]
-        return SimilarityResponse(sentences=found, model_digest=self.digest) if len(found) == len(sentences) else None
+        if len(found) < len(sentences):
+            return None
+        return SimilarityResponse(sentences=found, model_digest=self.digest), seen
 
     def _encode_image(self, image: NDArray[np.uint8]) -> tuple[Embedding, NDArray[np.float32]]:
         """Embedding [E] and memory [1, L, 2, H, T, D] of an image [3, side, side]."""

@@ -3,7 +3,8 @@
     with Client("http://127.0.0.1:3000") as service:
         service.predict(Path("photo.jpg").read_bytes())["label"]
 
-`bitbloom ask URL photo.jpg` does the same from a shell. A request changes nothing in the service, so it may be repeated.
+`bitbloom ask URL photo.jpg` does the same from a shell. A request changes nothing in the service, so it may be repeated; feedback
+that is repeated says the same again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import ipaddress
 import random
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -68,6 +69,8 @@ class Client:
         """
         if attempts < 1:
             raise ServiceError("no attempt is allowed: give Client attempts=1 or more")
+        self.prediction_id: str | None = None
+        """The id of the last prediction, if the service logs its predictions. Entry n of a list, from 1 on, has `-n` after it."""
         token = token or settings.token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
@@ -111,6 +114,25 @@ class Client:
         """How similar each sentence is to a photo."""
         return cast(SimilarityResponse, self._post("similarity", files={"image": photo}, data={"sentence": list(sentences)}))
 
+    def feedback(self, labels: Mapping[str, str], token: str | None = None) -> int:
+        """Send the true label of each prediction by its id (`prediction_id`). Returns how many the service has accepted.
+
+        Args:
+            labels: true labels by ids.
+            token: of feedback; else that of the environment, BITBLOOM_FEEDBACK_TOKEN.
+
+        Raises:
+            ServiceError: a label is unknown (422), the token is wrong (403), or the service takes no feedback (404).
+        """
+        token = token or settings.token(settings.FEEDBACK_TOKEN_VARIABLE)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        sent = [{"id": id, "label": label} for id, label in labels.items()]
+        return int(self._post("feedback", json=sent, headers=headers)["accepted"])
+
+    def drift(self) -> dict[str, Any]:
+        """The drift report of the service's last predictions."""
+        return cast("dict[str, Any]", self._request("GET", "drift"))
+
     def predictions(self, paths: Iterable[Path]) -> Iterator[dict[str, object]]:
         """Predict files as `bitbloom predict` does, with the service: one object per photo or row of text.
 
@@ -151,12 +173,14 @@ class Client:
             ServiceError: the last attempt has an error response (`status`) or none.
         """
         try:
-            return _content(self.http.request(method, route, **content))
+            response = self.http.request(method, route, **content)
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise ServiceError(f"{self.http.base_url}: {error}: give an address like http://127.0.0.1:3000") from error
         except httpx.TransportError as error:
             through = f" through the proxy {_without_password(self.proxy)}" if self.proxy else ""
             raise ServiceError(f"{self.http.base_url} does not respond{through} ({error}): is the service running?") from error
+        self.prediction_id = response.headers.get(settings.PREDICTION_HEADER, self.prediction_id)
+        return _content(response)
 
 
 class _SpreadRetry(Retry):

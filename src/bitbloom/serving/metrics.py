@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from bitbloom.serving import tracing
+
 if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge, Histogram
 
@@ -52,8 +54,9 @@ def predicted(label: str, probability: float | None = None) -> None:
 
 
 def took(part: str, seconds: float) -> None:
-    """Note the time of a part of a prediction: `queue`, `decode` or `model`."""
+    """Note the time of a part of a prediction that ends now: `queue`, `decode` or `model`. It is a span of its trace, too."""
     _metrics().seconds.labels(part).observe(seconds)
+    tracing.took(part, seconds)
 
 
 @contextmanager

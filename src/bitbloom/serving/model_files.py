@@ -15,6 +15,8 @@ from bitbloom.serving.predictor import MODEL
 GRAPHS = IMAGE, TEXT, DECODER = "image.onnx", "text.onnx", "decoder.onnx"
 INDEX = "index"
 EMBEDDINGS, PHOTOS, THUMBNAILS = f"{INDEX}/embeddings.npy", f"{INDEX}/photos.json", f"{INDEX}/photos"
+REFERENCE = "reference.parquet"
+"""What the inputs of the service are compared with. It is no part of the model's digest, because no prediction depends on it."""
 
 
 def writes_captions(folder: Path) -> bool:
@@ -33,6 +35,11 @@ def files(folder: Path) -> dict[str, Path]:
     index = {f"{INDEX}/{name}": path for name, path in folder_files(folder / INDEX).items()}
     named = {name: folder / name for name in (*GRAPHS, EMBEDDINGS, PHOTOS)}
     return _present(dict(sorted((index | named).items())))
+
+
+def reference(folder: Path) -> dict[str, Path]:
+    """Return the reference of the model in a folder, by its path in the service. Raises BitBloomError when it is missing."""
+    return _present({REFERENCE: folder / REFERENCE})
 
 
 def digest(found: Mapping[str, Path]) -> str:

@@ -15,7 +15,8 @@ from starlette.responses import HTMLResponse
 VERSION = "3.1.0"
 PROJECT = {"name": "BitBloom"}
 LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
-TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "Required if the service was started with BITBLOOM_TOKEN."}}
+REQUIRED = "Required if the service was started with BITBLOOM_TOKEN; for feedback, the token of BITBLOOM_FEEDBACK_TOKEN."
+TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": REQUIRED}}
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -76,9 +77,9 @@ def document(app: FastAPI, version: str, bentoml: dict[str, Any]) -> dict[str, A
     """
     ours = get_openapi(title=app.title, version=version, routes=app.routes, openapi_version=VERSION)
     paths = ours["paths"] | bentoml.get("paths", {})
-    for operations in paths.values():
+    for path, operations in paths.items():
         for method, operation in operations.items():
-            if method == "post":
+            if method == "post" or path.endswith("/drift"):
                 operation["security"] = [{}, {"token": []}]
     schemas = bentoml.get("components", {}).get("schemas", {}) | ours.get("components", {}).get("schemas", {})
     return {

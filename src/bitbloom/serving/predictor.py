@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession, RunOptions
 
 MODEL = "model.onnx"
+PROBABILITIES, ATTENTION, EMBEDDING = "probabilities", "attention", "embedding"
+"""Outputs of a graph. The last two are computed on request."""
 TOP = 5
+
+Embedding = NDArray[np.float32]
 
 
 class ClassProbability(TypedDict):
@@ -56,7 +61,8 @@ class Predictor:
     """A model of the export stage in an ONNX Runtime session.
 
     Attributes:
-        session: input `images` uint8 [n, 3, side, side], output `probabilities` float32 [n, classes].
+        session: input `images` uint8 [n, 3, side, side], outputs `probabilities` float32 [n, classes]; on request `attention`
+            and `embedding`.
         classes: names in the order of the outputs.
         image_size: side of the square that the graph takes, pixels.
         digest: SHA-256 of the model file.
@@ -98,23 +104,38 @@ class Predictor:
 
     def classify(self, image: NDArray[np.uint8], attention: bool = False) -> Prediction:
         """The prediction for an image [3, side, side]; `attention` adds the attention map, if the model has one."""
-        probabilities, *maps = self.run(image, attention)
+        return self._prediction(self.run(image, (ATTENTION,) if attention else ()))
+
+    def observe(self, image: NDArray[np.uint8], attention: bool = False) -> tuple[Prediction, Embedding | None]:
+        """As `classify`, and the embedding [d] of the same run; None if the model has none."""
+        outputs = self.run(image, (ATTENTION, EMBEDDING) if attention else (EMBEDDING,))
+        return self._prediction(outputs), outputs.get(EMBEDDING)
+
+    def _prediction(self, outputs: dict[str, NDArray[np.float32]]) -> Prediction:
+        probabilities = outputs[PROBABILITIES]
         order = np.argsort(-probabilities, kind="stable")[:TOP]  # equal ones in the order of the classes
         top = [ClassProbability(label=self.classes[at], probability=shortest(probabilities[at])) for at in order]
         prediction = Prediction(label=top[0]["label"], probability=top[0]["probability"], top5=top, model_digest=self.digest)
-        for grid in maps:
-            prediction["attention"] = [[round(float(value), 5) for value in row] for row in grid]
+        if ATTENTION in outputs:
+            prediction["attention"] = [[round(float(value), 5) for value in row] for row in outputs[ATTENTION]]
         return prediction
 
-    def run(self, image: NDArray[np.uint8], attention: bool = False) -> list[NDArray[np.float32]]:
-        """Probabilities [classes] of an image [3, side, side], and its attention map [grid, grid], if the model has one.
+    @functools.cached_property
+    def outputs(self) -> frozenset[str]:
+        """Names of the model's outputs."""
+        return frozenset(output.name for output in self.session.get_outputs())
+
+    def run(self, image: NDArray[np.uint8], also: Sequence[str] = ()) -> dict[str, NDArray[np.float32]]:
+        """Outputs for an image [3, side, side] by name: PROBABILITIES [classes], and those of `also` that the model has.
+
+        They are ATTENTION [grid, grid] and EMBEDDING [d].
 
         Every run has one image: then a prediction cannot depend on the other photos of a batch, although ONNX Runtime
         chooses other code for other sizes of batches. With one thread a batch saves little.
         """
-        known = {output.name for output in self.session.get_outputs()} if attention else ()
-        wanted = ["probabilities", *(["attention"] if "attention" in known else [])]
-        return [outputs[0] for outputs in self.session.run(wanted, {"images": image[None]}, _wanted_only())]
+        wanted = [PROBABILITIES, *(name for name in also if name in self.outputs)]
+        found = self.session.run(wanted, {"images": image[None]}, wanted_only())
+        return {name: outputs[0] for name, outputs in zip(wanted, found, strict=True)}
 
 
 def open_session(path: Path, digest: str | None = None) -> tuple[InferenceSession, str]:
@@ -151,7 +172,7 @@ def _session(file: Path) -> InferenceSession:
 
 
 @functools.cache
-def _wanted_only() -> RunOptions:
+def wanted_only() -> RunOptions:
     """Compute nothing that only an unwanted output needs."""
     options = runtime.onnxruntime().RunOptions()
     options.only_execute_path_to_fetches = True

@@ -7,6 +7,10 @@ class Photos:
     def __init__(self) -> None:
         process.start(application)
 
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        process.stop(application)
+
 process.serve(application, Photos)
 """
 
@@ -23,7 +27,7 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.serving import logs, protection, upgrades
+from bitbloom.serving import logs, process_metrics, protection, tracing, upgrades
 from bitbloom.serving.application import Application, Routes
 from bitbloom.serving.rejections import Rejected
 from bitbloom.serving.settings import LOCK
@@ -38,7 +42,8 @@ ENVIRONMENT = [
 ]
 """Of an image: no telemetry, and the same bytes whenever uv installs."""
 UNTRACED = {"excluded_urls": ".*"}
-"""BentoML's `tracing` records four spans a request, a fifth of a request's time in Python, even where nothing collects them."""
+"""BentoML's `tracing` records four spans a request, a fifth of a request's time in Python, even where nothing collects them.
+`tracing` of this package records spans when the standard variables name a collector."""
 UNLOGGED = {"access": {"enabled": False}}
 """BentoML's `logging` writes a line per request. The metrics count requests, and a proxy in front of a service logs them."""
 SWITCH_SECONDS = 0.00005
@@ -69,6 +74,7 @@ def prepared(application: Prepared) -> Prepared:
     """The application, before BentoML starts processes. Exits when the model is not the one of provenance.json."""
     try:
         application.check()
+        tracing.is_on()
     except BitBloomError as error:
         sys.exit(f"error: {error}")
     return application
@@ -76,18 +82,29 @@ def prepared(application: Prepared) -> Prepared:
 
 def serve(application: Application, service: Any) -> None:
     """Put the application's routes, behind its protection, before those of a BentoML service."""
-    for middleware, chosen in protection.middleware(application.settings, application.limits()):
+    if tracing.is_on():
+        service.add_asgi_middleware(tracing.Traced)
+    for middleware, chosen in protection.middleware(application.settings, application.all_limits()):
         service.add_asgi_middleware(middleware, **chosen)
     service.add_asgi_middleware(Routes, application=application)
     application.bentoml_openapi = lambda: service.openapi_spec.asdict()
 
 
 def start(application: Application) -> None:
-    """In the process that serves: open the model, and set up HTTP, the log and the interpreter."""
+    """In the process that serves: open the model, and set up HTTP, the log, metrics and the interpreter."""
     application.open()
+    process_metrics.start(application.provenance, application.waiting)
+    if tracing.is_on():
+        tracing.start(application.provenance)
     upgrades.ignore()
     logs.leave_out_rejections()
     switch_often()
+
+
+def stop(application: Application) -> None:
+    """After the last response: write what the prediction log has in memory, and send the spans that wait."""
+    application.close()
+    tracing.stop()
 
 
 @contextmanager

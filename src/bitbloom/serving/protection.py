@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import math
 import os
 import time
@@ -25,12 +24,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bitbloom.serving import metrics
 from bitbloom.serving.rejections import Rejected
-from bitbloom.serving.settings import ORIGINS_VARIABLE, TOKEN_VARIABLE, Settings, token
+from bitbloom.serving.settings import FEEDBACK_TOKEN_VARIABLE, ORIGINS_VARIABLE, PREDICTION_HEADER, Settings, token
+from bitbloom.serving.tokens import FeedbackToken, TokenRequired, is_prediction
 
 DRAINED, DRAINED_SECONDS = 16_000_000, 2.0
 """How much of a rejected body is read and discarded, bytes and seconds."""
-PERMITS, REJECTED = "bitbloom.permits", "bitbloom.rejected"
-"""Keys of a request's scope: its permits, and the rejection that is sent instead of the application's response."""
+PERMITS, REJECTED, PREDICTION = "bitbloom.permits", "bitbloom.rejected", "bitbloom.prediction"
+"""Keys of a request's scope: its permits, the rejection that is sent instead of the application's response, and the id of its
+first prediction, which the response has in PREDICTION_HEADER."""
 REQUEST: ContextVar[Scope] = ContextVar("request")
 """The scope of the prediction that is served."""
 HEADERS = {
@@ -65,19 +66,22 @@ def middleware(settings: Settings, limits: Mapping[str, Limit]) -> list[tuple[An
     other = settings.held_bytes // 2
     default = Limit(other, f"the request has more than {other:,} bytes: send less")
     options = {"limits": limits, "default": default, "held": settings.held_bytes, "seconds": settings.body_seconds}
-    required, origins = token(), [origin.strip() for origin in os.environ.get(ORIGINS_VARIABLE, "").split(",") if origin.strip()]
-    cors = {"allow_origins": origins, "allow_methods": ["GET", "POST"], "allow_headers": ["Authorization", "Content-Type"]}
+    required, feedback = token(), token(FEEDBACK_TOKEN_VARIABLE)
+    origins = [origin.strip() for origin in os.environ.get(ORIGINS_VARIABLE, "").split(",") if origin.strip()]
+    sent, read = ["Authorization", "Content-Type"], [PREDICTION_HEADER]
+    cors = {"allow_origins": origins, "allow_methods": ["GET", "POST"], "allow_headers": sent, "expose_headers": read}
     return [
         *([(CORSMiddleware, cors)] if origins else []),
         (Responses, {}),
         (BodyLimits, options),
         *([(TokenRequired, {"token": required})] if required else []),
+        *([(FeedbackToken, {"token": feedback})] if feedback else []),
         (Admission, {"most": settings.max_requests}),
     ]
 
 
 class Responses:
-    """Adds HEADERS to every response, and counts the rejections."""
+    """Adds HEADERS to every response, the id of a prediction that is logged, and counts the rejections."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -87,28 +91,15 @@ class Responses:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if message["status"] >= 400 and _is_prediction(scope):
+                if message["status"] >= 400 and is_prediction(scope):
                     metrics.rejected(message["status"])
                 own = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(each for each in ENCODED if each[0] not in own)]
+                if PREDICTION in scope and message["status"] < 400:
+                    message["headers"].append((PREDICTION_HEADER.lower().encode(), scope[PREDICTION].encode()))
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
-
-
-class TokenRequired:
-    """Rejects predictions without the bearer token (RFC 6750). The page, names and provenance stay open."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self.app, self.expected = app, token.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond with 401 to a prediction without the token."""
-        if _is_prediction(scope) and not hmac.compare_digest(_bearer(scope), self.expected):
-            message = f"this service requires a token: send the header 'Authorization: Bearer …' ({TOKEN_VARIABLE})"
-            await Rejected(401, message, {"WWW-Authenticate": "Bearer"}).response()(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
 
 
 class Admission:
@@ -122,7 +113,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond with 503 when all permits are taken."""
-        if not _is_prediction(scope):
+        if not is_prediction(scope):
             await self.app(scope, receive, send)
             return
         if self.taken >= self.most:
@@ -187,7 +178,7 @@ class BodyLimits:
         A response that comes before the end of the body first drains the rest, so that the client receives the response and
         no broken pipe. A body that is longer than what is drained costs the connection.
         """
-        if not _is_prediction(scope):
+        if not is_prediction(scope):
             await self.app(scope, receive, send)
             return
         body = _Body(self, self.limits.get(scope["path"].rsplit("/", 1)[-1], self.default), receive)
@@ -263,15 +254,6 @@ class _Body:
     def stop_timer(self) -> None:
         if not self.timer.expired():
             self.timer.reschedule(None)
-
-
-def _is_prediction(scope: Scope) -> bool:
-    return bool(scope["type"] == "http" and scope["method"] == "POST")
-
-
-def _bearer(scope: Scope) -> bytes:
-    scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-    return given.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
 
 
 def _overloaded(seconds: float) -> Rejected:

@@ -19,8 +19,11 @@ PROVENANCE = "provenance.json"
 LOCK = "requirements-serve.lock"
 """Beside them: the packages of an image."""
 TOKEN_VARIABLE = "BITBLOOM_TOKEN"  # noqa: S105 -- the name of a variable
+FEEDBACK_TOKEN_VARIABLE = "BITBLOOM_FEEDBACK_TOKEN"  # noqa: S105
 ORIGINS_VARIABLE = "BITBLOOM_CORS_ORIGINS"
 """Origins of other pages that may use the service, separated by commas; * for all."""
+PREDICTION_HEADER = "X-Prediction-Id"
+"""Of the response with a prediction that is logged: its id."""
 PRINTABLE = re.compile(r"[\x21-\x7e]*")
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 COMMIT_VARIABLES = ("BITBLOOM_COMMIT", "IMAGE_REVISION")
@@ -50,11 +53,11 @@ class Settings:
         return cls(**canonical.read_json(folder / SETTINGS))
 
 
-def token() -> str:
-    """The token of the environment, "" without one. Raises BitBloomError when an HTTP header cannot carry it."""
-    found = os.environ.get(TOKEN_VARIABLE, "").strip()
+def token(variable: str = TOKEN_VARIABLE) -> str:
+    """The token in a variable of the environment, "" without one. Raises BitBloomError when an HTTP header cannot carry it."""
+    found = os.environ.get(variable, "").strip()
     if not PRINTABLE.fullmatch(found):
-        raise BitBloomError(f"{TOKEN_VARIABLE} has a space or a letter outside of ASCII: choose another token")
+        raise BitBloomError(f"{variable} has a space or a letter outside of ASCII: choose another token")
     return found
 
 

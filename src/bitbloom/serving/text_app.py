@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from bitbloom.serving import metrics, protection, uploads
 from bitbloom.serving.application import Application
 from bitbloom.serving.limits import MAX_CHARACTERS
+from bitbloom.serving.prediction_log.observations import Origin, Outcome
 from bitbloom.serving.predictor import Failure
 from bitbloom.serving.protection import Limit
 from bitbloom.serving.rejections import RESPONSES, Rejected
@@ -51,6 +52,10 @@ class TextApplication(Application):
         """Open the exported model."""
         self.predictor = TextPredictor.open(folder, digest)
 
+    def labels(self) -> Sequence[str]:
+        """The classes of the model."""
+        return self.predictor.classes
+
     def limits(self) -> Mapping[str, Limit]:
         """Of the texts in JSON."""
         limit = uploads.json_limit(self.settings.max_batch * len(Message.model_fields), MAX_CHARACTERS)
@@ -71,18 +76,21 @@ class TextApplication(Application):
             raise Rejected(422, f"{len(texts)} texts are more than {most}: send them in several requests")
         protection.occupy(len(texts))
         # Text by text: other requests are served in between, and a request that is cancelled ends there.
-        predictions = [await self.in_thread(self.label, each, words) for each in texts]
+        predictions = [await self.in_thread(self.label, each, words, self.origin(number)) for number, each in enumerate(texts)]
         if all("error" in each for each in predictions):
             raise Rejected(422, EMPTY)
         return predictions
 
-    def label(self, message: Message, words: bool) -> Prediction | Failure:
-        """The prediction for one text."""
+    def label(self, message: Message, words: bool, origin: Origin | None = None) -> Prediction | Failure:
+        """The prediction for one text, logged if it has an origin."""
         parts = (message.text, message.keyword, message.location)
         with metrics.timed("model"):
-            found = self.predictor.label(*parts)
-            if found is None:
+            observed = self.predictor.observe(*parts)
+            if observed is None:
                 return Failure(error=EMPTY)
+            found, embedding = observed
             prediction = Prediction(**found, words=self.predictor.words(*parts, found) if words else [])
         metrics.predicted(found["label"], found["probability"])
+        if self.log and origin:
+            self.log.note_text(origin, message.text, Outcome(found["label"], found["probability"], embedding))
         return prediction

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing_extensions import TypedDict
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import texts
 from bitbloom.models.tokens import cut, encode
-from bitbloom.serving.predictor import open_session, shortest
+from bitbloom.serving.predictor import EMBEDDING, PROBABILITIES, Embedding, open_session, shortest, wanted_only
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -51,7 +52,10 @@ class Prediction(Label):
 
 @dataclass(frozen=True)
 class TextPredictor:
-    """An exported text classifier: input `tokens` int64 [n, l], output `probabilities` float32 [n, classes]."""
+    """An exported text classifier: input `tokens` int64 [n, l], output `probabilities` float32 [n, classes].
+
+    On request it has a second output, `embedding` float32 [n, d].
+    """
 
     session: InferenceSession
     classes: tuple[str, ...]
@@ -80,15 +84,32 @@ class TextPredictor:
         """
         if not texts.clean(text):
             return None
-        probabilities = self.probabilities(texts.joined(text, keyword, location))
+        return self._label(self.probabilities(texts.joined(text, keyword, location)))
+
+    def observe(self, text: str, keyword: str = "", location: str = "") -> tuple[Label, Embedding | None] | None:
+        """As `label`, and the embedding [d] of the same run; None in its place if the model has none."""
+        if not texts.clean(text):
+            return None
+        wanted = [PROBABILITIES, *([EMBEDDING] if EMBEDDING in self.outputs else [])]
+        probabilities, *embeddings = self._run(wanted, texts.joined(text, keyword, location))
+        return self._label(probabilities), embeddings[0] if embeddings else None
+
+    @functools.cached_property
+    def outputs(self) -> frozenset[str]:
+        """Names of the model's outputs."""
+        return frozenset(output.name for output in self.session.get_outputs())
+
+    def _label(self, probabilities: NDArray[np.float32]) -> Label:
         best = int(probabilities.argmax())
         return Label(label=self.classes[best], probability=shortest(probabilities[best]), model_digest=self.digest)
 
     def probabilities(self, joined: str) -> NDArray[np.float32]:
         """Probabilities [classes] of a joined text."""
-        (outputs,) = self.session.run(["probabilities"], {"tokens": cut(*encode(self.tokenizer, [joined]))})
-        result: NDArray[np.float32] = outputs[0]
-        return result
+        return self._run([PROBABILITIES], joined)[0]
+
+    def _run(self, wanted: list[str], joined: str) -> list[NDArray[np.float32]]:
+        found = self.session.run(wanted, {"tokens": cut(*encode(self.tokenizer, [joined]))}, wanted_only())
+        return [outputs[0] for outputs in found]
 
     def words(self, text: str, keyword: str, location: str, found: Label) -> list[Word]:
         """Return what each word of the cleaned text adds to the probability of its label, by occlusion.
