@@ -45,7 +45,9 @@ class Panel(NamedTuple):
 
 
 SERVICE = (
-    Panel("Up", "Whether Prometheus gets metrics.", [Query(f"up{ONE[:-1]},job=\"bitbloom\"}}", "{{instance}}")], kind="stat", width=4),
+    Panel(
+        "Up", "Whether Prometheus gets metrics.", [Query(f'up{ONE[:-1]},job="bitbloom"}}', "{{instance}}")], kind="stat", width=4
+    ),
     Panel(
         "Model",
         "The digest of the Bento that each service runs.",
@@ -61,7 +63,9 @@ SERVICE = (
         "reqps",
         stacked=True,
     ),
-    Panel("Server errors", "Ratio of 5xx.", [Query(f"bitbloom:request_errors:ratio5m{ONE}", "{{instance}}")], "percentunit", 0.05),
+    Panel(
+        "Server errors", "Ratio of 5xx.", [Query(f"bitbloom:request_errors:ratio5m{ONE}", "{{instance}}")], "percentunit", 0.05
+    ),
     Panel(
         "Latency",
         "Of whole requests.",
@@ -94,16 +98,42 @@ SERVICE = (
     Panel("Open files", "Descriptors.", [Query(f"bitbloom_process_open_fds{ONE}", "{{instance}}")]),
 )
 MODEL = (
-    Panel("Drift", "1 when the inputs differ from the training data.", [Query(f"bitbloom_drift_detected{ONE}", "{{instance}}")],
-          threshold=1, kind="stat", width=6),
-    Panel("Compared", "Predictions in the last comparison.", [Query(f"bitbloom_drift_samples{ONE}", "{{instance}}")],
-          kind="stat", width=6),
-    Panel("Estimated accuracy", "From the confidence, without labels.", [Query(f"bitbloom_estimated_accuracy{ONE}", "{{instance}}")],
-          "percentunit", kind="stat", width=6),
-    Panel("Realised accuracy", "From feedback.", [Query(f"bitbloom_realised_accuracy{ONE}", "{{instance}}")],
-          "percentunit", kind="stat", width=6),
-    Panel("Drift by feature", "The distance of each feature from the training data.",
-          [Query(f"bitbloom_drift_score{ONE}", "{{feature}}")]),
+    Panel(
+        "Drift",
+        "1 when the inputs differ from the training data.",
+        [Query(f"bitbloom_drift_detected{ONE}", "{{instance}}")],
+        threshold=1,
+        kind="stat",
+        width=6,
+    ),
+    Panel(
+        "Compared",
+        "Predictions in the last comparison.",
+        [Query(f"bitbloom_drift_samples{ONE}", "{{instance}}")],
+        kind="stat",
+        width=6,
+    ),
+    Panel(
+        "Estimated accuracy",
+        "From the confidence, without labels.",
+        [Query(f"bitbloom_estimated_accuracy{ONE}", "{{instance}}")],
+        "percentunit",
+        kind="stat",
+        width=6,
+    ),
+    Panel(
+        "Realised accuracy",
+        "From feedback.",
+        [Query(f"bitbloom_realised_accuracy{ONE}", "{{instance}}")],
+        "percentunit",
+        kind="stat",
+        width=6,
+    ),
+    Panel(
+        "Drift by feature",
+        "The distance of each feature from the training data.",
+        [Query(f"bitbloom_drift_score{ONE}", "{{feature}}")],
+    ),
     Panel(
         "Accuracy",
         "Estimated, and realised where there is feedback.",
@@ -114,20 +144,35 @@ MODEL = (
         "percentunit",
         0.8,
     ),
-    Panel("Predictions", "Fraction of each label.", [Query(f"bitbloom:predictions:ratio5m{ONE}", "{{label}}")], "percentunit",
-          stacked=True),
+    Panel(
+        "Predictions",
+        "Fraction of each label.",
+        [Query(f"bitbloom:predictions:ratio5m{ONE}", "{{label}}")],
+        "percentunit",
+        stacked=True,
+    ),
     Panel(
         "Confidence",
         "Mean and quantiles of the probability of the predicted label.",
         [
             Query(f"bitbloom:confidence:mean5m{ONE}", "mean {{instance}}"),
-            Query(f"histogram_quantile(0.1, sum by (instance, le) (rate(bitbloom_confidence_bucket{ONE}[5m])))", "10 % {{instance}}"),
-            Query(f"histogram_quantile(0.5, sum by (instance, le) (rate(bitbloom_confidence_bucket{ONE}[5m])))", "median {{instance}}"),
+            Query(
+                f"histogram_quantile(0.1, sum by (instance, le) (rate(bitbloom_confidence_bucket{ONE}[5m])))", "10 % {{instance}}"
+            ),
+            Query(
+                f"histogram_quantile(0.5, sum by (instance, le) (rate(bitbloom_confidence_bucket{ONE}[5m])))",
+                "median {{instance}}",
+            ),
         ],
         "percentunit",
     ),
-    Panel("Feedback", "True labels per second, by whether the prediction was right.",
-          [Query(f"sum by (correct) (rate(bitbloom_feedback_total{ONE}[5m]))", "correct: {{correct}}")], "reqps", stacked=True),
+    Panel(
+        "Feedback",
+        "True labels per second, by whether the prediction was right.",
+        [Query(f"sum by (correct) (rate(bitbloom_feedback_total{ONE}[5m]))", "correct: {{correct}}")],
+        "reqps",
+        stacked=True,
+    ),
     Panel(
         "Prediction log",
         "Rows per second that were logged, and that were dropped.",

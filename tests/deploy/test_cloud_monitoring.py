@@ -7,8 +7,6 @@ import json
 import pytest
 import yaml
 
-from support.commands import RECORDER
-
 SCRIPT, CANARY = "cloud-monitoring/deploy.sh", "cloud-run/canary.sh"
 NAMES = {"HOST": "petals.example"}
 POLICIES = ["errors", "latency", "memory", "down", "drift-job"]
@@ -49,7 +47,9 @@ def test_creates_what_does_not_exist(clouds):
     printed = clouds.run(SCRIPT, "--dry-run", names=NAMES)
     done = clouds.run(SCRIPT, names=NAMES)
     assert done.code == 0, done.err
-    made = [command for command in done.calls if "list" not in command and "list-configs" not in command and "auth" not in command]
+    made = [
+        command for command in done.calls if "list" not in command and "list-configs" not in command and "auth" not in command
+    ]
     assert made == printed.commands
 
 
@@ -71,7 +71,9 @@ def test_channel_is_notified_where_one_is_given(clouds):
     clouds.run(SCRIPT, "--dry-run", names=NAMES)
     assert yaml.safe_load(clouds.rendered("alert-errors.yaml")).get("notificationChannels") is None
     clouds.run(SCRIPT, "--dry-run", names=NAMES | {"CHANNEL": "projects/a-project/notificationChannels/1"})
-    assert yaml.safe_load(clouds.rendered("alert-errors.yaml"))["notificationChannels"] == ["projects/a-project/notificationChannels/1"]
+    assert yaml.safe_load(clouds.rendered("alert-errors.yaml"))["notificationChannels"] == [
+        "projects/a-project/notificationChannels/1"
+    ]
 
 
 def test_names_all_missing_variables(clouds):
@@ -102,7 +104,9 @@ def test_promotion_and_rollback_move_all_traffic_and_deploy_nothing(desk):
     assert done.calls == [traffic("100")]
 
 
-@pytest.mark.parametrize("wrong", [{"PERCENT": "0"}, {"PERCENT": "101"}, {"PERCENT": "ten"}, {"VERSION": "latest"}, {"VERSION": None}])
+@pytest.mark.parametrize(
+    "wrong", [{"PERCENT": "0"}, {"PERCENT": "101"}, {"PERCENT": "ten"}, {"VERSION": "latest"}, {"VERSION": None}]
+)
 def test_canary_rejects_what_is_no_version_or_percentage(desk, wrong):
     done = desk.run(CANARY, names={"VERSION": VERSION, "PERCENT": "10"} | wrong)
     assert (done.code, done.calls) == (2, [])

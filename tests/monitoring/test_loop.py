@@ -1,4 +1,4 @@
-"""The closed loop on petals-tiny with an emulated bucket: drift is found, alerted, retrained, promoted and healed; no row is lost.
+"""The closed loop on petals-tiny with an emulated bucket: drift is found, alerted, retrained, promoted, healed; no row is lost.
 
 The drift is a client that swaps red and blue, on photos that the model has never seen.
 """

@@ -109,7 +109,9 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(number))
         rows.append({"id": name, "path": name, "label": label, "sha256": digest(picture(number))})
-        samples.append({"id": name, "key": str(imaging.facts(picture(number))["key"]), "split": ("train", "val", "test")[number // 2]})
+        samples.append(
+            {"id": name, "key": str(imaging.facts(picture(number))["key"]), "split": ("train", "val", "test")[number // 2]}
+        )
     pd.DataFrame(rows).to_parquet("data/raw/petals/manifest.parquet")
     Path("data/processed/petals").mkdir(parents=True)
     pd.DataFrame(samples).to_parquet("data/processed/petals/samples.parquet")
@@ -124,9 +126,11 @@ def test_old_samples_keep_their_splits_and_new_ones_get_that_of_their_key(built)
     made = version.write(Path("new"), built, "image", of_log(*range(100, 140)), Path("none"))
     found = folder_source.collect(Path("new"), Path("imported"), "given")
     old = {file.path: file.attributes["split"] for file in found if "log-" not in file.path}
-    assert old == {f"{split}/{label}/{number}.png": split
-                   for number in range(6)
-                   for split, label in [(("train", "val", "test")[number // 2], "rose" if number % 2 else "tulip")]}
+    assert old == {
+        f"{split}/{label}/{number}.png": split
+        for number in range(6)
+        for split, label in [(("train", "val", "test")[number // 2], "rose" if number % 2 else "tulip")]
+    }
     assert (made.old, sum(made.new.values())) == (6, 40)
     assert all(made.new.values())
     assert {file.label for file in found if "log-" in file.path} == {"daisy"}
@@ -158,8 +162,11 @@ def test_texts_become_rows_of_a_table_that_the_source_reads(tmp_path, monkeypatc
     old = {"id": "000001", "text": "a flood", "keyword": "", "location": "", "label": "disaster", "sha256": "x"}
     pd.DataFrame([old]).to_parquet("data/raw/tweets/manifest.parquet")
     pd.DataFrame([{"id": "000001", "split": "train"}]).to_parquet("data/processed/tweets/samples.parquet")
-    texts = ["fire, in\nthe \"hills\"", "a party"]
-    samples = [Labelled(digest(text.encode()), text.encode(), label, "") for text, label in zip(texts, ["disaster", "not disaster"], strict=True)]
+    texts = ['fire, in\nthe "hills"', "a party"]
+    samples = [
+        Labelled(digest(text.encode()), text.encode(), label, "")
+        for text, label in zip(texts, ["disaster", "not disaster"], strict=True)
+    ]
     base = Base("tweets", "tweets", [70, 15, 15])
     version.write(Path("new"), base, "text", samples, Path("none"))
     rows = tweets_csv.rows(Path("new/train.csv"))
@@ -221,10 +228,10 @@ def model(right: range) -> OpenModel:
 @pytest.mark.parametrize(
     ("serving", "candidate", "better"),
     [
-        (range(0, 25), range(0, 40), True),
-        (range(0, 40), range(0, 40), False),  # as good is not better
-        (range(0, 37), range(0, 40), False),  # three wins are chance
-        (range(0, 25), range(3, 40), False),  # it forgets three of 20 old ones
+        (range(25), range(40), True),
+        (range(40), range(40), False),  # as good is not better
+        (range(37), range(40), False),  # three wins are chance
+        (range(25), range(3, 40), False),  # it forgets three of 20 old ones
     ],
 )
 def test_only_a_better_model_that_forgets_nothing_is_better(serving, candidate, better, tmp_path, monkeypatch):

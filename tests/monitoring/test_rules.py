@@ -33,7 +33,14 @@ def test_cases_of_the_rules_pass():
 @needs_prometheus
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("> 0.05", "> 0.2"), ("== 1", "== 2"), ("for: 1m", "for: 5m"), ("> 1.6e9", "> 1.8e9"), ("> 1\n", "> 3\n"), ("[10m]) > 0", "[10m]) > 5")],
+    [
+        ("> 0.05", "> 0.2"),
+        ("== 1", "== 2"),
+        ("for: 1m", "for: 5m"),
+        ("> 1.6e9", "> 1.8e9"),
+        ("> 1\n", "> 3\n"),
+        ("[10m]) > 0", "[10m]) > 5"),
+    ],
 )
 def test_cases_fail_for_another_rule(tmp_path, right, wrong):
     shutil.copytree(FOLDER / "rules", tmp_path / "rules")
@@ -76,8 +83,12 @@ def test_dashboards_are_current():
 def test_panels_do_not_overlap_and_fit():
     for path in (FOLDER / "grafana/dashboards").glob("*.json"):
         panels = json.loads(path.read_text())["panels"]
-        cells = [(panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y) for panel in panels
-                 for x in range(panel["gridPos"]["w"]) for y in range(panel["gridPos"]["h"])]
+        cells = [
+            (panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y)
+            for panel in panels
+            for x in range(panel["gridPos"]["w"])
+            for y in range(panel["gridPos"]["h"])
+        ]
         assert len(cells) == len(set(cells))
         assert max(x for x, _ in cells) < 24
         assert len({panel["id"] for panel in panels}) == len(panels)
@@ -85,8 +96,11 @@ def test_panels_do_not_overlap_and_fit():
 
 def test_provisioned_source_is_that_of_the_panels():
     sources = yaml.safe_load((FOLDER / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
-    used = {panel["datasource"]["uid"] for path in (FOLDER / "grafana/dashboards").glob("*.json")
-            for panel in json.loads(path.read_text())["panels"]}
+    used = {
+        panel["datasource"]["uid"]
+        for path in (FOLDER / "grafana/dashboards").glob("*.json")
+        for panel in json.loads(path.read_text())["panels"]
+    }
     assert used == {source["uid"] for source in sources}
 
 

@@ -37,7 +37,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(served: Served, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watched, str, contextlib.ExitStack]]:
+def running(
+    served: Served, source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Watched, str, contextlib.ExitStack]]:
     """A stack, the address of the service that it watches, and what ends the service."""
     folder = tmp_path_factory.mktemp("stack")
     with contextlib.ExitStack() as service:
@@ -104,7 +106,10 @@ def test_end_of_the_service_reaches_the_webhook_alone(running):
 def test_damaged_configuration_ends_with_the_message_of_the_program(source, tmp_path):
     shutil.copytree(source, tmp_path / "source")
     (tmp_path / "source/rules/alerts.yml").write_text("groups: [{name: a, rules: [{alert: a, expr: '('}]}]")
-    with pytest.raises(BitBloomError, match=r"(?s)prometheus did not start.*alerts\.yml"), watching("127.0.0.1:1", tmp_path / "stack", tmp_path / "source"):
+    with (
+        pytest.raises(BitBloomError, match=r"(?s)prometheus did not start.*alerts\.yml"),
+        watching("127.0.0.1:1", tmp_path / "stack", tmp_path / "source"),
+    ):
         pass
 
 
@@ -115,6 +120,12 @@ def test_taken_port_is_named(source, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        wanted = run.Wanted("127.0.0.1:1", "127.0.0.1:1", ports={"prometheus": port, "alertmanager": free_port(), "grafana": free_port()}, folder=tmp_path, source=source)
+        wanted = run.Wanted(
+            "127.0.0.1:1",
+            "127.0.0.1:1",
+            ports={"prometheus": port, "alertmanager": free_port(), "grafana": free_port()},
+            folder=tmp_path,
+            source=source,
+        )
         with pytest.raises(BitBloomError, match=f"port {port} for prometheus is in use"), run.running(wanted):
             pass

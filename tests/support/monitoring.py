@@ -43,6 +43,7 @@ class Watched:
 
     def await_line(self, start: str, seconds: float = SECONDS) -> str:
         """The first line with this beginning, once it arrives."""
+
         def found() -> str | None:
             return next((line for line in self.lines if line.startswith(start)), None)
 

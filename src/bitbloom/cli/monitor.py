@@ -82,7 +82,9 @@ def receive(
 @app.command(rich_help_panel=MONITOR, epilog=examples("bitbloom retrain petals --from gs://bucket/petals"))
 def retrain(
     target: TargetName,
-    log: Annotated[str, typer.Option("--from", help="The prediction log: a folder, gs://… or s3://…; `log`: that of BITBLOOM_LOG.")],
+    log: Annotated[
+        str, typer.Option("--from", help="The prediction log: a folder, gs://… or s3://…; `log`: that of BITBLOOM_LOG.")
+    ],
     p_value: Annotated[float, typer.Option(help="Largest p-value of a better candidate on the new test samples.")] = 0.05,
     tolerance: Annotated[float, typer.Option(help="Largest loss of accuracy on the old test samples.")] = 0.02,
     promote: Annotated[bool, typer.Option(help="Promote a better candidate.")] = True,
@@ -109,7 +111,8 @@ def promote_archive(
 
 @app.command(rich_help_panel=MONITOR, epilog=examples("bitbloom rollback petals", "bitbloom rollback petals 0f3a5c7e9b1d2468"))
 def rollback(
-    target: TargetName, digest: Annotated[str, typer.Argument(help="Of a promoted Bento, or its first digits; the previous one.")] = ""
+    target: TargetName,
+    digest: Annotated[str, typer.Argument(help="Of a promoted Bento, or its first digits; the previous one.")] = "",
 ) -> None:
     """Make an earlier Bento the serving one again, and install it."""
     from bitbloom.monitoring.retrain import promotion

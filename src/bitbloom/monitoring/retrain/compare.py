@@ -1,7 +1,7 @@
 """The serving model and a candidate on the test split of the new data: on its old part, and on the part from the log.
 
 Both predict the same files by the code of the service. A candidate is better when it is right where the serving model is wrong
-more often than the reverse, on the new part, by a one-sided sign test of the pairs (McNemar 1947, exact), and when it loses at most
+more often than the reverse, on the new part, by an exact one-sided sign test of the pairs (McNemar 1947), and when it loses at most
 `tolerance` of accuracy on the old part.
 """
 
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,7 +19,9 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.core.progress import track
 from bitbloom.monitoring.retrain.version import FROM_LOG
 from bitbloom.serving import rows
-from bitbloom.serving.files import OpenModel
+
+if TYPE_CHECKING:
+    from bitbloom.serving.files import OpenModel
 
 FEWEST = 10
 """Smallest number of new test samples, below which no comparison says anything."""

@@ -1,7 +1,7 @@
 """Which Bento of a target serves: a record of promotions and rollbacks by digest, and the archives of all promoted Bentos.
 
-    promotions/<target>/record.json        every change, the last one counts; made to be committed
-    promotions/<target>/<version>.bento    the archives, which git ignores
+promotions/<target>/record.json        every change, the last one counts; made to be committed
+promotions/<target>/<version>.bento    the archives, which git ignores
 """
 
 from __future__ import annotations
@@ -164,5 +164,3 @@ def _record(target: str, entries: list[Entry], entry: Entry) -> Entry:
 
 def _now() -> int:
     return int(time.time())
-
-

@@ -1,6 +1,6 @@
 """A retraining from end to end: labels, data, gate, build, comparison, promotion.
 
-    bitbloom retrain petals --from gs://bucket/petals     # called by `make retrain FROM=…`
+bitbloom retrain petals --from gs://bucket/petals     # called by `make retrain FROM=…`
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def address(given: str) -> str:
         return given
     found = os.environ.get(VARIABLE, "").strip()
     if not found:
-        raise BitBloomError(f"FROM=log is the log of {VARIABLE}, which is not set: give its folder or bucket, FROM=gs://bucket/prefix")
+        raise BitBloomError(
+            f"FROM=log is the log of {VARIABLE}, which is not set: give its folder or bucket, FROM=gs://bucket/prefix"
+        )
     return found
 
 
@@ -59,7 +61,9 @@ def retrain(target: str, log: str, rule: Rule, promote: bool = True) -> Outcome:
     joined = labelled.read(address(log))
     print(joined.line, flush=True)
     if not joined.samples:
-        raise BitBloomError(f"no labelled input: start the service with {VARIABLE}_CONTENT=1, and send feedback to POST /feedback")
+        raise BitBloomError(
+            f"no labelled input: start the service with {VARIABLE}_CONTENT=1, and send feedback to POST /feedback"
+        )
     targets.write(target)
     with build.build_lock():
         _import(target, joined)
@@ -71,7 +75,11 @@ def retrain(target: str, log: str, rule: Rule, promote: bool = True) -> Outcome:
         print(f"not promoted: {reason}")
     if not comparison.better or not promote:
         return Outcome(comparison, None)
-    facts = {"comparison": comparison.as_json(), "rule": asdict(rule), "log": {"feedback": joined.feedback, "inputs": len(joined.samples)}}
+    facts = {
+        "comparison": comparison.as_json(),
+        "rule": asdict(rule),
+        "log": {"feedback": joined.feedback, "inputs": len(joined.samples)},
+    }
     return Outcome(comparison, promotion.promote(target, built, facts))
 
 
@@ -80,7 +88,9 @@ def _import(target: str, joined: labelled.Joined) -> None:
     tree = composition.compose(target)
     base = version.Base(target, str(tree.task), list(tree.prepare.split))
     if joined.kind != str(tree.model.kind):
-        raise BitBloomError(f"the log holds {joined.kind}s, and '{target}' is a model of kind {tree.model.kind}: give its own log")
+        raise BitBloomError(
+            f"the log holds {joined.kind}s, and '{target}' is a model of kind {tree.model.kind}: give its own log"
+        )
     place = STATE / "retrain" / target / "data"
     written = version.write(place, base, joined.kind, joined.samples, targets.data(target))
     new = ", ".join(f"{count:,} {split}" for split, count in written.new.items())

@@ -22,7 +22,9 @@ SUFFIX = "-log"
 LOOSE = ("rows", "side", "aspect", "modes", "imbalance", "repeats")
 """Bounds of the gate that describe the old data; those for data of any origin replace them."""
 LEFT_OUT = ("embedded", "overrides", "source", "title")
-HEADER = "# {target} with logged inputs and their true labels. Written by `bitbloom retrain {target}`, which keeps an edited file.\n"
+HEADER = (
+    "# {target} with logged inputs and their true labels. Written by `bitbloom retrain {target}`, which keeps an edited file.\n"
+)
 
 
 def name_of(target: str) -> str:

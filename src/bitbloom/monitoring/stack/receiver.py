@@ -41,10 +41,9 @@ def listening(host: str, port: int, say: Callable[[str], None], job: Job | None 
         BitBloomError: the address cannot be used.
     """
     try:
-        server = ThreadingHTTPServer((host, port), _handler(say, job))
+        server = _Server((host, port), _handler(say, job))
     except OSError as error:
         raise BitBloomError(f"{host}:{port} cannot receive alerts ({error.strerror}): give another port") from error
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="alerts", daemon=True)
     thread.start()
     try:
@@ -53,6 +52,13 @@ def listening(host: str, port: int, say: Callable[[str], None], job: Job | None 
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing for a client that breaks its connection."""
 
 
 def _handler(say: Callable[[str], None], job: Job | None) -> type[BaseHTTPRequestHandler]:

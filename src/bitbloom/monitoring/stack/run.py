@@ -1,7 +1,7 @@
 """Start a stack beside a service, and stop all of it on Ctrl-C, SIGTERM or an error.
 
-    bitbloom monitor up                      # called by `make monitor`
-    bitbloom monitor up --every 1s --hold 1s # alerts within seconds, to try them
+bitbloom monitor up                      # called by `make monitor`
+bitbloom monitor up --every 1s --hold 1s # alerts within seconds, to try them
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def _require_free(ports: dict[str, int]) -> None:
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError as error:
-                raise BitBloomError(f"port {port} for {name} is in use: end the program there, or give another --{name}") from error
+                raise BitBloomError(
+                    f"port {port} for {name} is in use: end the program there, or give another --{name}"
+                ) from error
 
 
 @contextlib.contextmanager
