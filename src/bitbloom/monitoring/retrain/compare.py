@@ -1,8 +1,8 @@
 """The serving model and a candidate on the test split of the new data: on its old part, and on the part from the log.
 
 Both predict the same files by the code of the service. A candidate is better when it is right where the serving model is wrong
-more often than the reverse, on the new part, by an exact one-sided sign test of the pairs (McNemar 1947), and when it loses at most
-`tolerance` of accuracy on the old part.
+more often than the reverse, on the new part, by an exact one-sided sign test of the pairs (McNemar 1947), and when it loses at
+most `tolerance` of accuracy on the old part.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Part:
     def p_value(self) -> float:
         """The probability of at least so many wins of the candidate if neither were better: a binomial tail."""
         pairs = self.only_serving + self.only_candidate
-        return sum(math.comb(pairs, wins) for wins in range(self.only_candidate, pairs + 1)) / 2**pairs
+        tail = sum(math.comb(pairs, wins) for wins in range(self.only_candidate, pairs + 1))
+        return float(tail / 2**pairs)
 
     @property
     def line(self) -> str:

@@ -105,4 +105,4 @@ def _compare(name: str, serving: Path, candidate: Path, rule: Rule) -> Compariso
         for number, path in enumerate((serving, candidate)):
             archive.unpack(path, Path(folder) / str(number))
             models.append(open_model(Path(folder) / str(number) / MODEL))
-        return compare.compare(name, *models, rule)
+        return compare.compare(name, models[0], models[1], rule)

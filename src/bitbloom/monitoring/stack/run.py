@@ -27,6 +27,8 @@ PORTS = {"prometheus": 9090, "alertmanager": 9093, "grafana": 3001}
 NEEDED = ("prometheus", "alertmanager")
 READY = {"prometheus": "/-/ready", "alertmanager": "/-/ready", "grafana": "/api/health"}
 SECONDS_TO_START, SECONDS_TO_END = 60, 10
+SHOWN = 5
+"""Lines of a log in a message, at most."""
 CONTAINER_SECONDS = 600
 """Time for a start in containers, whose images may have to be downloaded."""
 
@@ -137,10 +139,16 @@ def _await(name: str, address: str, stack: Stack, wanted: Wanted, seconds: int) 
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if ended := stack.ended():
-            text = _log(wanted, ended).read_text(errors="replace").strip()
-            raise BitBloomError(f"{ended} did not start:\n" + "\n".join(text.splitlines()[-5:]))
+            raise BitBloomError(f"{ended} did not start:\n" + _reason(_log(wanted, ended)))
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(address, timeout=2).status_code == 200:
                 return
         time.sleep(0.1)
     raise BitBloomError(f"{name} is not ready at {address} after {seconds} s: see {_log(wanted, name)}")
+
+
+def _reason(log: Path) -> str:
+    """The lines of a log that tell of errors, or else the last ones."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    errors = [line for line in lines if "level=error" in line or "ERROR" in line]
+    return "\n".join(errors[-SHOWN:] or lines[-SHOWN:])
