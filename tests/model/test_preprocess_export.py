@@ -122,7 +122,7 @@ def test_graph_has_classes_size_and_task(exported, name):
     assert json.loads(properties["classes"]) == tiny.CLASSES
     assert (properties["image_size"], properties["task"]) == (str(tiny.STORED), "petals")
     assert [value.name for value in graph.graph.input] == ["images"]
-    assert [value.name for value in graph.graph.output] == ["probabilities", "attention"]
+    assert [value.name for value in graph.graph.output] == ["probabilities", "attention", "embedding"]
     onnx.checker.check_model(graph)
 
 
@@ -136,7 +136,7 @@ def test_graphs_contain_no_paths_of_the_machine(exported, name):
 def test_export_is_reproducible_in_another_folder(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tiny.write_trained(tmp_path / "a longer name" / "and depth"))
     export.run(TARGET)
-    for name in ("model.onnx", "model.int8.onnx", "parity.json"):
+    for name in ("model.onnx", "model.int8.onnx", "parity.json", "reference.parquet"):
         assert (exported / "models/petals" / name).read_bytes() == (TARGET.models / name).read_bytes()
 
 

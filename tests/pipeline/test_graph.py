@@ -326,7 +326,9 @@ def test_dvc_lists_weights_of_every_target_as_artifact():
 
 def test_export_without_int8_has_no_int8_output():
     stages = {stage.stage: stage for stage in graph.stages("petals", composition.compose("petals", ["export.int8=false"]))}
-    assert set(stages["export"].outputs) == {"models/petals/model.onnx", "models/petals/parity.json"}
+    assert set(stages["export"].outputs) == {
+        f"models/petals/{name}" for name in ("model.onnx", "parity.json", "reference.parquet")
+    }
 
 
 def test_stages_that_build_the_network_depend_on_own_weights(tmp_path):

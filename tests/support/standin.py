@@ -29,6 +29,8 @@ from bitbloom.config.sections.numerics import Numerics
 from bitbloom.config.sections.service import Service
 from bitbloom.config.target import Target
 from bitbloom.core.digests import file_digest
+from bitbloom.data.descriptors import image, text
+from bitbloom.drift.observations import Observations
 from bitbloom.serving import build
 from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package
@@ -129,9 +131,18 @@ def photo(colour: tuple[int, int, int], width: int = 64, height: int = 48, kind:
 def write_workspace(folder: Path) -> Path:
     """Write the inputs of the package stage, with the stand-in model. Returns the folder."""
     write_model(folder / "models/petals/model.onnx")
+    write_reference(folder / "models/petals")
     (folder / "models/petals/config.json").write_text(json.dumps({"data_digest": "d" * 64}))
     write_surroundings(folder)
     return folder
+
+
+def write_reference(folder: Path, kind: str = "image") -> None:
+    """Write the reference of a model of photos or texts, whose inputs are all alike."""
+    names = (image if kind == "image" else text).NAMES
+    features = {name: [0.5] * 60 for name in names}
+    split = ["train"] * 30 + ["val"] * 30
+    Observations.of(kind, features, split=split, id=[f"{number:02}" for number in range(60)]).write(folder / "reference.parquet")
 
 
 def write_surroundings(folder: Path) -> None:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from bitbloom.config.sections.service import Service
 from bitbloom.stages import package
-from support.standin import Served, installed, make_target, multiply_by_batch_size, write_surroundings
+from support.standin import Served, installed, make_target, multiply_by_batch_size, write_reference, write_surroundings
 
 WEIGHTS = {"[PAD]": 0.0, "[UNK]": 0.0, "flood": 2.0, "fire": 1.5, "destroyed": 1.0, "party": -2.0, "concert": -1.5, "no": -3.0}
 CLASSES = ("disaster", "not disaster")
@@ -69,6 +69,7 @@ def served_texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The packaged service for texts, installed and started by BentoML."""
     folder = tmp_path_factory.mktemp("texts")
     write_model(folder / "models/tweets/model.onnx")
+    write_reference(folder / "models/tweets", "text")
     (folder / "models/tweets/config.json").write_text(json.dumps({"data_digest": "d" * 64}))
     write_surroundings(folder)
     with contextlib.chdir(folder):

@@ -65,6 +65,12 @@ def start(chosen: loop.Sections, data: Dataset | None = None) -> loop.Run:
     return loop.Run(workers.Worker(), tasks.model("petals"), data or dataset(), chosen)
 
 
+def write_manifest(data: Dataset, file: Path) -> None:
+    """Write the columns of a manifest that the export stage reads."""
+    file.parent.mkdir(parents=True)
+    pd.DataFrame({"id": data.samples["id"], "bytes": 1000}).to_parquet(file, index=False)
+
+
 OVERRIDES = (
     "model.image_size=16",
     "model.patch_size=4",
@@ -94,6 +100,7 @@ def write_trained(folder: Path) -> Path:
     """Create a workspace to export target `petals`: processed data, and a random transformer with confident predictions."""
     data = dataset(side=STORED)
     data.save(folder / "data/processed/petals")
+    write_manifest(data, folder / "data/raw/petals/manifest.parquet")
     torch.manual_seed(0)
     network = classifier.build(MODEL, len(CLASSES))
     with torch.no_grad():

@@ -82,6 +82,7 @@ def workspace(folder: Path, network: torch.nn.Module, model: CaptionModel = MODE
     """Change to a folder with the outputs of a training for the duration of the block."""
     data = dataset()
     data.save(folder / TARGET.processed)
+    tiny.write_manifest(data, folder / TARGET.manifest)
     (folder / TARGET.models).mkdir(parents=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / TARGET.models / "model.safetensors"

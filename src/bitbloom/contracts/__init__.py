@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bitbloom.config.sections.prepare import Prepare
     from bitbloom.config.sections.train import Train
     from bitbloom.data.dataset import Arrays, Dataset
+    from bitbloom.drift.observations import Observations
 
 Batch = dict[str, "torch.Tensor"]
 """A micro-batch: named tensors."""
@@ -192,4 +193,11 @@ class Exporter(Protocol):
 
     def export(self, trained: Trained, config: Export, folder: Path) -> Parity:
         """Write the model's `EXPORTS` to `folder`, and compare them with the network on the test split."""
+        ...
+
+    def reference(self, trained: Trained, sizes: Mapping[str, int]) -> Observations:
+        """Return what a service is compared with: see `bitbloom.export.reference`.
+
+        `sizes` has the bytes of each sample's file by its id.
+        """
         ...

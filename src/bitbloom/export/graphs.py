@@ -66,13 +66,25 @@ def to_onnx(graph: Graph, example: Arrays, opset: int) -> tuple[torch.export.Exp
         dynamo=True,
         opset_version=opset,
         input_names=list(graph.inputs),
-        output_names=list(graph.outputs),
         dynamic_shapes=shapes,
         verbose=False,
     )
     if exported is None or exported.exported_program is None:
         raise BitBloomError("torch.onnx.export returned no program")
-    return exported.exported_program, exported.model_proto
+    proto = exported.model_proto
+    name_outputs(proto, graph.outputs)
+    return exported.exported_program, proto
+
+
+def name_outputs(proto: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Name the outputs of a graph. An inner value of the same name, as of the operation `embedding`, gets another one."""
+    exported = [output.name for output in proto.graph.output]
+    renamed = {name: f"{name}_inner" for name in names} | dict(zip(exported, names, strict=True))
+    for node in proto.graph.node:
+        for values in (node.input, node.output):
+            values[:] = [renamed.get(value, value) for value in values]
+    for value in (*proto.graph.output, *proto.graph.value_info):
+        value.name = renamed.get(value.name, value.name)
 
 
 def batches(inputs: Arrays) -> Iterator[Arrays]:

@@ -46,14 +46,20 @@ def measure(program: torch.export.ExportedProgram, batches: Iterable[Sequence[Te
     return ranges.found
 
 
-def static_int8(model: onnx.ModelProto, ranges: dict[str, Range]) -> onnx.ModelProto:
-    """The graph with 8-bit weights (one scale for each output channel) and 8-bit inputs of the QUANTISED operations."""
+def static_int8(model: onnx.ModelProto, ranges: dict[str, Range], kept: Sequence[str] = ()) -> onnx.ModelProto:
+    """The graph with 8-bit weights (one scale for each output channel) and 8-bit inputs of the QUANTISED operations.
+
+    The outputs `kept` stay float32, although a QUANTISED operation reads them too.
+    """
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     quantised = onnx.ModelProto()
     quantised.CopyFrom(model)
+    outputs = list(model.graph.output)
+    del quantised.graph.output[:]  # the quantiser rounds an output that an operation reads, but no inner value
+    quantised.graph.output.extend(output for output in outputs if output.name not in kept)
     del quantised.graph.value_info[:]  # the quantiser rejects the exporter's symbolic shapes
     data = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
     quantizer = QDQQuantizer(
@@ -71,6 +77,8 @@ def static_int8(model: onnx.ModelProto, ranges: dict[str, Range]) -> onnx.ModelP
     quantizer.quantize_model()
     quantizer.model.topological_sort()  # the quantiser appends its nodes; ONNX requires each value before its use
     result: onnx.ModelProto = quantizer.model.model
+    del result.graph.output[:]
+    result.graph.output.extend(outputs)
     return result
 
 

@@ -12,7 +12,7 @@ from bitbloom.config.target import Target
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.optimise.variants import OPTIMISED, checked, named
-from bitbloom.serving import archive, build
+from bitbloom.serving import archive, build, model_files
 from bitbloom.serving.predictor import MODEL
 from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package
@@ -36,7 +36,8 @@ def pack(target: Target, name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: package.settings(packed), PROVENANCE: package.provenance(packed) | made}
-        build.assemble(context, target.task, packed.section("model.kind"), {MODEL: file, LOCK: package.SERVE_LOCK}, texts)
+        files = {MODEL: file, **model_files.reference(target.models), LOCK: package.SERVE_LOCK}
+        build.assemble(context, target.task, packed.section("model.kind"), files, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, _):
             archive.write(folder, bento)
     return bento

@@ -202,16 +202,14 @@ def graph(task: str, trained: Trained) -> Graph:
 
 
 def without_attention(graph: Graph) -> nn.Sequential:
-    """The module without its attention map, which the service computes on request only."""
+    """The module without attention map and embedding, which the service computes on request only."""
     from torch import nn
 
-    from bitbloom.export.image_classifier import WithAttention
+    from bitbloom.export.classification import Classifier
 
     module = graph.module
-    if isinstance(module, WithAttention):
-        return nn.Sequential(module.preprocess, module.network, module.calibrated).eval()
-    assert isinstance(module, nn.Sequential)
-    return module.eval()
+    assert isinstance(module, Classifier)
+    return nn.Sequential(module.preprocess, module.network, module.calibrated).eval()
 
 
 def by_onnx(file: Path) -> Predict:

@@ -39,7 +39,7 @@ DOES: Mapping[str, str] = {
     "features": "compute the outputs of the frozen parts of the model, once for every sample",
     "train": "fit the model on the train split",
     "evaluate": "measure the model on the test split: metrics, figures, report, model card",
-    "export": "write the model as ONNX graphs, and compare them with the network",
+    "export": "write the model as ONNX graphs, compare them with the network, and describe its data for later comparisons",
     "package": "pack the service and its model as a Bento whose version is its digest",
 }
 
@@ -56,9 +56,15 @@ READS_FILES: Mapping[str, Sequence[str]] = {
         "models/{target}/training.json",
         "reports/{target}/validation.json",
     ),
-    "export": ("data/processed/{target}", "models/{target}/model.safetensors", "models/{target}/config.json"),
+    "export": (
+        "data/processed/{target}",
+        "data/raw/{target}/manifest.parquet",
+        "models/{target}/model.safetensors",
+        "models/{target}/config.json",
+    ),
     "package": (
         "models/{target}/config.json",
+        "models/{target}/reference.parquet",
         "requirements-serve.lock",
     ),
 }
@@ -69,7 +75,7 @@ WRITES: Mapping[str, Sequence[str]] = {
     "features": ("data/features/{target}",),
     "train": tuple(f"models/{{target}}/{name}" for name in ("model.safetensors", "config.json", "training.json", "ledger.jsonl")),
     "evaluate": tuple(f"reports/{{target}}/{name}" for name in ("index.html", "model_card.md", "figures", "tables")),
-    "export": ("models/{target}/parity.json",),
+    "export": ("models/{target}/parity.json", "models/{target}/reference.parquet"),
     "package": ("dist/{target}.bento", "reports/{target}/bento.json"),
 }
 METRICS: Mapping[str, Sequence[str]] = {"evaluate": ("reports/{target}/metrics.json",)}

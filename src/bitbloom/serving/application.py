@@ -93,7 +93,7 @@ class Application(ABC):
 
     async def in_thread(self, compute: Callable[..., Result], *arguments: object) -> Result:
         """What `compute` returns, from one of the threads; first come, first served."""
-        return await self.threads.run(_from_queue, time.perf_counter(), tracing.traced(compute), *arguments)
+        return await self.threads.run(tracing.traced(_from_queue), time.perf_counter(), compute, *arguments)
 
     @abstractmethod
     def open_model(self, folder: Path, digest: str) -> None:

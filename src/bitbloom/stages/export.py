@@ -1,6 +1,6 @@
 """export: the trained network as ONNX graphs, preprocessing included, compared with the network.
 
-    python -m bitbloom.stages.export petals      # → models/petals/{model.onnx, model.int8.onnx, parity.json}
+    python -m bitbloom.stages.export petals      # → models/petals/{model.onnx, model.int8.onnx, parity.json, …}
 
 The task's exporter writes the graphs. This stage compares ONNX Runtime with PyTorch and keeps only counts and verdicts, because
 the last bits of ONNX Runtime's outputs depend on the CPU.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bitbloom import tasks
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.drift.observations import REFERENCE
 from bitbloom.evaluation.shown import ShownTrained
 from bitbloom.numerics import pins
 from bitbloom.stages import main
@@ -27,18 +28,28 @@ PARTS = ("model", "export")
 
 
 def run(target: Target) -> None:
-    """Write the exported model and `parity.json`.
+    """Write the exported model, `parity.json` and `reference.parquet`.
 
     Raises:
         BitBloomError: the exported model and the network differ on the test split.
     """
     pins.pin_torch()
     trained = ShownTrained.of(inference.load(target, tasks.model(target.task)))
-    parity = tasks.exporter(target.task).export(trained, target.export, target.models)
+    exporter = tasks.exporter(target.task)
+    parity = exporter.export(trained, target.export, target.models)
     canonical.write_json(target.models / "parity.json", parity.verdict)
     record(target, parity)
     if parity.wrong:
         raise BitBloomError(f"the exported model in {target.models} differs from the network: {parity.wrong} (see parity.json)")
+    exporter.reference(trained, sizes(target)).write(target.models / REFERENCE)
+
+
+def sizes(target: Target) -> dict[str, int]:
+    """The bytes of each sample's file, by its id."""
+    import pandas as pd
+
+    manifest = pd.read_parquet(target.manifest, columns=["id", "bytes"])
+    return dict(zip(manifest["id"], map(int, manifest["bytes"]), strict=True))
 
 
 def record(target: Target, parity: Parity) -> None:

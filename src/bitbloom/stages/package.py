@@ -39,7 +39,8 @@ def run(target: Target) -> None:
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: settings(target), PROVENANCE: provenance(target)}
-        build.assemble(context, target.task, target.section("model.kind"), {**served(target), LOCK: SERVE_LOCK}, texts)
+        files = {**served(target), **model_files.reference(target.models), LOCK: SERVE_LOCK}
+        build.assemble(context, target.task, target.section("model.kind"), files, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, whole):
             archive.write(folder, target.bento)
             canonical.write_json(target.reports / "bento.json", report(target, folder, whole))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bitbloom.data.descriptors import image as descriptors
 from bitbloom.serving.client import Client, ServiceError
+from support import documents
 from support.standin import COLOURS, TOKEN, Served, photo, serving
 
 RED, GREEN = (210, 40, 40), (40, 170, 50)
 TEACHER = "teacher"
 HEADER = "X-Prediction-Id"
+PAGE = "docs/prediction-log.md"
 ORIGIN = "https://flowers.example"
 SECONDS = 20
 """How long a test waits for what the service does after a response."""
@@ -240,7 +243,7 @@ def started(served: Served, folder: Path, log: Path, **settings: str) -> Iterato
     """A client of another process of the service, which writes to `folder`/service/log what it has to say."""
     (folder / "service").mkdir()
     with (
-        serving("petals:latest", served.home, folder / "service", BITBLOOM_LOG=str(log), **settings) as url,
+        serving("petals:latest", served.home, folder / "service", **{"BITBLOOM_LOG": str(log), **settings}) as url,
         httpx.Client(base_url=url, timeout=30) as client,
     ):
         yield client
@@ -270,9 +273,9 @@ def test_sigterm_loses_no_row_and_content_is_kept_when_told(served, tmp_path):
 
 @pytest.mark.slow
 def test_kill_loses_at_most_the_part_in_memory(served, tmp_path):
-    most = 10
+    most = 30
     with started(served, tmp_path, tmp_path / "log", BITBLOOM_LOG_ROWS=str(most)) as client:
-        ids = [client.post("/predict", content=photo(RED)).headers[HEADER] for _ in range(43)]
+        ids = [client.post("/predict", content=photo(RED)).headers[HEADER] for _ in range(100)]
         for process in processes(str(client.base_url)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -294,3 +297,28 @@ def test_service_responds_while_the_storage_fails_and_counts_what_it_drops(serve
         (log / "log").unlink()
         waited_for(lambda: len(rows(log)) == 5)
     assert "rows were dropped" in (tmp_path / "service/log").read_text()
+
+
+@pytest.mark.slow
+def test_documented_commands_run(served, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(photo(RED))
+    (shell,) = (block for block in documents.blocks("sh") if block.page == PAGE)
+    (program,) = (block for block in documents.blocks("python") if block.page == PAGE)
+    serve, predict, teach, compare = documents.commands(shell)
+    variables = dict(serve.variables)
+    assert set(variables) == {"BITBLOOM_LOG", "BITBLOOM_FEEDBACK_TOKEN"}
+
+    def sent(command: documents.Command, id: str = "") -> str:
+        words = [word.replace("localhost:3000", address).replace("0123456789abcdef" * 2, id) for word in command.words]
+        return subprocess.check_output([*words, "--silent"], text=True)
+
+    with started(served, tmp_path, tmp_path / "log", **{**variables, "BITBLOOM_LOG": str(tmp_path / "log")}) as client:
+        address = f"{client.base_url.host}:{client.base_url.port}"
+        response = sent(predict)
+        assert '"poppy"' in response
+        id = response.lower().partition(f"{HEADER.lower()}: ")[2][:32]
+        assert sent(teach, id) == '{"accepted":1}'
+        assert "error" in sent(compare)  # one prediction is too few
+    assert [(each["id"], each["label"]) for each in rows(tmp_path / "log", "feedback")] == [(id, "poppy")]
+    exec(program.text, {})

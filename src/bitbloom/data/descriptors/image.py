@@ -88,7 +88,8 @@ def _texture(square: NDArray[np.uint8]) -> dict[str, float]:
 
 def _luma(pixels: Whole) -> Whole:
     """The luma (ITU-R 601) of pixels int32 [3, h, w] in whole numbers, 0 to 255: [h, w]."""
-    return (299 * pixels[0] + 587 * pixels[1] + 114 * pixels[2]) // 1000
+    luma: Whole = (299 * pixels[0] + 587 * pixels[1] + 114 * pixels[2]) // 1000
+    return luma
 
 
 def _ratio(above: int, below: int, otherwise: float) -> float:

@@ -24,80 +24,12 @@ DESCRIPTIONS = {
 }
 """The numbers and their meaning."""
 NAMES = tuple(DESCRIPTIONS)
-COMMON = frozenset(
-    [
-        "a",
-        "about",
-        "all",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "can",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "just",
-        "like",
-        "me",
-        "more",
-        "my",
-        "no",
-        "not",
-        "now",
-        "of",
-        "on",
-        "one",
-        "or",
-        "our",
-        "out",
-        "over",
-        "she",
-        "so",
-        "some",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "they",
-        "this",
-        "to",
-        "up",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "which",
-        "who",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
-)
+_COMMON = """
+a about all an and are as at be been but by can for from had has have he her his how i if in into is it its
+just like me more my no not now of on one or our out over she so some than that the their them then there they
+this to up was we were what when which who will with would you your
+"""
+COMMON = frozenset(_COMMON.split())
 """Words without a topic: a text in English has many of them."""
 
 _EMOJI = re.compile("[\U0001f1e6-\U0001faff\u2600-\u27bf\u2b50\u2b55]")

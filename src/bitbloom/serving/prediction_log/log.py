@@ -44,6 +44,7 @@ class PredictionLog:
         """
         self.settings, self.digests = settings, digests
         self.storage = storage.opened(settings)
+        parts.of_predictions([], digests)  # imports PyArrow, which takes as long as many requests
         self.window = Window(settings.window, TEXT if kind == "text" else IMAGE)
         self.drift = DriftReports(self.window, reference, digests)
         self.tidied, self.written_bytes = -TIDY_SECONDS, 0

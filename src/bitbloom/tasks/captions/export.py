@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from bitbloom.contracts import Parity, Trained
 from bitbloom.core import canonical
 from bitbloom.core.progress import track
 from bitbloom.data import vocabulary
+from bitbloom.export import reference as references
 from bitbloom.export.graphs import BATCH, Graph, by_onnx, by_torch, session, write
 from bitbloom.models import decoding, generation
 from bitbloom.models.captioner import Captioner
@@ -37,6 +38,7 @@ from bitbloom.models.preprocess import Preprocess
 if TYPE_CHECKING:
     from bitbloom.config.sections.export import Export
     from bitbloom.data.dataset import Arrays
+    from bitbloom.drift.observations import Observations
 
 INDEX = "index"
 THUMBNAIL = 160
@@ -53,6 +55,11 @@ def export(trained: Trained, config: Export, folder: Path) -> Parity:
         write(graph, examples[name], folder / f"{name}.onnx", config.opset)
     write_index(trained, config.index, folder / INDEX)
     return compare(trained, made, config, folder)
+
+
+def reference(trained: Trained, sizes: Mapping[str, int]) -> Observations:
+    """Return the descriptors of the photos, and the embeddings of the validation split; a sentence is no label."""
+    return references.of_images(trained, None, sizes)
 
 
 def graphs(trained: Trained) -> dict[str, Graph]:
