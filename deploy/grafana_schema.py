@@ -45,6 +45,7 @@ def _require_known_panels(found: dict[str, Tree], dashboard: Any) -> None:
     of_lines = {"properties": {"options": {"$ref": "#/definitions/TimeseriesOptions"}, "fieldConfig": custom}}
     panel |= {"if": is_stat, "then": of_stat, "else": of_lines}
     whole = found[_name(dashboard.Dashboard)]
+    whole["properties"]["panels"]["items"] = {"$ref": f"#/definitions/{_name(dashboard.Panel)}"}
     whole["required"] = ["uid", "title", "schemaVersion", "panels", "templating", "annotations", "time"]
 
 
@@ -78,8 +79,10 @@ def _schema(hint: Any, found: dict[str, Tree]) -> Tree:
     """A type hint as JSON Schema; anything for the types of plugins."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, UnionType):
-        kinds = [_schema(kind, found) for kind in arguments if kind is not NoneType]
-        return {"anyOf": [*kinds, {"type": "null"}]} if NoneType in arguments else {"anyOf": kinds}
+        kinds = [kind for kind in arguments if kind is not NoneType]
+        if len(kinds) == 1 and kinds[0] not in SIMPLE:
+            return _schema(kinds[0], found)  # a file omits such a field, and an error inside of it names its place
+        return {"anyOf": [*(_schema(kind, found) for kind in kinds), {"type": "null"}]}
     if origin is typing.Literal:
         return {"enum": list(arguments)}
     if origin is list:

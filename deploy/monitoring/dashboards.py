@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).resolve().parent / "grafana/dashboards"
 SOURCE = {"type": "prometheus", "uid": "prometheus"}
-SCHEMA_VERSION = 41
-"""Of Grafana 12's dashboards."""
+SCHEMA_VERSION = 38
+"""Of Grafana 10.1, as in the SDK that validates the files; later versions read it too."""
 COLUMNS, HEIGHT = 24, 8
 """Width of a dashboard, and height of a panel, in Grafana's units."""
 ONE = '{instance=~"$instance"}'
@@ -259,7 +259,6 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
             "justifyMode": "auto",
             "textMode": "value_and_name",
             "orientation": "auto",
-            "wideLayout": True,
             "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": ""},
         }
         defaults["color"] = {"mode": "thresholds"}
