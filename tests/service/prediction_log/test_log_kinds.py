@@ -1,27 +1,33 @@
-"""What the services for texts and captions log, in this process."""
+"""What services of each kind log, and what /drift compares, in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import prometheus_client
 import pytest
 
+from bitbloom.drift.comparison import FEWEST
 from bitbloom.drift.observations import Observations
 from bitbloom.serving import bento
 from bitbloom.serving.application import Application
 from bitbloom.serving.caption_app import CaptionApplication
+from bitbloom.serving.image_app import ImageApplication
 from bitbloom.serving.text_app import TextApplication
 from support import caption_standin
-from support.standin import Served
+from support.standin import Served, photo
 
 HEADER = "X-Prediction-Id"
 TEACHER = "teacher"
+SECONDS = 20
+"""How long a test waits for a thread."""
 
 
 @pytest.fixture
@@ -47,11 +53,16 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def post(application: Application, path: str, **content: Any) -> httpx.Response:
     """The response of an application."""
+    return request(application, "POST", path, **content)
+
+
+def request(application: Application, method: str, path: str, **content: Any) -> httpx.Response:
+    """The response of an application."""
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app=application.protected())
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            return await client.post(path, **content)
+            return await client.request(method, path, **content)
 
     return asyncio.run(send())
 
@@ -120,3 +131,59 @@ def test_window_joins_feedback_and_has_the_newest_rows(opened, served_texts, mon
     assert [row.id for row in rows] == ids[1:]
     assert truths == ["disaster", "disaster"]
     assert window.accuracy() == 0.5
+
+
+def filled(application: Application, count: int, **content: Any) -> None:
+    """Predict `count` times, until the window has the rows."""
+    for _ in range(count):
+        post(application, "/predict", **content).raise_for_status()
+    assert application.log
+    end = time.monotonic() + SECONDS
+    while len(application.log.window.rows) < count and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def test_drift_needs_enough_predictions(opened, served):
+    application = opened(ImageApplication, served)
+    filled(application, 3, content=photo((210, 40, 40)))
+    response = request(application, "GET", "/drift")
+    assert (response.status_code, response.json()["error"]) == (
+        409,
+        "3 predictions are in memory, 50 are needed: try again later",
+    )
+
+
+def test_drift_without_a_reference_is_not_found(opened, served, tmp_path):
+    application = opened(ImageApplication, served)
+    application.log.drift.path = tmp_path / "reference.parquet"
+    response = request(application, "GET", "/drift")
+    assert response.status_code == 404
+    assert "reference.parquet" in response.json()["error"]
+
+
+def test_drift_compares_the_window_and_keeps_the_report_for_some_seconds(opened, served):
+    application = opened(ImageApplication, served)
+    filled(application, FEWEST, content=photo((210, 40, 40)))
+    report = request(application, "GET", "/drift").raise_for_status().json()
+    assert (report["samples"], report["drifted"]) == (FEWEST, True)
+    assert "bytes" in report["changed"]
+    scores = {test["name"]: test["distance"] for test in report["tests"]}
+    gauge = prometheus_client.REGISTRY.get_sample_value
+    assert gauge("bitbloom_drift_score", {"feature": "bytes"}) == scores["bytes"] > 0.5
+    assert gauge("bitbloom_drift_detected") == 1
+    assert gauge("bitbloom_drift_samples") == FEWEST
+    filled(application, FEWEST + 1, content=photo((40, 170, 50)))
+    assert request(application, "GET", "/v1/drift").json() == report
+    application.log.drift.until = 0.0
+    assert request(application, "GET", "/drift").json()["samples"] > FEWEST
+
+
+def test_metrics_of_drift_stay_current_without_requests(opened, served, monkeypatch):
+    monkeypatch.setenv("BITBLOOM_LOG_DRIFT", "0.05")
+    application = opened(ImageApplication, served)
+    filled(application, FEWEST + 7, content=photo((210, 40, 40)))
+    end = time.monotonic() + SECONDS
+    gauge = prometheus_client.REGISTRY.get_sample_value
+    while gauge("bitbloom_drift_samples") != FEWEST + 7 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert gauge("bitbloom_drift_samples") == FEWEST + 7

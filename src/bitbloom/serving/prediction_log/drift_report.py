@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitbloom.core.errors import BitBloomError
 from bitbloom.serving.prediction_log import log_metrics, parts
 from bitbloom.serving.prediction_log.window import Window
 from bitbloom.serving.rejections import Rejected
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 KEPT_SECONDS = 10.0
 """How long a report is sent again."""
-MINIMUM = 100
-"""Predictions of a comparison, at least: fewer show large differences by chance."""
 
 
 class DriftReports:
@@ -36,7 +36,7 @@ class DriftReports:
         """The report, at most KEPT_SECONDS old.
 
         Raises:
-            Rejected: the Bento has no reference (404), or the window has fewer than MINIMUM predictions (409).
+            Rejected: the Bento has no reference (404), or the window has too few predictions (409).
         """
         with self.lock:
             if time.monotonic() >= self.until:
@@ -54,15 +54,18 @@ class DriftReports:
         version, rows, truths = self.window.snapshot()
         if not self.path.is_file():
             raise Rejected(404, f"this Bento has no {self.path.name} to compare with: package the target again")
-        if len(rows) < MINIMUM:
-            raise Rejected(409, f"{len(rows)} predictions are in memory, {MINIMUM} are needed: try again later")
         from bitbloom.drift import comparison
         from bitbloom.drift.observations import Observations
 
-        found = comparison.compare(self._reference, Observations(parts.table(rows, self.digests, truths)))
-        self.report = {"samples": len(rows), **found.to_json()}
-        self.version = version
-        log_metrics.compared(found.scores, found.detected, len(rows), found.estimated_accuracy)
+        if len(rows) < comparison.FEWEST:
+            raise Rejected(409, f"{len(rows)} predictions are in memory, {comparison.FEWEST} are needed: try again later")
+        try:
+            found = comparison.compare(self._reference, Observations(parts.table(rows, self.digests, truths)))
+        except BitBloomError as error:
+            raise Rejected(409, str(error)) from error
+        self.report, self.version = json.loads(found.to_json()), version
+        scores = {test.name: test.distance for test in found.tests}
+        log_metrics.compared(scores, found.drifted, found.samples, found.accuracy.cbpe)
 
     @functools.cached_property
     def _reference(self) -> Observations:
