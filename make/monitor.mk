@@ -1,6 +1,14 @@
-# After the launch: the monitoring stack, retraining, promotion.
+# After the launch: drift, the monitoring stack, retraining, promotion.
+
+LOG ?=
+DATA ?=
 
 ##@ Monitor (docs/monitoring.md, docs/retraining.md)
+
+# 3 is the exit code of a drift: make reports it as an error of the recipe and exits with 2.
+.PHONY: drift
+drift: $(STATE)/venv-$(ACCEL) ## Compare inputs with the training data of TARGET (LOG=folder of a prediction log, or DATA=photos)
+	@bitbloom drift $(TARGET) $(if $(value LOG),--log $(call quoted,$(value LOG))) $(if $(value DATA),--data $(call quoted,$(value DATA)))
 
 .PHONY: monitor
 monitor: $(STATE)/venv-$(ACCEL) ## Watch the service on PORT: Prometheus, Alertmanager, Grafana, alerts (EVERY=1s HOLD=1s: at once; RETRAIN=log)

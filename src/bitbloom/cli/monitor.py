@@ -1,4 +1,4 @@
-"""Commands for a service after its launch: the monitoring stack, retraining, promotion and rollback."""
+"""Commands for a service after its launch: drift, the monitoring stack, retraining, promotion and rollback."""
 
 from __future__ import annotations
 
@@ -77,6 +77,32 @@ def receive(
         if job:
             opened.enter_context(job.waiting())
         _until_interrupted(lambda: None)
+
+
+@app.command(
+    rich_help_panel=MONITOR,
+    epilog=examples("bitbloom drift petals --data photos", "bitbloom drift petals --log gs://bucket/petals"),
+)
+def drift(
+    target: TargetName,
+    log: Annotated[str, typer.Option(help="Folder or bucket of a prediction log (BITBLOOM_LOG of the service).")] = "",
+    data: Annotated[Path | None, typer.Option(help="A folder of photos, or a file of texts.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the page and the JSON; by default reports/TARGET/drift.")] = None,
+    rows: Annotated[int, typer.Option(help="Latest rows of the log.", min=1)] = 5000,
+) -> None:
+    """Compare inputs with the training data. Exit code 0: no drift, 3: drift, 1: error."""
+    from bitbloom.monitoring.drift import command
+
+    if bool(log) == bool(data):
+        raise BitBloomError("name what to compare: either --log FOLDER or --data FOLDER")
+    found = command.run(target, log, data, out or Path("reports") / target / "drift", rows)
+    for line in found.lines:
+        print(line)
+    if found.unread:
+        print(f"{found.unread:,} inputs have no prediction and are left out", file=sys.stderr)
+    print(f"{found.html}\n{found.json}")
+    if found.comparison.drifted:
+        sys.exit(command.DRIFTED)
 
 
 @app.command(rich_help_panel=MONITOR, epilog=examples("bitbloom retrain petals --from gs://bucket/petals"))

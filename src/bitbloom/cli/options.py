@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from bitbloom.config.target import Target
 
-BUILD, USE, EXPERIMENT, MONITOR = "Build", "Use a model", "Experiment", "After the launch"
-COMPARE, MAINTAIN = "Compare and verify", "Maintain"
+BUILD, USE, EXPERIMENT, COMPARE = "Build", "Use a model", "Experiment", "Compare and verify"
+MONITOR, MAINTAIN = "Monitor", "Maintain"
 """The panels of the help."""
 
 

@@ -1,1 +1,1 @@
-"""After the launch: drift, robustness, monitoring, retraining."""
+"""After the launch: drift of the inputs, robustness of the model, and what watches a service."""

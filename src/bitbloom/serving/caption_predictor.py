@@ -219,6 +219,10 @@ class CaptionPredictor:
             return None
         return SimilarityResponse(sentences=found, model_digest=self.digest), seen
 
+    def embed(self, image: NDArray[np.uint8]) -> Embedding:
+        """The embedding [E] of an image [3, side, side], without sentences."""
+        return self._encode_image(image)[0]
+
     def _encode_image(self, image: NDArray[np.uint8]) -> tuple[Embedding, NDArray[np.float32]]:
         """Embedding [E] and memory [1, L, 2, H, T, D] of an image [3, side, side]."""
         embedding, memory = self.image.run(["vector", "memory"], {"images": image[None]})
