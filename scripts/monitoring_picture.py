@@ -1,4 +1,4 @@
-"""Draw the panels of the dashboards with matplotlib, from the answers of a running Prometheus: docs/images/monitoring.png.
+"""Draw the panels of the dashboards with matplotlib, from the responses of a running Prometheus: docs/images/monitoring.png.
 
     python scripts/monitoring_picture.py http://127.0.0.1:9090 docs/images/monitoring.png --seconds 120
 

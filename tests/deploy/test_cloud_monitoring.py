@@ -107,7 +107,7 @@ def test_promotion_and_rollback_move_all_traffic_and_deploy_nothing(desk):
 @pytest.mark.parametrize(
     "wrong", [{"PERCENT": "0"}, {"PERCENT": "101"}, {"PERCENT": "ten"}, {"VERSION": "latest"}, {"VERSION": None}]
 )
-def test_canary_rejects_what_is_no_version_or_percentage(desk, wrong):
+def test_canary_rejects_other_versions_and_percentages(desk, wrong):
     done = desk.run(CANARY, names={"VERSION": VERSION, "PERCENT": "10"} | wrong)
     assert (done.code, done.calls) == (2, [])
     assert next(iter(wrong)) in done.err

@@ -1,4 +1,4 @@
-"""The closed loop on petals-tiny with an emulated bucket: drift is found, alerted, retrained, promoted, healed; no row is lost.
+"""The closed loop on petals-tiny with an emulated bucket: drift, alert, retraining, promotion, recovery; no row is lost.
 
 The drift is a client that swaps red and blue, on photos that the model has never seen.
 """
@@ -108,7 +108,7 @@ def await_healed(watched: Watched) -> None:
     watched.await_data("bitbloom_drift_detected == 0", 60)
 
 
-def test_drift_is_found_alerted_retrained_promoted_and_healed(built, bucket, samples, tmp_path, monkeypatch):
+def test_drift_is_found_alerted_retrained_promoted_and_over(built, bucket, samples, tmp_path, monkeypatch):
     monkeypatch.chdir(built)
     monkeypatch.setenv("PYTHONPATH", str(built / "src"))
     for name, value in (environment(built) | bucket).items():

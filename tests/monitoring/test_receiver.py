@@ -53,7 +53,7 @@ def test_prints_firing_and_resolved_alerts():
 @pytest.mark.parametrize(
     "wrong", [b"", b"words", b"[]", b"{}", b'{"version": "3", "alerts": []}', b'{"version": "4", "alerts": [1]}']
 )
-def test_rejects_what_is_no_notification(wrong):
+def test_rejects_other_bodies(wrong):
     with receiver.listening("127.0.0.1", 0, print) as address:
         response = httpx.post(f"http://{address}/alerts", content=wrong)
     assert response.status_code == 400

@@ -39,7 +39,7 @@ class Part:
 
     @property
     def p_value(self) -> float:
-        """The probability of at least so many wins of the candidate if neither were better: a binomial tail."""
+        """The probability of at least as many wins of the candidate if neither were better: a binomial tail."""
         pairs = self.only_serving + self.only_candidate
         tail = sum(math.comb(pairs, wins) for wins in range(self.only_candidate, pairs + 1))
         return float(tail / 2**pairs)

@@ -43,7 +43,7 @@ class Pace:
     hold: str | None = None
 
     def check(self) -> None:
-        """Raise BitBloomError for a value that is no duration of Prometheus."""
+        """Raise BitBloomError for a value that is not a duration of Prometheus."""
         for name, value in (("--every", self.every), ("--hold", self.hold)):
             if value is not None and not DURATION.fullmatch(value):
                 raise BitBloomError(f"{name} {value} is not a duration: give one such as 1s, 30s or 5m")
