@@ -5,7 +5,7 @@
 #   make/build.mk   stamps, which tell whether a build is up to date
 #   make/bench.mk   benchmarks
 #   make/experiments.mk  searches, comparisons, profiles
-#   make/monitor.mk  drift
+#   make/monitor.mk  drift, monitoring, retraining
 #   make/docs.mk    figures and diagram of the documentation
 #   make/deploy.mk  clouds and clusters
 #   make/ci.mk      targets of GitHub's workflows

@@ -36,11 +36,31 @@ class Invalid(Exception):
 
 def cloud_run(tree: Tree) -> None:
     """A Knative service, by the discovery document of Cloud Run's API v1, to which `gcloud run services replace` sends it."""
+    _discovered(tree, "run.v1", "Service")
+
+
+def alert_policy(tree: Tree) -> None:
+    """An alert policy, by the discovery document of Cloud Monitoring's API v3."""
+    _discovered(tree, "monitoring.v3", "AlertPolicy")
+
+
+def uptime_check(tree: Tree) -> None:
+    """An uptime check, by the same document."""
+    _discovered(tree, "monitoring.v3", "UptimeCheckConfig")
+
+
+def cloud_dashboard(tree: Tree) -> None:
+    """A dashboard of Cloud Monitoring, by the discovery document of its API v1."""
+    _discovered(tree, "monitoring.v1", "Dashboard")
+
+
+def _discovered(tree: Tree, api: str, kind: str) -> None:
+    """Reject a tree that does not match a schema of an API of Google."""
     import googleapiclient
 
-    document = Path(googleapiclient.__file__).parent / "discovery_cache/documents/run.v1.json"
+    document = Path(googleapiclient.__file__).parent / f"discovery_cache/documents/{api}.json"
     schemas = json.loads(document.read_text())["schemas"]
-    _hold(tree, "Service", {name: _strict(schema) for name, schema in schemas.items()})
+    _hold(tree, kind, {name: _strict(schema) for name, schema in schemas.items()})
 
 
 def _hold(tree: Tree, kind: str, definitions: dict[str, Tree]) -> None:
@@ -92,13 +112,30 @@ def cloud_build(tree: Tree) -> None:
     from google.cloud.devtools.cloudbuild_v1.types import Build
 
     _parse(tree, Build)
+    _built_in("vendor.cloudbuild", tree)
+
+
+def compose(tree: Tree) -> None:
+    """A compose file, by the schema of the compose specification that check-jsonschema has."""
+    _built_in("vendor.compose-spec", tree)
+
+
+def _built_in(schema: str, tree: Tree) -> None:
+    """Reject a tree that does not match a schema of check-jsonschema."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(tree, file)
         file.flush()
         tool = Path(sys.executable).with_name("check-jsonschema")
-        done = subprocess.run([tool, "--builtin-schema", "vendor.cloudbuild", file.name], capture_output=True, text=True)
+        done = subprocess.run([tool, "--builtin-schema", schema, file.name], capture_output=True, text=True)
     if done.returncode:
         raise Invalid(done.stdout + done.stderr)
+
+
+def grafana(tree: Tree) -> None:
+    """A dashboard of Grafana, by the models of its foundation SDK."""
+    from grafana_schema import definitions
+
+    _hold(tree, "Dashboard", definitions())
 
 
 def _parse(tree: Tree, message: Any) -> None:
@@ -251,13 +288,18 @@ def nginx(text: str) -> None:
 
 
 CHECKS: dict[str, Callable[[Tree], None]] = {
+    "alert-policy": alert_policy,
     "azure-ml": azure_ml,
     "cloud-build": cloud_build,
+    "cloud-dashboard": cloud_dashboard,
     "cloud-run": cloud_run,
+    "compose": compose,
     "container-app": container_app,
+    "grafana": grafana,
     "kubernetes": kubernetes,
     "nginx": nginx,
     "pytorch-job": pytorch_job,
+    "uptime-check": uptime_check,
     "vertex-ai": vertex_ai,
     "vertex-ai-sweep": vertex_ai_sweep,
 }
@@ -265,15 +307,28 @@ TEMPLATES = {
     "azure/container-app.yaml": "container-app",
     "azure/job.yaml": "azure-ml",
     "cloud-build/cloudbuild.yaml": "cloud-build",
+    "cloud-monitoring/alert-down.yaml": "alert-policy",
+    "cloud-monitoring/alert-drift-job.yaml": "alert-policy",
+    "cloud-monitoring/alert-errors.yaml": "alert-policy",
+    "cloud-monitoring/alert-latency.yaml": "alert-policy",
+    "cloud-monitoring/alert-memory.yaml": "alert-policy",
+    "cloud-monitoring/alert-model.yaml": "alert-policy",
+    "cloud-monitoring/dashboard.yaml": "cloud-dashboard",
+    "cloud-monitoring/uptime.json": "uptime-check",
     "cloud-run/service.yaml": "cloud-run",
     "kubernetes/service.yaml": "kubernetes",
     "kubernetes/training.yaml": "pytorch-job",
+    "monitoring/compose.yaml": "compose",
+    "monitoring/grafana/dashboards/model.json": "grafana",
+    "monitoring/grafana/dashboards/service.json": "grafana",
     "proxy/nginx.conf": "nginx",
     "vertex-ai/job-gpu.yaml": "vertex-ai",
     "vertex-ai/job.yaml": "vertex-ai",
     "vertex-ai/sweep.yaml": "vertex-ai-sweep",
 }
-"""All manifests of deploy/, and their kinds. Cloud Build fills its own `${…}`, so that file is not rendered."""
+"""All manifests of deploy/, and their kinds."""
+UNRENDERED = ("cloud-build", "compose", "grafana")
+"""Kinds whose readers fill `${…}` themselves."""
 
 
 def check(kind: str, text: str) -> int:
@@ -308,7 +363,7 @@ def check_all() -> int:
             continue
         text = (HERE / name).read_text()
         try:
-            documents = max(check(kind, filled) for filled in ([text] if kind == "cloud-build" else fillings(text)))
+            documents = max(check(kind, filled) for filled in ([text] if kind in UNRENDERED else fillings(text)))
             print(f"deploy/{name}: valid ({kind}, {documents} object{'s' * (documents > 1)})")
         except Invalid as error:
             failed += 1

@@ -18,6 +18,14 @@ deploy-check: $(STATE)/venv-dev ## Check the manifests and scripts: schemas, she
 deploy-cloud-run: ## Serve the image IMAGE on Cloud Run (PROJECT, REGION, SERVICE_ACCOUNT)
 	@TARGET=$(TARGET) sh deploy/cloud-run/deploy.sh
 
+.PHONY: deploy-canary
+deploy-canary: ## Give a version on Cloud Run a part of the traffic; roll back (VERSION, PERCENT, IMAGE, PROJECT, REGION)
+	@TARGET=$(TARGET) sh deploy/cloud-run/canary.sh
+
+.PHONY: deploy-cloud-monitoring
+deploy-cloud-monitoring: ## Watch a service with Cloud Monitoring: alerts, uptime check, dashboard (PROJECT, HOST, CHANNEL, PROMETHEUS=1)
+	@TARGET=$(TARGET) sh deploy/cloud-monitoring/deploy.sh
+
 .PHONY: deploy-cloud-functions
 deploy-cloud-functions: ## Serve dist/TARGET.bento as a Cloud Function (PROJECT, REGION, SERVICE_ACCOUNT)
 	@TARGET=$(TARGET) sh deploy/cloud-functions/deploy.sh

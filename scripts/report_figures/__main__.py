@@ -19,10 +19,11 @@ from pathlib import Path
 import bucket
 import builds
 import images
-import monitoring
 import overview
 import runs
 from canvas import Missing
+
+import monitoring
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("reports/figures")

@@ -25,6 +25,12 @@ SCRIPTS = {
     "artifact-registry/create.sh": {},
     "artifact-registry/push.sh": {},
     "cloud-build/trigger.sh": {},
+    "cloud-monitoring/deploy.sh": {
+        "HOST": "petals.example",
+        "PROMETHEUS": "1",
+        "CHANNEL": "projects/a-project/notificationChannels/1",
+    },
+    "cloud-run/canary.sh": {"VERSION": "0123456789abcdef", "PERCENT": "10"},
 }
 
 

@@ -10,7 +10,7 @@ import typer
 from bitbloom import __version__
 from bitbloom.ci import commands as ci_commands
 from bitbloom.cli import build, compare, maintain, monitor, use
-from bitbloom.cli.options import EXPERIMENT, MAINTAIN, examples
+from bitbloom.cli.options import EXPERIMENT, MAINTAIN, MONITOR, examples
 from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.profile import commands as profile_commands
@@ -58,8 +58,9 @@ def root(
     """One commit, one set of bytes."""
 
 
-for commands in (build, use, runs_commands, compare, monitor, maintain):
+for commands in (build, use, runs_commands, monitor, compare, maintain):
     app.add_typer(commands.app)
 app.add_typer(sweep_commands.app, name="sweep", rich_help_panel=EXPERIMENT)
 app.add_typer(profile_commands.app)
+app.add_typer(monitor.stack, name="monitor", rich_help_panel=MONITOR)
 app.add_typer(ci_commands.app, name="ci", rich_help_panel=MAINTAIN)

@@ -93,7 +93,7 @@ class Bucket:
     """A bucket, at `gs://bucket/prefix` or `s3://bucket/prefix`. Credentials are those of the environment or the machine."""
 
     def __init__(self, address: str) -> None:
-        self.system, self.root = _file_system(address)
+        self.system, self.root = file_system(address)
 
     def write(self, name: str, content: bytes) -> None:
         """Upload an object."""
@@ -117,10 +117,12 @@ class Bucket:
             self.system.delete_file(f"{self.root}/{name}")
 
 
-def _file_system(address: str) -> tuple[Any, str]:
-    """PyArrow's file system of an address, and the path in it."""
+def file_system(address: str) -> tuple[Any, str]:
+    """PyArrow's file system of an address (a folder, gs:// or s3://), and the path in it."""
     from pyarrow import fs
 
+    if "://" not in address:
+        return fs.LocalFileSystem(), str(Path(address).resolve())
     if not address.startswith("gs://"):
         system, path = fs.FileSystem.from_uri(address)
         return system, path.rstrip("/")
