@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--photos", default="petals")
     parser.add_argument("--texts", default="tweets")
-    parser.add_argument("--captions", default="captions-tiny")
+    parser.add_argument("--captions", default="captions")
     known = parser.parse_args()
     parts = ((known.photos, petals), (known.texts, tweets), (known.captions, captions))
     lines: list[str] = []
