@@ -136,11 +136,11 @@ RUNS = {
     (
         "docs/retraining.md",
         "make retrain",
-    ): "monitoring/test_loop.py::test_drift_is_found_alerted_retrained_promoted_and_over",
+    ): "monitoring/test_loop.py::test_drift_is_found_alerted_retrained_promoted_and_recovered",
     (
         "docs/retraining.md",
         "make monitor",
-    ): "monitoring/test_loop.py::test_drift_is_found_alerted_retrained_promoted_and_over",
+    ): "monitoring/test_loop.py::test_drift_is_found_alerted_retrained_promoted_and_recovered",
     (
         "docs/retraining.md",
         "make containerize",

@@ -103,12 +103,12 @@ def rows() -> int:
     return labelled.read(ADDRESS).predictions
 
 
-def await_healed(watched: Watched) -> None:
+def await_recovery(watched: Watched) -> None:
     """Wait until Prometheus sees no drift."""
     watched.await_data("bitbloom_drift_detected == 0", 60)
 
 
-def test_drift_is_found_alerted_retrained_promoted_and_over(built, bucket, samples, tmp_path, monkeypatch):
+def test_drift_is_found_alerted_retrained_promoted_and_recovered(built, bucket, samples, tmp_path, monkeypatch):
     monkeypatch.chdir(built)
     monkeypatch.setenv("PYTHONPATH", str(built / "src"))
     for name, value in (environment(built) | bucket).items():
@@ -147,10 +147,10 @@ def test_drift_is_found_alerted_retrained_promoted_and_over(built, bucket, sampl
     with serving(record["serving"]["tag"], home, tmp_path / "second", **logging(bucket)) as url:
         provenance = httpx.get(f"{url}/provenance").json()
         assert provenance["digests"]["bento"] == record["serving"]["bento"]
-        with watching(url.removeprefix("http://"), tmp_path / "healed", REPOSITORY / "deploy/monitoring") as watched:
+        with watching(url.removeprefix("http://"), tmp_path / "recovery", REPOSITORY / "deploy/monitoring") as watched:
             _, after = send(url, [*old, *samples])
             assert after > before + 0.1, (before, after)
-            await_healed(watched)
+            await_recovery(watched)
     eventually(lambda: rows() == total + len(old) + len(samples), 30, rows)
     assert "promoted" not in run(built, "bitbloom", "rollback", TARGET)
 
