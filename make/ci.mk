@@ -72,7 +72,8 @@ compare-digests: $(STATE)/venv-dev ## Compare the records in .bitbloom/ci/record
 .PHONY: ci-packages
 ci-packages: ## Install the Debian packages that ci-emulated and ci-slow need
 	sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends qemu-user strace mmdebstrap \
-		debian-archive-keyring podman runc netavark aardvark-dns iptables openjdk-17-jre-headless jq nginx-light
+		debian-archive-keyring podman runc netavark aardvark-dns iptables openjdk-17-jre-headless jq nginx-light \
+		prometheus prometheus-alertmanager
 
 .PHONY: ci-slow
 ci-slow: $(STATE)/venv-dev ## Run the slow and container tests as root, without skips

@@ -131,7 +131,7 @@ def test_observations_survive_a_file(tmp_path):
     assert found.kind == "image"
 
 
-def test_names_file_that_is_no_observations(tmp_path):
+def test_names_file_without_observations(tmp_path):
     (tmp_path / "part.parquet").write_bytes(b"PAR1")
     with pytest.raises(BitBloomError, match=r"part\.parquet cannot be read as Parquet"):
         Observations.read([tmp_path / "part.parquet"])

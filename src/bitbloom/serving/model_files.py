@@ -16,7 +16,7 @@ GRAPHS = IMAGE, TEXT, DECODER = "image.onnx", "text.onnx", "decoder.onnx"
 INDEX = "index"
 EMBEDDINGS, PHOTOS, THUMBNAILS = f"{INDEX}/embeddings.npy", f"{INDEX}/photos.json", f"{INDEX}/photos"
 REFERENCE = "reference.parquet"
-"""What the inputs of the service are compared with. It is no part of the model's digest, because no prediction depends on it."""
+"""What the inputs of the service are compared with. The model's digest does not cover it: no label depends on it."""
 
 
 def writes_captions(folder: Path) -> bool:

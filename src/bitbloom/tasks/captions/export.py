@@ -58,7 +58,7 @@ def export(trained: Trained, config: Export, folder: Path) -> Parity:
 
 
 def reference(trained: Trained, sizes: Mapping[str, int]) -> Observations:
-    """Return the descriptors of the photos, and the embeddings of the validation split; a sentence is no label."""
+    """Return the descriptors of the photos, and the embeddings of the validation split; a sentence is not a label."""
     return references.of_images(trained, None, sizes)
 
 
