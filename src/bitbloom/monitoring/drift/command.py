@@ -33,7 +33,7 @@ def run(target: str, log: str, data: Path | None, out: Path, most: int, workspac
     """
     model = workspace / "models" / target
     reference = Observations.read([model / REFERENCE])
-    current, unread = inputs.of_files(model, data) if data else (inputs.of_log(log, most), 0)
+    current, unread = inputs.of_files(model, data) if data else (inputs.of_log(log, most, reference.kind), 0)
     found = compare(reference, current)
     html = page.write(workspace / "data/processed" / target, target, data.name if data else log, found, reference, current)
     canonical.write_text(out / "drift.html", html)
