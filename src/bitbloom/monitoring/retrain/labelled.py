@@ -71,7 +71,9 @@ def read(address: str) -> Joined:
     predictions, kept = 0, []
     for part in log_parts.read(address, storage.LOG, LOG_COLUMNS):
         predictions += part.num_rows
-        kept.append(part.filter(pc.field("id").isin(pa.array(feedback["id"], pa.string()))))  # the memory holds labelled inputs alone
+        kept.append(
+            part.filter(pc.field("id").isin(pa.array(feedback["id"], pa.string())))
+        )  # the memory holds labelled inputs alone
     if not predictions:
         raise BitBloomError(f"{address} has no predictions: start the service with BITBLOOM_LOG={address}")
     if feedback.empty:
