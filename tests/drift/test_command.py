@@ -17,6 +17,7 @@ from PIL import Image
 from bitbloom import tasks
 from bitbloom.config.sections.export import Export
 from bitbloom.config.target import Target
+from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.drift.observations import IMAGE, TEXT, Observations
 from bitbloom.export import graphs
@@ -100,7 +101,11 @@ def test_log_has_rows_of_latest_model_and_true_labels(workspace, tmp_path):
     assert len(rows) == 80
     assert [label for label in rows.truth if label is not None] == ["fern", "sky"]
     assert len(inputs.of_log(str(tmp_path), 60, IMAGE)) == 60
-    assert run(workspace, tmp_path, log=str(tmp_path)).comparison.accuracy.labelled == 2
+    found = run(workspace, tmp_path, log=str(tmp_path))
+    assert found.comparison.accuracy.labelled == 2
+    assert "of another model" in found.lines[-1]
+    write_log(tmp_path, known, file_digest(workspace / "models/petals/model.int8.onnx"), 2)
+    assert "another model" not in " ".join(run(workspace, tmp_path, log=str(tmp_path)).lines)
 
 
 def test_log_is_read_from_its_end_and_only_as_far_as_needed(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.serving import model_files
+from bitbloom.serving.familiar import REFERENCE
 from bitbloom.serving.prediction_log import log_metrics, parts, retention, storage
 from bitbloom.serving.prediction_log import settings as log_settings
 from bitbloom.serving.prediction_log.drift_report import DriftReports
@@ -65,7 +65,7 @@ class PredictionLog:
         if settings is None:
             return None
         log_settings.check(settings)
-        return cls(settings, kind, digests, folder / model_files.REFERENCE)
+        return cls(settings, kind, digests, folder / REFERENCE)
 
     def origin(self, number: int = 0) -> Origin:
         """Begin prediction `number` of the request that is served."""
