@@ -156,6 +156,16 @@ def test_missing_command_is_reported(job):
     assert any("no-such-program" in path.read_text() for path in job.folder.glob("*.log"))
 
 
+def test_state_that_cannot_be_written_is_reported(job):
+    lines: list[str] = []
+    job.say = lines.append
+    with job.waiting():
+        (job.folder / LAST).mkdir()
+        job.notice(alert())
+        eventually(lambda: any("no command starts any more" in line for line in lines), 10, lines)
+    assert runs() == []
+
+
 def test_damaged_state_is_an_error_at_the_start(job):
     job.folder.mkdir()
     (job.folder / LAST).write_text("words")
