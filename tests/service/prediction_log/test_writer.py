@@ -152,6 +152,19 @@ def test_writes_a_part_at_its_rows_or_at_the_age_of_its_first_row():
     writer.close()
 
 
+def test_says_nothing_of_the_content_of_a_row(caplog):
+    def prepare(row: Number) -> Number:
+        raise ValueError("a private text")
+
+    store = Store([])
+    with caplog.at_level("WARNING", module.LOGGER.name):
+        writer = Writer(lambda time: "part", Limits(5, 60, 20, 10_000), prepare, store.write, store.counters())
+        writer.put(Number(1))
+        writer.close()
+    assert "ValueError" in caplog.text
+    assert "private" not in caplog.text
+
+
 def test_large_rows_are_written_before_they_fill_the_memory():
     store = Store([])
     writer = Writer(

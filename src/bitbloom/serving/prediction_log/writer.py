@@ -160,7 +160,8 @@ class Writer(Generic[Raw, Ready]):
                 ready = self.prepare(row)
             except Exception as error:
                 self._forget([row])
-                self._drop(1, f"a row cannot be described ({error!r})")
+                # Not the message: it may quote a text.
+                self._drop(1, f"a row cannot be described ({type(error).__name__})")
                 continue
             with self.lock:
                 self.size += ready.weight - row.weight
