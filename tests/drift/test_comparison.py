@@ -112,7 +112,7 @@ def test_interval_of_realised_accuracy_has_the_fraction(right, wrong):
     assert 0 <= low <= right / (right + wrong) <= high <= 1
 
 
-def test_one_rare_class_is_no_drift():
+def test_one_rare_class_is_not_a_drift():
     distance, p = tests.classes(["a"] * 50 + ["b"], ["a"] * 50 + ["c"])
     assert distance == pytest.approx(1 / 51)
     assert p == pytest.approx(1)

@@ -1,7 +1,7 @@
 """Two-sample tests: are two samples from one distribution, and how far apart are they.
 
-Every test is deterministic: permutations are drawn from counters, tables from a fixed seed. Its value of p is the probability of a
-distance this large between two samples of one distribution.
+Every test is deterministic: permutations are drawn from counters, tables from a fixed seed. Its value of p is the probability of
+a distance this large between two samples of one distribution.
 """
 
 from __future__ import annotations
