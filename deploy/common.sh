@@ -29,6 +29,20 @@ need() {
     [ -z "$absent" ] || exit 2
 }
 
+# bucket NAME SCHEME [SCHEME …]: stop unless the value of a variable is an address in a bucket, with one of these beginnings.
+bucket() {
+    variable=$1
+    eval "value=\$$1"
+    shift
+    for scheme in "$@"; do
+        case $value in
+            "$scheme"[!/]*) return ;;
+        esac
+    done
+    echo "error: $variable is '$value': it has to begin with $* and the name of a bucket" >&2
+    exit 2
+}
+
 # run COMMAND [ARGUMENT …]: run it; in a dry run, print it.
 run() {
     if [ "$DRY_RUN" = 1 ]; then

@@ -39,6 +39,11 @@ def cloud_run(tree: Tree) -> None:
     _discovered(tree, "run.v1", "Service")
 
 
+def cloud_run_job(tree: Tree) -> None:
+    """A job, by the same document; `gcloud run jobs replace` sends it."""
+    _discovered(tree, "run.v1", "Job")
+
+
 def alert_policy(tree: Tree) -> None:
     """An alert policy, by the discovery document of Cloud Monitoring's API v3."""
     _discovered(tree, "monitoring.v3", "AlertPolicy")
@@ -293,6 +298,7 @@ CHECKS: dict[str, Callable[[Tree], None]] = {
     "cloud-build": cloud_build,
     "cloud-dashboard": cloud_dashboard,
     "cloud-run": cloud_run,
+    "cloud-run-job": cloud_run_job,
     "compose": compose,
     "container-app": container_app,
     "grafana": grafana,
@@ -316,6 +322,8 @@ TEMPLATES = {
     "cloud-monitoring/dashboard.yaml": "cloud-dashboard",
     "cloud-monitoring/uptime.json": "uptime-check",
     "cloud-run/service.yaml": "cloud-run",
+    "drift/cloud-run.yaml": "cloud-run-job",
+    "drift/kubernetes.yaml": "kubernetes",
     "kubernetes/service.yaml": "kubernetes",
     "kubernetes/training.yaml": "pytorch-job",
     "monitoring/compose.yaml": "compose",

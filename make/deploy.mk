@@ -62,6 +62,18 @@ deploy-kubernetes: ## Serve the image IMAGE on a cluster (CONTEXT, NAMESPACE)
 deploy-kubernetes-training: ## Train on a cluster with Kubeflow (CONTEXT, NAMESPACE, TRAINING_IMAGE, MORE_MACHINES=n)
 	@TARGET=$(TARGET) sh deploy/kubernetes/train.sh
 
+.PHONY: deploy-drift
+deploy-drift: ## Look for drift once a day on Cloud Run (PROJECT, REGION, TRAINING_IMAGE, DRIFT_ACCOUNT, BITBLOOM_LOG)
+	@TARGET=$(TARGET) sh deploy/drift/deploy.sh
+
+.PHONY: deploy-drift-kubernetes
+deploy-drift-kubernetes: ## The same on a cluster (CONTEXT, NAMESPACE, TRAINING_IMAGE, BITBLOOM_LOG)
+	@TARGET=$(TARGET) sh deploy/drift/apply.sh
+
+.PHONY: deploy-drift-rights
+deploy-drift-rights: ## Give service and drift job their rights to the log's bucket (PROJECT, SERVICE_ACCOUNT, DRIFT_ACCOUNT, BITBLOOM_LOG)
+	@sh deploy/drift/rights.sh
+
 .PHONY: deploy-proxy
 deploy-proxy: ## Run nginx before a service: TLS, bounds on headers and bodies (UPSTREAM, TLS_CERTIFICATE, …)
 	@sh deploy/proxy/proxy.sh

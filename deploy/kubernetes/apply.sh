@@ -10,6 +10,9 @@ need CONTEXT "the cluster, as 'kubectl config get-contexts' lists it" \
 
 TARGET=${TARGET:-petals}
 BITBLOOM_COMMIT=${BITBLOOM_COMMIT:-$(commit)}
+if [ -n "${BITBLOOM_LOG:-}" ]; then
+    bucket BITBLOOM_LOG 'gs://' 's3://' # a pod's own files end with it
+fi
 export TARGET BITBLOOM_COMMIT
 fill deploy/kubernetes/service.yaml "$rendered/kubernetes-service.yaml"
 run kubectl "--context=$CONTEXT" "--namespace=$NAMESPACE" apply "--filename=$rendered/kubernetes-service.yaml"
