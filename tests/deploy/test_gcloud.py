@@ -16,6 +16,7 @@ pytestmark = [
     pytest.mark.skipif(GCLOUD is None, reason="gcloud is not here: its argument lists cannot be read"),
 ]
 EVERYTHING = {"PUBLIC": "1", "TOKEN_SECRET": "a-token"}
+DRIFT = {"BITBLOOM_LOG": "gs://a-bucket/petals", "DRIFT_ACCOUNT": "drift@a-project.example"}
 SCRIPTS = {
     "cloud-run/deploy.sh": {},
     "cloud-functions/deploy.sh": {},
@@ -30,6 +31,8 @@ SCRIPTS = {
         "PROMETHEUS": "1",
         "CHANNEL": "projects/a-project/notificationChannels/1",
     },
+    "drift/deploy.sh": DRIFT,
+    "drift/rights.sh": DRIFT,
     "cloud-run/canary.sh": {"VERSION": "0123456789abcdef", "PERCENT": "10"},
 }
 

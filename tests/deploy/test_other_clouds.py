@@ -127,7 +127,12 @@ def test_pushes_with_docker_when_podman_is_missing(desk, tmp_path):
 
 def test_every_script_has_a_test():
     elsewhere = {
+        "cloud-monitoring/deploy.sh",
+        "cloud-run/canary.sh",
         "cloud-run/deploy.sh",
+        "drift/apply.sh",
+        "drift/deploy.sh",
+        "drift/rights.sh",
         "cloud-functions/deploy.sh",
         "cloud-functions/source.sh",
         "vertex-ai/sweep.sh",

@@ -49,6 +49,10 @@ def test_every_manifest_is_valid(validators):
     [
         ("cloud-run", "cloud-run/service.yaml", "startupProbe:", "startProbe:", "startProbe"),
         ("cloud-run", "cloud-run/service.yaml", "timeoutSeconds: 60", "timeoutSeconds: long", "long"),
+        ("cloud-run-job", "drift/cloud-run.yaml", "maxRetries:", "retries:", "retries"),
+        ("cloud-run-job", "drift/cloud-run.yaml", "taskCount: 1", "taskCount: one", "one"),
+        ("kubernetes", "drift/kubernetes.yaml", "concurrencyPolicy:", "concurrency:", "concurrency"),
+        ("kubernetes", "drift/kubernetes.yaml", "backoffLimit: 0", "backoffLimit: none", "none"),
         ("vertex-ai", "vertex-ai/job.yaml", "replicaCount: 1", "replicas: 1", "replicas"),
         ("vertex-ai", "vertex-ai/job-gpu.yaml", "${ACCELERATOR}", "NVIDIA_L5", "NVIDIA_L5"),
         ("alert-policy", "cloud-monitoring/alert-errors.yaml", "thresholdValue:", "threshold:", "threshold"),
