@@ -17,8 +17,9 @@ from PIL import Image
 from bitbloom import tasks
 from bitbloom.config.sections.export import Export
 from bitbloom.config.target import Target
+from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
-from bitbloom.drift.observations import Observations
+from bitbloom.drift.observations import IMAGE, TEXT, Observations
 from bitbloom.export import graphs
 from bitbloom.monitoring.drift import command, inputs
 from bitbloom.serving.predictor import Predictor
@@ -28,6 +29,9 @@ from bitbloom.training import inference
 from support import tiny
 
 TARGET = Target("petals", {"task": "petals", "export": Export(calibration_samples=16, int8_cost=1.0)})
+
+
+SAMPLE = Observations.of(IMAGE, {"detail": [1.0] * 4}, np.ones((4, 3)), label=["fern"] * 4, confidence=np.ones(4, np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +97,38 @@ def test_log_has_rows_of_latest_model_and_true_labels(workspace, tmp_path):
     feedback = pa.table({"time": [datetime(2026, 1, 2, tzinfo=UTC)] * 2, "id": ["1-0", "1-79"], "label": ["fern", "sky"]})
     (tmp_path / "feedback" / "date=2026-01-02").mkdir(parents=True)
     pq.write_table(feedback, tmp_path / "feedback" / "date=2026-01-02" / "1.parquet")
-    rows = inputs.of_log(str(tmp_path), 1000)
+    rows = inputs.of_log(str(tmp_path), 1000, IMAGE)
     assert len(rows) == 80
     assert [label for label in rows.truth if label is not None] == ["fern", "sky"]
-    assert len(inputs.of_log(str(tmp_path), 60)) == 60
-    assert run(workspace, tmp_path, log=str(tmp_path)).comparison.accuracy.labelled == 2
+    assert len(inputs.of_log(str(tmp_path), 60, IMAGE)) == 60
+    found = run(workspace, tmp_path, log=str(tmp_path))
+    assert found.comparison.accuracy.labelled == 2
+    assert "of another model" in found.lines[-1]
+    write_log(tmp_path, known, file_digest(workspace / "models/petals/model.int8.onnx"), 2)
+    assert "another model" not in " ".join(run(workspace, tmp_path, log=str(tmp_path)).lines)
+
+
+def test_log_is_read_from_its_end_and_only_as_far_as_needed(tmp_path):
+    for hour in range(3):
+        write_log(tmp_path, SAMPLE, "new", hour)
+    (tmp_path / "log/date=2026-01-01/0.parquet").write_bytes(b"an old part that is not needed")
+    assert list(inputs.of_log(str(tmp_path), 8, IMAGE).ids) == [f"{hour}-{number}" for hour in (1, 2) for number in range(4)]
+    with pytest.raises(BitBloomError, match=r"0\.parquet cannot be read"):
+        inputs.of_log(str(tmp_path), 9, IMAGE)
+
+
+def test_log_of_a_captioning_model_has_photos_and_sentences(tmp_path):
+    write_log(tmp_path, SAMPLE, "new")
+    known = {"time": [datetime(2026, 1, 2, tzinfo=UTC)], "model_digest": ["new"]}
+    words = Observations.of("text", {"words": [2.0]}, np.ones((1, 3)), id=["search"], **known)
+    words.write(tmp_path / "log" / "date=2026-01-02" / "1.parquet")
+    assert inputs.of_log(str(tmp_path), 100, IMAGE).kind == IMAGE
+    assert list(inputs.of_log(str(tmp_path), 100, TEXT).ids) == ["search"]
+
+
+def test_rejects_an_address_that_is_none(workspace, tmp_path):
+    with pytest.raises(BitBloomError, match="cannot be read"):
+        run(workspace, tmp_path, log="nothing://bucket/log")
 
 
 def test_rejects_folder_without_log(workspace, tmp_path):

@@ -112,10 +112,22 @@ def test_interval_of_realised_accuracy_has_the_fraction(right, wrong):
     assert 0 <= low <= right / (right + wrong) <= high <= 1
 
 
-def test_rare_classes_count_as_one():
+def test_one_rare_class_is_not_a_drift():
     distance, p = tests.classes(["a"] * 50 + ["b"], ["a"] * 50 + ["c"])
     assert distance == pytest.approx(1 / 51)
     assert p == pytest.approx(1)
+
+
+def test_many_rare_classes_are_compared():
+    names = [f"flower {number}" for number in range(102)]
+    dice = np.random.default_rng(0)
+    known = list(dice.choice(names, 1000))
+    assert tests.classes(known, list(dice.choice(names[:50], 60)))[1] < 0.003
+    assert np.mean([tests.classes(known, list(dice.choice(known, 60)))[1] < 0.05 for _ in range(40)]) <= 0.15
+
+
+def test_single_class_has_no_drift():
+    assert tests.classes(["a"] * 30, ["a"] * 60) == (0, 1)
 
 
 def test_observations_survive_a_file(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.monitoring.retrain import promotion
+from bitbloom.monitoring.retrain import promotion, run
+from bitbloom.monitoring.retrain.compare import Comparison, Part, Rule
+from bitbloom.monitoring.retrain.labelled import Joined, Labelled
+from bitbloom.pipeline import build
 from bitbloom.serving import archive, bento, store
 
 
@@ -112,3 +116,22 @@ def test_damaged_record_is_named():
     Path("promotions/petals/record.json").write_text('{"entries": [{}]}')
     with pytest.raises(BitBloomError, match=r"record\.json is damaged"):
         promotion.serving("petals")
+
+
+def test_nothing_replaces_the_compared_bento_before_its_promotion(monkeypatch):
+    held: list[bool] = []
+    part = Part(20, 0.5, 0.9, 0, 8)
+    joined = Joined([Labelled("", b"", "rose", "tulip")], "image", 1, 1, 0, 0, 0)
+
+    def promote(*_: object) -> promotion.Entry:
+        held.append(fcntl.LOCK_EX in build._held)
+        return promotion.Entry("promote", 0, promotion.Identity("", "", "", ""))
+
+    monkeypatch.setattr(run.labelled, "read", lambda _: joined)
+    monkeypatch.setattr(run.targets, "write", lambda _: None)
+    monkeypatch.setattr(run, "_import", lambda *_: None)
+    monkeypatch.setattr(run.build, "build", lambda _: None)
+    monkeypatch.setattr(run, "_compare", lambda *_: Comparison(part, part, ()))
+    monkeypatch.setattr(run.promotion, "promote", promote)
+    assert run.retrain("petals", "/log", Rule()).entry
+    assert held == [True]

@@ -73,8 +73,23 @@ def test_token_is_required_where_one_is_set(monkeypatch):
     monkeypatch.setenv(receiver.TOKEN_VARIABLE, "sesame")
     with receiver.listening("127.0.0.1", 0, lambda line: None) as address:
         assert httpx.post(f"http://{address}/alerts", content=body()).status_code == 401
+        wrong = {"Authorization": "Bearer sesamé".encode()}
+        assert httpx.post(f"http://{address}/alerts", content=body(), headers=wrong).status_code == 401
         right = {"Authorization": "Bearer sesame"}
         assert httpx.post(f"http://{address}/alerts", content=body(), headers=right).status_code == 200
+
+
+@pytest.mark.parametrize("length", ["²", "-1", "many"])
+def test_rejects_lengths_that_are_none(length):
+    with receiver.listening("127.0.0.1", 0, print) as address:
+        connection = http.client.HTTPConnection(address)
+        connection.request("POST", "/alerts", headers={"Content-Length": length.encode("latin-1")})
+        assert connection.getresponse().status == 411
+
+
+def test_others_start_no_job_without_a_token(job):
+    with pytest.raises(BitBloomError, match="BITBLOOM_WEBHOOK_TOKEN"):
+        receiver.listening("0.0.0.0", 0, print, job).__enter__()
 
 
 def test_taken_port_is_an_error_with_a_remedy():
@@ -139,6 +154,16 @@ def test_missing_command_is_reported(job):
         eventually(lambda: any("exit code 127" in line for line in lines), 10, lines)
         seen.set()
     assert any("no-such-program" in path.read_text() for path in job.folder.glob("*.log"))
+
+
+def test_state_that_cannot_be_written_is_reported(job):
+    lines: list[str] = []
+    job.say = lines.append
+    with job.waiting():
+        (job.folder / LAST).mkdir()
+        job.notice(alert())
+        eventually(lambda: any("no command starts any more" in line for line in lines), 10, lines)
+    assert runs() == []
 
 
 def test_damaged_state_is_an_error_at_the_start(job):

@@ -26,6 +26,7 @@ from bitbloom.drift.observations import Observations
 from bitbloom.evaluation import metrics
 from bitbloom.models import classifier
 from bitbloom.monitoring.robustness import behaviour, changes, command, measure, photos, sentences, strangers, unknown
+from bitbloom.monitoring.robustness.behaviour_cases import DIRECTION, INVARIANCE, MINIMUM
 from bitbloom.monitoring.robustness.report import calibration_error, merged
 from bitbloom.monitoring.robustness.subject import Subject, load
 from bitbloom.serving import familiar
@@ -220,7 +221,7 @@ def test_report_on_colours(tmp_path, monkeypatch):
     assert 0.7 < report.own.summary["damaged_score"] <= 1
     assert found["strangers_count"] == 8
     assert report.models[1].summary["mce"] in (None, 1)  # beside itself
-    assert {row["type"] for row in report.behaviour} == {behaviour.INVARIANCE, behaviour.DIRECTION, behaviour.MINIMUM}
+    assert {row["type"] for row in report.behaviour} == {INVARIANCE, DIRECTION, MINIMUM}
     assert next(row for row in report.behaviour if row["name"] == "5 % more light keeps the label")["rate"] == 1
     assert page.count('src="data:image/webp') == 16
     assert "http://" not in page
@@ -261,7 +262,7 @@ def test_captions_have_recall_and_cider(tmp_path):
     assert row["score"] + row["error"] == pytest.approx(1)
     assert {"i2t_recall_at_1", "t2i_recall_at_5", "cider_d"} < set(row)
     held = {case["name"]: case["rate"] for case in behaviour.rows(subject)}
-    assert len(held) == len(behaviour.cases("caption"))
+    assert len(held) == len(behaviour.CASES["caption"])
     assert list(unknown.compare(subject, strangers.of(subject, None))) == ["neighbours"]
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.monitoring.stack import run
+from bitbloom.monitoring.stack import receiver, run
 from support.monitoring import Watched, needs_prometheus, watching
 from support.standin import Served, free_port, photo, serving
 from support.tiny import REPOSITORY
@@ -101,6 +101,14 @@ def test_end_of_the_service_reaches_the_webhook_alone(running):
     alerts = httpx.get(f"{watched.alertmanager}/api/v2/alerts").json()
     others = [alert for alert in alerts if alert["labels"]["alertname"] != "BitbloomDown"]
     assert all(alert["status"]["inhibitedBy"] for alert in others)
+
+
+def test_alertmanager_sends_the_token_of_the_webhook(tmp_path, monkeypatch):
+    monkeypatch.setenv(receiver.TOKEN_VARIABLE, "sesame")
+    with watching(f"127.0.0.1:{free_port()}", tmp_path / "stack", REPOSITORY / "deploy/monitoring") as watched:
+        watched.await_line("FIRING   BitbloomDown: ")
+    (secret,) = (path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"sesame")
+    assert secret.stat().st_mode & 0o077 == 0
 
 
 def test_damaged_configuration_ends_with_the_message_of_the_program(source, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
 import time
@@ -77,7 +78,9 @@ def watching(service: str, folder: Path, source: Path, job: Job | None = None) -
     watched = Watched("", "")
     ports = {name: free_port() for name in ("prometheus", "alertmanager", "grafana")}
     with receiver.listening("127.0.0.1", 0, watched.say, job) as webhook:
-        wanted = run.Wanted(service, webhook, Pace("1s", "1s"), ports, folder, source)
+        wanted = run.Wanted(
+            service, webhook, Pace("1s", "1s"), ports, folder, source, os.environ.get(receiver.TOKEN_VARIABLE, "")
+        )
         with run.running(wanted, watched.say) as stack, job.waiting() if job else contextlib.nullcontext():
             watched.prometheus, watched.alertmanager = stack.addresses["prometheus"], stack.addresses["alertmanager"]
             yield watched

@@ -47,12 +47,15 @@ def up(
     from bitbloom.monitoring.stack import receiver
     from bitbloom.monitoring.stack import run as stacks
     from bitbloom.monitoring.stack.configuration import Pace
+    from bitbloom.serving import settings
 
     ports = {"prometheus": prometheus, "alertmanager": alertmanager, "grafana": grafana}
+    token = settings.token(receiver.TOKEN_VARIABLE)
     with ExitStack() as opened:
         job = _job(run, pause)
         address = opened.enter_context(receiver.listening("127.0.0.1", webhook, _say, job))
-        running = opened.enter_context(stacks.running(stacks.Wanted(service, address, Pace(every, hold), ports), _say))
+        wanted = stacks.Wanted(service, address, Pace(every, hold), ports, token=token)
+        running = opened.enter_context(stacks.running(wanted, _say))
         if job:
             opened.enter_context(job.waiting())
         for name, url in {"service": f"http://{service}/metrics", **running.addresses}.items():

@@ -25,7 +25,7 @@ FEWEST = 50
 ALPHA = 0.01
 """Probability of an alarm without any drift, for all tests together."""
 SMALLEST = 0.05
-"""Smallest distance of a drift; a smaller one has no consequence, however many samples show it."""
+"""Smallest distance of a drift, but for the MMD; a smaller one has no consequence, however many samples show it."""
 FEATURE, EMBEDDING, PREDICTION = "feature", "embedding", "prediction"
 FAMILIES = (FEATURE, EMBEDDING, PREDICTION)
 """Kinds of tests. Each has a third of ALPHA, so that many descriptors do not weaken the others."""
@@ -41,7 +41,7 @@ class Finding:
         method: KS, MMD or chi-square.
         distance: of the two samples: 0 to 1, or the squared MMD.
         p: corrected for all tests, so that below ALPHA is an alarm.
-        drifted: whether it is one, and the distance is at least SMALLEST.
+        drifted: whether it is one, and the distance is at least SMALLEST; a squared MMD, whose scale is another, may be smaller.
         psi, jensen_shannon: further distances of a number.
         before, now: medians of a number, before and now.
     """

@@ -1,11 +1,12 @@
 """Two-sample tests: are two samples from one distribution, and how far apart are they.
 
-Every test is deterministic: permutations are drawn from counters. Its value of p is the probability of a distance this large
-between two samples of one distribution.
+Every test is deterministic: permutations are drawn from counters, tables from a fixed seed. Its value of p is the probability of
+a distance this large between two samples of one distribution.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ PERMUTATIONS, SEED = 999, 20_260
 MOST_EMBEDDINGS = 1000
 """Rows of a sample in the test of embeddings; more would make the test slower than it is worth."""
 FEWEST_EXPECTED = 5
-"""Smallest expected count of a class for the chi-square distribution; rarer classes count as one."""
+"""Smallest expected count of a class for the chi-square distribution; with rarer ones, tables with the same sums are drawn."""
 
 
 def kolmogorov_smirnov(reference: Floats, current: Floats) -> tuple[float, float]:
@@ -58,16 +59,15 @@ def jensen_shannon(first: Floats, second: Floats) -> float:
 def classes(reference: Sequence[str], current: Sequence[str]) -> tuple[float, float]:
     """Half the sum of differences of the fractions of classes, and p by a chi-square test of homogeneity."""
     names = sorted({*reference, *current})
-    counts = np.array([[list(side).count(name) for name in names] for side in (reference, current)], np.float64)
+    counts = np.array([[side[name] for name in names] for side in (Counter(reference), Counter(current))], np.float64)
     fractions = counts / counts.sum(axis=1, keepdims=True)
     distance = float(np.abs(fractions[0] - fractions[1]).sum() / 2)
-    expected = counts.sum(axis=0) * min(counts.sum(axis=1)) / counts.sum()
-    rare = expected < FEWEST_EXPECTED
-    merged = np.column_stack([counts[:, ~rare], counts[:, rare].sum(axis=1)]) if rare.any() else counts
-    merged = merged[:, merged.sum(axis=0) > 0]
-    if merged.shape[1] < 2:
+    if len(names) < 2:
         return distance, 1.0
-    return distance, float(stats.chi2_contingency(merged, correction=False).pvalue)
+    fewest = counts.sum(axis=0).min() * counts.sum(axis=1).min() / counts.sum()
+    drawn = stats.MonteCarloMethod(n_resamples=PERMUTATIONS, rng=np.random.default_rng(SEED))
+    method = drawn if fewest < FEWEST_EXPECTED else None
+    return distance, float(stats.chi2_contingency(counts, correction=False, method=method).pvalue)
 
 
 def maximum_mean_discrepancy(reference: Floats, current: Floats) -> tuple[float, float]:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from bitbloom.core.digests import file_digest, folder_files, listing_digest
 from bitbloom.core.errors import BitBloomError
+from bitbloom.serving.familiar import REFERENCE
 from bitbloom.serving.predictor import MODEL
 
 GRAPHS = IMAGE, TEXT, DECODER = "image.onnx", "text.onnx", "decoder.onnx"
 INDEX = "index"
 EMBEDDINGS, PHOTOS, THUMBNAILS = f"{INDEX}/embeddings.npy", f"{INDEX}/photos.json", f"{INDEX}/photos"
-REFERENCE = "reference.parquet"
-"""What the inputs of the service are compared with. The model's digest does not cover it: no label depends on it."""
 
 
 def writes_captions(folder: Path) -> bool:
@@ -38,7 +37,13 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def reference(folder: Path) -> dict[str, Path]:
-    """Return the reference of the model in a folder, by its path in the service. Raises BitBloomError when it is missing."""
+    """Return the reference of the model in a folder, by its path in the service.
+
+    The model's digest does not cover it: no label depends on it.
+
+    Raises:
+        BitBloomError: it is missing.
+    """
     return _present({REFERENCE: folder / REFERENCE})
 
 

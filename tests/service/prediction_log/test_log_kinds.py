@@ -130,7 +130,7 @@ def test_window_joins_feedback_and_has_the_newest_rows(opened, served_texts, mon
     _, rows, truths = window.snapshot()
     assert [row.id for row in rows] == ids[1:]
     assert truths == ["disaster", "disaster"]
-    assert window.accuracy() == 0.5
+    assert window.accuracy() is None  # two labels are too few
 
 
 def filled(application: Application, count: int, **content: Any) -> None:

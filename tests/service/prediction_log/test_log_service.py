@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -222,7 +223,7 @@ def test_metrics_count_rows_parts_and_feedback(client, teacher, logged):
     assert [counted(before, "bitbloom_feedback_total", name) for name in names] == [1, 1, 1]
     after = metrics(logged.url)
     assert after["bitbloom_log_dropped_total", ()] == after["bitbloom_log_errors_total", ()] == 0
-    assert 0 <= after["bitbloom_realised_accuracy", ()] < 1
+    assert math.isnan(after["bitbloom_realised_accuracy", ()])  # a few labels start no alert
 
 
 def test_metrics_name_what_responds_and_measure_the_process(logged, served):

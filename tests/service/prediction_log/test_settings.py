@@ -42,6 +42,18 @@ def test_rejects_values_that_cannot_be_used_and_names_the_variable(name, value):
         settings.read({"BITBLOOM_LOG": "/log", f"BITBLOOM_LOG_{name}": value})
 
 
+@pytest.mark.parametrize(("value", "kept"), [("1", True), ("Yes", True), ("0", False), ("false", False)])
+def test_keeps_inputs_only_when_told(value, kept):
+    assert settings.read({"BITBLOOM_LOG": "/log", "BITBLOOM_LOG_CONTENT": value}).content is kept
+    with pytest.raises(BitBloomError, match="BITBLOOM_LOG_CONTENT=on is neither 1 nor 0"):
+        settings.read({"BITBLOOM_LOG": "/log", "BITBLOOM_LOG_CONTENT": "on"})
+
+
+def test_rejects_a_memory_that_is_smaller_than_a_part():
+    with pytest.raises(BitBloomError, match="BITBLOOM_LOG_QUEUE=100 is less than BITBLOOM_LOG_ROWS=1000"):
+        settings.read({"BITBLOOM_LOG": "gs://bucket/log", "BITBLOOM_LOG_QUEUE": "100"})
+
+
 def test_rejects_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BitBloomError, match="cannot be made"):

@@ -152,6 +152,32 @@ def test_writes_a_part_at_its_rows_or_at_the_age_of_its_first_row():
     writer.close()
 
 
+def test_says_nothing_of_the_content_of_a_row(caplog):
+    def prepare(row: Number) -> Number:
+        raise ValueError("a private text")
+
+    store = Store([])
+    with caplog.at_level("WARNING", module.LOGGER.name):
+        writer = Writer(lambda time: "part", Limits(5, 60, 20, 10_000), prepare, store.write, store.counters())
+        writer.put(Number(1))
+        writer.close()
+    assert "ValueError" in caplog.text
+    assert "private" not in caplog.text
+
+
+def test_large_rows_are_written_before_they_fill_the_memory():
+    store = Store([])
+    writer = Writer(
+        lambda time: part_name("log", time), Limits(500, 60, 20_000, 1000), lambda row: row, store.write, store.counters()
+    )
+    for number in range(40):
+        writer.put(Number(number, weight=100))
+        time.sleep(0.01)
+    writer.close()
+    assert (sum(store.written), store.dropped) == (40, [])
+    assert len(store.parts) > 3
+
+
 def test_names_dropped_rows_in_the_log_once_a_minute(caplog):
     store = Store(["before"] * 10_000)
     with caplog.at_level("WARNING", module.LOGGER.name):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from bitbloom.core import progress
 from bitbloom.core.errors import BitBloomError, UnreadableImage
 from bitbloom.data import imaging
 from bitbloom.data.descriptors import image, text
 from bitbloom.drift.observations import IMAGE, TEXT, Observations
+from bitbloom.monitoring import log_parts
 from bitbloom.serving import model_files, rows
 from bitbloom.serving.caption_predictor import CaptionPredictor
+from bitbloom.serving.prediction_log import storage
 from bitbloom.serving.predictor import Predictor, open_session
 from bitbloom.serving.text_predictor import TextPredictor
 
@@ -26,35 +27,41 @@ if TYPE_CHECKING:
 
     from bitbloom.serving.predictor import Embedding
 
-LOG, FEEDBACK = "log", "feedback"
-"""Folders of a prediction log. Rows of feedback have `time`, `id` and `label`."""
 HEAD = 65_536
 Row = dict[str, Any]
 
 
-def of_log(address: str, most: int) -> Observations:
+def of_log(address: str, most: int, kind: str) -> Observations:
     """The latest rows of a log in a folder or bucket, at most `most`, of the model that made the last one, with true labels.
 
+    Args:
+        address: of the log.
+        most: parts are read, the latest first, until there are this many rows.
+        kind: of the inputs: IMAGE or TEXT. The log of a captioning model has both.
+
     Raises:
-        BitBloomError: there is no log.
+        BitBloomError: there is no log, or it cannot be read.
     """
-    parts = list(_tables(address, LOG))
-    if not parts:
-        raise BitBloomError(f"{address} has no prediction log: {address}/{LOG}/date=…/….parquet is missing")
-    table = Observations.concatenate([Observations(part) for part in parts]).table
+    found: list[pa.Table] = []
+    model = None
+    for part in log_parts.read(address, storage.LOG, latest_first=True):
+        chosen = part.filter(pc.field("kind") == kind).sort_by([("time", "ascending"), ("id", "ascending")])
+        if chosen.num_rows:
+            model = model or chosen["model_digest"][-1].as_py()
+            found.append(chosen.filter(pc.field("model_digest") == model))
+        if sum(table.num_rows for table in found) >= most:
+            break
+    if not found:
+        raise BitBloomError(f"{address} has no prediction log of {kind}s: {address}/{storage.LOG}/date=…/….parquet is missing")
+    table = Observations.concatenate([Observations(part) for part in found]).table
     table = table.sort_by([("time", "ascending"), ("id", "ascending")])
-    newest = table["model_digest"][-1].as_py()
-    found = table.filter(pa.array([digest == newest for digest in table["model_digest"].to_pylist()]))
-    return with_truth(Observations(found.slice(max(0, found.num_rows - most))), true_labels(address))
+    return with_truth(Observations(table.slice(max(0, table.num_rows - most))), true_labels(address))
 
 
 def true_labels(address: str) -> dict[str, str]:
     """The latest true label of each prediction, by its id."""
-    tables = [part.select(["time", "id", "label"]) for part in _tables(address, FEEDBACK)]
-    if not tables:
-        return {}
-    table = pa.concat_tables(tables).sort_by([("time", "ascending"), ("id", "ascending")])
-    return dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
+    table = log_parts.feedback(address)
+    return {} if table is None else dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
 def with_truth(found: Observations, known: dict[str, str]) -> Observations:
@@ -64,16 +71,6 @@ def with_truth(found: Observations, known: dict[str, str]) -> Observations:
     truth = [known.get(name, before) for name, before in zip(found.ids, found.truth, strict=True)]
     at = found.table.column_names.index("truth")
     return Observations(found.table.set_column(at, "truth", pa.array(truth, pa.string())))
-
-
-def _tables(address: str, folder: str) -> Iterator[pa.Table]:
-    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-
-    system, root = url_to_fs(address)
-    for name in sorted(system.find(f"{root}/{folder}")):
-        if name.endswith(".parquet"):
-            with system.open(name, "rb") as stream:
-                yield pq.ParquetFile(stream).read()
 
 
 def of_files(model: Path, data: Path) -> tuple[Observations, int]:

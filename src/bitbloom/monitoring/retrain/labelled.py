@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from bitbloom.core.errors import BitBloomError
+from bitbloom.monitoring import log_parts
+from bitbloom.monitoring.log_parts import FEEDBACK_COLUMNS
 from bitbloom.serving.prediction_log import storage
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 LOG_COLUMNS = ("time", "id", "input_digest", "kind", "label", "content")
-FEEDBACK_COLUMNS = ("time", "id", "label")
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,19 @@ def read(address: str) -> Joined:
     Raises:
         BitBloomError: the address cannot be read, has no log or no feedback, or a part is damaged.
     """
-    log = _table(address, storage.LOG, LOG_COLUMNS)
-    feedback = _table(address, storage.FEEDBACK, FEEDBACK_COLUMNS)
-    if log.empty:
+    labels = log_parts.feedback(address)
+    feedback = pd.DataFrame(columns=list(FEEDBACK_COLUMNS)) if labels is None else labels.to_pandas()
+    predictions, kept = 0, []
+    for part in log_parts.read(address, storage.LOG, LOG_COLUMNS):
+        predictions += part.num_rows
+        kept.append(
+            part.filter(pc.field("id").isin(pa.array(feedback["id"], pa.string())))
+        )  # the memory holds labelled inputs alone
+    if not predictions:
         raise BitBloomError(f"{address} has no predictions: start the service with BITBLOOM_LOG={address}")
     if feedback.empty:
         raise BitBloomError(f"{address} has no feedback: send true labels to POST /feedback of the service")
-    return join(log, feedback)
+    return replace(join(pa.concat_tables(kept).to_pandas(), feedback), predictions=predictions)
 
 
 def join(log: pd.DataFrame, feedback: pd.DataFrame) -> Joined:
@@ -113,26 +118,3 @@ def _sample(row: dict[Any, Any]) -> Labelled:
     if digest != row["input_digest"]:
         raise BitBloomError(f"the content of prediction {row['id']} differs from its digest: the log is damaged")
     return Labelled(digest, content, str(row["label_feedback"]), str(row["label"]))
-
-
-def _table(address: str, folder: str, columns: Iterable[str]) -> pd.DataFrame:
-    """These columns of all parts of a folder. Raises BitBloomError."""
-    import pyarrow as pa
-
-    names = list(columns)
-    try:
-        parts = list(_parts(address, folder, names))
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise BitBloomError(f"{address}/{folder} cannot be read: {error}") from error
-    return pa.concat_tables(parts).to_pandas() if parts else pd.DataFrame(columns=names)
-
-
-def _parts(address: str, folder: str, columns: list[str]) -> Iterator[pa.Table]:
-    from pyarrow import fs, parquet
-
-    system, root = storage.file_system(address)
-    selector = fs.FileSelector(f"{root}/{folder}", allow_not_found=True, recursive=True)
-    for found in sorted(system.get_file_info(selector), key=lambda info: info.path):
-        if found.is_file and found.path.endswith(".parquet") and not found.base_name.startswith("."):
-            with system.open_input_file(found.path) as stream:
-                yield parquet.read_table(stream, columns=columns).select(columns)

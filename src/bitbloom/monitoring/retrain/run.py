@@ -65,22 +65,27 @@ def retrain(target: str, log: str, rule: Rule, promote: bool = True) -> Outcome:
             f"no labelled input: start the service with {VARIABLE}_CONTENT=1, and send feedback to POST /feedback"
         )
     targets.write(target)
-    with build.build_lock():
+    with build.build_lock():  # to its end: no other build may replace what was compared before it is promoted
         _import(target, joined)
         build.build(name)
         built = Path("dist") / f"{name}.bento"
         comparison = _compare(name, promotion.serving(target), built, rule)
+        _tell(comparison)
+        if not comparison.better or not promote:
+            return Outcome(comparison, None)
+        facts = {
+            "comparison": comparison.as_json(),
+            "rule": asdict(rule),
+            "log": {"feedback": joined.feedback, "inputs": len(joined.samples)},
+        }
+        return Outcome(comparison, promotion.promote(target, built, facts))
+
+
+def _tell(comparison: Comparison) -> None:
+    """Print the comparison, and why the candidate is not better."""
     print(f"old part of the test split: {comparison.old.line}\nnew part of the test split: {comparison.new.line}", flush=True)
     for reason in comparison.reasons:
         print(f"not promoted: {reason}")
-    if not comparison.better or not promote:
-        return Outcome(comparison, None)
-    facts = {
-        "comparison": comparison.as_json(),
-        "rule": asdict(rule),
-        "log": {"feedback": joined.feedback, "inputs": len(joined.samples)},
-    }
-    return Outcome(comparison, promotion.promote(target, built, facts))
 
 
 def _import(target: str, joined: labelled.Joined) -> None:

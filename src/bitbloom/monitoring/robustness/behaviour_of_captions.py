@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitbloom.monitoring.robustness import captions, changes
-from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, among
+from bitbloom.monitoring.robustness.behaviour_cases import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, among
 from bitbloom.monitoring.robustness.subject import with_images
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from bitbloom.monitoring.robustness import changes, photos
-from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, among, equal
+from bitbloom.monitoring.robustness.behaviour_cases import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, among, equal
 from bitbloom.monitoring.robustness.subject import with_images
 
 if TYPE_CHECKING:

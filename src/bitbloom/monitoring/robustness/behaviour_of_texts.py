@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitbloom.data import texts
 from bitbloom.data.dataset import Dataset
-from bitbloom.monitoring.robustness.behaviour import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, equal
+from bitbloom.monitoring.robustness.behaviour_cases import DIRECTION, INVARIANCE, MINIMUM, Case, Holds, equal
 from bitbloom.monitoring.robustness.subject import encode, with_texts
 
 if TYPE_CHECKING:

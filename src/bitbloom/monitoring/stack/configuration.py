@@ -15,6 +15,8 @@ from bitbloom.core.errors import BitBloomError
 
 SOURCE = Path("deploy/monitoring")
 PROMETHEUS, ALERTMANAGER = "prometheus.yml", "alertmanager.yml"
+CREDENTIALS = "webhook-token"
+"""The file with the token of the webhook, which only its owner reads."""
 RULES = ("recording.yml", "alerts.yml")
 DURATION = re.compile(r"([0-9]+(ms|s|m|h|d))+")
 """A duration as Prometheus writes it."""
@@ -49,8 +51,15 @@ class Pace:
                 raise BitBloomError(f"{name} {value} is not a duration: give one such as 1s, 30s or 5m")
 
 
-def write(folder: Path, addresses: Addresses, pace: Pace, source: Path = SOURCE) -> None:
+def write(folder: Path, addresses: Addresses, pace: Pace, source: Path = SOURCE, token: str = "") -> None:
     """Write the configuration of a stack to a folder: Prometheus, Alertmanager, rules, Grafana.
+
+    Args:
+        folder: an existing one is replaced.
+        addresses: of the parts.
+        pace: intervals that replace those of the files.
+        source: the folder of the committed configuration.
+        token: which the webhook needs; "" for none.
 
     Raises:
         BitBloomError: `source` is not the folder of the configuration, or the pace is invalid.
@@ -60,7 +69,10 @@ def write(folder: Path, addresses: Addresses, pace: Pace, source: Path = SOURCE)
         raise BitBloomError(f"{source / PROMETHEUS} is missing: run this in a checkout of the repository")
     with canonical.replacing_folder(folder) as staged:
         _write(staged / PROMETHEUS, _prometheus(_read(source / PROMETHEUS), addresses, pace))
-        _write(staged / ALERTMANAGER, _alertmanager(_read(source / ALERTMANAGER), addresses, pace))
+        _write(staged / ALERTMANAGER, _alertmanager(_read(source / ALERTMANAGER), addresses, pace, token))
+        if token:
+            (staged / CREDENTIALS).touch(0o600)
+            (staged / CREDENTIALS).write_text(token, encoding="ascii")
         (staged / "rules").mkdir()
         for name in RULES:
             _write(staged / "rules" / name, _held(_read(source / "rules" / name), pace))
@@ -78,11 +90,13 @@ def _prometheus(tree: Any, addresses: Addresses, pace: Pace) -> Any:
     return tree
 
 
-def _alertmanager(tree: Any, addresses: Addresses, pace: Pace) -> Any:
-    """The address of the webhook; with a faster pace, notifications wait as long as one scrape."""
+def _alertmanager(tree: Any, addresses: Addresses, pace: Pace, token: str) -> Any:
+    """The address and the token of the webhook; with a faster pace, notifications wait as long as one scrape."""
     for receiver in tree["receivers"]:
         for hook in receiver["webhook_configs"]:
             hook["url"] = f"http://{addresses.webhook}/alerts"
+            if token:  # a file beside this one
+                hook["http_config"] = {"authorization": {"credentials_file": CREDENTIALS}}
     if pace.every:
         tree["route"] |= {"group_wait": pace.every, "group_interval": pace.every}
     return tree

@@ -75,8 +75,11 @@ class Job:
             thread.join()
 
     def _loop(self) -> None:
-        while names := self._due():
-            self._run(names)
+        try:
+            while names := self._due():
+                self._run(names)
+        except (OSError, BitBloomError) as error:  # without a time of the last start, the command would start again and again
+            self.say(f"no command starts any more: {error}")
 
     def _due(self) -> list[str]:
         """Wait until an alert fires and the pause has passed; the names of the alerts, or none at the end."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.monitoring.stack.notifications import RETRAIN, parse
+from bitbloom.serving import settings
 
 if TYPE_CHECKING:
     from bitbloom.monitoring.stack.job import Job
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "BITBLOOM_WEBHOOK_TOKEN"  # noqa: S105 -- the name of a variable
 MAX_BYTES = 4_000_000
 """Of a notification; 100 alerts take about 100 kB."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SECONDS = 20
 """How long a client may take to send a notification."""
 
@@ -38,10 +39,13 @@ def listening(host: str, port: int, say: Callable[[str], None], job: Job | None 
         job: what alerts with `action: retrain` start; None for nothing.
 
     Raises:
-        BitBloomError: the address cannot be used.
+        BitBloomError: the address cannot be used, or others could start the job.
     """
+    token = settings.token(TOKEN_VARIABLE)
+    if job and not token and host not in LOOPBACK:
+        raise BitBloomError(f"{host} is open to others, who could start the command: set {TOKEN_VARIABLE}, or listen on loopback")
     try:
-        server = _Server((host, port), _handler(say, job))
+        server = _Server((host, port), _handler(say, job, token))
     except OSError as error:
         raise BitBloomError(f"{host}:{port} cannot receive alerts ({error.strerror}): give another port") from error
     thread = threading.Thread(target=server.serve_forever, name="alerts", daemon=True)
@@ -61,9 +65,9 @@ class _Server(ThreadingHTTPServer):
         """Print nothing for a client that breaks its connection."""
 
 
-def _handler(say: Callable[[str], None], job: Job | None) -> type[BaseHTTPRequestHandler]:
+def _handler(say: Callable[[str], None], job: Job | None, token: str) -> type[BaseHTTPRequestHandler]:
     """The class of the server's requests."""
-    token = os.environ.get(TOKEN_VARIABLE, "")
+    expected = f"Bearer {token}".encode()
 
     class Handler(BaseHTTPRequestHandler):
         timeout = SECONDS
@@ -75,10 +79,10 @@ def _handler(say: Callable[[str], None], job: Job | None) -> type[BaseHTTPReques
             length = self.headers.get("Content-Length", "")
             if self.path != "/alerts":
                 self._send(404, "notifications go to /alerts")
-            elif token and not hmac.compare_digest(self.headers.get("Authorization", ""), f"Bearer {token}"):
+            elif token and not hmac.compare_digest(self.headers.get("Authorization", "").encode(), expected):
                 self._send(401, f"the notification needs the token of {TOKEN_VARIABLE}")
-            elif not length.isdigit() or int(length) > MAX_BYTES:
-                self._send(413 if length.isdigit() else 411, f"a notification has a Content-Length of at most {MAX_BYTES}")
+            elif not length.isdecimal() or int(length) > MAX_BYTES:
+                self._send(413 if length.isdecimal() else 411, f"a notification has a Content-Length of at most {MAX_BYTES}")
             else:
                 self._receive(self.rfile.read(int(length)))
 

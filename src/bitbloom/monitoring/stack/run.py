@@ -44,6 +44,7 @@ class Wanted:
         ports: of the parts, on loopback.
         folder: of the configuration, the data and the logs.
         source: the committed configuration.
+        token: that Alertmanager sends to the webhook; "" for none.
     """
 
     service: str
@@ -52,6 +53,7 @@ class Wanted:
     ports: dict[str, int] = field(default_factory=lambda: dict(PORTS))
     folder: Path = STATE
     source: Path = configuration.SOURCE
+    token: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def running(wanted: Wanted, say: Callable[[str], None] = print) -> Iterator[Stac
     _require_free({name: wanted.ports[name] for name in [*direct, *contained]})
     places = Places(wanted.folder / "configuration", wanted.folder / "data", wanted.ports)
     addresses = Addresses(wanted.service, places.address("prometheus"), places.address("alertmanager"), wanted.webhook)
-    configuration.write(places.configuration, addresses, wanted.pace, wanted.source)
+    configuration.write(places.configuration, addresses, wanted.pace, wanted.source, wanted.token)
     commands = {name: parts.command(name, program, places) for name, program in direct.items()}
     engine = parts.engine()
     if contained and engine:

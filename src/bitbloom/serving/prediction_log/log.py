@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.serving import model_files
+from bitbloom.serving.familiar import REFERENCE
 from bitbloom.serving.prediction_log import log_metrics, parts, retention, storage
 from bitbloom.serving.prediction_log import settings as log_settings
 from bitbloom.serving.prediction_log.drift_report import DriftReports
@@ -51,7 +51,7 @@ class PredictionLog:
         self.ended = threading.Event()
         limits = Limits(settings.part_rows, settings.seconds, settings.queue, HELD_BYTES)
         self.predictions = Writer(
-            _name(storage.LOG), limits, described, self._write, log_metrics.of_predictions(), self.window.add, self._tidy
+            _name(storage.LOG), limits, described, self._write, log_metrics.of_predictions(), self._see, self._tidy
         )
         self.truths = Writer(_name(storage.FEEDBACK), limits, _same, self._write_truths, log_metrics.of_truths())
         if settings.drift:
@@ -65,7 +65,7 @@ class PredictionLog:
         if settings is None:
             return None
         log_settings.check(settings)
-        return cls(settings, kind, digests, folder / model_files.REFERENCE)
+        return cls(settings, kind, digests, folder / REFERENCE)
 
     def origin(self, number: int = 0) -> Origin:
         """Begin prediction `number` of the request that is served."""
@@ -86,9 +86,7 @@ class PredictionLog:
             if not self.truths.put(Truth(now, each.id, each.label)):
                 raise Rejected(503, "the storage of feedback does not keep up: try again in 10 s", {"Retry-After": "10"})
             log_metrics.received(self.window.join(each.id, each.label))
-        accuracy = self.window.accuracy()
-        if accuracy is not None:
-            log_metrics.realised(accuracy)
+        log_metrics.realised(self.window.accuracy())
 
     def close(self) -> None:
         """Write everything in memory. The first call waits for it; another does nothing."""
@@ -96,6 +94,11 @@ class PredictionLog:
             self.ended.set()
             self.truths.close()
             self.predictions.close()
+
+    def _see(self, rows: Sequence[Row]) -> None:
+        if rows:
+            self.window.add(rows)
+            log_metrics.realised(self.window.accuracy())
 
     def _write(self, name: str, rows: Sequence[Row]) -> None:
         content = parts.of_predictions(rows, self.digests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -80,10 +81,14 @@ def compared(scores: Mapping[str, float], detected: bool, samples: int, estimate
         found.score.labels(feature).set(score)
     found.detected.set(detected)
     found.samples.set(samples)
-    if estimated is not None:
-        found.estimated.set(estimated)
+    found.estimated.set(_or_nan(estimated))
 
 
-def realised(accuracy: float) -> None:
-    """Set the accuracy by feedback."""
-    _metrics().realised.set(accuracy)
+def realised(accuracy: float | None) -> None:
+    """Set the accuracy by feedback; None when too few labels are known."""
+    _metrics().realised.set(_or_nan(accuracy))
+
+
+def _or_nan(value: float | None) -> float:
+    """An unknown number is not a number: an earlier value would stay, and with it an alert."""
+    return math.nan if value is None else value

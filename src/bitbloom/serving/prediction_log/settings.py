@@ -13,6 +13,7 @@ from bitbloom.core.errors import BitBloomError
 
 PREFIX = "BITBLOOM_LOG"
 BUCKETS = ("gs://", "s3://")
+SWITCHES = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,20 @@ def read(environment: Mapping[str, str] = os.environ) -> LogSettings | None:
     if not address:
         return None
     found = LogSettings(address, **{name: _value(name, kind, environment) for name, kind in _given(environment)})
+    _check_memory(found)
     if found.in_bucket:
         return found
     if "://" in address or not Path(address).is_absolute():
         raise BitBloomError(f"{PREFIX}={address} is neither an absolute path of a folder nor an address below gs:// or s3://")
     return found
+
+
+def _check_memory(found: LogSettings) -> None:
+    if found.queue < found.rows:
+        raise BitBloomError(
+            f"{_variable('queue')}={found.queue} is less than {_variable('rows')}={found.rows}: "
+            "rows would be dropped before they are a part"
+        )
 
 
 def check(found: LogSettings) -> None:
@@ -87,7 +97,9 @@ def _variable(name: str) -> str:
 def _value(name: str, kind: str, environment: Mapping[str, str]) -> Any:
     text = environment[_variable(name)].strip()
     if kind == "bool":
-        return text.lower() in ("1", "true", "yes")
+        if text.lower() not in SWITCHES:
+            raise BitBloomError(f"{_variable(name)}={text} is neither 1 nor 0")
+        return SWITCHES[text.lower()]
     try:
         value = int(text) if kind == "int" else float(text)
     except ValueError:

@@ -23,6 +23,8 @@ REPORT_SECONDS = 60.0
 """Between two lines in the log on dropped rows."""
 CLOSE_SECONDS = 20.0
 """How long `close` waits for a storage that fails."""
+PART_SIZE = 1 / 8
+"""Fraction of the memory from which rows are a part: a few large photos would else fill it long before there are enough rows."""
 
 
 class Weighed(Protocol):
@@ -43,7 +45,10 @@ Ready = TypeVar("Ready", bound=Weighed)
 
 @dataclass(frozen=True)
 class Limits:
-    """Rows from which a part is written, the longest wait of a row in seconds, and rows and bytes in memory at most."""
+    """Rows from which a part is written, the longest wait of a row in seconds, and rows and bytes in memory at most.
+
+    A fraction PART_SIZE of the bytes makes a part, too.
+    """
 
     part_rows: int
     seconds: float
@@ -110,7 +115,7 @@ class Writer(Generic[Raw, Ready]):
                 self.held += 1
                 self.size += row.weight
                 self.raw.append(row)
-            is_part = self.held >= self.limits.part_rows and not self.error
+            is_part = self._fill_a_part(self.held) and not self.error
         if not fits:
             self._drop(1, "the service ends" if self.closing.is_set() else self.error or "the storage does not keep up")
         elif is_part and not self.wake.is_set():
@@ -155,7 +160,8 @@ class Writer(Generic[Raw, Ready]):
                 ready = self.prepare(row)
             except Exception as error:
                 self._forget([row])
-                self._drop(1, f"a row cannot be described ({error!r})")
+                # Not the message: it may quote a text.
+                self._drop(1, f"a row cannot be described ({type(error).__name__})")
                 continue
             with self.lock:
                 self.size += ready.weight - row.weight
@@ -169,8 +175,12 @@ class Writer(Generic[Raw, Ready]):
         now = time.monotonic()
         if self.part:
             return now >= self.retry or self.closing.is_set()
-        is_part = len(self.ready) >= self.limits.part_rows
-        return bool(self.ready) and (is_part or self.closing.is_set() or now - self.oldest >= self.limits.seconds)
+        is_late = self.closing.is_set() or now - self.oldest >= self.limits.seconds
+        return bool(self.ready) and (is_late or self._fill_a_part(len(self.ready)))
+
+    def _fill_a_part(self, rows: int) -> bool:
+        """Whether this number of rows, or the bytes in memory, are enough for a part."""
+        return rows >= self.limits.part_rows or self.size >= self.limits.size * PART_SIZE
 
     def _write_part(self) -> bool:
         """Whether the part that is due has been written."""
