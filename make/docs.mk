@@ -25,7 +25,7 @@ slides: $(STATE)/venv-dev ## Render docs/slides to HTML and PDF in dist/ (PDF ne
 	@python scripts/slides.py
 
 .PHONY: demo
-demo: $(STATE)/venv-$(ACCEL) ## Show service, photos, provenance and a rebuild (PAUSE=1 waits between steps)
+demo: $(STATE)/venv-$(ACCEL) ## Show service, photos, drift, provenance and a rebuild (PAUSE=1 waits between steps)
 	@python scripts/demo.py $(if $(filter-out file,$(origin TARGET)),--target '$(TARGET)') $(if $(PAUSE),--pause)
 
 .PHONY: new

@@ -1,4 +1,4 @@
-"""Five minutes for an oral exam: the service of a built target, photos, metrics, provenance, and a rebuild with equal digests.
+"""Five minutes for an oral exam: the service of a built target, photos, drift, metrics, provenance, and a rebuild.
 
     make demo                     # petals if it is built, else petals-tiny, which is then built first
     make demo PAUSE=1             # waits for Enter between the steps
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,18 +26,25 @@ from typing import Any
 
 import httpx
 import pandas as pd
+from PIL import Image, ImageFilter
 from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table
 
 from bitbloom.core import canonical, checkout, git, guarded
 from bitbloom.core.errors import BitBloomError
+from bitbloom.monitoring.drift.command import DRIFTED
 from bitbloom.pipeline import build, composition, graph
 from bitbloom.serving.client import Client, ServiceError
 
 TINY = "petals-tiny"
 """The target that is built again: the smallest one."""
 PHOTOS = 4
+BLURRED = 64
+"""Photos of the step about drift; a comparison needs 50."""
+DAMAGED = Path(".bitbloom/demo/blurred")
+CHANGES = 5
+"""Printed lines of the comparison."""
 SECONDS_TO_START = 60
 WHOLE = 100
 """Columns in a log, which has no terminal."""
@@ -123,6 +131,7 @@ def show(target: str, talk: Talk) -> None:
         show_service(target, url, client, talk)
         show_photos(target, url, client, talk)
         show_damage(target, client, talk)
+        show_drift(target, talk)
         show_counters(url, talk)
         show_provenance(target, client, talk)
     talk.say("The service has ended.")
@@ -180,6 +189,31 @@ def show_damage(target: str, client: Client, talk: Talk) -> None:
         else:
             raise BitBloomError(f"the service accepted {name}")
     talk.say(f"The next photo: {client.predict(whole)['label']}.")
+
+
+def show_drift(target: str, talk: Talk) -> None:
+    """Blurred photos, which the service accepts without an error: the comparison with the training data finds them."""
+    talk.step("Drift", "Photos of a camera out of focus cause no error, so they are compared with the training data.")
+    write_blurred(target, DAMAGED)
+    talk.command(f"make drift TARGET={target} DATA={DAMAGED}")
+    lines = run("drift", [sys.executable, "-m", "bitbloom", "drift", target, "--data", str(DAMAGED)], DRIFTED).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("Drift: "))
+    for line in lines[start:-2][:CHANGES]:
+        talk.console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    talk.say(f"The page with the pictures: {lines[-2]}")
+
+
+def write_blurred(target: str, folder: Path) -> None:
+    """Write blurred copies of photos of all classes and splits, in folders of their classes, in place of earlier ones."""
+    shutil.rmtree(folder, ignore_errors=True)
+    samples = pd.read_parquet(Path(f"data/processed/{target}/samples.parquet"))
+    chosen = samples[~samples["excluded"]].sort_values(["label", "id"])
+    for row in chosen.iloc[:: max(1, len(chosen) // BLURRED)].itertuples():
+        copy = folder / str(row.label) / f"{row.Index}.jpg"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(Path(f"data/raw/{target}") / str(row.id)) as photo:
+            sharp = photo.convert("RGB")
+        sharp.filter(ImageFilter.GaussianBlur(min(sharp.size) / 24)).save(copy, quality=95)
 
 
 def show_counters(url: str, talk: Talk) -> None:
@@ -247,13 +281,13 @@ def wait_until(is_done: Callable[[], bool], process: subprocess.Popen[bytes], lo
     raise BitBloomError(f"the service did not start: {log.read().decode(errors='replace').strip()[-500:]}")
 
 
-def run(what: str, command: Sequence[str]) -> str:
-    """Run a command to its end and return its output. Raises BitBloomError with the end of the output when it fails."""
+def run(what: str, command: Sequence[str], expected: int = 0) -> str:
+    """Run a command to its end and return its output. Raises BitBloomError with its end after another exit code."""
     with tempfile.TemporaryFile() as log, guarded.running(command, os.environ | {"BITBLOOM_TRACK": "0"}, log) as process:
         code = process.wait()
         log.seek(0)
         output = log.read().decode(errors="replace")
-    if code:
+    if code != expected:
         raise BitBloomError(f"{what} failed ({code}): {output.strip()[-500:]}")
     return output
 

@@ -16,7 +16,7 @@ from support.checkouts import environment, run
 
 pytestmark = pytest.mark.slow
 
-STEPS = ("pipeline", "metrics", "service", "Photos", "Damaged", "Monitoring", "Provenance", "rebuild")
+STEPS = ("pipeline", "metrics", "service", "Photos", "Damaged", "Drift", "Monitoring", "Provenance", "rebuild")
 
 
 def test_shows_every_step(built: Path) -> None:
@@ -27,6 +27,9 @@ def test_shows_every_step(built: Path) -> None:
     assert len(re.findall(r"^│ \S+\.jpg +│ \w+ +│ 0\.\d{3} ", output, re.MULTILINE)) == 4
     assert "half a photo: status 422" in output
     assert "a text: status 415" in output
+    assert re.search(r"  Drift: \d+ samples differ from the training data in [^.]*sharpness", output)
+    assert re.search(r"^  sharpness \(.*\) is lower: the median was [\d.]+ and is [\d.]+\.$", output, re.MULTILINE)
+    assert (built / "reports/petals-tiny/drift/drift.html").is_file()
     assert re.search(r'bitbloom_rejections_total\{status="422"\} 1', output)
     assert re.search(r"petals-tiny: all \d+ are the same, after \d+ s\.", output)
     address = re.search(r"http://127\.0\.0\.1:\d+", output)[0]
