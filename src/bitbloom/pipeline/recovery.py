@@ -132,9 +132,13 @@ def _changed(before: Mapping[str, str]) -> list[str]:
 
 def _forget_runs(mark: Path) -> None:
     """Delete the entries of DVC's run-cache since the start of a build: they may map new code to outputs of old code."""
-    for note in Path(".dvc/cache/runs").rglob("*"):
+    runs = Path(".dvc/cache/runs")
+    for note in runs.rglob("*"):
         if note.is_file() and note.stat().st_mtime_ns >= mark.stat().st_mtime_ns:
             note.unlink()
+    for folder in runs.glob("*/*"):
+        if folder.is_dir() and not any(folder.iterdir()):  # DVC fails on the folder of a run that has no entries
+            folder.rmdir()
 
 
 def _sort_stages(workspace: Path, targets: Collection[str]) -> None:
