@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import yaml
@@ -18,6 +20,7 @@ from bitbloom.core.errors import BitBloomError
 from bitbloom.drift.observations import IMAGE, Observations
 from bitbloom.serving import archive, bento
 from support.commands import REPOSITORY
+from support.standin import photo, serving
 from support.storage import BUCKET, emulator
 
 DEPLOY, APPLY, RIGHTS = "drift/deploy.sh", "drift/apply.sh", "drift/rights.sh"
@@ -301,3 +304,17 @@ def test_command_ends_with_one_line_and_1_after_an_error(tmp_path):
     done = start(str(tmp_path / "log"), tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith(f"error: {tmp_path}/log/petals.bento cannot be read")
+
+
+@pytest.mark.slow
+def test_job_finds_the_drift_of_a_real_service_in_its_log_with_its_bento(served, tmp_path):
+    """All photos are red; the inputs of the reference are of one grey."""
+    with serving("petals:latest", served.home, tmp_path, BITBLOOM_LOG=str(tmp_path / "log-of-service")) as url:
+        for number in range(60):
+            httpx.post(f"{url}/predict", content=photo((200 + number % 40, 40, 40))).raise_for_status()
+    shutil.copy(served.workspace / "dist/petals.bento", tmp_path / "log-of-service")
+    (tmp_path / "tmp").mkdir()
+    done = start(str(tmp_path / "log-of-service"), tmp_path / "tmp")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.startswith("Drift: 60 samples differ")
+    assert "another model" not in done.stdout
