@@ -232,6 +232,7 @@ def test_killed_run_continues_with_the_missing_parts(tmp_path, photos):
     assert 3 <= len(finished) < 40
     done = subprocess.run([*command, str(out)], cwd=project, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert all(line.startswith(("list inputs: ", "predict: ")) for line in done.stderr.splitlines()), done.stderr
     assert done.stdout == f"{out}: 2,000 predictions in 40 files, 0 of them an error\n"
     assert {path: path.stat().st_ino for path in finished} == finished
     run(Request(project / "models/petals", str(project / "photos"), tmp_path / "again", part_size=50))
