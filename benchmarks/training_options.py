@@ -50,6 +50,7 @@ CASES = (
     Case("distill", "small network", "petals", (*SMALL, "train.epochs=10")),
     Case("distill", "with a teacher", "petals", (*SMALL, "train.epochs=10", "train.distill.teacher=teacher")),
     Case("distill", "small network, more epochs", "petals", (*SMALL, "train.epochs=24")),
+    Case("distill", "with a teacher, more epochs", "petals", (*SMALL, "train.epochs=24", "train.distill.teacher=teacher")),
     Case("lora", "all weights", "tweets", ("train.epochs=1",)),
     Case("lora", "rank 16", "tweets", ("train.epochs=1", *ADAPTED)),
     Case("checkpointing", "batch of 1,024", "petals", WIDE),

@@ -30,6 +30,10 @@ let
     pkgs.nix
     pkgs.openssl
     pkgs.nginx # `make deploy-proxy`, and its tests
+    pkgs.prometheus # `make monitor`, as the next three
+    pkgs.prometheus.cli # promtool
+    pkgs.prometheus-alertmanager
+    pkgs.grafana
     pkgs.google-cloud-sdk
   ];
 

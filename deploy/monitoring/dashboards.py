@@ -136,13 +136,13 @@ MODEL = (
     ),
     Panel(
         "Accuracy",
-        "Estimated, and realised where there is feedback.",
+        "On the validation split; estimated; and realised where there is feedback.",
         [
+            Query(f"bitbloom_reference_accuracy{ONE}", "validation split"),
             Query(f"bitbloom_estimated_accuracy{ONE}", "estimated {{instance}}"),
             Query(f"bitbloom_realised_accuracy{ONE}", "realised {{instance}}"),
         ],
         "percentunit",
-        0.8,
     ),
     Panel(
         "Predictions",

@@ -13,6 +13,7 @@ import pytest
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.batch.run import Request, run
+from support.processes import still_running
 from support.standin import COLOURS, REPOSITORY, photo, write_model
 
 pytest.importorskip("ray")
@@ -71,7 +72,7 @@ def test_killed_worker_changes_nothing(project: Path) -> None:
     assert last == f"out: {PARTS * SIZE:,} predictions in {PARTS} files, 0 of them an error"
     run(Request(project / "models/petals", str(project / "photos"), project / "local", part_size=SIZE))
     assert content(project / "out") == content(project / "local")
-    assert psutil.wait_procs(family, timeout=SECONDS)[1] == []
+    assert still_running(family, SECONDS) == []
     assert not list((project / ".bitbloom").glob("ray/*"))
 
 

@@ -21,6 +21,7 @@ from bitbloom.experiments.sweep.run import Sweep
 from bitbloom.experiments.sweep.study import Task
 from bitbloom.numerics import pins
 from support import sweeps
+from support.processes import still_running
 from support.sweeps import SPACE, begun
 from support.tiny import OVERRIDES, REPOSITORY, STORED, dataset
 from support.wandb_standin import KEY, Server
@@ -90,7 +91,7 @@ def test_ray_gives_the_history_of_local_processes_after_a_process_is_lost(worksp
     assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1"}
     assert any("raylet" in command for command in commands)
     assert not any("/tmp/ray/session" in command for command in commands)  # Ray's own choice, which users share
-    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert still_running(family, 60) == []
     assert process.returncode == 0, output
     assert (folder / "history.jsonl").read_bytes() == expected
 
@@ -104,7 +105,7 @@ def test_killed_search_takes_its_multirun_with_it(workspace):
         family = psutil.Process(process.pid).children(recursive=True)
         assert any("hydra_engine" in command for one in family for command in commands_of(one))
         process.kill()
-        assert psutil.wait_procs(family, timeout=10)[1] == []
+        assert still_running(family, 10) == []
 
 
 def first_trainer(process: subprocess.Popen[str]) -> psutil.Process:

@@ -331,7 +331,8 @@ def test_pytorch_variants_predict_files(built, tmp_path, name, bound):
         list(files.classifier(session, "digest", file).predictions(given))
         for session, file in (variants.session(built.name, each) for each in (name, "onnx-fp32"))
     )
-    assert [sorted(answer) for answer in found] == [sorted(answer) for answer in expected]
+    of_graph = {"distance", "known"}  # only an ONNX graph gives the embedding
+    assert [answer.keys() for answer in found] == [answer.keys() - of_graph for answer in expected]
     for answer, same in zip(found, expected, strict=True):
         assert answer["probability"] == pytest.approx(same["probability"], abs=bound)
         assert bound > 1e-4 or answer["label"] == same["label"]

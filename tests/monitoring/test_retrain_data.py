@@ -152,7 +152,8 @@ def test_later_version_keeps_inputs_that_the_log_lost_and_takes_new_labels(built
 
 def test_known_photos_and_damaged_ones_are_not_added(built):
     samples = [*of_log(0), Labelled(digest(b"words"), b"words", "rose", "rose")]
-    assert sum(version.write(Path("new"), built, "image", samples, Path("none")).new.values()) == 0
+    made = version.write(Path("new"), built, "image", samples, Path("none"))
+    assert (made.known, sum(made.new.values())) == (1, 0)
 
 
 def test_texts_become_rows_of_a_table_that_the_source_reads(tmp_path, monkeypatch):

@@ -25,6 +25,7 @@ OF_THE_VENV |= {"mkdocs", "pre-commit"}
 """Installed from a lock into .venv, which make puts first on PATH."""
 OF_THE_HOST = {
     "apt-get": "installs Debian's packages: .ci/run and the startup of a VM",
+    "docker": "one of two engines for `make monitor`; the shell has podman",
     "gh": "the workflows' comments and updates, on a runner of GitHub",
     "hostname": "the startup of a VM, which is outside the shells of the flake",
     "mmdebstrap": "makes a base image of Debian's packages, as root",
@@ -35,7 +36,6 @@ OF_THE_HOST = {
 
 INDIRECTLY = {
     "cacert": "certificates, no program",
-    "gzip": "tar calls it",
     "openssh": "git and DVC call it for their remotes",
     "xz": "tar calls it",
 }
@@ -75,7 +75,8 @@ def sources() -> dict[str, set[str]]:
 def packages() -> set[str]:
     """The packages that nix/tools.nix names."""
     tools = re.sub(r"#.*", "", (REPOSITORY / "nix/tools.nix").read_text(encoding="utf-8"))
-    return set(re.findall(r"\bpkgs\.([\w-]+)", tools)) - {"lib", "stdenv", "zlib"}
+    found = set(re.findall(r"\bpkgs\.([\w.-]+)", tools))
+    return {name for name in found if name.split(".")[0] not in ("lib", "stdenv", "zlib")}
 
 
 def in_the_shells() -> set[str]:

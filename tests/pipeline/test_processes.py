@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from bitbloom.core import processes
+from support.processes import still_running
 
 PARENT = """
 import os, sys, time
@@ -47,11 +48,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     while len(found := list((tmp_path / "at work").iterdir())) < 2:
         assert parent.poll() is None
         time.sleep(0.05)
+    workers = [psutil.Process(int(file.name)) for file in found]
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    workers = [int(Path(file).name) for file in found]
-    for _ in range(200):
-        if not any(psutil.pid_exists(worker) for worker in workers):
-            return
-        time.sleep(0.05)
-    pytest.fail("workers still run")
+    assert still_running(workers, 10) == []

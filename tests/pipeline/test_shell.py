@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from bitbloom.pipeline import build, shell
+from support.processes import still_running
 
 SIGNALS = {
     signal.SIGKILL: "SIGKILL: memory ran out, unless someone killed it",
@@ -116,8 +117,7 @@ def test_stage_ends_when_dvc_is_killed(program, tmp_path) -> None:
     time.sleep(0.5)  # the shell asks to end with its parent before it starts the stage
     parent.kill()
     parent.wait()
-    psutil.wait_procs(found, timeout=10)
-    assert not [one for one in found if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert still_running(found, 10) == []
 
 
 def test_shell_of_a_build_is_written_once(tmp_path, monkeypatch) -> None:

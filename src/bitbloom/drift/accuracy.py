@@ -49,23 +49,31 @@ def estimate(reference: Observations, current: Observations) -> Accuracy:
     labelled, correct = right_labels(current)
     before, now = reference.confidence[known], current.confidence[~np.isnan(current.confidence)]
     enough = len(before) >= FEWEST_LABELS and len(now) > 0
-    realised = float(correct.mean()) if len(correct) else None
     low, high = wilson(int(correct.sum()), len(correct)) if len(correct) else (None, None)
     return Accuracy(
-        reference=float(right.mean()) if len(right) else None,
+        reference=_mean(right),
         cbpe=float(now.astype(np.float64).mean()) if enough else None,
         atc=float((now >= threshold(before, right)).mean()) if enough else None,
-        realised=realised,
+        realised=_mean(correct),
         low=low,
         high=high,
         labelled=int(labelled.sum()),
     )
 
 
+def of_labelled(rows: Observations) -> float | None:
+    """The accuracy on the rows with a true label; None without one."""
+    return _mean(right_labels(rows)[1])
+
+
 def right_labels(rows: Observations) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which rows [n] have a predicted and a true label, and whether these are equal, [m]."""
     known = np.array([label is not None and true is not None for label, true in zip(rows.labels, rows.truth, strict=True)], bool)
     return known, np.asarray(rows.labels[known] == rows.truth[known], bool)
+
+
+def _mean(right: NDArray[np.bool_]) -> float | None:
+    return float(right.mean()) if len(right) else None
 
 
 def threshold(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> float:

@@ -94,6 +94,10 @@
         // {
           inherit lib;
 
+          prometheus = packages.prometheus // {
+            cli = packages."prometheus.cli"; # another output of the package
+          };
+
           runCommand = command;
           mkShellNoCC =
             {

@@ -224,6 +224,7 @@ def test_metrics_count_rows_parts_and_feedback(client, teacher, logged):
     after = metrics(logged.url)
     assert after["bitbloom_log_dropped_total", ()] == after["bitbloom_log_errors_total", ()] == 0
     assert math.isnan(after["bitbloom_realised_accuracy", ()])  # a few labels start no alert
+    assert after["bitbloom_reference_accuracy", ()] == 0.75
 
 
 def test_metrics_name_what_responds_and_measure_the_process(logged, served):

@@ -127,6 +127,18 @@ def test_memory_is_bounded_while_the_storage_fails():
     assert store.failed > 1
 
 
+def test_accepts_all_of_several_rows_or_none():
+    store = Store(["before"] * 10_000)
+    writer = Writer(
+        lambda time: part_name("log", time), Limits(5, 60, 20, 10_000), lambda row: row, store.write, store.counters()
+    )
+    assert writer.put(*map(Number, range(15)))
+    assert not writer.put(*map(Number, range(6)))
+    assert sum(store.dropped) == 6
+    assert writer.put(*map(Number, range(5)))
+    writer.close(seconds=0.05)
+
+
 def test_accepts_no_row_after_its_end():
     store = Store([])
     writer = Writer(

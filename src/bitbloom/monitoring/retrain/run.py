@@ -99,7 +99,8 @@ def _import(target: str, joined: labelled.Joined) -> None:
     place = STATE / "retrain" / target / "data"
     written = version.write(place, base, joined.kind, joined.samples, targets.data(target))
     new = ", ".join(f"{count:,} {split}" for split, count in written.new.items())
-    print(f"data sha256:{written.digest}: {written.old:,} old samples, new ones: {new}", flush=True)
+    kept = f" ({written.known:,} of them in the log, with the label of the data)" if written.known else ""
+    print(f"data sha256:{written.digest}: {written.old:,} old samples{kept}, new ones: {new}", flush=True)
     external.take(targets.name_of(target), str(place))
 
 

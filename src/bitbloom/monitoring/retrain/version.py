@@ -48,11 +48,18 @@ class Base:
 
 @dataclass(frozen=True)
 class Version:
-    """A written version of the data: its folder, its digest, the number of old samples, and of those of the log by split."""
+    """A written version of the data: its folder, its digest, and numbers of samples.
+
+    Attributes:
+        old: samples of the target's data.
+        known: labelled inputs of the log that are among them. They keep the label of the data.
+        new: the other labelled inputs, by split.
+    """
 
     folder: Path
     digest: str
     old: int
+    known: int
     new: dict[str, int]
 
 
@@ -73,7 +80,8 @@ def write(place: Path, base: Base, kind: str, samples: Sequence[Labelled], earli
     if kind not in SOURCES:
         raise BitBloomError(f"'{base.target}' cannot learn from feedback: retraining is for photos and texts with labels")
     merged = {one.digest: one for one in _earlier(earlier, kind)} | {one.digest: one for one in samples}
-    fresh = [merged[name] for name in sorted(merged.keys() - set(rows["sha256"]))]
+    known_inputs = merged.keys() & set(rows["sha256"])
+    fresh = [merged[name] for name in sorted(merged.keys() - known_inputs)]
     placed = [(one, split) for one in fresh if (split := _split(one.content, kind, base))]
     with canonical.replacing_folder(place) as staged:
         if kind == "image":
@@ -82,7 +90,7 @@ def write(place: Path, base: Base, kind: str, samples: Sequence[Labelled], earli
             _write_texts(staged, rows, [one for one, _ in placed])
         whole = digest(staged)
     counted = Counter(split for _, split in placed)
-    return Version(place, whole, len(rows), {name: counted[name] for name in SPLITS})
+    return Version(place, whole, len(rows), len(known_inputs), {name: counted[name] for name in SPLITS})
 
 
 def _old(base: Base) -> tuple[pd.DataFrame, dict[str, str]]:

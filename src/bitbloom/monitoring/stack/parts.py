@@ -68,8 +68,14 @@ def command(name: str, program: str, places: Places) -> list[str]:
             f"--web.listen-address={address}",
             "--cluster.listen-address=",
         ]
-    home = Path(program).resolve().parents[1]
-    return [*([program, "server"] if Path(program).name == "grafana" else [program]), f"--homepath={home}"]
+    return [*([program, "server"] if Path(program).name == "grafana" else [program]), f"--homepath={home(program)}"]
+
+
+def home(program: str) -> Path:
+    """The folder of Grafana's defaults and web pages: above the program, or in the share folder of an installation."""
+    above = Path(program).resolve().parents[1]
+    shared = above / "share/grafana"
+    return shared if (shared / "conf/defaults.ini").is_file() else above
 
 
 def composed(words: tuple[str, ...], names: list[str]) -> list[str]:

@@ -32,6 +32,14 @@ class DriftReports:
         self.version = -1
         self.until = 0.0
 
+    def expected_accuracy(self) -> float | None:
+        """The accuracy on the validation split; None without a reference, or without labels."""
+        if not self.path.is_file():
+            return None
+        from bitbloom.drift import accuracy
+
+        return accuracy.of_labelled(self._reference)
+
     def current(self) -> dict[str, Any]:
         """The report, at most KEPT_SECONDS old.
 

@@ -6,13 +6,14 @@ import atexit
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitbloom.serving.familiar import REFERENCE
-from bitbloom.serving.prediction_log import log_metrics, parts, retention, storage
+from bitbloom.serving.prediction_log import feedback, log_metrics, parts, retention, storage
 from bitbloom.serving.prediction_log import settings as log_settings
 from bitbloom.serving.prediction_log.drift_report import DriftReports
 from bitbloom.serving.prediction_log.feedback import Feedback
@@ -47,13 +48,15 @@ class PredictionLog:
         parts.of_predictions([], digests)  # imports PyArrow, which takes as long as many requests
         self.window = Window(settings.window, TEXT if kind == "text" else IMAGE)
         self.drift = DriftReports(self.window, reference, digests)
+        log_metrics.expected(self.drift.expected_accuracy())
         self.tidied, self.written_bytes = -TIDY_SECONDS, 0
         self.ended = threading.Event()
         limits = Limits(settings.part_rows, settings.seconds, settings.queue, HELD_BYTES)
         self.predictions = Writer(
             _name(storage.LOG), limits, described, self._write, log_metrics.of_predictions(), self._see, self._tidy
         )
-        self.truths = Writer(_name(storage.FEEDBACK), limits, _same, self._write_truths, log_metrics.of_truths())
+        labels = replace(limits, rows=max(limits.rows, feedback.MOST))  # at least one whole request
+        self.truths = Writer(_name(storage.FEEDBACK), labels, _same, self._write_truths, log_metrics.of_truths())
         if settings.drift:
             threading.Thread(target=self._compare, name="drift", daemon=True).start()
         atexit.register(self.close)
@@ -80,11 +83,11 @@ class PredictionLog:
         self.predictions.put(Observation.of_text(origin, text, outcome, self.settings.content))
 
     def join(self, labels: Sequence[Feedback]) -> None:
-        """Accept true labels. Raises Rejected (503) when they do not fit into memory: nothing is lost unnoticed."""
+        """Accept true labels, all or none. Raises Rejected (503) when they do not fit into memory: nothing is lost unnoticed."""
         now = time.time_ns() // 1_000_000
+        if not self.truths.put(*(Truth(now, each.id, each.label) for each in labels)):
+            raise Rejected(503, "the storage of feedback does not keep up: try again in 10 s", {"Retry-After": "10"})
         for each in labels:
-            if not self.truths.put(Truth(now, each.id, each.label)):
-                raise Rejected(503, "the storage of feedback does not keep up: try again in 10 s", {"Retry-After": "10"})
             log_metrics.received(self.window.join(each.id, each.label))
         log_metrics.realised(self.window.accuracy())
 

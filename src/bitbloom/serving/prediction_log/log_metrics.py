@@ -26,6 +26,7 @@ class _Metrics(NamedTuple):
     score: Gauge
     detected: Gauge
     samples: Gauge
+    reference: Gauge
     estimated: Gauge
     realised: Gauge
 
@@ -44,6 +45,7 @@ def _metrics() -> _Metrics:
         Gauge("drift_score", "Drift of a feature", ["feature"], namespace=PREFIX, multiprocess_mode=LATEST),
         Gauge("drift_detected", "Whether drift was detected: 0 or 1", namespace=PREFIX, multiprocess_mode=LATEST),
         Gauge("drift_samples", "Predictions of the last comparison", namespace=PREFIX, multiprocess_mode=LATEST),
+        Gauge("reference_accuracy", "Accuracy on the validation split", namespace=PREFIX, multiprocess_mode=LATEST),
         Gauge("estimated_accuracy", "Accuracy estimated without labels", namespace=PREFIX, multiprocess_mode=LATEST),
         Gauge("realised_accuracy", "Accuracy by the feedback on the window", namespace=PREFIX, multiprocess_mode=LATEST),
     )
@@ -66,6 +68,11 @@ def of_truths() -> Counters:
     """The counters of feedback: what cannot be written counts as an error, rows without memory as dropped."""
     found = _metrics()
     return Counters(lambda _: None, found.dropped.inc, found.errors.inc)
+
+
+def expected(accuracy: float | None) -> None:
+    """Set the accuracy with which the estimated and the realised one are compared; None when it is unknown."""
+    _metrics().reference.set(_or_nan(accuracy))
 
 
 def received(correct: bool | None) -> None:

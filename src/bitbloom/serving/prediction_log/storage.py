@@ -71,15 +71,19 @@ class Folder:
 
     def files(self) -> Iterator[File]:
         """Iterate over the files in FOLDERS. Deletes what killed processes left half-written."""
-        for folder in FOLDERS:
-            for path in sorted((self.root / folder).rglob("*")):
-                with contextlib.suppress(FileNotFoundError):  # another process of the service has deleted it
-                    state = path.stat()
-                    if path.name.endswith(PARTIAL):
-                        if time.time() - state.st_mtime > STALE_SECONDS:
-                            path.unlink()
-                    elif path.is_file():
-                        yield File(path.relative_to(self.root).as_posix(), state.st_size)
+        for path in self._paths():
+            with contextlib.suppress(FileNotFoundError):  # another process of the service has deleted it
+                state = path.stat()
+                if path.name.endswith(PARTIAL):
+                    if time.time() - state.st_mtime > STALE_SECONDS:
+                        path.unlink()
+                elif path.is_file():
+                    yield File(path.relative_to(self.root).as_posix(), state.st_size)
+
+    def _paths(self) -> list[Path]:
+        """What is in FOLDERS. A folder that another process deletes meanwhile is empty."""
+        walks = (os.walk(self.root / folder) for folder in FOLDERS)
+        return sorted(Path(folder, name) for walk in walks for folder, _, names in walk for name in names)
 
     def delete(self, name: str) -> None:
         """Delete a file, and its folder when nothing else is in it."""

@@ -107,17 +107,19 @@ class Writer(Generic[Raw, Ready]):
         self.thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self.thread.start()
 
-    def put(self, row: Raw) -> bool:
-        """Accept a row, or drop and count it. Never waits for the storage."""
+    def put(self, *rows: Raw) -> bool:
+        """Accept rows, or drop and count all of them. Never waits for the storage."""
+        weight = sum(row.weight for row in rows)
         with self.lock:
-            fits = self.held < self.limits.rows and self.size + row.weight <= self.limits.size and not self.closing.is_set()
+            fits = self.held + len(rows) <= self.limits.rows and self.size + weight <= self.limits.size
+            fits = fits and not self.closing.is_set()
             if fits:
-                self.held += 1
-                self.size += row.weight
-                self.raw.append(row)
+                self.held += len(rows)
+                self.size += weight
+                self.raw.extend(rows)
             is_part = self._fill_a_part(self.held) and not self.error
         if not fits:
-            self._drop(1, "the service ends" if self.closing.is_set() else self.error or "the storage does not keep up")
+            self._drop(len(rows), "the service ends" if self.closing.is_set() else self.error or "the storage does not keep up")
         elif is_part and not self.wake.is_set():
             self.wake.set()
         return fits

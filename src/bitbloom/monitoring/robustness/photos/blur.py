@@ -11,6 +11,8 @@ import torch
 SIDE = 64
 RADII = (1.0, 1.4, 1.9, 2.5, 3.2)
 """Radii of the disc of a lens out of focus."""
+SMALLEST = 0.6
+"""Smallest radius in pixels: a smaller disc changes no pixel."""
 SHIFTS = ((0.4, 1, 1), (0.5, 1, 2), (0.6, 2, 1), (0.7, 2, 2), (0.9, 3, 2))
 """Sigma of the blur, largest shift of a pixel, and number of rounds of the glass."""
 TRAILS = (4.0, 5.5, 7.0, 9.0, 11.0)
@@ -36,7 +38,7 @@ def gauss(photo: torch.Tensor, sigma: float) -> torch.Tensor:
 
 def defocus(photo: torch.Tensor, severity: int, random: np.random.Generator) -> torch.Tensor:
     """Blur by a disc, as a lens out of focus."""
-    return kornia.filters.filter2d(photo, disc(pixels(RADII[severity - 1], photo)), border_type="reflect")
+    return kornia.filters.filter2d(photo, disc(max(SMALLEST, pixels(RADII[severity - 1], photo))), border_type="reflect")
 
 
 def disc(radius: float) -> torch.Tensor:
