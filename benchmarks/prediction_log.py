@@ -4,8 +4,8 @@
 
 Each run starts the service twice, and begins with the other one each time. wrk (`apt-get install wrk`) sends photos from this
 machine. Ratios are the medians of those within a run; other programs change the CPU time for a photo less than the rate. After
-each measurement with the log, its rows are compared with the service's own count of its predictions: none may be missing. The exit
-code is 1 when the log costs more than 3 % of the CPU time, or loses a row. Needs `make all`.
+each measurement with the log, its rows are compared with the service's own count of its predictions: none may be missing. The
+exit code is 1 when the log costs more than 3 % of the CPU time, or loses a row. Needs `make all`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,16 @@ def settled(url: str) -> tuple[float, float]:
 
 def show(plain: Sequence[Row], kept: Sequence[Row], ratio: float, cost: float) -> None:
     """Print the table."""
-    table = Table("", "photos/s", "spread", "p50 ms", "p99 ms", "CPU ms a photo", "lost rows", title="`petals` with and without a prediction log")
+    table = Table(
+        "",
+        "photos/s",
+        "spread",
+        "p50 ms",
+        "p99 ms",
+        "CPU ms a photo",
+        "lost rows",
+        title="`petals` with and without a prediction log",
+    )
     for name, rows in (("without a log", plain), ("with a log", kept)):
         rates = [row["rate"] for row in rows]
         waits = [f"{1000 * statistics.median(row[key] for row in rows):.0f}" for key in ("p50", "p99")]
