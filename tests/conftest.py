@@ -1,6 +1,7 @@
 """Common fixtures and settings. Each process has one thread, because more threads on busy cores mostly wait."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ if not (SOURCE / "bitbloom").samefile(checkout.PACKAGE):
 
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(threads, "1")  # before anything imports NumPy or PyTorch
+
+# Programs inherit which signals are ignored: those of nohup, and of a script's background job.
+for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 settings.register_profile("any machine", deadline=None)  # no test asserts a time
 settings.load_profile("any machine")

@@ -35,11 +35,11 @@ for policy in $policies; do
     file=$rendered/alert-$policy.yaml
     fill "deploy/cloud-monitoring/alert-$policy.yaml" "$file"
     title=$(sed -n 's/^displayName: "\(.*\)"$/\1/p' "$file")
-    name=$(existing gcloud monitoring policies list "--filter=displayName=\"$title\"")
+    name=$(existing gcloud alpha monitoring policies list "--filter=displayName=\"$title\"")
     if [ -n "$name" ]; then
-        run gcloud monitoring policies update "$name" "--policy-from-file=$file" "--project=$PROJECT" --quiet
+        run gcloud alpha monitoring policies update "$name" "--policy-from-file=$file" "--project=$PROJECT" --quiet
     else
-        run gcloud monitoring policies create "--policy-from-file=$file" "--project=$PROJECT" --quiet
+        run gcloud alpha monitoring policies create "--policy-from-file=$file" "--project=$PROJECT" --quiet
     fi
 done
 

@@ -32,7 +32,7 @@ def test_dry_run_prints_the_commands_and_calls_nothing(clouds):
     curl, *policies, dashboard = done.commands
     assert curl[0] == "curl"
     assert curl[-1] == "https://monitoring.googleapis.com/v3/projects/a-project/uptimeCheckConfigs"
-    assert [command[4] for command in policies] == [f"--policy-from-file=.bitbloom/deploy/alert-{name}.yaml" for name in POLICIES]
+    assert [command[5] for command in policies] == [f"--policy-from-file=.bitbloom/deploy/alert-{name}.yaml" for name in POLICIES]
     assert dashboard[:4] == ["gcloud", "monitoring", "dashboards", "create"]
 
 

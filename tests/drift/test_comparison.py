@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import stats
 
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.descriptors import image, text
@@ -62,10 +62,23 @@ def test_equal_inputs_give_equal_bytes(reference):
     assert compare(reference, rows(5)).to_json() == compare(reference, rows(5)).to_json()
 
 
-def test_window_of_thousand_takes_under_two_seconds(reference):
-    start = time.process_time()
-    compare(reference, rows(6, 1000))
-    assert time.process_time() - start < 4  # twice the bound, for a busy machine
+@given(st.integers(0, 10_000), st.integers(50, 400), st.integers(50, 400), st.floats(0, 0.5))
+def test_value_of_p_is_that_of_scipy(seed, n, m, shift):
+    dice = np.random.default_rng(seed)
+    first, second = dice.normal(size=n), dice.normal(shift, size=m)
+    expected = stats.ks_2samp(first, second, method="asymp")
+    distance, p = tests.kolmogorov_smirnov(first, second)
+    assert distance == pytest.approx(expected.statistic)
+    assert p == pytest.approx(expected.pvalue, rel=0.1, abs=0.01)
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 0.5))
+def test_value_of_p_of_classes_is_that_of_the_chi_square_distribution(seed, share):
+    dice = np.random.default_rng(seed)
+    first, second = dice.choice(CLASSES, 400), dice.choice(CLASSES, 300, p=[share, (1 - share) / 2, (1 - share) / 2])
+    table = [[int((side == name).sum()) for name in CLASSES] for side in (first, second)]
+    expected = stats.chi2_contingency(table, correction=False).pvalue
+    assert tests.classes(first, second)[1] == pytest.approx(expected, abs=5 * np.sqrt(expected / tests.PERMUTATIONS) + 0.005)
 
 
 @pytest.mark.parametrize(

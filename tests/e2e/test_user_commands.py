@@ -32,7 +32,7 @@ def test_restores_deleted_output_without_training(built: Path) -> None:
 def test_predicts_a_photo(built: Path) -> None:
     photo = sorted((built / "data/raw/petals-tiny").glob("*/*.jpg"))[0]
     prediction = json.loads(run(built, "bitbloom", "predict", "petals-tiny", str(photo)))
-    assert list(prediction) == ["path", "label", "probability", "top5", "model_digest"]
+    assert list(prediction) == ["path", "label", "probability", "top5", "model_digest", "distance", "known"]
     assert prediction["top5"][0] == {"label": prediction["label"], "probability": prediction["probability"]}
 
 

@@ -17,10 +17,9 @@ from support.tiny import REPOSITORY
 STUBBORN = "trap '' TERM HUP INT; sleep 300 & echo $$ $! > pids; while :; do sleep 0.1; done"
 """A program that ignores every polite signal, with a process of its own."""
 PARENT = """
-import os, signal, sys, time
+import os, sys, time
 from pathlib import Path
 from bitbloom.core import guarded
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup lets programs inherit that they ignore it
 with open("log", "wb") as log, guarded.running(["sh", "-c", sys.argv[1]], os.environ, log, Path(), 1):
     print("running", flush=True)
     time.sleep(300)

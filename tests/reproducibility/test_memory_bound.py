@@ -60,7 +60,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     canonical.write_text(folder / params_path(TARGET), composition.yaml_text(tree))
     for lock in ("requirements.lock", "weights.lock"):
         shutil.copyfile(REPOSITORY / lock, folder / lock)
-    processed().save(folder / "data/processed" / TARGET)
+    dataset = processed()
+    dataset.save(folder / "data/processed" / TARGET)
+    manifest = folder / "data/raw" / TARGET / "manifest.parquet"
+    manifest.parent.mkdir(parents=True)
+    dataset.samples[["id"]].assign(bytes=10_000).to_parquet(manifest)
     return folder
 
 
