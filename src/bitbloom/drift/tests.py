@@ -29,7 +29,7 @@ TERMS = 100
 def kolmogorov_smirnov(reference: Floats, current: Floats) -> tuple[float, float]:
     """The largest distance of the distribution functions, and p; conservative for values with ties.
 
-    p is that of Kolmogorov's limit, with the correction for finite samples of Stephens (1970, doi:10.1111/j.2517-6161.1970.tb00821.x).
+    p is that of Kolmogorov's limit, corrected for finite samples as by Stephens (1970, J. R. Stat. Soc. B 32, 115-122).
     """
     ordered = np.sort(reference), np.sort(current)
     places = np.concatenate(ordered)
