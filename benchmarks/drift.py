@@ -1,5 +1,6 @@
 """Measure `bitbloom drift`: false alarms, samples needed for each kind of drift, and the error of the estimated accuracy.
 
+    python benchmarks/drift.py --photos ''     # without petals; likewise --texts '' and --captions ''
     python benchmarks/drift.py                 # writes the tables into docs/drift.md; needs built petals and tweets
     BITBLOOM_PHOTOS=flowers.tar python benchmarks/drift.py --repeats 20
 
@@ -179,17 +180,13 @@ def by_evidently(reference: Observations, windows: Mapping[str, Sequence[Observa
         (folder / "windows").mkdir()
         written = {"reference": reference}
         written |= {f"windows/{name}#{at:03}": rows for name, found in windows.items() for at, rows in enumerate(found)}
+        columns = [name for name in reference.table.column_names if name.startswith("feature_") and name != "feature_bytes"]
+        columns += [name for name in ("label", "confidence") if reference.table[name].null_count < len(reference)]
         for name, rows in written.items():
-            columns = [
-                column for column in rows.table.column_names if column.startswith("feature_") and column != "feature_bytes"
-            ]
-            pq.write_table(rows.table.select([*columns, "label", "confidence"]), folder / f"{name}.parquet")
+            pq.write_table(rows.table.select(columns), folder / f"{name}.parquet")
         command = [str(VENV / "bin/python"), str(EVIDENTLY / "preset.py"), str(folder)]
-        verdicts: dict[str, list[bool]] = json.loads(
-            subprocess.check_output(
-                command, env=os.environ | {"PYTHONWARNINGS": "ignore"}, text=True
-            )  # divisions by zero in SciPy
-        )
+        quiet = os.environ | {"PYTHONWARNINGS": "ignore"}  # divisions by zero in SciPy
+        verdicts: dict[str, list[bool]] = json.loads(subprocess.check_output(command, env=quiet, text=True))
     rates = {}
     for name in windows:
         whole, column = zip(*(verdict for key, verdict in verdicts.items() if key.rpartition("#")[0] == name), strict=True)
@@ -229,6 +226,16 @@ def table(target: str, cases: Iterator[Case], repeats: int) -> list[str]:
     return [*lines, ""]
 
 
+def write(target: str, lines: list[str]) -> None:
+    """Replace the section of a target in the document, or add it."""
+    before, measured = DOCUMENT.read_text(encoding="utf-8").split("<!-- measured -->\n\n")
+    sections, after = measured.split("<!-- end -->")
+    kept = {part.partition("\n")[0]: part for part in sections.split("### ") if part.strip()}
+    kept[target] = "\n".join(lines).removeprefix("### ") + "\n"
+    made = "".join(f"### {part}" for part in kept.values())
+    canonical.write_text(DOCUMENT, f"{before}<!-- measured -->\n\n{made}<!-- end -->{after}")
+
+
 def main() -> None:
     """Measure all and write the document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -238,14 +245,9 @@ def main() -> None:
     parser.add_argument("--captions", default="captions")
     known = parser.parse_args()
     parts = ((known.photos, petals), (known.texts, tweets), (known.captions, captions))
-    lines: list[str] = []
     for target, cases in parts:
-        lines += table(target, cases(target), known.repeats) if target else []
-        document = DOCUMENT.read_text(encoding="utf-8")
-        made = "<!-- measured -->\n\n" + "\n".join(lines) + "\n<!-- end -->"
-        canonical.write_text(
-            DOCUMENT, re.sub(r"<!-- measured -->.*<!-- end -->", lambda _, made=made: str(made), document, flags=re.DOTALL)
-        )
+        if target:
+            write(target, table(target, cases(target), known.repeats))
 
 
 if __name__ == "__main__":
