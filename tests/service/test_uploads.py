@@ -51,7 +51,8 @@ data = st.lists(pieces | st.binary(max_size=20), max_size=12).map(b"".join)
 def test_reads_the_bytes_that_starlette_reads(data):
     body = form(data)
     assert only_file(TYPE, body) in (by_starlette(body), None)
-    assert b"\r\n--" + BOUNDARY in data or only_file(TYPE, body) == data
+    # The line end of the header before the data can begin a delimiter, too.
+    assert b"\r\n--" + BOUNDARY in b"\r\n" + data or only_file(TYPE, body) == data
 
 
 @given(data, st.integers(0, 400), st.integers(0, 255))
