@@ -1,8 +1,8 @@
-"""Compare the transformer with a traditional CNN, trained on the same data in the same way: accuracy and size.
+"""Compare the transformer with Kornia's and with a traditional CNN, trained on the same data in the same way.
 
     python benchmarks/architectures.py [--target petals] [--json results.json]
 
-The first row is the target; the second is its variant with `model=cnn`.
+The first row is the target; the others are its variants with `model=kornia-vit` and `model=cnn`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.table import Table
 from bitbloom.core import canonical, checkout
 from bitbloom.pipeline import build
 
-CASES = {"vision transformer": (), "traditional CNN": ("model=cnn",)}
+CASES = {"vision transformer": (), "Kornia's": ("model=kornia-vit",), "traditional CNN": ("model=cnn",)}
 
 
 def measure(target: str, name: str, overrides: tuple[str, ...]) -> dict[str, float | str]:

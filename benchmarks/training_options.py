@@ -29,7 +29,6 @@ from bitbloom.core.digests import file_digest
 from bitbloom.numerics import pins
 from bitbloom.pipeline import build, composition
 
-SMALL = ("model.hidden_size=96", "model.layers=2")
 WIDE = ("train.batch_size=1024", "train.max_steps=1")
 FAST = ("numerics=fast", "train.max_steps=40")
 ADAPTED = ("train.lora.rank=16", "train.learning_rate=0.002", "train.layer_decay=1")
@@ -47,10 +46,6 @@ class Case:
 
 
 CASES = (
-    Case("distill", "small network", "petals", (*SMALL, "train.epochs=10")),
-    Case("distill", "with a teacher", "petals", (*SMALL, "train.epochs=10", "train.distill.teacher=teacher")),
-    Case("distill", "small network, more epochs", "petals", (*SMALL, "train.epochs=24")),
-    Case("distill", "with a teacher, more epochs", "petals", (*SMALL, "train.epochs=24", "train.distill.teacher=teacher")),
     Case("lora", "all weights", "tweets", ("train.epochs=3",)),
     Case("lora", "rank 16", "tweets", ("train.epochs=3", *ADAPTED)),
     Case("checkpointing", "batch of 1,024", "petals", WIDE),
@@ -63,12 +58,10 @@ CASES = (
 def measure(case: Case, steps: int | None) -> dict[str, Any]:
     """Train one case in a process of its own."""
     tree = composition.compose(case.target, (*case.overrides, *([f"train.max_steps={steps}"] if steps else [])))
-    for path, stage in ((f"data/processed/{case.target}", "prepare"), ("models/petals/model.safetensors", "train")):
-        if not Path(path).exists():
-            build.build(case.target if stage == "prepare" else "petals", stage)
+    if not Path(f"data/processed/{case.target}").exists():
+        build.build(case.target, "prepare")
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        (place / "teacher").symlink_to(Path("models/petals").resolve())
         for path in (*LINKED, f"data/processed/{case.target}"):
             if Path(path).exists():
                 (place / path).parent.mkdir(parents=True, exist_ok=True)

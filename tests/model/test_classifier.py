@@ -20,6 +20,10 @@ VARIANTS = {
     "vit with a convolutional stem": replace(SMALL, stem="conv"),
     "vit with patches": SMALL,
     "vit with mean pooling": replace(SMALL, pooling="mean"),
+    "kornia-vit": replace(SMALL, architecture="kornia-vit"),
+    "kornia-vit with a convolutional stem and mean pooling": replace(
+        SMALL, architecture="kornia-vit", stem="conv", pooling="mean"
+    ),
     "cnn": replace(SMALL, architecture="cnn"),
     "dinov2": replace(SMALL, architecture="dinov2"),
 }
@@ -67,12 +71,15 @@ def test_attention_is_eager():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "resnet"}, "'resnet' is none of vit, cnn, dinov2, auto"),
+        ({"architecture": "resnet"}, "'resnet' is none of vit, kornia-vit, cnn, dinov2, auto"),
         ({"stem": "wavelet"}, "'wavelet' is neither patch nor conv"),
         ({"pooling": "max"}, "'max' is neither class nor mean"),
         ({"stem": "conv", "patch_size": 12}, "4, 8, 16 or 32, not 12"),
         ({"stem": "conv", "patch_size": 2}, "4, 8, 16 or 32, not 2"),
         ({"weights": "locked:vit-s-dinov2"}, "vit starts from random weights"),
+        ({"architecture": "kornia-vit", "weights": "locked:vit-s-dinov2"}, "set model.weights=none"),
+        ({"architecture": "kornia-vit", "mlp_ratio": 2}, "mlp_ratio of kornia-vit is 4 in Kornia, not 2"),
+        ({"architecture": "kornia-vit", "heads": 5}, "32 is not a multiple of model.heads 5"),
         ({"architecture": "cnn", "weights": "locked:vit-s-dinov2"}, "set model.weights=none"),
         ({"architecture": "auto", "weights": "none"}, "names no model to load"),
         ({"architecture": "auto", "weights": "path:/there/is/none"}, "there is no folder"),

@@ -1,31 +1,25 @@
-"""Options of training: low-rank adaptation, knowledge distillation, gradient checkpointing, precision."""
+"""Options of training: low-rank adaptation, gradient checkpointing, precision."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bitbloom import tasks
 from bitbloom.config.models.image import ImageModel
 from bitbloom.config.sections.numerics import Numerics
-from bitbloom.config.sections.train import Distill, Lora, Train
-from bitbloom.core import canonical
-from bitbloom.core.digests import file_digest
+from bitbloom.config.sections.train import Lora, Train
 from bitbloom.core.errors import BitBloomError
 from bitbloom.models import classifier
-from bitbloom.pipeline import composition, graph
-from bitbloom.training import activations, inference, loop, lora
+from bitbloom.pipeline import composition
+from bitbloom.training import activations, loop, lora
 from bitbloom.training.checkpoint import Checkpoints
-from bitbloom.training.distillation import blend
 from support import tiny
 
 QUIET = loop.Report(shown=False)
@@ -146,71 +140,6 @@ def test_adaptation_names_the_layers_that_exist():
         lora.adapt(network(), Lora(rank=4, targets=["keys"]))
 
 
-# Knowledge distillation
-
-
-def write_teacher(run: loop.Run, folder: Path = Path("models/teacher")) -> Path:
-    folder.mkdir(parents=True)
-    save_file(weights(run), folder / "model.safetensors")
-    canonical.write_json(folder / "config.json", {"model": vars(run.sections.model), "meta": run.dataset.meta, "data_digest": ""})
-    return folder
-
-
-@given(st.integers(0, 1000), st.floats(0.5, 20), st.floats(0, 1))
-def test_loss_of_a_teacher_is_smallest_at_its_own_logits(seed, temperature, weight):
-    generator = torch.Generator().manual_seed(seed)
-    teacher, other = torch.randn(2, 4, 3, generator=generator)
-    hard = torch.tensor(1.5)
-    config = Distill(temperature=temperature, weight=weight)
-    assert blend(hard, teacher, teacher, config) <= blend(hard, other, teacher, config) + 1e-3
-    assert torch.equal(blend(hard, other, teacher, replace(config, weight=0.0)), hard)
-
-
-def test_teacher_without_weight_changes_nothing():
-    folder = write_teacher(fitted("teacher", epochs=1))
-    plain = fitted("plain", DROPPING, epochs=1)
-    taught = fitted("taught", DROPPING, epochs=1, distill=Distill(str(folder), weight=0.0))
-    assert [line["weights"] for line in taught.history.ledger] == [line["weights"] for line in plain.history.ledger]
-    assert equal(weights(plain), weights(taught))
-
-
-def test_student_learns_from_teacher_what_its_labels_do_not_say():
-    teacher = fitted("teacher", epochs=15)
-    folder, data = write_teacher(teacher), tiny.dataset()
-    wrong = replace(data, arrays={**data.arrays, "labels": (data.arrays["labels"] + 1) % 3})
-    test, task = data.split("test"), tasks.model("petals")
-    agreement = {}
-    for weight in (0.0, 1.0):
-        student = fitted(f"student {weight}", data=wrong, epochs=15, distill=Distill(str(folder), weight=weight))
-        of_both = [inference.outputs(task, run.network, data, test, tiny.MODEL)["logits"].argmax(1) for run in (teacher, student)]
-        agreement[weight] = float(np.mean((of_both[0] == of_both[1]).numpy()))
-    assert agreement[1.0] >= 0.9 and agreement[0.0] <= 0.3
-    assert student.summary()["teacher"] == {"folder": "models/teacher", "sha256": file_digest(folder / "model.safetensors")}
-    assert not any(parameter.requires_grad for parameter in student.teacher.network.parameters())
-
-
-def test_refuses_teacher_with_other_classes_or_inputs_or_without_files():
-    folder = write_teacher(fitted("teacher", epochs=1))
-    data, taught = tiny.dataset(), {"distill": Distill(str(folder))}
-    with pytest.raises(BitBloomError, match="models/teacher has another 'classes' than this model"):
-        tiny.start(tiny.sections(taught), replace(data, meta={**data.meta, "classes": ["a", "b", "c"]}))
-    with pytest.raises(BitBloomError, match=r"models/teacher has another 'model\.image_size' than this model"):
-        tiny.start(tiny.sections(taught, replace(tiny.MODEL, image_size=8)), data)
-    with pytest.raises(BitBloomError, match=r"models/none lacks config\.json or model\.safetensors: train that target first"):
-        tiny.start(tiny.sections({"distill": Distill("models/none")}), data)
-
-
-def test_only_training_depends_on_its_teacher(monkeypatch):
-    monkeypatch.chdir(tiny.REPOSITORY)
-    tree = composition.compose("petals-tiny", ["train.distill.teacher=models/petals"])
-    plain = {stage.stage: set(stage.inputs) for stage in graph.stages("petals-tiny", composition.compose("petals-tiny"))}
-    more = {stage.stage: set(stage.inputs) - plain[stage.stage] for stage in graph.stages("petals-tiny", tree)}
-    assert more.pop("train") == {"models/petals/config.json", "models/petals/model.safetensors"}
-    assert not any(more.values())
-    with pytest.raises(BitBloomError, match="models/petals is what this training writes"):
-        graph.stages("petals", tree)
-
-
 # Precision and values
 
 
@@ -219,8 +148,6 @@ def test_only_training_depends_on_its_teacher(monkeypatch):
     [
         ("train.precision=bf16", "train.precision=bf16 needs numerics=fast or numerics=cuda: .* would depend on the CPU"),
         ("train.precision=fp16", "train.precision 'fp16' is none of auto, fp32, bf16"),
-        ("train.distill.weight=1.5", "train.distill.weight is 1.5: it has to be from 0 to 1"),
-        ("train.distill.temperature=0", "train.distill.temperature is 0.0: it has to be more than 0"),
         ("train.lora.rank=-1", "train.lora.rank is -1: it has to be 0 or more"),
     ],
 )

@@ -12,10 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bitbloom.core import canonical
+from bitbloom.core.digests import file_digest
+from bitbloom.core.errors import BitBloomError
 
 SPLITS = ("train", "val", "test")
 Arrays = dict[str, NDArray[Any]]
 """Named arrays whose first axis is the sample."""
+CHECKSUMS = "checksums.json"
+"""File with the SHA-256 of every array of a folder, by file name."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,12 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path, *more: Path) -> Dataset:
-        """Map a folder written by `save`, and the arrays of additional folders."""
-        files = (path for source in (folder, *more) for path in sorted(source.glob("*.npy")))
+        """Map a folder written by `save`, and the arrays of additional folders.
+
+        Raises:
+            BitBloomError: an array is missing, is not recorded, or does not have its recorded SHA-256.
+        """
+        files = [path for source in (folder, *more) for path in verified_arrays(source)]
         arrays = {path.stem: np.load(path, mmap_mode="r") for path in files}
         return cls(arrays, pd.read_parquet(folder / "samples.parquet"), canonical.read_json(folder / "meta.json"))
 
@@ -44,6 +52,7 @@ class Dataset:
         with canonical.replacing_folder(folder) as temporary:
             for name, array in self.arrays.items():
                 np.save(temporary / f"{name}.npy", np.ascontiguousarray(array))
+            write_checksums(temporary)
             self.samples.to_parquet(temporary / "samples.parquet", index=False)
             canonical.write_json(temporary / "meta.json", self.meta)
 
@@ -59,3 +68,27 @@ class Dataset:
     def sample_seeds(self) -> NDArray[np.uint64]:
         """Return the first 64 bits of each sample's key, [N], which do not depend on other samples."""
         return np.array([int(key[:16], 16) for key in self.samples["key"]], dtype=np.uint64)
+
+
+def write_checksums(folder: Path) -> None:
+    """Record the SHA-256 of every array of a folder in its `checksums.json`."""
+    canonical.write_json(folder / CHECKSUMS, {path.name: file_digest(path) for path in sorted(folder.glob("*.npy"))})
+
+
+def verified_arrays(folder: Path) -> list[Path]:
+    """Return the files of a folder's arrays by name, after a comparison with its `checksums.json`: a pass over their bytes.
+
+    Raises:
+        BitBloomError: an array is missing, is not recorded, or does not have its recorded SHA-256.
+    """
+    try:
+        recorded = canonical.read_json(folder / CHECKSUMS)
+    except FileNotFoundError as error:
+        raise BitBloomError(f"{folder} has no {CHECKSUMS}: delete the folder, and build it again with `make data`") from error
+    files = sorted(folder.glob("*.npy"))
+    found = {path.name: file_digest(path) for path in files}
+    for name in sorted({*recorded, *found}):
+        if found.get(name) != recorded.get(name):
+            problem = "is missing" if name not in found else "is not recorded" if name not in recorded else "is damaged"
+            raise BitBloomError(f"{folder / name} {problem} according to {CHECKSUMS}: delete {folder}, and build it again")
+    return files

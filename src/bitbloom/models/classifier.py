@@ -1,4 +1,4 @@
-"""Image classifiers: a vision transformer, a fine-tuned DINOv2, a traditional CNN, or any of transformers' by name.
+"""Image classifiers: vision transformers of transformers and Kornia, DINOv2, a traditional CNN, or any of transformers' by name.
 
 Every network here maps float32 [n, 3, s, s] to logits float32 [n, classes].
 """
@@ -35,7 +35,7 @@ def build(config: ImageModel, classes: int, pretrained: bool = True) -> nn.Modul
     Raises:
         BitBloomError: the architecture is unknown, or the weights do not fit it.
     """
-    builders = {"vit": _vit, "cnn": _cnn, "dinov2": _dinov2, "auto": _auto}
+    builders = {"vit": _vit, "kornia-vit": _kornia_vit, "cnn": _cnn, "dinov2": _dinov2, "auto": _auto}
     if config.architecture not in builders:
         raise BitBloomError(f"model.architecture '{config.architecture}' is none of {', '.join(builders)}")
     return builders[config.architecture](config, classes, pretrained)
@@ -109,16 +109,21 @@ def _vit(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
         raise BitBloomError(
             f"model.weights '{config.weights}' need model.architecture=dinov2 or auto; vit starts from random weights"
         )
+    _require_known(config)
     shape = _sizes(config, classes) | {"intermediate_size": config.hidden_size * config.mlp_ratio}
     model: Any = ViTForImageClassification(ViTConfig(**shape))
     if config.stem == "conv":
         model.vit.embeddings.patch_embeddings.projection = ConvStem(config.patch_size, config.hidden_size)
-    elif config.stem != "patch":
+    network = PatchMean(model) if config.pooling == "mean" else Logits(model)
+    return _initialised(network, pretrained)
+
+
+def _require_known(config: ImageModel) -> None:
+    """Raise BitBloomError for an unknown stem or pooling."""
+    if config.stem not in ("patch", "conv"):
         raise BitBloomError(f"model.stem '{config.stem}' is neither patch nor conv")
     if config.pooling not in ("class", "mean"):
         raise BitBloomError(f"model.pooling '{config.pooling}' is neither class nor mean")
-    network = PatchMean(model) if config.pooling == "mean" else Logits(model)
-    return _initialised(network, pretrained)
 
 
 class ConvStem(nn.Sequential):
@@ -138,6 +143,46 @@ class ConvStem(nn.Sequential):
     def weight(self) -> Tensor:
         """The first kernel: `transformers` reads the dtype of the patch projection from it."""
         return self.get_parameter("0.weight")
+
+
+class KorniaViT(nn.Module):
+    """Kornia's `VisionTransformer` with a linear head on its class token, or on the mean of its patches."""
+
+    def __init__(self, config: ImageModel, classes: int) -> None:
+        from kornia.models.vit import VisionTransformer
+
+        super().__init__()
+        width = config.hidden_size
+        self.vit = VisionTransformer(
+            config.image_size,
+            config.patch_size,
+            embed_dim=width,
+            depth=config.layers,
+            num_heads=config.heads,
+            dropout_rate=config.dropout,
+            backbone=ConvStem(config.patch_size, width) if config.stem == "conv" else None,
+        )
+        self.classifier = PortableLinear(width, classes)
+        self.pooling = config.pooling
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 3, s, s] → float32 [n, classes]."""
+        hidden = self.vit(pixels)
+        self.vit.encoder_results.clear()  # it keeps the outputs of every block, and with them their graph
+        logits: Tensor = self.classifier(hidden[:, 0] if self.pooling == "class" else hidden[:, 1:].mean(dim=1))
+        return logits
+
+
+def _kornia_vit(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:
+    """Build Kornia's vision transformer with random weights."""
+    if config.weights != "none":
+        raise BitBloomError("model.architecture=kornia-vit starts from random weights: set model.weights=none")
+    if config.mlp_ratio != 4:
+        raise BitBloomError(f"model.mlp_ratio of kornia-vit is 4 in Kornia, not {config.mlp_ratio}")
+    _require_known(config)
+    if config.hidden_size % config.heads:
+        raise BitBloomError(f"model.hidden_size {config.hidden_size} is not a multiple of model.heads {config.heads}")
+    return _initialised(KorniaViT(config, classes), pretrained)
 
 
 def _cnn(config: ImageModel, classes: int, pretrained: bool) -> nn.Module:

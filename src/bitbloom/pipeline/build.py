@@ -393,7 +393,7 @@ def create_workspace(place: Path, target: str, tree: DictConfig, cache: Path | N
     """
     model = typed_model(tree.model)
     own = (folder for spec in (*model.starts_from(), str(tree.prepare.tokenizer)) for folder in graph.own_folder(spec))
-    for external in (*graph.external(tree), *own, *graph.teachers(target, tree)):
+    for external in (*graph.external(tree), *own):
         _link(place / external, Path(external))
     for store in ("weights", "downloads"):
         (STATE / store).mkdir(exist_ok=True)

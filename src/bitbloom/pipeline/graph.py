@@ -151,8 +151,6 @@ def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
         files += external(tree)
     if stage in BUILDS_NETWORK:  # a folder of weights also has the network's configuration
         files += [folder for spec in model.starts_from() for folder in own_folder(spec)]
-    if stage == "train":
-        files += [f"{folder}/{name}" for folder in teachers(target, tree) for name in ("config.json", "model.safetensors")]
     if stage in AFTER_FEATURES and model.frozen:
         files.append(f"data/features/{target}")
     weights = {"prepare": [str(tree.prepare.tokenizer)], **dict.fromkeys(FROM_WEIGHTS, model.starts_from())}.get(stage, [])
@@ -196,14 +194,6 @@ def own_folder(spec: str) -> list[str]:
     """The folder of the user's own weights or tokenizer, if `path:FOLDER` names one."""
     kind, _, name = spec.partition(":")
     return [name] if kind == "path" else []
-
-
-def teachers(target: str, tree: Any) -> list[str]:
-    """The folder of the teacher for knowledge distillation, if there is one. Raises BitBloomError if it is the target's own."""
-    folder = tree.train.distill.teacher
-    if folder is not None and Path(folder) == Path(f"models/{target}"):
-        raise BitBloomError(f"train.distill.teacher: {folder} is what this training writes: name another target's folder")
-    return [Path(folder).as_posix()] if folder else []
 
 
 def external(tree: Any) -> list[str]:

@@ -21,7 +21,7 @@ from bitbloom import tasks
 from bitbloom.config.models import Model, typed_model
 from bitbloom.core import canonical, progress
 from bitbloom.core.errors import BitBloomError
-from bitbloom.data.dataset import Dataset
+from bitbloom.data.dataset import Dataset, write_checksums
 from bitbloom.models import weights
 from bitbloom.numerics import pins, seeds, subset
 from bitbloom.stages import main
@@ -60,6 +60,7 @@ def run(target: Target) -> None:
     weights.ensure_all(encoders(target).starts_from())
     with canonical.replacing_folder(target.features) as folder:
         workers.launch(extract, 1 << 30, target, folder)
+        write_checksums(folder)
     dataset = Dataset.open(target.processed, target.features)
     print(", ".join(f"{path.stem} {list(dataset.arrays[path.stem].shape)}" for path in sorted(target.features.glob("*.npy"))))
 

@@ -23,7 +23,6 @@ from bitbloom.numerics import pins
 from bitbloom.stages import main, named_modules
 from bitbloom.training import loop, workers
 from bitbloom.training.checkpoint import Checkpoints
-from bitbloom.training.distillation import FILES
 from bitbloom.training.inference import open_dataset
 
 if TYPE_CHECKING:
@@ -88,9 +87,6 @@ def inputs_digest(target: Target) -> str:
         "weights": [weights.identity(spec) for spec in target.model.starts_from()],
         "isa": os.environ.get("ATEN_CPU_CAPABILITY"),
     }
-    teacher = target.train.distill.teacher
-    if teacher is not None:
-        state["teacher"] = [file_digest(Path(teacher) / name) for name in FILES if (Path(teacher) / name).is_file()]
     return hashlib.sha256(canonical.json_text(state).encode()).hexdigest()
 
 

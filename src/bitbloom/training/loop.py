@@ -23,7 +23,6 @@ from bitbloom.core import progress
 from bitbloom.core.errors import BitBloomError
 from bitbloom.numerics import ledger, machine, reduction, seeds, subset
 from bitbloom.training import activations, lora
-from bitbloom.training.distillation import Teacher
 from bitbloom.training.inference import BATCH, outputs
 from bitbloom.training.optimiser import Optimiser
 from bitbloom.training.sampler import Stream
@@ -82,8 +81,6 @@ class Run:
         self.steps = min(self.stream.steps(train.epochs), train.max_steps or 1 << 62)
         torch.manual_seed(train.seed)
         self.network: nn.Module = self.fabric.to_device(self.prepared(task.build(sections.model, dataset.meta)))
-        distils = train.distill.teacher is not None
-        self.teacher = Teacher(train.distill, task, sections.model, dataset.meta, self.fabric.device) if distils else None
         self.optimiser = Optimiser(self.network, task.parameter_groups(self.network, train), train)
         self.all_tree_sum = reduction.all_tree_sum(worker.rank, worker.world, worker.same_machine, self.optimiser.weights.numel())
         if isinstance(self.all_tree_sum, reduction.SharedTreeSum) and self.fabric.device.type == "cpu":
@@ -167,9 +164,8 @@ class Run:
         torch.manual_seed(int(seeds.derive(train.seed, step, number)) >> 1)
         if not self.network.training:
             self.network.train()
-        loss_of = self.task.loss if self.teacher is None else self.teacher.loss
         with self.fabric.autocast():
-            loss = loss_of(self.network, {name: self.fabric.to_device(tensor) for name, tensor in batch.items()}, train)
+            loss = self.task.loss(self.network, {name: self.fabric.to_device(tensor) for name, tensor in batch.items()}, train)
         self.fabric.backward(loss)
         return loss.detach().float().cpu(), digest
 
@@ -254,8 +250,6 @@ class Run:
         """Return the content of training.json: the curves, and the number of samples, steps and parameters."""
         kind = machine.kind(self.sections.numerics.profile)
         found: dict[str, Any] = {} if kind is None else {"machine": kind}
-        if self.teacher:
-            found["teacher"] = self.teacher.record
         return found | {
             "epochs": self.history.epochs,
             "best_epoch": self.history.best_epoch,

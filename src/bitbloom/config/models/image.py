@@ -15,7 +15,7 @@ class ImageModel(Model):
 
     kind: str = "image"
     architecture: str = "vit"
-    """vit | cnn | dinov2 | auto (any `AutoModelForImageClassification` of `weights`)."""
+    """vit | kornia-vit (Kornia's) | cnn | dinov2 | auto (any `AutoModelForImageClassification` of `weights`)."""
     image_size: int = 96
     """Side of the network's input, pixels."""
     mean: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
@@ -28,11 +28,11 @@ class ImageModel(Model):
     stem: str = "conv"
     """patch (one strided convolution) | conv (a stack of 3×3 convolutions; Xiao et al. 2021, arXiv:2106.14881)."""
     pooling: str = "class"
-    """Input of the head of a `vit`: class (the class token) | mean (the mean of the patches)."""
+    """Input of the head of a `vit` or `kornia-vit`: class (the class token) | mean (the mean of the patches)."""
     dropout: float = 0.0
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "architecture": ("vit", "cnn", "dinov2", "auto"),
+        "architecture": ("vit", "kornia-vit", "cnn", "dinov2", "auto"),
         "stem": ("patch", "conv"),
         "pooling": ("class", "mean"),
     }

@@ -11,19 +11,6 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass
-class Distill:
-    """Knowledge distillation: the loss also compares the logits with those of a trained network (Hinton et al. 2015,
-    arXiv:1503.02531)."""
-
-    teacher: str | None = None
-    """Folder of a trained classifier with the same classes and inputs: models/<target>, or a copy of one; null disables it."""
-    temperature: float = 2.0
-    """Divisor of both networks' logits; a higher one gives unlikely classes more weight."""
-    weight: float = 0.5
-    """Part of the teacher in the loss, 0 to 1; the labels have the rest."""
-
-
-@dataclass
 class Lora:
     """Low-rank adaptation: a linear layer's matrix is frozen, and the product of two small ones is trained and added to it (Hu et
     al. 2021, arXiv:2106.09685). The trained model has the sums, so no later stage differs."""
@@ -73,8 +60,6 @@ class Train:
     precision: str = "auto"
     """auto | fp32 | bf16: mixed precision. auto is bf16 with `numerics=cuda`, with `numerics=fast` where the CPU multiplies bf16,
     and fp32 elsewhere."""
-    distill: Distill = field(default_factory=Distill)
-    """Knowledge distillation."""
     lora: Lora = field(default_factory=Lora)
     """Low-rank adaptation."""
 
@@ -90,9 +75,5 @@ class Train:
                 "train.precision=bf16 needs numerics=fast or numerics=cuda: CPUs with bf16 instructions and those without add "
                 "the products of bf16 in different ways, so the bytes would depend on the CPU"
             )
-        if not 0 <= self.distill.weight <= 1:
-            raise BitBloomError(f"train.distill.weight is {self.distill.weight}: it has to be from 0 to 1")
-        if self.distill.temperature <= 0:
-            raise BitBloomError(f"train.distill.temperature is {self.distill.temperature}: it has to be more than 0")
         if self.lora.rank < 0:
             raise BitBloomError(f"train.lora.rank is {self.lora.rank}: it has to be 0 or more")

@@ -56,8 +56,6 @@ class Inputs:
             "lock": self._digest(place / pins.lock(str(tree.numerics.profile))),
             "weights": _weights([tree]),
         }
-        if teachers := graph.teachers(target, tree):
-            found["teacher"] = [self._digest(place / folder / "model.safetensors") for folder in teachers]
         return _sha256(found | self.data(tree, place, target))
 
     def data(self, tree: Any, place: Path, target: str) -> dict[str, str]:

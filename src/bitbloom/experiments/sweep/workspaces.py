@@ -64,7 +64,7 @@ class Workspaces:
             if (data / made).exists():
                 _link(place / made, data / made)
         own = (folder for spec in model.starts_from() for folder in graph.own_folder(spec))
-        for shared in (*LINKED, *map(Path, own), *map(Path, graph.teachers(self.target, tree))):
+        for shared in (*LINKED, *map(Path, own)):
             _link(place / shared, shared)
         canonical.write_text(params, graph.HEADER + composition.yaml_text(tree))  # last: the folder is whole
 
