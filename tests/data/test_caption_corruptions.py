@@ -20,8 +20,8 @@ from bitbloom.data.importing import import_data
 from bitbloom.data.sources import SourceFile, coco_folder, garden_captions
 from bitbloom.stages.ingest import describe_files
 from bitbloom.tasks.captions import samples as captions
-from bitbloom.validation import derived
 from bitbloom.validation.check import check
+from bitbloom.validation.derived import sentences as caption_columns
 from bitbloom.validation.nameless import NAME_NOTHING
 from bitbloom.validation.verdict import PASSED
 from support.corruption import Case, Corruption, Matrix, broken_names, broken_photo, copy, put, rows_by_name, wrong_types
@@ -188,7 +188,7 @@ LINES = st.lists(st.sampled_from(["a dog", "two dogs", "a red car", ""]), max_si
 @given(st.lists(LINES, min_size=1, max_size=6).flatmap(lambda rows: st.permutations(list(enumerate(rows)))))
 def test_shared_caption_names_first_other_photo(rows: list[tuple[int, list[str]]]) -> None:
     table = pd.DataFrame({"id": [str(number) for number, _ in rows], "normalised": ["\n".join(lines) for _, lines in rows]})
-    found = derived.sentence_shared_with(table, Gate())
+    found = caption_columns.sentence_shared_with(table, Gate())
     for (number, lines), reason in zip(rows, found, strict=True):
         others = {line: [other for other, has in sorted(rows) if other != number and line in has] for line in lines if line}
         expected = [f"{line}, also of {having[0]}" for line, having in others.items() if having]
@@ -200,7 +200,7 @@ def test_caption_with_another_word_names_something(words: list[str], data: st.Da
     position = data.draw(st.integers(0, len(words)))
     for sentence, names_nothing in ((words, True), ([*words[:position], "Zebra", *words[position:]], False)):
         facts = captions.describe(b"", {"captions": [f"{' '.join(sentence).upper()} ."]})
-        found = derived.nameless(pd.DataFrame([facts]), Gate())
+        found = caption_columns.nameless(pd.DataFrame([facts]), Gate())
         assert found.notna().tolist() == [names_nothing]
 
 
