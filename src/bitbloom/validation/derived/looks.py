@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,3 +61,51 @@ def _pair(
         if len(conflicting):
             first = int(conflicting.min())
             partner[int(i)] = min(first, partner.get(int(i), first))
+
+
+def near_duplicate_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
+    """Id of the first row (by id) that looks nearly the same, with other file bytes; else null.
+
+    Two photos look nearly the same if their perceptual hashes differ in at most `gate.near_bits` bits, and the cells of their
+    thumbnails in at most `gate.near_difference` of 16 levels on average.
+    """
+    found = pd.Series(None, index=table.index, dtype=object)
+    if gate.near_bits is None:
+        return found
+    pattern = rf"[0-9a-f]{{{HASH_BITS // 4}}}"
+    usable = table[table["perceptual_hash"].fillna("").str.fullmatch(pattern) & table["thumbnail"].fillna("").ne("")]
+    usable = usable.sort_values("id", kind="stable").drop_duplicates("sha256")
+    hashes = np.array([int(text, 16) for text in usable["perceptual_hash"]], dtype=np.uint64)
+    thumbnails = _levels(usable["thumbnail"])
+    partner = np.full(len(hashes), len(hashes), np.int64)
+    for first, second in _near_pairs(hashes, gate.near_bits):
+        difference = np.abs(thumbnails[first] - thumbnails[second]).mean(axis=1, dtype=np.float64)
+        close = difference <= gate.near_difference
+        np.minimum.at(partner, second[close], first[close])
+    ids = [*usable["id"], None]
+    return pd.Series([ids[position] for position in partner], usable.index, dtype=object).reindex(table.index)
+
+
+def _levels(thumbnails: pd.Series) -> NDArray[np.int16]:
+    """Return the digits of thumbnails of equal length as numbers, int16 [n, cells]."""
+    digits = np.frombuffer("".join(thumbnails).encode(), np.uint8).astype(np.int16)
+    values = np.where(digits >= ord("a"), digits - ord("a") + 10, digits - ord("0"))
+    return values.reshape(len(thumbnails), -1)
+
+
+def _near_pairs(hashes: NDArray[np.uint64], bits: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Iterate over pairs i < j of hashes with at most `bits` different bits, in arrays; a pair can occur more than once.
+
+    As in `_conflicts`, only hashes with an equal band are compared: each with the next ones of its band, one distance at a time.
+    """
+    for band in np.array_split(np.arange(HASH_BITS, dtype=np.uint64), bits + 1):
+        shared = hashes & np.bitwise_or.reduce(np.uint64(1) << band)
+        order = np.argsort(shared, kind="stable")
+        starts, distance = np.arange(len(order) - 1), 1
+        while len(starts := starts[starts + distance < len(order)]):
+            starts = starts[shared[order[starts]] == shared[order[starts + distance]]]
+            first, second = order[starts], order[starts + distance]
+            near = np.bitwise_count(hashes[first] ^ hashes[second]) <= bits
+            if near.any():
+                yield first[near], second[near]
+            distance += 1

@@ -34,3 +34,17 @@ def nameless(table: pd.DataFrame, gate: Gate) -> pd.Series:
 
 def _nameless(normalised: str) -> str | None:
     return next((line for line in normalised.split("\n") if line and NAME_NOTHING.issuperset(line.split())), None)
+
+
+def said_twice(table: pd.DataFrame, gate: Gate) -> pd.Series:
+    """First caption that a photo has more than once, as its words; else null."""
+    return table["normalised"].fillna("").map(_repeated).astype(object)
+
+
+def _repeated(normalised: str) -> str | None:
+    seen: set[str] = set()
+    for line in normalised.split("\n"):
+        if line and line in seen:
+            return line
+        seen.add(line)
+    return None
