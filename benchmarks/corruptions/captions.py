@@ -55,19 +55,35 @@ def another_language(files: Files, random: Random) -> Damage:
     return Damage([*files[:-count], *made], set(), every(files))
 
 
+def other_vocabulary(files: Files, random: Random) -> Damage:
+    """More than half of the photos are described with words that the profile lacks."""
+    words = [f"term{number}" for number in range(400)]
+    count = int(len(files) * random.uniform(0.5, 0.7))
+    made = [saying(file, [" ".join(random.sample(words, 9)) for _ in range(3)]) for file in files[:count]]
+    return Damage([*made, *files[count:]], set(), every(files))
+
+
 NOTHING = ("a photo of the", "it is a", "in front of this", "an image of something with a", "there are some of them on the")
 ROWS: tuple[Kind, ...] = (
     changed("photo without captions", "captions-given", lambda file, random: saying(file, [])),
     changed("caption without a photo", "decodable", lambda file, random: replace(file, content=b"")),
     changed("a caption lost", "captions-per-photo", lambda file, random: saying(file, sentences(file)[:2])),
-    changed("captions of another photo added", "captions-per-photo", lambda file, random: saying(file, [*sentences(file), "two white daisies on a table", "daisies in a vase on a table"])),
+    changed(
+        "captions of another photo added",
+        "captions-per-photo",
+        lambda file, random: saying(file, [*sentences(file), "two white daisies on a table", "daisies in a vase on a table"]),
+    ),
     changed("empty caption", "fewest-words", one(lambda said, random: " " * random.randint(0, 3))),
     changed("only punctuation", "fewest-words", one(lambda said, random: random.choice("?!.-") * random.randint(1, 5))),
     changed("one word", "fewest-words", one(lambda said, random: random.choice(("flower", "Tulip.", "red")))),
     changed("a whole story", "most-words", one(lambda said, random: f"{said} and then " * random.randint(6, 9))),
     changed("a whole page", "most-characters", one(lambda said, random: f"{said} " * random.randint(20, 30))),
     changed("caption that names nothing", "nameless", one(lambda said, random: random.choice(NOTHING))),
-    changed("the same caption twice", "said-twice", lambda file, random: saying(file, [*sentences(file)[:2], sentences(file)[random.randint(0, 1)].upper()])),
+    changed(
+        "the same caption twice",
+        "said-twice",
+        lambda file, random: saying(file, [*sentences(file)[:2], sentences(file)[random.randint(0, 1)].upper()]),
+    ),
     changed("characters lost in decoding", "mojibake damage", one(texts.replaced)),
     changed("Windows read as Mac OS Roman", "damage", one(texts.macintosh)),
     changed("UTF-8 cut within a character", "mojibake damage", one(texts.cut_utf8)),
@@ -94,6 +110,6 @@ ROWS: tuple[Kind, ...] = (
 WHOLES: tuple[Kind, ...] = (
     whole("one caption for many photos", "shared-captions", same_caption, shared_captions=0.1),
     whole("another vocabulary in the newest photos", "vocabulary-drift", another_language),
-    whole("another vocabulary than in the profile", "profile-words", another_language),
+    whole("another vocabulary than in the profile", "profile-words", other_vocabulary),
 )
 KINDS = (*photos.KINDS, *ROWS, *WHOLES, LEAK, *VALUES, ROWS_LOST, *SIZES)

@@ -69,7 +69,7 @@ def unknown_label(files: Files, random: Random) -> Damage:
 
 def class_lost(files: Files, random: Random) -> Damage:
     label = a_class(files, random)
-    return Damage([file for file in files if file.label != label])
+    return Damage([file for file in files if file.label != label], set(), every(files))
 
 
 def reduced(fraction: float) -> Callable[[Files, Random], Damage]:
@@ -117,7 +117,7 @@ def _copy(file: SourceFile) -> SourceFile:
     if file.row:
         return replace(file, row=f"{file.row}-leaked")
     stem, dot, suffix = file.path.rpartition(".")
-    return replace(file, path=f"{stem}-leaked{dot}{suffix}")
+    return replace(file, path=f"{stem}_leaked{dot}{suffix}")
 
 
 def class_not_in_test(files: Files, random: Random) -> Damage:

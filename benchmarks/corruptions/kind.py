@@ -76,7 +76,7 @@ def renamed(file: SourceFile) -> SourceFile:
     if file.row:
         return replace(file, row=f"{file.row}-copy")
     stem, dot, suffix = file.path.rpartition(".")
-    return replace(file, path=f"{stem}-copy{dot}{suffix}")
+    return replace(file, path=f"{stem}_copy{dot}{suffix}")
 
 
 def content(file: SourceFile) -> bytes:

@@ -20,7 +20,9 @@ def another(label: str, random: Random) -> str:
 
 
 COPIES: tuple[Kind, ...] = (
-    copied("the same file under two labels", "label-conflicts", lambda file, random: replace(file, label=another(file.label, random))),
+    copied(
+        "the same file under two labels", "label-conflicts", lambda file, random: replace(file, label=another(file.label, random))
+    ),
     copied(
         "the same photo under two labels, compressed again",
         "near-duplicates label-conflicts",
@@ -29,4 +31,13 @@ COPIES: tuple[Kind, ...] = (
         ),
     ),
 )
-KINDS = (*photos.KINDS, *COPIES, whole("everything twice", "repeated-files", everything_twice), *LABELLED, *SPLITS, *VALUES, *PROFILES, *SIZES)
+KINDS = (
+    *photos.KINDS,
+    *COPIES,
+    whole("everything twice", "repeated-files", everything_twice),
+    *LABELLED,
+    *SPLITS,
+    *VALUES,
+    *PROFILES,
+    *SIZES,
+)

@@ -109,7 +109,9 @@ def letterbox(image: Image.Image, random: Random) -> Image.Image:
 def framed(image: Image.Image, random: Random) -> Image.Image:
     edge = int(image.width * random.uniform(0.1, 0.2))
     made = Image.new("RGB", image.size, "white")
-    made.paste(image.resize((image.width - 2 * edge, image.height - 2 * edge)).point(lambda value: int(value * 0.8)), (edge, edge))
+    made.paste(
+        image.resize((image.width - 2 * edge, image.height - 2 * edge)).point(lambda value: int(value * 0.8)), (edge, edge)
+    )
     return made
 
 
@@ -159,7 +161,9 @@ KINDS: tuple[Kind, ...] = (
     changed("noise only", "noisy", pixels(noise)),
     changed("underexposed", "dark", pixels(dark)),
     changed("overexposed", "light", pixels(light)),
-    changed("out of focus", "blurred", pixels(lambda image, random: image.filter(ImageFilter.GaussianBlur(random.uniform(2.2, 5))))),
+    changed(
+        "out of focus", "blurred", pixels(lambda image, random: image.filter(ImageFilter.GaussianBlur(random.uniform(2.2, 5))))
+    ),
     changed("moved camera", "blurred", pixels(motion)),
     changed("enlarged from a thumbnail", "blurred", pixels(enlarged)),
     changed("grey in a colour file", "grey", pixels(lambda image, random: image.convert("L").convert("RGB"))),
@@ -191,9 +195,19 @@ KINDS: tuple[Kind, ...] = (
     changed("wide strip", "aspect", sized(lambda image, random: (random.randint(140, 400), 33))),
     changed("another size than all others", "odd-size", sized(lambda image, random: (random.randint(48, 90),) * 2)),
     copied("the same file twice", "repeated-files", lambda file, random: file),
-    copied("copy with other compression", "near-duplicates", lambda file, random: replace(file, content=saved(opened(file), quality=random.randint(60, 85)))),
-    copied("copy with other metadata", "near-duplicates", raw(lambda data, random: data[:2] + b"\xff\xfe\x00\x06copy" + data[2:])),
-    copied("lighter copy", "near-duplicates", pixels(lambda image, random: ImageEnhance.Brightness(image).enhance(random.uniform(1.02, 1.08)))),
+    copied(
+        "copy with other compression",
+        "near-duplicates",
+        lambda file, random: replace(file, content=saved(opened(file), quality=random.randint(60, 85))),
+    ),
+    copied(
+        "copy with other metadata", "near-duplicates", raw(lambda data, random: data[:2] + b"\xff\xfe\x00\x06copy" + data[2:])
+    ),
+    copied(
+        "lighter copy",
+        "near-duplicates",
+        pixels(lambda image, random: ImageEnhance.Brightness(image).enhance(random.uniform(1.02, 1.08))),
+    ),
     copied("cropped copy", "near-duplicates", pixels(cropped)),
     copied("copy with a watermark", "near-duplicates", pixels(watermarked)),
     copied("larger copy", "near-duplicates", sized(lambda image, random: (image.width + random.randint(20, 60),) * 2)),

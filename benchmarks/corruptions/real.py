@@ -56,9 +56,7 @@ def findings(job: tuple[str, str]) -> tuple[str, int, list[Finding]]:
         os.environ["WORKERS"] = "1"  # the sets run in parallel already
         table = describe_files(files, raw, task, source.Config.kind)
     failed = check(table, suite, gate).with_outcome(FAILED)
-    found = [
-        Finding(name, len(table), one.name, one.severity, tuple(row["id"] for row in one.rows), one.count) for one in failed
-    ]
+    found = [Finding(name, len(table), one.name, one.severity, tuple(row["id"] for row in one.rows), one.count) for one in failed]
     return name, len(table), found
 
 

@@ -6,12 +6,30 @@ import base64
 import json
 from random import Random
 
-GERMAN = ("Das ist nicht der Hund, den ich auf der Straße gesehen habe", "Wir sind nach dem Regen mit dem Rad in die Stadt gefahren")
-FRENCH = ("Il y a des chiens dans la rue et les enfants sont avec eux", "Nous avons vu la mer pour la première fois avec les amis")
-SPANISH = ("El perro no está en la casa porque los niños se lo han llevado", "Hay muchas flores en el jardín pero no hay agua para ellas")
-ITALIAN = ("Il cane è nella casa con i bambini e non vuole uscire", "Gli amici sono al mare ma anche questa volta non c'è il sole")
-PORTUGUESE = ("O cachorro não está em casa mas os meninos já foram embora", "Há muitas flores no jardim e uma delas é muito bonita")
-DUTCH = ("De hond is niet in het huis maar op de straat met een kat", "Wij hebben het niet gezien omdat er geen licht was bij ons")
+GERMAN = (
+    "Das ist nicht der Hund, den ich auf der Straße gesehen habe",
+    "Wir sind nach dem Regen mit dem Rad in die Stadt gefahren",
+)
+FRENCH = (
+    "Il y a des chiens dans la rue et les enfants sont avec eux",
+    "Nous avons vu la mer pour la première fois avec les amis",
+)
+SPANISH = (
+    "El perro no está en la casa porque los niños se lo han llevado",
+    "Hay muchas flores en el jardín pero no hay agua para ellas",
+)
+ITALIAN = (
+    "Il cane è nella casa con i bambini e non vuole uscire",
+    "Gli amici sono al mare ma anche questa volta non c'è il sole",
+)
+PORTUGUESE = (
+    "O cachorro não está em casa mas os meninos já foram embora",
+    "Há muitas flores no jardim e uma delas é muito bonita",
+)
+DUTCH = (
+    "De hond is niet in het huis maar op de straat met een kat",
+    "Wij hebben het niet gezien omdat er geen licht was bij ons",
+)
 RUSSIAN = ("Собака бежит по зелёной траве", "Мы видели пожар у старого моста")
 GREEK = ("Ο σκύλος τρέχει στο πράσινο γρασίδι", "Είδαμε τη φωτιά δίπλα στο ποτάμι")
 ARABIC = ("الكلب يجري على العشب الأخضر", "رأينا الحريق قرب الجسر القديم")
@@ -59,7 +77,7 @@ def homoglyphs(text: str, random: Random) -> str:
 
 def _partly(word: str) -> str:
     made = word[0] + word[1:].translate(ALIKE)
-    return made if made != word and not made[1:].translate(ALIKE) == "" and any(c.isascii() for c in made[1:]) else ""
+    return made if made != word and any(c.isascii() for c in made[1:]) else ""
 
 
 def invisible(text: str, random: Random) -> str:
@@ -89,7 +107,9 @@ def placeholder(text: str, random: Random) -> str:
 
 
 def file_name(text: str, random: Random) -> str:
-    return random.choice((f"IMG_{random.randint(1000, 9999)}.jpg", f"DSC0{random.randint(1000, 9999)}", f"photo-{random.randint(1, 99)}.png"))
+    return random.choice(
+        (f"IMG_{random.randint(1000, 9999)}.jpg", f"DSC0{random.randint(1000, 9999)}", f"photo-{random.randint(1, 99)}.png")
+    )
 
 
 def stutter(text: str, random: Random) -> str:

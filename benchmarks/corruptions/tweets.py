@@ -51,7 +51,13 @@ def misread(said: str, random: Random) -> str:
 
 def labelled(file: SourceFile, random: Random) -> SourceFile:
     said, code = row(file)["text"], "1" if file.label == "disaster" else "0"
-    forms = (f"label: {file.label} {said}", f"{said} target={code}", f"[{file.label}] {said}", f"__label__{code} {said}", f"{said} ({file.label})")
+    forms = (
+        f"label: {file.label} {said}",
+        f"{said} target={code}",
+        f"[{file.label}] {said}",
+        f"__label__{code} {said}",
+        f"{said} ({file.label})",
+    )
     return rewritten(file, {"text": random.choice(forms)})
 
 
@@ -89,6 +95,14 @@ def another_topic(files: Files, random: Random) -> Damage:
     return Damage([*files[:-count], *made], set(), every(files))
 
 
+def other_vocabulary(files: Files, random: Random) -> Damage:
+    """More than half of the rows have words that the profile lacks."""
+    words = [f"term{number}" for number in range(400)]
+    count = int(len(files) * random.uniform(0.5, 0.7))
+    made = [rewritten(file, {"text": " ".join(random.sample(words, 9))}) for file in files[:count]]
+    return Damage([*made, *files[count:]], set(), every(files))
+
+
 def everything_twice(files: Files, random: Random) -> Damage:
     copies = [replace(file, row=f"{file.row}-copy") for file in files]
     return Damage([*files, *copies], {copy.id for copy in copies}, every(files))
@@ -99,7 +113,11 @@ ROWS: tuple[Kind, ...] = (
     copied("the same words in capitals, with an address", "repeated-texts", text(shouted)),
     copied("the same words, read in a wrong encoding", "repeated-texts", text(misread)),
     copied("the same row with another label", "conflicting-texts", lambda file, random: other_label(file)),
-    copied("the same words in capitals with another label", "conflicting-texts", lambda file, random: other_label(text(shouted)(file, random))),
+    copied(
+        "the same words in capitals with another label",
+        "conflicting-texts",
+        lambda file, random: other_label(text(shouted)(file, random)),
+    ),
     changed("empty text", "readable", text(lambda said, random: "")),
     changed("only blanks", "readable", text(lambda said, random: random.choice(" \t\n") * random.randint(1, 9))),
     changed("only control characters", "readable", text(lambda said, random: chr(random.randint(1, 31)) * random.randint(1, 9))),
@@ -108,7 +126,11 @@ ROWS: tuple[Kind, ...] = (
     changed("only punctuation", "wordless", text(lambda said, random: random.choice("?!.") * random.randint(3, 9))),
     changed("one letter", "characters", text(lambda said, random: random.choice("abcdefgh"))),
     changed("a whole page", "characters", text(lambda said, random: f"{said} " * random.randint(12, 30))),
-    changed("a list of words", "words", text(lambda said, random: " ".join(f"w{random.randint(0, 9)}" for _ in range(random.randint(101, 120))))),
+    changed(
+        "a list of words",
+        "words",
+        text(lambda said, random: " ".join(f"w{random.randint(0, 9)}" for _ in range(random.randint(101, 120)))),
+    ),
     changed("characters lost in decoding", "mojibake damage", text(texts.replaced)),
     changed("Windows read as Mac OS Roman", "damage", text(texts.macintosh)),
     changed("UTF-8 cut within a character", "mojibake damage", text(texts.cut_utf8)),
@@ -145,7 +167,7 @@ WHOLES: tuple[Kind, ...] = (
     whole("locations lost", "location-given", column("location", 0.9)),
     whole("keywords moved against the texts", "keyword-in-text", shifted_keywords),
     whole("another topic in the newest rows", "vocabulary-drift", another_topic),
-    whole("another vocabulary than in the profile", "profile-words", another_topic),
+    whole("another vocabulary than in the profile", "profile-words", other_vocabulary),
     whole("everything twice", "repeated-texts", everything_twice),
 )
 KINDS = (*ROWS, *WHOLES, *LABELLED, *SPLITS, *PROFILES)

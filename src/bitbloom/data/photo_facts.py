@@ -28,8 +28,8 @@ STEEP = 99
 """Percentile of the differences of neighbours that counts as an edge."""
 LEVEL = 4
 """Largest difference of the luma within a margin of one colour: JPEG changes it by as much."""
-STEP = 16
-"""Smallest difference of a margin and the photo beside it."""
+STEP, BLOCK = 16, 8
+"""Smallest difference of a margin and the photo, and lines in which it shows: JPEG blurs an edge within its blocks."""
 IMMERKAER = 1.2533141373155003 / 6
 """√(π/2) / 6: from the mean absolute response to the deviation of the noise (Immerkær 1996, doi:10.1006/cviu.1996.0060)."""
 CELLS = 8
@@ -139,7 +139,7 @@ def noise(luma: NDArray[np.int32]) -> float:
 def margin(luma: Pixels) -> float:
     """Return the fraction of the area in margins of one grey at the edges: letterboxes, frames, a part that was never decoded.
 
-    A margin ends at a line that differs from it in most pixels. A flower before a black wall has no such line.
+    Beside a margin, most pixels differ from it. A flower before a black wall has no such line.
     """
     height, width = luma.shape
     down, across = (_margin(lines) + _margin(lines[::-1]) for lines in (luma, luma.T))
@@ -153,8 +153,8 @@ def _margin(lines: Pixels) -> int:
     if not len(uneven) or not uneven[0]:
         return 0
     first = int(uneven[0])
-    differs = np.abs(lines[min(first + 1, len(lines) - 1)].astype(np.int32) - int(lines[0, 0])) > STEP
-    return first if 2 * int(differs.sum()) > differs.size else 0
+    differs = np.abs(lines[first : first + BLOCK].astype(np.int32) - int(lines[0, 0])) > STEP
+    return first if (2 * differs.sum(axis=1) > lines.shape[1]).any() else 0
 
 
 def thumbnail(grey: Image.Image) -> str:

@@ -10,10 +10,8 @@ from collections.abc import Iterable
 
 from bitbloom.data import languages, texts
 
-REPLACED = re.compile(
-    "\ufffd|[\x80-\x9f]|[\ue000-\uf8ff]|\u00c3[\u0080-\u00bf\u0192\u201a\u2122]|\u00e2\u20ac|\u00ef\u00bf\u00bd|[\u00c2\u00ce\u00d0][\u00a0-\u00bf]"
-)
-"""Replacement characters, controls, private characters, and UTF-8 that was read as another encoding."""
+REPLACED = re.compile("[\x80-\x9f]|[\ue000-\uf8ff]|\u00ef\u00bf\u00bd|[\u00c2\u00ce\u00d0][\u00a0-\u00bf]")
+"""Controls, private characters, and UTF-8 that was read as another encoding; the expectation `mojibake` finds the usual forms."""
 MACINTOSH = re.compile("\u2030\u00db|\u00db[\u00aa\u00d2\u00d3\u00cf]|\u00e5\u00ca|\u00cc\u00a9|\u00ab\u00f4")
 """Punctuation of Windows that was read as Mac OS Roman: `donÛªt`."""
 LOST = re.compile(r"\b[A-Za-z]{2,}\?(?:t|s|re|ve|ll|m|d)\b|\b[A-Za-z]*[a-z]\?[a-z]+\?[a-z]+\b")

@@ -25,7 +25,7 @@ Profile = Mapping[str, Any]
 count, or null)."""
 BOUNDS = ("profile_rows_min", "profile_rows_max", "profile_labels", "profile_words", "all_but_profile_drift")
 """Parameters of the expectations that compare with a profile; null without one, which leaves the expectations out."""
-SIGNIFICANT = 5.0
+SIGNIFICANT = 3.0
 """Fewest standard errors of a difference that is no chance."""
 
 
@@ -79,9 +79,9 @@ def label_drift(table: pd.DataFrame, profile: Profile, gate: Gate) -> pd.Series:
     reasons: dict[str, str] = {}
     for label, count in now.items():
         here, there = count / len(table), before.get(label, 0) / max(sum(before.values()), 1)
-        error = math.sqrt(max(there * (1 - there), 1e-9) * (1 / len(table) + 1 / max(int(profile["rows"]), 1)))
+        expected = there * len(table)
         changed = gate.split_ratio is not None and max(here, there) > gate.split_ratio * min(here, there)
-        if before and changed and abs(here - there) > SIGNIFICANT * error:
+        if before and changed and abs(count - expected) > SIGNIFICANT * math.sqrt(count + expected):
             reasons[str(label)] = f"{100 * here:.1f} % of the rows, {100 * there:.1f} % in the profile"
     return table["label"].map(reasons).astype(object).where(table["label"].isin(list(reasons)), None)
 

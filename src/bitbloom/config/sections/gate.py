@@ -33,7 +33,7 @@ class Gate:
     """Smallest 99th percentile of the luma of a photo, 0 to 1: below it is too dark."""
     shadows: float | None = 0.88
     """Largest 5th percentile of the luma of a photo, 0 to 1: above it is too light."""
-    sharpness: float | None = 0.45
+    sharpness: float | None = 0.55
     """Smallest ratio of the changes of slope to the slopes of a photo's edges: below it is blurred."""
     noise: float | None = 0.17
     """Largest estimated deviation of the noise of a photo, 0 to 1."""
@@ -45,7 +45,7 @@ class Gate:
     """Largest fraction of a photo in letterboxes, frames or a part that was never decoded."""
     odd_size: float | None = 8.0
     """Largest ratio of the side of a photo to the median of all, and of the median to the side."""
-    near_bits: int | None = 4
+    near_bits: int | None = 6
     """Largest Hamming distance of the perceptual hashes of near-duplicates; null to accept them."""
     near_difference: float = 1.0
     """Largest mean difference of the thumbnails of near-duplicates, in 16 levels."""

@@ -30,7 +30,12 @@ RARE = 0.1
 
 
 def label_like(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """A more frequent label that this one seems to mean: they differ in case, blanks, punctuation, plural or one letter."""
+    """A more frequent label that this one seems to mean: they differ in case, blanks, punctuation, plural or one letter.
+
+    Declared labels are meant as they are, and another expectation names those that are not declared.
+    """
+    if gate.labels is not None:
+        return pd.Series(None, index=table.index, dtype=object)
     counts = table["label"].dropna().astype(str).value_counts()
     ordered = sorted(counts.index, key=lambda label: (-counts[label], label))
     meant: dict[str, str] = {}

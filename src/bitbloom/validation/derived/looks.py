@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,10 +97,14 @@ def _levels(thumbnails: pd.Series) -> NDArray[np.int16]:
 def _near_pairs(hashes: NDArray[np.uint64], bits: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Iterate over pairs i < j of hashes with at most `bits` different bits, in arrays; a pair can occur more than once.
 
-    As in `_conflicts`, only hashes with an equal band are compared: each with the next ones of its band, one distance at a time.
+    Of `bits` + 2 bands of bits, two at least are equal, so only hashes with two equal bands are compared: each with the next ones
+    in the order of these bands, one distance at a time.
     """
-    for band in np.array_split(np.arange(HASH_BITS, dtype=np.uint64), bits + 1):
-        shared = hashes & np.bitwise_or.reduce(np.uint64(1) << band)
+    bands = [
+        np.bitwise_or.reduce(np.uint64(1) << band) for band in np.array_split(np.arange(HASH_BITS, dtype=np.uint64), bits + 2)
+    ]
+    for one, other in combinations(bands, 2):
+        shared = hashes & (one | other)
         order = np.argsort(shared, kind="stable")
         starts, distance = np.arange(len(order) - 1), 1
         while len(starts := starts[starts + distance < len(order)]):

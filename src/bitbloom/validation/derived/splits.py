@@ -11,12 +11,12 @@ import pandas as pd
 if TYPE_CHECKING:
     from bitbloom.config.sections.gate import Gate
 
-SIGNIFICANT = 5.0
-"""Fewest standard errors of a difference that is no chance."""
+SIGNIFICANT, EXPECTED = 3.0, 2.0
+"""Fewest standard errors of a difference that is no chance, and fewest rows that a split should have of a class that it lacks."""
 VALUES = ("width", "height", "bytes", "brightness", "sharpness", "characters", "words", "most_words")
 """Columns whose values are compared between splits."""
 MOVED = 0.3
-"""Largest difference from one half of the fraction of a split's values above the median of the other splits."""
+"""Largest difference from one half of the fraction of a split's values above the median of the largest split."""
 
 
 def split_leak(table: pd.DataFrame, gate: Gate) -> pd.Series:
@@ -35,7 +35,7 @@ def split_leak(table: pd.DataFrame, gate: Gate) -> pd.Series:
 
 def split_labels(table: pd.DataFrame, gate: Gate) -> pd.Series:
     """What is unusual about the class of a row in its split, if its fraction of the split is more than `gate.split_ratio` times
-    larger or smaller than its fraction of all rows, and not by chance; else null.
+    larger or smaller than its fraction of all rows, and not by chance, or if a split lacks the class; else null.
     """
     split, label = _given(table), table["label"].fillna("")
     found = pd.Series(None, index=table.index, dtype=object)
@@ -50,27 +50,27 @@ def split_labels(table: pd.DataFrame, gate: Gate) -> pd.Series:
             error = math.sqrt(overall * (1 - overall) / size)
             here = int(row[one]) / size
             ratio = max(here, overall) / max(min(here, overall), 1e-9)
-            if ratio > gate.split_ratio and abs(here - overall) > SIGNIFICANT * error:
+            absent = row[one] == 0 and size * overall >= EXPECTED
+            if absent or (ratio > gate.split_ratio and abs(here - overall) > SIGNIFICANT * error):
                 concerned = used & label.eq(name) & (split.eq(one) | (row[one] == 0)) & found.isna()
                 found = found.where(~concerned, f"{100 * here:.1f} % of {one}, {100 * overall:.1f} % of all")
     return found
 
 
 def split_values(table: pd.DataFrame, gate: Gate) -> pd.Series:
-    """What is unusual about the split of a row, if its sizes or its light differ from those of the other splits; else null."""
+    """What is unusual about the split of a row, if its sizes or its light differ from those of the largest split; else null."""
     split = _given(table)
     found = pd.Series(None, index=table.index, dtype=object)
-    names = list(split[split.ne("")].value_counts().index[::-1])  # the smallest split is at fault, not the others
+    largest, *names = list(split[split.ne("")].value_counts().index) or [""]
     for column in [column for column in VALUES if column in table]:
         for name in names:
-            here, others = table.loc[split.eq(name), column].dropna(), table.loc[split.ne("") & split.ne(name), column].dropna()
+            here, others = table.loc[split.eq(name), column].dropna(), table.loc[split.eq(largest), column].dropna()
             if found[split.eq(name)].notna().any() or here.empty or others.empty:
                 continue
             middle = others.median()
             above = (here.gt(middle).sum() + here.eq(middle).sum() / 2) / len(here)
             if abs(above - 0.5) > max(MOVED, SIGNIFICANT * 0.5 / math.sqrt(len(here))):
-                found = found.where(split.ne(name), f"{column}: median {here.median():.4g} in {name}, {middle:.4g} elsewhere")
-                break
+                found = found.where(split.ne(name), f"{column}: median {here.median():.4g} in {name}, {middle:.4g} in {largest}")
     return found
 
 
