@@ -31,6 +31,10 @@ bench-captions: $(STATE)/venv-dev ## Measure retrieval and captions on your phot
 bench-tweets: $(STATE)/venv-dev ## Measure F1 on Kaggle's tweets, and throughput (TWEETS=train.csv)
 	@python benchmarks/tweets.py $(call quoted,$(or $(value TWEETS),$(error TWEETS=path is missing: Kaggle's train.csv)))
 
+.PHONY: corruption-matrix
+corruption-matrix: $(STATE)/venv-dev ## Damage clean data in every way, and list what the gate finds (REAL=path)
+	@python benchmarks/corruption_matrix.py --seeds $(or $(SEEDS),3) $(if $(value REAL),--real $(call quoted,$(value REAL)))
+
 .PHONY: bench-serving
 bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Compare throughput and latency with FastAPI, BentoML, LitServe
 	@python benchmarks/serving.py

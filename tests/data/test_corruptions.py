@@ -5,8 +5,22 @@ from __future__ import annotations
 import pytest
 
 from bitbloom.validation.verdict import PASSED
-from support.corruption import Case, Corruption, Matrix, broken_names, broken_photo, cast, copy, put, wrong_types
-from support.synthetic_manifest import LABELS, manifest
+from support.corruption import (
+    Case,
+    Corruption,
+    Matrix,
+    broken_names,
+    broken_photo,
+    cast,
+    copy,
+    given_splits,
+    in_test,
+    look_alike,
+    profile,
+    put,
+    wrong_types,
+)
+from support.synthetic_manifest import LABELS, QUALITY, manifest
 
 GATE = {"labels": LABELS, "rows": [30, 40], "class_rows": 5, "imbalance": 3.0}
 
@@ -28,7 +42,18 @@ def undecodable(row: int) -> Corruption:
 
 FIRST = {"daisy/000.jpg"}
 EVERY_ID = set(manifest()["id"])
-READS_LABEL = {"not-null-label", "labels-declared", "labels-present", "class-rows", "class-balance", "label-conflicts"}
+TESTED = {row for position, row in enumerate(manifest()["id"]) if position % 5 >= 3}
+OPEN: dict[str, object] = {"labels": None, "class_rows": 1}
+READS_LABEL = {
+    "not-null-label",
+    "labels-declared",
+    "labels-present",
+    "class-rows",
+    "class-balance",
+    "label-conflicts",
+    "labels-alike",
+    "split-labels",
+}
 
 CASES = {
     **broken_names("daisy/000.jpg", 36),
@@ -68,17 +93,56 @@ CASES = {
         {"daisy/000.jpg", "rose/002.jpg"},
         gate={"conflict_bits": 3},
     ),
+    "a near-duplicate": Case("near-duplicates", look_alike(0, 1), {"daisy/001.jpg"}, "(daisy/000.jpg)"),
+    "a label in capitals": Case("labels-alike", put(0, label="Daisy"), FIRST, "(daisy)", gate={**OPEN, "imbalance": 99.0}),
+    "a sample in two splits": Case("split-leaks", given_splits(copy("key", 0, 3)), {"daisy/003.jpg"}, "(daisy/000.jpg)"),
+    "a class in one split only": Case(
+        "split-labels",
+        lambda table: given_splits()(table).assign(
+            attributes=lambda given: given["attributes"].where(given["label"].ne("rose"), '{"split": "train"}')
+        ),
+        ids("rose"),
+        "of test",
+        gate={"split_ratio": 1.2},
+    ),
+    "darker photos in one split": Case(
+        "split-values", given_splits(in_test(brightness=0.2)), TESTED, "brightness: median 0.2 in test"
+    ),
+    "fewer rows than in the profile": Case("profile-rows", lambda table: table, says="value 36", profile=profile(80)),
+    "a class of the profile is missing": Case(
+        "profile-labels",
+        lambda table: table,
+        says="missing lily",
+        profile=profile(36, {"daisy": 12, "rose": 12, "tulip": 12, "lily": 1}),
+    ),
+    "a class shrank since the profile": Case(
+        "profile-classes",
+        keep(rose=6),
+        ids("rose", 6),
+        "in the profile",
+        profile=profile(36, {"daisy": 100, "rose": 1000, "tulip": 100}),
+    ),
+    "wider photos than in the profile": Case(
+        "profile-values", lambda table: table, EVERY_ID, "width: median 96, 48", profile=profile(36, width=48)
+    ),
     "too few rows": Case("row-count", keep(daisy=9, rose=9, tulip=9), says="value 27"),
     "too many rows": Case("row-count", lambda table: table, says="at most 35", gate={"rows": [30, 35]}),
 }
 
 
-TEXT = ("path", "label", "attributes", "source", "sha256", "mode", "error", "key", "perceptual_hash")
-CASTS = {"bytes": "float64", "aspect": "float32", "brightness": "float32", "contrast": "float32", "decodable": "int64"}
+TEXT = ("path", "label", "attributes", "source", "sha256", "mode", "error", "key", "perceptual_hash", "format", "thumbnail")
+MEASURES = ("aspect", "brightness", "contrast", *QUALITY)
+CASTS = {
+    "bytes": "float64",
+    "orientation": "float64",
+    **dict.fromkeys(MEASURES, "float32"),
+    "decodable": "int64",
+    "complete": "int64",
+}
 TYPES = wrong_types(TEXT, CASTS, "daisy/001.jpg") | {
     column: (cast(column, "str"), EVERY_ID - FIRST | {"7"}) for column in ("width", "height")
 }
-MATRIX = Matrix("petals", manifest, GATE, CASES, TYPES, never_null={"error", "bytes", "width", "height"})
+MATRIX = Matrix("petals", manifest, GATE, CASES, TYPES, never_null={"error", "bytes", "width", "height", "orientation"})
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

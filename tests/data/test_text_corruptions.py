@@ -14,7 +14,19 @@ from bitbloom.data.sources import SourceFile
 from bitbloom.stages.ingest import describe_files
 from bitbloom.tasks.tweets import samples as tweets
 from bitbloom.validation.verdict import PASSED
-from support.corruption import Case, Corruption, Matrix, broken_names, copy, put, rows_by_name, wrong_types
+from support.corruption import (
+    Case,
+    Corruption,
+    Matrix,
+    broken_names,
+    copy,
+    given_splits,
+    in_test,
+    profile,
+    put,
+    rows_by_name,
+    wrong_types,
+)
 
 LABELS = ["disaster", "not disaster"]
 GATE = {"labels": LABELS, "rows": [20, 40], "class_rows": 5, "imbalance": 3.0, "new_words": 0.3}
@@ -28,7 +40,7 @@ def manifest(rows: int = 30) -> pd.DataFrame:
 
 def sample(number: int) -> SourceFile:
     words = WORDS[number % 10 :] + WORDS[: number % 10]
-    row = {"text": " ".join([*words[: 4 + number % 3], words[number // 10 - 3]]), "keyword": "flood", "location": "Leeds"}
+    row = {"text": " ".join([*words[: 4 + number % 3], words[number // 10 - 3]]), "keyword": words[0], "location": "Leeds"}
     return SourceFile("train.csv", LABELS[number % 2], {}, f"{number:03}", canonical.json_line(row).encode())
 
 
@@ -59,6 +71,8 @@ def first(column: str, rows: int, value: str = "") -> Corruption:
 
 
 FIRST = {"000"}
+OPEN: dict[str, object] = {"labels": None, "class_rows": 1}
+FACTS = ("language", "damage", "invisible", "residue", "private")
 CASES = {
     **broken_names("000", 30),
     "a column is missing": Case(
@@ -97,11 +111,57 @@ CASES = {
     "keywords lost": Case("keyword-given", first("keyword", 20), {f"{row:03}" for row in range(20)}),
     "locations lost": Case("location-given", first("location", 28), {f"{row:03}" for row in range(28)}),
     "a wrong encoding": Case("mojibake", put(0, text="the flood \ufffd\ufffd the market"), FIRST),
+    "another language": Case("language", put(0, language="de"), FIRST, "(de)"),
+    "a wrong decoding": Case("damage", put(0, damage="donÛªt"), FIRST, "(donÛªt)"),
+    "a zero-width space": Case("invisible", put(0, invisible="U+200B"), FIRST, "(U+200B)"),
+    "markup": Case("residue", put(0, residue="<p>the"), FIRST, "(<p>the)"),
+    "an address of e-mail": Case("private", put(0, private="jo@example.com"), FIRST, "(jo@example.com)"),
+    "only an address": Case("wordless", put(0, normalised=""), FIRST, "(the flood party swept old)"),
+    "the label in the text": Case("label-in-text", put(0, text="label: disaster the flood"), FIRST, "(label: disaster)"),
+    "keywords of other rows": Case(
+        "keyword-in-text", first("keyword", 20, "volcano"), {f"{row:03}" for row in range(20)}, "(volcano)"
+    ),
+    "a text as the location": Case("location", put(0, location="the flood " * 11), FIRST),
+    "a label in capitals": Case("labels-alike", put(0, label="Disaster"), FIRST, "(disaster)", gate={**OPEN, "imbalance": 99.0}),
+    "a sample in two splits": Case("split-leaks", given_splits(copy("key", 0, 3)), {"003"}, "(000)"),
+    "a class in one split only": Case(
+        "split-labels",
+        lambda table: given_splits()(table).assign(
+            attributes=lambda given: given["attributes"].where(given["label"].ne("disaster"), '{"split": "train"}')
+        ),
+        {f"{row:03}" for row in range(30)},
+        "of all",
+        gate={"split_ratio": 1.2},
+    ),
+    "longer texts in one split": Case(
+        "split-values", given_splits(in_test(words=20)), {f"{row:03}" for row in range(30) if row % 5 >= 3}, "words: median 20"
+    ),
+    "fewer rows than in the profile": Case("profile-rows", lambda table: table, says="value 30", profile=profile(80)),
+    "a class of the profile is missing": Case(
+        "profile-labels",
+        lambda table: table,
+        says="missing rumour",
+        profile=profile(30, {"disaster": 15, "not disaster": 15, "rumour": 1}),
+    ),
+    "a class grew since the profile": Case(
+        "profile-classes",
+        lambda table: table,
+        {f"{row:03}" for row in range(30)},
+        "in the profile",
+        profile=profile(3000, {"disaster": 2700, "not disaster": 300}),
+        gate={"drift_rows": 999.0},
+    ),
+    "longer texts than in the profile": Case(
+        "profile-values", lambda table: table, {f"{row:03}" for row in range(30)}, "words: median", profile=profile(30, words=2)
+    ),
+    "words that the profile lacks": Case(
+        "profile-words", lambda table: table, says="at most 0.3", profile=profile(30, vocabulary=["other"])
+    ),
     "another language in the newest rows": Case("vocabulary-drift", newest("eine Flut riss den Markt fort"), says="at most 0.3"),
 }
 
 
-TEXT = ("path", "label", "attributes", "source", "sha256", "error", "text", "keyword", "location", "normalised", "key")
+TEXT = ("path", "label", "attributes", "source", "sha256", "error", "text", "keyword", "location", "normalised", "key", *FACTS)
 WHOLE = ("bytes", "characters", "words")
 CASTS = {**dict.fromkeys(WHOLE, "float64"), "ascii_share": "float32", "decodable": "int64"}
 MATRIX = Matrix("tweets", manifest, GATE, CASES, wrong_types(TEXT, CASTS, "001"), never_null={"error", *WHOLE})

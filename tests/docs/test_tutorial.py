@@ -102,7 +102,8 @@ def test_service_predicts_as_the_command_does(flowers):
 
 
 def test_commands_of_the_gate_run(project):
-    passes, stops = lines("docs/gate.md")
+    changed, passes, stops = lines("docs/gate.md")
+    run(project, "sh", "-c", changed)
     run(project, "sh", "-c", passes)
     message = run(project, "sh", "-c", stops, fails=True)
     [shown] = [

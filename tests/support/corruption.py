@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,6 +29,7 @@ class Case:
         says: text in the explanation.
         gate: bounds that differ from the defaults.
         unchecked: expectations that can no longer be checked.
+        profile: the accepted profile, if there is one.
     """
 
     fails: str
@@ -36,6 +38,7 @@ class Case:
     says: str = ""
     gate: dict[str, object] = field(default_factory=dict)
     unchecked: set[str] = field(default_factory=set)
+    profile: Mapping[str, Any] | None = None
 
 
 def put(row: int, **values: object) -> Corruption:
@@ -89,8 +92,8 @@ def broken_photo(row: str) -> dict[str, Case]:
     """Return corruptions of the photo of the first row, with the id `row`."""
     return {
         "a hash of another size": Case("form-perceptual-hash", put(0, perceptual_hash="0" * 32), {row}),
-        "a thumbnail": Case("shortest-side", put(0, width=96, height=31), {row}, "(31)"),
-        "a panorama file": Case("longest-side", put(0, width=12001), {row}, "(12001)"),
+        "a thumbnail": Case("shortest-side", put(0, width=96, height=31), {row}, "(31)", gate={"odd_size": None}),
+        "a panorama file": Case("longest-side", put(0, width=12001), {row}, "(12001)", gate={"odd_size": None}),
         "a tall strip": Case("aspect", put(0, aspect=0.1), {row}, "(0.1)"),
         "a wide strip": Case("aspect", put(0, aspect=9.5), {row}, "(9.5)"),
         "a strange colour mode": Case("colour-mode", put(0, mode="LAB"), {row}, "(LAB)"),
@@ -98,7 +101,60 @@ def broken_photo(row: str) -> dict[str, Case]:
         "a white photo": Case("brightness", put(0, brightness=0.999), {row}, "(0.999)"),
         "one flat colour": Case("contrast", put(0, contrast=0.0), {row}, "(0.0)"),
         "noise": Case("contrast", put(0, contrast=0.7), {row}, "(0.7)"),
+        "underexposed": Case("dark", put(0, highlights=0.2), {row}, "(0.2)"),
+        "overexposed": Case("light", put(0, shadows=0.95), {row}, "(0.95)"),
+        "out of focus": Case("blurred", put(0, sharpness=0.2), {row}, "(0.2)"),
+        "grain": Case("noisy", put(0, noise=0.3), {row}, "(0.3)"),
+        "an empty page": Case("low-information", put(0, variety=0.02), {row}, "(0.02)"),
+        "no colour": Case("grey", put(0, saturation=0.0), {row}, "(0.0)"),
+        "a letterbox": Case("margins", put(0, margin=0.4), {row}, "(0.4)"),
+        "another size than all others": Case("odd-size", put(0, width=64, height=48), {row}, "(64 × 48)"),
+        "no end marker": Case("complete", put(0, complete=False), {row}, "(False)"),
+        "another format than the name says": Case("suffix", put(0, format="GIF"), {row}, "(GIF)"),
+        "turned by EXIF": Case("upright", put(0, orientation=6), {row}, "(6)"),
     }
+
+
+def look_alike(of: int, row: int) -> Corruption:
+    """Give a row nearly the look of another."""
+
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        value = int(table.loc[of, "perceptual_hash"], 16) ^ 0b101
+        return put(row, perceptual_hash=f"{value:016x}", thumbnail=table.loc[of, "thumbnail"])(table)
+
+    return corrupt
+
+
+def given_splits(*others: Corruption) -> Corruption:
+    """Give 6 of 10 rows the split train, the others test, after other corruptions."""
+
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        for other in others:
+            table = other(table)
+        splits = ["train" if position % 5 < 3 else "test" for position in range(len(table))]
+        return table.assign(attributes=[f'{{"split": "{split}"}}' for split in splits])
+
+    return corrupt
+
+
+def in_test(**values: object) -> Corruption:
+    """Set values in the rows of the split test of `given_splits`."""
+
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        for column, value in values.items():
+            table = table.assign(**{column: table[column].where(pd.Series(range(len(table))) % 5 < 3, value)})
+        return table
+
+    return corrupt
+
+
+def profile(
+    rows: int, labels: Mapping[str, int] | None = None, vocabulary: Iterable[str] = (), **medians: float
+) -> dict[str, Any]:
+    """Return a profile with these medians, and an interquartile range of a tenth of each."""
+    around = {"min": 0.5, "p05": 0.9, "p25": 0.95, "p50": 1.0, "p75": 1.05, "p95": 1.1, "max": 2.0}
+    numeric = {column: {name: median * factor for name, factor in around.items()} for column, median in medians.items()}
+    return {"rows": rows, "labels": dict(labels or {}), "numeric": numeric, "vocabulary": dict.fromkeys(vocabulary, 1) or None}
 
 
 @dataclass(frozen=True)
@@ -126,13 +182,13 @@ class Matrix:
         """The suite's file."""
         return REPOSITORY / suite_path(self.task)
 
-    def check(self, table: pd.DataFrame, **bounds: object) -> Verdict:
-        """Check a table with default bounds, some of them changed."""
-        return check(table, self.suite, Gate(**{**self.gate, **bounds}))
+    def check(self, table: pd.DataFrame, accepted: Mapping[str, Any] | None = None, **bounds: object) -> Verdict:
+        """Check a table with default bounds, some of them changed, and an accepted profile."""
+        return check(table, self.suite, Gate(**{**self.gate, **bounds}), accepted=accepted)
 
     def assert_fails_alone(self, case: Case) -> None:
         """Assert that the corrupted table fails only the expectation of the case, with the failing rows and the advice."""
-        verdict = self.check(case.corrupt(self.manifest()), **case.gate)
+        verdict = self.check(case.corrupt(self.manifest()), case.profile, **case.gate)
         [result] = verdict.with_outcome(FAILED)
         assert result.name == case.fails
         assert {row["id"] for row in result.rows} == case.rows
@@ -155,7 +211,8 @@ class Matrix:
     def assert_nulls_fail_alone(self) -> None:
         """Assert that a table with a null in every column, in different rows, fails only the expectations of nulls."""
         table = self.manifest()
-        rows = {column: position for position, column in enumerate(table) if column not in self.never_null}
+        rows = {column: position and 1 + (position - 1) % (len(table) - 1) for position, column in enumerate(table)}
+        rows = {column: row for column, row in rows.items() if column not in self.never_null}
         ids = {f"not-null-{column}": {table.loc[row, "id"] if column != "id" else "(no id)"} for column, row in rows.items()}
         for column, row in rows.items():
             table = put(row, **{column: None})(table)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 LABELS = ["daisy", "rose", "tulip"]
+QUALITY = ("shadows", "highlights", "variety", "saturation", "sharpness", "noise", "margin")
+"""Columns with measures of a photo's quality."""
 
 
 def manifest(labels: list[str] = LABELS, each: int = 12) -> pd.DataFrame:
@@ -35,6 +37,17 @@ def manifest(labels: list[str] = LABELS, each: int = 12) -> pd.DataFrame:
                     "error": None,
                     "key": hashlib.sha256(digest.encode()).hexdigest(),
                     "perceptual_hash": digest[:16],
+                    "format": "JPEG",
+                    "orientation": 1,
+                    "complete": True,
+                    "shadows": 0.1,
+                    "highlights": 0.9,
+                    "variety": 0.9,
+                    "saturation": 0.2,
+                    "sharpness": 1.2,
+                    "noise": 0.01,
+                    "margin": 0.0,
+                    "thumbnail": digest,
                 }
             )
     return pd.DataFrame(rows)

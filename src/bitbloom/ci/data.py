@@ -56,12 +56,14 @@ def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
 
     from bitbloom.config.target import Target
     from bitbloom.pipeline import build
+    from bitbloom.validation import profile
     from bitbloom.validation.check import check, suite_path
 
     build.build(target, "ingest")
     read = Target.load(target, ("task", "gate"))
     manifest = pd.read_parquet(read.manifest)
-    return check(manifest, suite_path(read.task), read.gate), manifest, read.raw
+    verdict = check(manifest, suite_path(read.task), read.gate, accepted=profile.load(target))
+    return verdict, manifest, read.raw
 
 
 def section(target: str, verdict: Verdict) -> str:

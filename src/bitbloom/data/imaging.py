@@ -14,6 +14,7 @@ import math
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +66,24 @@ UPRIGHT = {
 }
 """EXIF orientation → transposition to the upright image."""
 
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded file.
+
+    Attributes:
+        format: one of FORMATS.
+        mode: colour mode of the file.
+        orientation: EXIF orientation, 1 to 8; 1 without one.
+        pixels: RGB uint8 [H, W, 3], upright.
+    """
+
+    format: str
+    mode: str
+    orientation: int
+    pixels: Pixels
+
+
 THUMBNAIL = 16
 HASH_BLOCK = 512
 """Rows per block of the Hamming distance matrix: 512 × 13,000 uint64 are 53 MB."""
@@ -81,7 +100,15 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         UnreadableImage: the file is not an image, is damaged or truncated, or has more than `max_pixels` (checked in the
             header, before decoding).
     """
-    return np.array(_rgb(_load(data, max_pixels)))
+    return read(data, max_pixels).pixels
+
+
+def read(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decode an image file as `decode` does, with facts of the file. Raises UnreadableImage."""
+    image = _header(data, max_pixels)
+    kind = image.format or ""
+    orientation, upright = _whole(image)
+    return Photo(kind, upright.mode, orientation, np.array(_rgb(upright)))
 
 
 def is_image(head: bytes) -> bool:
@@ -117,7 +144,7 @@ def square(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Pixels:
     image.draft(image.mode, (REDUCED * side, REDUCED * side))  # no effect on other formats
     with _large if large else contextlib.nullcontext():
         # One name, so that previous images are freed. Cropping precedes the colour conversion, which works pixel by pixel.
-        image = _whole(image)
+        image = _whole(image)[1]
         image = _centre(image)
         image = _rgb(image)
         image = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=None)
@@ -136,16 +163,20 @@ def _centre(image: Image.Image) -> Image.Image:
 def facts(data: bytes) -> dict[str, object]:
     """Return the manifest columns of an image file. Raises no error: `decodable` is False and `error` has the reason."""
     try:
-        loaded = _load(data, MAX_PIXELS)
-        image = np.array(_rgb(loaded))
+        return facts_of(read(data))
     except UnreadableImage as error:
-        return _undecodable(data, str(error))
+        return undecodable(data, str(error))
+
+
+def facts_of(photo: Photo) -> dict[str, object]:
+    """Return the manifest columns of a decoded file."""
+    image = photo.pixels
     height, width = image.shape[:2]
     brightness, contrast = _brightness_and_contrast(image)
     return {
         "width": width,
         "height": height,
-        "mode": loaded.mode,
+        "mode": photo.mode,
         "aspect": width / height,
         "brightness": brightness,
         "contrast": contrast,
@@ -156,7 +187,8 @@ def facts(data: bytes) -> dict[str, object]:
     }
 
 
-def _undecodable(data: bytes, reason: str) -> dict[str, object]:
+def undecodable(data: bytes, reason: str) -> dict[str, object]:
+    """Return the manifest columns of a file that cannot be decoded."""
     return {
         "width": 0,
         "height": 0,
@@ -245,11 +277,6 @@ def _open(data: bytes) -> Image.Image:
         raise UnreadableImage(f"not an image of a known format ({', '.join(FORMATS)})") from error
 
 
-def _load(data: bytes, max_pixels: int) -> Image.Image:
-    """Decode an image in the mode of the file, upright."""
-    return _whole(_header(data, max_pixels))
-
-
 def _header(data: bytes, max_pixels: int) -> Image.Image:
     """Open an image without decoding it. Raises UnreadableImage if it has too many pixels."""
     limit = f"more than the limit of {max_pixels:,} pixels: resize it"
@@ -262,8 +289,8 @@ def _header(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _whole(image: Image.Image) -> Image.Image:
-    """Decode the pixels of an image, upright."""
+def _whole(image: Image.Image) -> tuple[int, Image.Image]:
+    """Decode the pixels of an image; return its EXIF orientation, and the image upright."""
     try:
         image.load()
     except Exception as error:
@@ -277,13 +304,14 @@ def _detail(error: Exception) -> str:
     return f" ({text})" if text and "0x" not in text else ""
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Transpose an image by its EXIF orientation; damaged EXIF data is ignored."""
+def _upright(image: Image.Image) -> tuple[int, Image.Image]:
+    """Return an image's EXIF orientation, and the image transposed by it; damaged EXIF data is ignored."""
     try:
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
+        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+        turn = UPRIGHT.get(orientation)
     except Exception:  # EXIF is parsed from untrusted bytes; the pixels are valid without it
-        return image
-    return image if turn is None else image.transpose(turn)
+        return 1, image
+    return (1, image) if turn is None else (orientation, image.transpose(turn))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ import pandas as pd
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError, GateFailed
 from bitbloom.stages import main
+from bitbloom.validation import profile
 from bitbloom.validation.check import check, suite_path
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def run(target: Target) -> None:
     """
     if not target.manifest.exists():
         raise BitBloomError(f"{target.manifest} is missing: run `make data TARGET={target.name}` first")
-    verdict = check(pd.read_parquet(target.manifest), suite_path(target.task), target.gate)
+    accepted = profile.load(target.name)
+    verdict = check(pd.read_parquet(target.manifest), suite_path(target.task), target.gate, accepted=accepted)
     report = target.reports / "validation.json"
     canonical.write_json(report, verdict.as_json())
     if not verdict.passed:

@@ -4,7 +4,8 @@
 bounds are suite parameters (`{"$PARAMETER": "rows_min"}`) with values from a target's `gate` section.
 
     suite.py        reads the suite, converts bounds to parameters, omits expectations without a bound
-    derived.py      columns computed from the manifest, for expectations about classes and repeats
+    derived/        columns computed from the manifest, for expectations about groups of rows
+    profile.py      the accepted profile of a target's data, and what differs from it
     nameless.py     words that name nothing in a photo
     checkpoint.py   runs expectations on a table: the only module that uses Great Expectations
     check.py        the whole check: first the schema, then the content of valid columns

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bitbloom.validation import checkpoint, derived, suite, verdict
+from bitbloom.validation import checkpoint, derived, profile, suite, verdict
 from bitbloom.validation.verdict import Verdict
 
 if TYPE_CHECKING:
     from great_expectations.data_context.data_context.abstract_data_context import AbstractDataContext
 
     from bitbloom.config.sections.gate import Gate
+    from bitbloom.validation.profile import Profile
     from bitbloom.validation.suite import Expectation
 
 EXPECTATIONS = Path("expectations")
@@ -25,8 +26,14 @@ def suite_path(task: str) -> Path:
     return EXPECTATIONS / f"{task}.json"
 
 
-def check(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataContext | None = None) -> Verdict:
-    """Check a manifest (one row per sample) against the suite at `path`, with a target's bounds.
+def check(
+    manifest: pd.DataFrame,
+    path: Path,
+    gate: Gate,
+    context: AbstractDataContext | None = None,
+    accepted: Profile | None = None,
+) -> Verdict:
+    """Check a manifest (one row per sample) against the suite at `path`, with a target's bounds and its accepted profile.
 
     One mistake gives one failure: an expectation about a column that is missing or of a wrong type is reported as not
     checked, and columns are derived only from valid ones.
@@ -35,12 +42,13 @@ def check(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataC
         BitBloomError: the suite cannot be read or evaluated.
     """
     context = context or checkpoint.new_context()
-    bounds = suite.parameters(gate, len(manifest))
+    bounds = suite.parameters(gate, len(manifest)) | profile.parameters(accepted, gate)
     expected = suite.load(path, bounds)
     table = in_canonical_order(manifest)
     results = _run(context, "schema", table, expected.schema, bounds)
     valid = table.drop(columns=sorted(_broken(expected.schema, results) & set(table)))
-    results |= _run(context, "content", derived.add(valid, gate), expected.content, bounds)
+    complete = profile.add(derived.add(valid, gate), accepted, gate)
+    results |= _run(context, "content", complete, expected.content, bounds)
     checks = [verdict.check(one, results.get(one["meta"]["name"])) for one in expected.expectations]
     return Verdict(expected.name, len(manifest), checks, expected.left_out)
 

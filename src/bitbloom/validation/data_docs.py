@@ -15,7 +15,7 @@ import pandas as pd
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.validation import checkpoint
+from bitbloom.validation import checkpoint, profile
 from bitbloom.validation.check import check, suite_path
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def render(target: Target) -> Path:
     folder = target.reports / "data_docs"
     with canonical.replacing_folder(folder) as temporary:
         context = checkpoint.new_context(site=temporary)
-        verdict = check(pd.read_parquet(target.manifest), suite_path(target.task), target.gate, context)
+        manifest, accepted = pd.read_parquet(target.manifest), profile.load(target.name)
+        verdict = check(manifest, suite_path(target.task), target.gate, context, accepted)
         context.build_data_docs(site_names=[checkpoint.SITE])
         (temporary / INDEX).write_text(_index(target, verdict, temporary), encoding="utf-8")
         for page in sorted(temporary.rglob("*.html")):

@@ -29,6 +29,26 @@ class Gate:
     """Limits of the mean luma of a photo, 0 to 1."""
     contrast: list[float] = field(default_factory=lambda: [0.01, 0.6])
     """Limits of the standard deviation of a photo's luma, 0 to 1."""
+    highlights: float | None = 0.25
+    """Smallest 99th percentile of the luma of a photo, 0 to 1: below it is too dark."""
+    shadows: float | None = 0.88
+    """Largest 5th percentile of the luma of a photo, 0 to 1: above it is too light."""
+    sharpness: float | None = 0.55
+    """Smallest ratio of the changes of slope to the slopes of a photo's edges: below it is blurred."""
+    noise: float | None = 0.17
+    """Largest estimated deviation of the noise of a photo, 0 to 1."""
+    variety: float | None = 0.1
+    """Smallest probability that two pixels of a photo differ in their luma: below it has hardly any content."""
+    saturation: float | None = 0.004
+    """Smallest mean difference of a photo's channels, 0 to 1: below it is grey; null to accept grey photos."""
+    margin: float | None = 0.1
+    """Largest fraction of a photo in letterboxes, frames or a part that was never decoded."""
+    odd_size: float | None = 8.0
+    """Largest ratio of the side of a photo to the median of all, and of the median to the side."""
+    near_bits: int | None = 6
+    """Largest Hamming distance of the perceptual hashes of near-duplicates; null to accept them."""
+    near_difference: float = 1.0
+    """Largest mean difference of the thumbnails of near-duplicates, in 16 levels."""
     repeats: int = 0
     """Largest number of rows with the same file bytes as another row."""
     conflicts: int = 0
@@ -49,6 +69,18 @@ class Gate:
     """Largest fraction of rows without a keyword."""
     missing_location: float = 0.7
     """Largest fraction of rows without a location."""
+    languages: list[str] = field(default_factory=lambda: ["", "en"])
+    """Guesses of a text's language that are accepted; an empty one stands for no guess."""
+    location: int = 100
+    """Largest number of characters of a location."""
+    keyword_found: float = 0.7
+    """Smallest fraction of the rows whose text mentions their keyword."""
+    split_ratio: float | None = 1.5
+    """Largest ratio of a class's fraction of a split, or of the rows, to its fraction of all rows, or in the accepted profile."""
+    drift_rows: float | None = 0.5
+    """Largest change of the number of rows since the accepted profile, as a fraction; null to ignore the profile."""
+    drift_median: float | None = 0.5
+    """Largest change of a median since the accepted profile, as a fraction of the interquartile range."""
     new_words: float = 0.35
     """Largest mean fraction of words in the last fifth of the rows that do not occur in the rows before."""
     captions: list[int] = field(default_factory=lambda: [1, 10])

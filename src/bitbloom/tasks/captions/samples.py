@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.data import imaging, splits, texts
+from bitbloom.data import imaging, photo_facts, splits, text_facts, texts
 from bitbloom.data.dataset import SPLITS, Arrays
 from bitbloom.data.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN
 
@@ -41,11 +41,12 @@ def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]
     which determine the order and the augmentation of samples, depend on the photo alone.
     """
     given = attributes.get("captions", [])
-    captions = [texts.clean(str(caption)) for caption in given] if isinstance(given, list) else []
-    facts = imaging.facts(data)
+    raw = [str(caption) for caption in given] if isinstance(given, list) else []
+    captions = [texts.clean(caption) for caption in raw]
+    facts = photo_facts.describe(data)
     if group := attributes.get("group"):
         facts["key"] = str(facts["key"])[:-16] + hashlib.sha256(str(group).encode()).hexdigest()[-16:]
-    return {**facts, **_sentence_facts(captions)}
+    return {**facts, **_sentence_facts(captions), **text_facts.describe(raw)}
 
 
 def _sentence_facts(captions: Sequence[str]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitbloom.data import imaging
+from bitbloom.data import imaging, photo_facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,8 @@ near_duplicates = imaging.look_alikes
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
-    """Return size, mode, brightness, contrast, key and perceptual hash of a photo."""
-    return imaging.facts(data)
+    """Return size, mode, light, sharpness and other facts of a photo, its key and its perceptual hash."""
+    return photo_facts.describe(data)
 
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:

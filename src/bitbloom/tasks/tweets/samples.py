@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitbloom.data import texts
+from bitbloom.data import text_facts, texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ KEPT = ("text", "keyword", "location")
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
-    """Return the cleaned texts of a row (JSON with text, keyword, location), their sizes, and the key, equal for repeats."""
+    """Return the cleaned texts of a row (JSON with text, keyword, location), sizes, faults, and the key, equal for repeats."""
     row = json.loads(data)
     text = texts.clean(row["text"])
     error = "" if text else "nothing is left of the text after cleaning"
@@ -40,6 +40,7 @@ def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]
         "ascii_share": texts.ascii_share(text),
         "normalised": texts.normalised(text),
         "key": texts.key(text),
+        **text_facts.describe([row["text"]]),
     }
 
 
