@@ -31,6 +31,8 @@ LARGE = 5_000
 """Rows from which each set of columns is a batch of its own: below, the copies cost less than the batches."""
 ROWS_KEPT = 200
 """Failing rows of an expectation in its result; the limit of Great Expectations, and more than a verdict names."""
+RESULT_FORMAT = {"result_format": "BASIC", "include_unexpected_rows": True, "partial_unexpected_count": ROWS_KEPT}
+"""The counts of all rows, and the first failing rows: the ids of all of them would take a dictionary for each row."""
 
 
 def new_context(site: Path | None = None) -> AbstractDataContext:
@@ -64,7 +66,7 @@ def run(
 ) -> dict[str, Result]:
     """Return results by the expectations' names, in their order.
 
-    A result has the number of failing rows and the first of them, in the order of the table, as `unexpected_index_list`: so a
+    The index of the table has to be 0, 1, …. A result has the number of failing rows and the first of them, in the order of the table, as `unexpected_index_list`: so a
     table of a million damaged rows needs no more memory than a valid one. Great Expectations copies the whole table for each
     metric. In a large table it therefore sees, for each set of columns that expectations read, these columns alone.
 
@@ -79,19 +81,20 @@ def run(
         BitBloomError: an expectation cannot be evaluated, which is a mistake in the suite and not in the data.
     """
     import great_expectations as gx
+    from great_expectations.validator.v1_validator import Validator
 
     asset = context.data_sources.add_pandas(name).add_dataframe_asset("manifest")
     definition = asset.add_batch_definition_whole_dataframe("all rows")
     context.suites.add(gx.ExpectationSuite(name=name, expectations=[dict(one) for one in expectations]))
     parts = _by_columns(expectations) if len(table) >= LARGE else {frozenset[str](): list(expectations)}
-    kept = _result_format(table)
     validated = []
     for columns, part in parts.items():
-        batch = definition.get_batch({"dataframe": _narrow(table, columns)})
+        given = {"dataframe": _narrow(table, columns)}
+        validator = Validator(batch_definition=definition, batch_parameters=given, result_format=dict(RESULT_FORMAT))
         suite = gx.ExpectationSuite(name=name, expectations=[dict(one) for one in part])
-        validated.append(batch.validate(suite, result_format=kept, expectation_parameters=dict(parameters)))
+        validated.append(validator.validate_expectation_suite(suite, dict(parameters)))
     position = {one["meta"]["name"]: at for at, one in enumerate(expectations)}
-    found = [_bounded(one) for result in validated for one in result.results]
+    found = [_with_ids(one, table) for result in validated for one in result.results]
     found.sort(key=lambda one: position[one.expectation_config.meta["name"]])
     _store(context, name, validated, found)
     results = [cast(Result, one.to_json_dict()) for one in found]
@@ -109,23 +112,19 @@ def _by_columns(expectations: Sequence[Expectation]) -> dict[frozenset[str], lis
 
 
 def _narrow(table: pd.DataFrame, columns: frozenset[str]) -> pd.DataFrame:
-    """Return the columns and the id; all without columns."""
-    return table[[name for name in table.columns if name in columns or name == "id"]] if columns else table
+    """Return these columns; all without columns."""
+    return table[[name for name in table.columns if name in columns]] if columns else table
 
 
-def _result_format(table: pd.DataFrame) -> dict[str, Any]:
-    """The counts of all rows, and the first failing rows themselves: ids of all of them would take a dictionary for each row."""
-    kept = {"result_format": "BASIC", "include_unexpected_rows": True, "partial_unexpected_count": ROWS_KEPT}
-    return kept | ({"unexpected_index_column_names": ["id"]} if "id" in table else {})
-
-
-def _bounded(validated: ExpectationValidationResult) -> ExpectationValidationResult:
-    """Return a result with its first failing rows as `unexpected_index_list`: `{"id": …, column: value}`."""
+def _with_ids(validated: ExpectationValidationResult, table: pd.DataFrame) -> ExpectationValidationResult:
+    """Return a result with its first failing rows as `unexpected_index_list`, if the table has ids: `{"id": …, column: value}`."""
     rows = validated.result.pop("unexpected_rows", None)
-    if rows is not None and "id" in rows:
+    if rows is not None and "id" in table:
         read = columns_of(validated.expectation_config.to_json_dict())
-        columns = [name for name in rows.columns if name in read or name == "id"]
-        validated.result["unexpected_index_list"] = rows[columns].to_dict("records")
+        found = rows[[name for name in rows.columns if name in read and name != "id"]]
+        ids = table["id"].loc[rows.index]
+        validated.result["unexpected_index_list"] = found.assign(id=ids).to_dict("records")
+        validated.result["unexpected_index_column_names"] = ["id"]
     return validated
 
 
