@@ -21,8 +21,8 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError, GateFailed
 from bitbloom.pipeline import composition
 from bitbloom.stages import validate
-from bitbloom.validation import data_docs, suite
-from bitbloom.validation.check import check, suite_path
+from bitbloom.validation import checkpoint, data_docs, suite
+from bitbloom.validation.check import check, in_canonical_order, suite_path
 from bitbloom.validation.derived import files, looks
 from bitbloom.validation.verdict import FAILED, NOT_CHECKED, ROWS_NAMED
 from support.synthetic_manifest import LABELS, manifest
@@ -113,6 +113,28 @@ def report_in_order() -> str:
 @given(order=st.permutations(range(36)))
 def test_report_does_not_depend_on_order_of_rows(report_in_order: str, order: list[int]) -> None:
     assert canonical.json_text(check(faulty().iloc[order], SUITE, Gate(**BOUNDS)).as_json()) == report_in_order
+
+
+def test_report_is_the_same_for_the_columns_of_a_large_table(report_in_order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "LARGE", 0)
+    assert canonical.json_text(check(faulty(), SUITE, Gate(**BOUNDS)).as_json()) == report_in_order
+
+
+def test_result_of_a_damaged_table_keeps_few_of_its_rows() -> None:
+    table = manifest(each=200).assign(brightness=0.0)
+    [only] = [one for one in canonical.read_json(SUITE)["expectations"] if one["meta"]["name"] == "brightness"]
+    bounds = suite.parameters(Gate(), len(table))
+    result = checkpoint.run(checkpoint.new_context(), "content", table, [only], bounds)["brightness"]["result"]
+    assert result["unexpected_count"] == 600
+    assert result["unexpected_index_list"][0] == {"brightness": 0.0, "id": table["id"][0]}
+    assert len(result["unexpected_index_list"]) == checkpoint.ROWS_KEPT
+
+
+@given(st.lists(st.tuples(st.sampled_from(["b", "a", None, ""]), st.sampled_from([2, 10, None])), max_size=8))
+def test_canonical_order_sorts_by_the_texts_of_all_columns(rows: list[tuple[str | None, int | None]]) -> None:
+    table = pd.DataFrame(rows, columns=["id", "size"], dtype=object)
+    expected = sorted(rows, key=lambda row: (str(row[0]), str(row[1])))
+    assert list(in_canonical_order(table).itertuples(index=False, name=None)) == expected
 
 
 def test_checks_suite_and_columns_of_another_task(tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def _with_ids(validated: ExpectationValidationResult, table: pd.DataFrame) -> Ex
     """Return a result with its first failing rows as `unexpected_index_list`, if the table has ids: `{"id": …, column: value}`."""
     rows = validated.result.pop("unexpected_rows", None)
     if rows is not None and "id" in table:
-        read = columns_of(validated.expectation_config.to_json_dict())
+        config = validated.expectation_config.to_json_dict()
+        read = columns_of(config | {"kwargs": config["kwargs"] | {"row_condition": None}})
         found = rows[[name for name in rows.columns if name in read and name != "id"]]
         ids = table["id"].loc[rows.index]
         validated.result["unexpected_index_list"] = found.assign(id=ids).to_dict("records")
