@@ -21,10 +21,11 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError, GateFailed
 from bitbloom.pipeline import composition
 from bitbloom.stages import validate
-from bitbloom.validation import checkpoint, data_docs, suite
+from bitbloom.validation import checkpoint, data_docs, faulty_rows, suite
 from bitbloom.validation.check import check, in_canonical_order, suite_path
 from bitbloom.validation.derived import files, looks
-from bitbloom.validation.verdict import FAILED, NOT_CHECKED, ROWS_NAMED
+from bitbloom.validation.verdict import FAILED, NOT_CHECKED, ROWS_NAMED, Check
+from support.standin import photo
 from support.synthetic_manifest import LABELS, manifest
 from support.tiny import REPOSITORY
 
@@ -259,6 +260,28 @@ def test_index_of_data_docs_links_to_every_page_and_names_what_fails(workspace: 
     verdict = check(table, SUITE, Gate(**BOUNDS))
     assert f"{verdict.held} of {len(verdict.checks)} expectations hold" in text
     assert text.count("failed</td>") == len(verdict.with_outcome(FAILED))
+
+
+def test_data_docs_show_the_photos_at_fault(workspace: Path) -> None:
+    table = manifest()
+    table.loc[8, "sha256"] = table.loc[3, "sha256"]
+    ours = target(table)
+    for row, colour in ((8, (200, 0, 0)), (3, (0, 0, 200))):
+        file = ours.raw / table.loc[row, "path"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(photo(colour))
+    text = data_docs.render(ours).read_text(encoding="utf-8")
+    [part] = re.findall(r'<section class="fault" id="repeated-files">.*?</section>', text, re.DOTALL)
+    assert part.count("data:image/jpeg;base64,") == 2
+    assert "critical" in part
+
+
+def test_rows_at_fault_have_their_text(tmp_path: Path) -> None:
+    rows = [{"id": "1", "path": "", "text": "A <b>fire</b>"}, {"id": "2", "path": "", "text": "calm"}]
+    pd.DataFrame(rows).to_parquet(tmp_path / "manifest.parquet")
+    found = Check("long", "", "", "", FAILED, {}, count=1, rows=[{"id": "1", "value": 9}])
+    [row] = faulty_rows.of_checks(tmp_path / "manifest.parquet", tmp_path, [found])["long"]
+    assert (row.id, row.value, row.text, row.pictures) == ("1", "9", "A <b>fire</b>", [])
 
 
 @pytest.mark.parametrize("task", ["petals", "tweets", "captions"])
