@@ -21,10 +21,11 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError, GateFailed
 from bitbloom.pipeline import composition
 from bitbloom.stages import validate
-from bitbloom.validation import data_docs, suite
-from bitbloom.validation.check import check, suite_path
+from bitbloom.validation import checkpoint, data_docs, faulty_rows, suite
+from bitbloom.validation.check import check, in_canonical_order, suite_path
 from bitbloom.validation.derived import files, looks
-from bitbloom.validation.verdict import FAILED, NOT_CHECKED, ROWS_NAMED
+from bitbloom.validation.verdict import FAILED, NOT_CHECKED, ROWS_NAMED, Check
+from support.standin import photo
 from support.synthetic_manifest import LABELS, manifest
 from support.tiny import REPOSITORY
 
@@ -114,6 +115,28 @@ def report_in_order() -> str:
 @given(order=st.permutations(range(36)))
 def test_report_does_not_depend_on_order_of_rows(report_in_order: str, order: list[int]) -> None:
     assert canonical.json_text(check(faulty().iloc[order], SUITE, Gate(**BOUNDS)).as_json()) == report_in_order
+
+
+def test_report_is_the_same_for_the_columns_of_a_large_table(report_in_order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "LARGE", 0)
+    assert canonical.json_text(check(faulty(), SUITE, Gate(**BOUNDS)).as_json()) == report_in_order
+
+
+def test_result_of_a_damaged_table_keeps_few_of_its_rows() -> None:
+    table = manifest(each=200).assign(brightness=0.0)
+    [only] = [one for one in canonical.read_json(SUITE)["expectations"] if one["meta"]["name"] == "brightness"]
+    bounds = suite.parameters(Gate(), len(table))
+    result = checkpoint.run(checkpoint.new_context(), "content", table, [only], bounds)["brightness"]["result"]
+    assert result["unexpected_count"] == 600
+    assert result["unexpected_index_list"][0] == {"brightness": 0.0, "id": table["id"][0]}
+    assert len(result["unexpected_index_list"]) == checkpoint.ROWS_KEPT
+
+
+@given(st.lists(st.tuples(st.sampled_from(["b", "a", None, ""]), st.sampled_from([2, 10, None])), max_size=8))
+def test_canonical_order_sorts_by_the_texts_of_all_columns(rows: list[tuple[str | None, int | None]]) -> None:
+    table = pd.DataFrame(rows, columns=["id", "size"], dtype=object)
+    expected = sorted(rows, key=lambda row: (str(row[0]), str(row[1])))
+    assert list(in_canonical_order(table).itertuples(index=False, name=None)) == expected
 
 
 def test_checks_suite_and_columns_of_another_task(tmp_path: Path) -> None:
@@ -223,7 +246,7 @@ def test_data_docs_load_nothing_and_have_their_style_inline(workspace: Path) -> 
     index = data_docs.render(target(faulty()))
     pages = {page.name: page.read_text(encoding="utf-8") for page in index.parent.rglob("*.html")}
     assert index == Path("reports/mine/data_docs/index.html")
-    assert "daisy/008.jpg" in pages["content-manifest.html"]
+    assert "daisy/008.jpg" in pages["index.html"]
     assert {name: REMOTE.findall(page) for name, page in pages.items()} == {name: [] for name in pages}
     assert not any("dataContextId" in page or "<script" in page for page in pages.values())
     assert all("border-collapse" in page for page in pages.values())
@@ -238,6 +261,28 @@ def test_index_of_data_docs_links_to_every_page_and_names_what_fails(workspace: 
     verdict = check(table, SUITE, Gate(**BOUNDS))
     assert f"{verdict.held} of {len(verdict.checks)} expectations hold" in text
     assert text.count("failed</td>") == len(verdict.with_outcome(FAILED))
+
+
+def test_data_docs_show_the_photos_at_fault(workspace: Path) -> None:
+    table = manifest()
+    table.loc[8, "sha256"] = table.loc[3, "sha256"]
+    ours = target(table)
+    for row, colour in ((8, (200, 0, 0)), (3, (0, 0, 200))):
+        file = ours.raw / table.loc[row, "path"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(photo(colour))
+    text = data_docs.render(ours).read_text(encoding="utf-8")
+    [part] = re.findall(r'<section class="fault" id="repeated-files">.*?</section>', text, re.DOTALL)
+    assert part.count("data:image/jpeg;base64,") == 2
+    assert "critical" in part
+
+
+def test_rows_at_fault_have_their_text(tmp_path: Path) -> None:
+    rows = [{"id": "1", "path": "", "text": "A <b>fire</b>"}, {"id": "2", "path": "", "text": "calm"}]
+    pd.DataFrame(rows).to_parquet(tmp_path / "manifest.parquet")
+    found = Check("long", "", "", "", FAILED, {}, count=1, rows=[{"id": "1", "value": 9}])
+    [row] = faulty_rows.of_checks(tmp_path / "manifest.parquet", tmp_path, [found])["long"]
+    assert (row.id, row.value, row.text, row.pictures) == ("1", "9", "A <b>fire</b>", [])
 
 
 @pytest.mark.parametrize("task", ["petals", "tweets", "captions"])

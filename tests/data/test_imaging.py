@@ -20,7 +20,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from bitbloom.core.errors import UnreadableImage
-from bitbloom.data import imaging
+from bitbloom.data import hamming, imaging, look_alikes
 
 SQUARE = "4cd11b4fe5636928e44487eb1858e07580c524425c65cf19b06b6f561e43db12"
 HASH = "ca4655ab6a45552a"
@@ -462,14 +462,14 @@ def test_smaller_and_compressed_copy_is_near_duplicate() -> None:
     photos.append(imaging.decode(encoded(again, "JPEG", quality=60)))
     hashes = np.array([imaging.difference_hash(image) for image in photos], dtype=np.uint64)
     thumbnails = np.stack([imaging.thumbnail(image) for image in photos])
-    assert imaging.near_duplicates(hashes, thumbnails, bits=4, difference=6.0) == [(3, 5)]
+    assert look_alikes.near_duplicates(hashes, thumbnails, bits=4, difference=6.0) == [(3, 5)]
 
 
 def test_equal_hashes_of_different_pictures_are_not_near_duplicates() -> None:
     thumbnails = np.stack([np.zeros((16, 16), np.uint8), np.full((16, 16), 7, np.uint8)])
     hashes = np.zeros(2, np.uint64)
-    assert imaging.near_duplicates(hashes, thumbnails, bits=0, difference=6.0) == []
-    assert imaging.near_duplicates(hashes, thumbnails, bits=0, difference=7.0) == [(0, 1)]
+    assert look_alikes.near_duplicates(hashes, thumbnails, bits=0, difference=6.0) == []
+    assert look_alikes.near_duplicates(hashes, thumbnails, bits=0, difference=7.0) == [(0, 1)]
 
 
 @settings(max_examples=30)
@@ -485,11 +485,11 @@ def test_near_duplicates_equal_brute_force(n: int, bits: int, difference: float,
         if int(hashes[i] ^ hashes[j]).bit_count() <= bits
         and np.abs(thumbnails[i].astype(int) - thumbnails[j].astype(int)).mean() <= difference
     ]
-    assert imaging.near_duplicates(hashes, thumbnails, bits, difference) == expected
+    assert look_alikes.near_duplicates(hashes, thumbnails, bits, difference) == expected
 
 
 def test_finds_near_duplicates_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imaging, "HASH_BLOCK", 3)
-    monkeypatch.setattr(imaging, "PAIR_BLOCK", 2)
+    monkeypatch.setattr(hamming, "BLOCK", 3)
+    monkeypatch.setattr(look_alikes, "PAIR_BLOCK", 2)
     hashes, thumbnails = np.zeros(8, np.uint64), np.zeros((8, 16, 16), np.uint8)
-    assert imaging.near_duplicates(hashes, thumbnails, 4, 6.0) == [(i, j) for i in range(8) for j in range(i + 1, 8)]
+    assert look_alikes.near_duplicates(hashes, thumbnails, 4, 6.0) == [(i, j) for i in range(8) for j in range(i + 1, 8)]

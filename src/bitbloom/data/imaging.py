@@ -13,20 +13,13 @@ import io
 import math
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from bitbloom.core.errors import UnreadableImage
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bitbloom.config.sections.prepare import Prepare
 
 Pixels = NDArray[np.uint8]
 
@@ -85,10 +78,6 @@ class Photo:
 
 
 THUMBNAIL = 16
-HASH_BLOCK = 512
-"""Rows per block of the Hamming distance matrix: 512 × 13,000 uint64 are 53 MB."""
-PAIR_BLOCK = 65_536
-"""Candidate pairs per block of thumbnails: 65,536 × 256 int16 are 34 MB."""
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -217,35 +206,6 @@ def thumbnail(image: Pixels) -> Pixels:
     return np.asarray(_grey(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
 
 
-def near_duplicates(hashes: NDArray[np.uint64], thumbnails: Pixels, bits: int, difference: float) -> list[tuple[int, int]]:
-    """Return all pairs i < j of nearly equal images, sorted.
-
-    Args:
-        hashes: difference hashes [n].
-        thumbnails: grey thumbnails [n, 16, 16].
-        bits: largest Hamming distance of the hashes of a candidate pair.
-        difference: largest mean absolute difference (0 to 255) of the thumbnails of a pair.
-    """
-    cells = THUMBNAIL * THUMBNAIL
-    flat = thumbnails.reshape(-1, cells).astype(np.int16)
-    pairs: list[tuple[int, int]] = []
-    for first, second in _candidates(hashes, bits):
-        distance = np.abs(flat[first] - flat[second]).sum(axis=1, dtype=np.int64)
-        close = distance <= difference * cells
-        pairs.extend(zip(first[close].tolist(), second[close].tolist(), strict=True))
-    return pairs
-
-
-def _candidates(hashes: NDArray[np.uint64], bits: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Iterate over pairs i < j within `bits` of each other, in order, in blocks of bounded size."""
-    for start in range(0, len(hashes), HASH_BLOCK):
-        rows = hashes[start : start + HASH_BLOCK, None]
-        near = np.bitwise_count(rows ^ hashes[None, start:]) <= bits
-        first, second = np.nonzero(np.triu(near, k=1))
-        for at in range(0, len(first), PAIR_BLOCK):
-            yield first[at : at + PAIR_BLOCK] + start, second[at : at + PAIR_BLOCK] + start
-
-
 def _grey(image: Pixels) -> Image.Image:
     """Return the luma (ITU-R 601) of an RGB image, in Pillow's fixed-point arithmetic."""
     return Image.fromarray(image).convert("L")
@@ -339,10 +299,3 @@ def _converted(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     except Exception as error:  # also damaged palette data
         raise UnreadableImage(f"colours of mode {image.mode} cannot be converted{_detail(error)}: save it as RGB") from error
-
-
-def look_alikes(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> list[tuple[int, int]]:
-    """Return pairs of similar photos: close perceptual hashes, confirmed by 16×16 grey thumbnails."""
-    hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
-    thumbnails = np.stack([thumbnail(decode(data)) for data in raw])
-    return near_duplicates(hashes, thumbnails, prepare.near_duplicate_bits, prepare.near_duplicate_difference)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from bitbloom.validation import checkpoint, derived, profile, suite, verdict
@@ -54,9 +55,22 @@ def check(
 
 
 def in_canonical_order(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Sort rows by all columns, id first, so that their original order does not matter."""
-    columns = sorted(manifest.columns, key=lambda column: (column != "id", column))
-    return manifest.sort_values(columns, key=lambda column: column.astype(str), kind="stable", ignore_index=True)
+    """Sort rows by all columns, id first, so that their original order does not matter.
+
+    A manifest is written in the order of its ids, and then is returned as it is. Only rows of equal ids are compared by the
+    other columns, because texts of all values of a large table would need more memory than the table.
+    """
+    ids = manifest["id"].astype(str) if "id" in manifest else pd.Series("", index=manifest.index)
+    if ids.is_monotonic_increasing and ids.is_unique:
+        return manifest.reset_index(drop=True)
+    tied = ids.duplicated(keep=False).to_numpy()
+    ranks = np.zeros(len(manifest), dtype=np.int64)
+    rows = manifest[tied].reset_index(drop=True)
+    columns = sorted(rows.columns, key=lambda column: (column != "id", column))
+    ordered = rows.sort_values(columns, key=lambda column: column.astype(str), kind="stable").index
+    ranks[np.flatnonzero(tied)[ordered]] = np.arange(len(rows))
+    order = np.lexsort((ranks, pd.factorize(ids, sort=True)[0]))
+    return manifest.iloc[order].reset_index(drop=True)
 
 
 def _run(

@@ -15,12 +15,13 @@ import pandas as pd
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.validation import checkpoint, profile
+from bitbloom.validation import checkpoint, faulty_rows, profile
 from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.suite import SEVERITIES
 
 if TYPE_CHECKING:
     from bitbloom.config.target import Target
-    from bitbloom.validation.verdict import Verdict
+    from bitbloom.validation.verdict import Check, Verdict
 
 READS = ("task", "gate")
 
@@ -72,13 +73,21 @@ def offline(page: str) -> str:
 
 
 def _index(target: Target, verdict: Verdict, site: Path) -> str:
-    """The first page: the verdict, and links to the other pages."""
+    """The first page: the verdict, what is at fault, and links to the other pages."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(SITE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.get_template(f"{INDEX}.j2")
     links = {heading: _links(site, folder) for heading, folder in LINKS.items()}
-    return template.render(target=target.name, manifest=target.manifest.as_posix(), verdict=verdict, links=links)
+    rows = faulty_rows.of_checks(target.manifest, target.raw, verdict.checks)
+    faulty = sorted((one for one in verdict.checks if one.count or not one.held), key=_importance)
+    facts = {"target": target.name, "manifest": target.manifest.as_posix(), "verdict": verdict}
+    return template.render(**facts, links=links, faulty=faulty, rows=rows)
+
+
+def _importance(check: Check) -> tuple[bool, int]:
+    """What fails comes before what is tolerated, and critical expectations before others."""
+    return check.held, SEVERITIES.index(check.severity)
 
 
 def _links(site: Path, folder: str) -> list[tuple[str, str]]:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.data import imaging, photo_facts, splits, text_facts, texts
+from bitbloom.data import imaging, photo_facts, scratch, splits, text_facts, texts
 from bitbloom.data.dataset import SPLITS, Arrays
+from bitbloom.data.look_alikes import look_alikes
 from bitbloom.data.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ EXAMPLE = "photo.jpg"
 KEPT = ("captions",)
 WORD = r"[\w']+"
 
-near_duplicates = imaging.look_alikes
+near_duplicates = look_alikes
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
@@ -70,7 +71,9 @@ def split(sentence: str) -> list[str]:
 
 def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Arrays, dict[str, Any]]:
     """Decode and crop every photo, index the words that are frequent enough in the training split, and encode the tokens."""
-    images = np.stack([imaging.square(data, prepare.image_size) for data in raw])
+    images = scratch.empty((len(raw), 3, prepare.image_size, prepare.image_size), np.uint8)
+    for position, data in enumerate(raw):
+        images[position] = imaging.square(data, prepare.image_size)
     captions: list[list[str]] = [json.loads(given) for given in rows["captions"]]
     sentences = [[split(caption) for caption in given] for given in captions]
     in_train = (splits.split_of(key, prepare.split) == SPLITS[0] for key in rows["key"])

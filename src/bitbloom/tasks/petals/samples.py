@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitbloom.data import imaging, photo_facts
+from bitbloom.data import imaging, photo_facts, scratch
+from bitbloom.data.look_alikes import look_alikes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 EXAMPLE = "photo.jpg"
 KEPT = ()
 
-near_duplicates = imaging.look_alikes
+near_duplicates = look_alikes
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
@@ -33,7 +34,7 @@ def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Ar
     """Decode and crop every photo; index the labels in sorted order."""
     classes = sorted(set(rows["label"]))
     numbers = {name: number for number, name in enumerate(classes)}
-    images = np.empty((len(raw), 3, prepare.image_size, prepare.image_size), np.uint8)  # a list of them would double the memory
+    images = scratch.empty((len(raw), 3, prepare.image_size, prepare.image_size), np.uint8)
     for position, data in enumerate(raw):
         images[position] = imaging.square(data, prepare.image_size)
     labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)

@@ -18,10 +18,11 @@ def unreadable(table: pd.DataFrame, gate: Gate) -> pd.Series:
 
 def repeat_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
     """Id of the first row (by id) with the same file bytes; null for that row and for unique rows."""
-    ordered = table.sort_values("id", kind="stable")
-    first = ordered.groupby("sha256")["id"].transform("first").reindex(table.index)
-    repeats = ordered.duplicated("sha256").reindex(table.index) & table["sha256"].notna()
-    return first.astype(object).where(repeats, None)
+    several = table[table["sha256"].notna() & table.duplicated("sha256", keep=False)]
+    ordered = several.sort_values("id", kind="stable")
+    first = ordered.groupby("sha256")["id"].transform("first")
+    repeats = first[ordered.duplicated("sha256")].astype(object).reindex(table.index)
+    return repeats.where(repeats.notna(), None)
 
 
 SUFFIXES = {
