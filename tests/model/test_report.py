@@ -22,6 +22,7 @@ import torch
 from matplotlib.text import Text
 
 from bitbloom.config.models.image import ImageModel
+from bitbloom.config.sections.dataset import Dataset as Provenance
 from bitbloom.config.sections.evaluate import Evaluate
 from bitbloom.config.sections.numerics import Numerics
 from bitbloom.config.target import Target
@@ -91,6 +92,7 @@ def fake_target():
         "task": "petals",
         "title": "Flowers <of> the test",
         "source.kind": "folder",
+        "dataset": Provenance(licence="cc-by-2.0", origin="Photos <by> someone", url="https://example.org/photos.tgz"),
         "numerics": Numerics(),
         "evaluate": Evaluate(bootstrap=50),
     }
@@ -158,7 +160,7 @@ def test_report_does_not_depend_on_environment(reports):
 
 def test_writes_all_files_of_contract(reports):
     names = set(contents(reports[0]))
-    assert {"metrics.json", "index.html", "model_card.md"} <= names
+    assert {"metrics.json", "index.html", "model_card.md", "dataset-card.md"} <= names
     assert {f"figures/{stem}.png" for stem in FIGURES} == {name for name in names if name.startswith("figures/")}
     assert {"tables/confusion.json", "tables/reliability.json"} <= names
 

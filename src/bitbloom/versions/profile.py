@@ -13,7 +13,7 @@ import numpy as np
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import SPLITS
-from bitbloom.validation.profile import profile, profile_path
+from bitbloom.validation.profiling import profile, profile_path
 from bitbloom.versions import data
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def accept(target: str) -> Accepted:
 
 def text(content: dict[str, Any]) -> str:
     """Return a profile as canonical JSON, each centroid on one line: a change of one class is one line of a diff."""
-    return _LIST.sub(lambda found: " ".join(found[0].split()), canonical.json_text(content))
+    return _LIST.sub(lambda found: f"[{' '.join(found[0][1:-1].split())}]", canonical.json_text(content))
 
 
 def _splits(version: data.Version) -> dict[str, int] | None:

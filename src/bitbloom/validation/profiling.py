@@ -44,7 +44,7 @@ def profile(manifest: pd.DataFrame) -> dict[str, Any]:
         "rows": len(manifest),
         "splits": _given(manifest),
         "labels": _counted(manifest["label"].dropna().astype(str)),
-        "numeric": {name: _quantiles(manifest[name].to_numpy(np.float64, na_value=np.nan)) for name in _numeric(manifest)},
+        "numeric": _numeric(manifest),
         "vocabulary": _vocabulary(manifest[WORDS_COLUMN].dropna().astype(str)) if WORDS_COLUMN in manifest else None,
     }
 
@@ -56,18 +56,17 @@ def _given(manifest: pd.DataFrame) -> dict[str, int] | None:
     return {split: counts[split] for split in SPLITS} if counts else None
 
 
-def _numeric(manifest: pd.DataFrame) -> list[str]:
-    """Return the columns of numbers with a value, without those of truth values, sorted."""
-    chosen = manifest.select_dtypes("number")
-    return sorted(str(name) for name in chosen.columns if chosen[name].notna().any())
+def _numeric(manifest: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return column → name of a quantile → value, of the columns of numbers; truth values are none."""
+    columns = {
+        str(name): column.to_numpy(np.float64, na_value=np.nan) for name, column in manifest.select_dtypes("number").items()
+    }
+    finite = {name: values[np.isfinite(values)] for name, values in sorted(columns.items())}
+    return {name: _quantiles(values) for name, values in finite.items() if len(values)}
 
 
 def _quantiles(values: NDArray[np.float64]) -> dict[str, float]:
-    """Return the quantiles of the values that are numbers."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return {}
-    found = np.quantile(finite, list(QUANTILES.values()))
+    found = np.quantile(values, list(QUANTILES.values()))
     return {name: float(f"{value:.{DIGITS}g}") for name, value in zip(QUANTILES, found.tolist(), strict=True)}
 
 
