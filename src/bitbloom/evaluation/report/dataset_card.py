@@ -21,7 +21,8 @@ SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "1
 LARGEST = "10M<n<100M"
 HUB_SPLITS = {"training": "train", "validation": "validation", "test": "test"}
 """Name of a split in the report → on the hub."""
-LICENCES_WITHOUT_TERMS = ("other", "unknown")
+OTHER = "other"
+"""The licence of the hub that needs a name and a link."""
 PROBLEMS = 20
 """Failed expectations that the card lists."""
 
@@ -68,8 +69,10 @@ def metadata(content: Content) -> dict[str, Any]:
     }
     if given.language:
         found["language"] = [given.language]
-    if given.licence in LICENCES_WITHOUT_TERMS:
-        found |= {key: value for key, value in {"license_name": given.terms, "license_link": given.terms_url}.items() if value}
+    if given.licence == OTHER:
+        found["license_name"] = f"{content.target}-terms"
+        if given.terms_url:
+            found["license_link"] = given.terms_url
     return found
 
 
