@@ -112,7 +112,7 @@ def test_same_content_in_another_split_is_moved_even_if_it_is_relabelled():
     assert category(replace(ROSE, split="test", label="tulip")) == MOVED
 
 
-def test_unknown_split_is_no_move():
+def test_unknown_split_is_not_a_move():
     assert category(replace(ROSE, split="")) == UNCHANGED
 
 

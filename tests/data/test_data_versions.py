@@ -145,7 +145,7 @@ def test_texts_have_keyword_and_location_and_sentences_are_listed():
 @pytest.mark.parametrize(
     ("revision", "message"),
     [
-        ("nowhere", "git knows no revision 'nowhere'"),
+        ("nowhere", "git has no revision 'nowhere'"),
         ("HEAD~1", r"revision HEAD~1 has no data of petals: its pipelines/petals/dvc.lock does not exist. Name a revision"),
     ],
 )

@@ -71,7 +71,7 @@ def of_revision(target: str, revision: str) -> Version:
     """
     commit = git.merge_base(revision, revision)  # of a revision with itself: its commit
     if not commit:
-        raise BitBloomError(f"git knows no revision '{revision}': name a commit, a branch or a tag (`git log --oneline`)")
+        raise BitBloomError(f"git has no revision '{revision}': name a commit, a branch or a tag (`git log --oneline`)")
     _require_built(target, revision, git.show(commit, graph.lock(target)))
     read = _reader(target, revision, commit)
     return _version(target, revision, read, _percents(git.show(commit, params_path(target))))

@@ -1,6 +1,6 @@
 """The difference of two versions of data: every sample of both is in exactly one pair, and every pair in one category.
 
-    compare(before, after).of(RELABELLED)      # pairs with two samples
+    compare(before, after).of(RELABELLED)
 
 A sample is found again by its content first, so that a photo that moves to another folder is relabelled, and not removed and
 added. The levels of MATCHES go from the strictest to the loosest. The comparison is symmetric: the difference of `after` and
@@ -73,7 +73,7 @@ class Pair:
 
     @property
     def same_content(self) -> bool:
-        """Whether both have equal bytes, or equal pixels or words. Other content may have another split, which is no leak."""
+        """Whether both have equal bytes, or equal pixels or words. Other content may have another split without a leak."""
         if self.before is None or self.after is None:
             return False
         return self.before.sha256 == self.after.sha256 or (bool(self.before.key) and self.before.key == self.after.key)
