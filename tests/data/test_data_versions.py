@@ -161,6 +161,19 @@ def test_data_that_nobody_has_are_explained():
         data.of_revision("petals", "HEAD")
 
 
+def test_data_come_from_a_remote_that_was_configured_after_the_revision(project):
+    with Repo(".") as repo, repo.config.edit() as config:
+        config["remote"]["store"] = {"url": str(project / "store")}
+        config["core"]["remote"] = "store"
+    with Repo(".") as repo:
+        repo.push()
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree("data")
+    version = data.of_revision("petals", "HEAD")
+    assert len(version.samples) == 3
+    assert version.read("rose/000.jpg").startswith(b"\xff\xd8")
+
+
 @pytest.mark.usefixtures("project")
 def test_working_tree_without_data_is_explained():
     shutil.rmtree("data")

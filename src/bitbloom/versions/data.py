@@ -89,10 +89,13 @@ def _require_built(target: str, revision: str, lock: bytes | None) -> None:
 
 
 def _reader(target: str, revision: str, commit: str) -> Callable[[str], bytes]:
-    """Return a function that reads files of a revision with DVC."""
+    """Return a function that reads files of a revision with DVC, by the cache and the remotes that are configured today."""
     from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
 
-    files = DVCFileSystem(".", rev=commit)
+    with Repo(".") as here:
+        configured = {name: dict(here.config[name]) for name in ("core", "cache", "remote") if name in here.config}
+    files = DVCFileSystem(".", rev=commit, config=configured)
 
     def read(path: str) -> bytes:
         try:
