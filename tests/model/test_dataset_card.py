@@ -115,6 +115,13 @@ def test_card_has_provenance_splits_and_classes():
     assert "| validation | 10 |" in text
 
 
+def test_card_has_the_address_and_digest_of_a_published_file():
+    given = Provenance("cc-by-2.0", origin="An archive.", url="https://example.org/photos.tgz", sha256="ef" * 32)
+    text = dataset_card.render(content(replace(FACTS, provenance=given)))
+    assert "- **Address:** <https://example.org/photos.tgz>\n" in text
+    assert f"- **SHA-256 of the published file:** `{'ef' * 32}`\n" in text
+
+
 def test_card_lists_failed_expectations_with_rows():
     text = dataset_card.render(content(gate={"rows": 100, "expectations": [HELD, FAILED], "left_out": ["new_words"]}))
     assert "Of 2 expectations of the gate, these do not hold for 100 rows:" in text

@@ -92,7 +92,7 @@ def fake_target():
         "task": "petals",
         "title": "Flowers <of> the test",
         "source.kind": "folder",
-        "dataset": Provenance(licence="cc-by-2.0", origin="Photos <by> someone", url="https://example.org/photos.tgz"),
+        "dataset": Provenance(licence="cc-by-2.0", origin="Photos <by> someone"),
         "numerics": Numerics(),
         "evaluate": Evaluate(bootstrap=50),
     }
@@ -307,6 +307,14 @@ def test_card_escapes_names_and_has_valid_tables(reports):
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1, table
+
+
+def test_page_shows_the_dataset_card(reports, page):
+    assert '<section id="dataset">' in page
+    assert "Photos &lt;by&gt; someone" in page
+    card = (reports[0] / "dataset-card.md").read_text()
+    assert "license: cc-by-2.0" in card
+    assert "Photos \\<by\\> someone" in card
 
 
 def test_card_has_the_sections_of_a_model_card(reports):
