@@ -84,6 +84,12 @@ def test_revision_has_the_data_that_its_lock_names():
 
 
 @pytest.mark.usefixtures("project")
+def test_whole_hash_of_a_commit_is_shortened():
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    assert data.of_revision("petals", commit).name == commit[:10]
+
+
+@pytest.mark.usefixtures("project")
 def test_photo_moved_to_another_class_is_relabelled_and_new_photos_are_added():
     rows = manifest(each=2)
     rows.loc[rows["id"] == "rose/000.jpg", ["id", "path", "label"]] = ["tulip/009.jpg", "tulip/009.jpg", "tulip"]

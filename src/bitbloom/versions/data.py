@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "path", "label", "sha256", "key", "text", "keyword", "location", "captions", "attributes", "decodable")
 """Columns of a manifest that a version reads, as far as the task has them."""
 WORKING_TREE = "the working tree"
+SHORT = 10
+"""Digits of a commit that is named by its whole hash."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ def of_revision(target: str, revision: str) -> Version:
     commit = git.merge_base(revision, revision)  # of a revision with itself: its commit
     if not commit:
         raise BitBloomError(f"git has no revision '{revision}': name a commit, a branch or a tag (`git log --oneline`)")
-    _require_built(target, revision, git.show(commit, graph.lock(target)))
-    read = _reader(target, revision, commit)
-    return _version(target, revision, read, _percents(git.show(commit, params_path(target))))
+    name = revision[:SHORT] if revision == commit else revision
+    _require_built(target, name, git.show(commit, graph.lock(target)))
+    read = _reader(target, name, commit)
+    return _version(target, name, read, _percents(git.show(commit, params_path(target))))
 
 
 def _require_built(target: str, revision: str, lock: bytes | None) -> None:
