@@ -33,10 +33,10 @@ ci-venv-restored: ## Mark a .venv restored from a cache as current
 	@mkdir -p $(STATE) && touch $(STATE)/venv-cpu $(STATE)/venv-dev
 
 .PHONY: ci-data
-ci-data: $(STATE)/venv-dev ## Validate the data changed since BASE, with failing samples
+ci-data: $(STATE)/venv-dev ## Validate the data changed since BASE; list failing and changed samples
 	@git diff --name-only '$(BASE)...HEAD' > $(STATE)/changed.txt
 	@[ -z '$(DVC_PULL)' ] || dvc pull $$(grep '^data/external/.*\.dvc$$' $(STATE)/changed.txt)
-	@xargs -d '\n' bitbloom ci data $(FINDINGS)/data < $(STATE)/changed.txt
+	@xargs -d '\n' bitbloom ci data --base "$$(git merge-base '$(BASE)' HEAD)" $(FINDINGS)/data < $(STATE)/changed.txt
 
 .PHONY: ci-changed-targets
 ci-changed-targets: ## List the targets whose dvc.lock differs from BASE's; needs no venv

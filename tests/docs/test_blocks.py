@@ -62,6 +62,12 @@ FAULTS = (AssertionError, click.ClickException, *typer.BadParameter.__bases__, B
 
 RUNS = {
     ("docs/drift.md", "make drift"): "drift/test_command.py::test_dark_photos_are_drift_with_pictures_and_realised_accuracy",
+    ("docs/data-versions.md", "make data-diff"): "data/test_data_versions.py::test_command_writes_page_and_summary",
+    (
+        "docs/data-versions.md",
+        "make accept-data",
+    ): "data/test_data_versions.py::test_accept_data_names_the_file_and_what_is_missing",
+    ("docs/data-versions.md", "make ci-data"): "workflows/test_data_gate.py::test_moved_samples_fail_the_report",
     ("README.md", "make all"): "e2e/test_user_commands.py::test_clean_build_gives_the_expected_digests",
     ("README.md", "make all TARGET=petals-folder PHOTOS=path/to/photos"): "docs/test_tutorial.py::test_commands_run",
     (

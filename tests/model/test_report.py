@@ -22,6 +22,7 @@ import torch
 from matplotlib.text import Text
 
 from bitbloom.config.models.image import ImageModel
+from bitbloom.config.sections.dataset import Dataset as Provenance
 from bitbloom.config.sections.evaluate import Evaluate
 from bitbloom.config.sections.numerics import Numerics
 from bitbloom.config.target import Target
@@ -91,6 +92,7 @@ def fake_target():
         "task": "petals",
         "title": "Flowers <of> the test",
         "source.kind": "folder",
+        "dataset": Provenance(licence="cc-by-2.0", origin="Photos <by> someone"),
         "numerics": Numerics(),
         "evaluate": Evaluate(bootstrap=50),
     }
@@ -158,7 +160,7 @@ def test_report_does_not_depend_on_environment(reports):
 
 def test_writes_all_files_of_contract(reports):
     names = set(contents(reports[0]))
-    assert {"metrics.json", "index.html", "model_card.md"} <= names
+    assert {"metrics.json", "index.html", "model_card.md", "dataset-card.md"} <= names
     assert {f"figures/{stem}.png" for stem in FIGURES} == {name for name in names if name.startswith("figures/")}
     assert {"tables/confusion.json", "tables/reliability.json"} <= names
 
@@ -305,6 +307,14 @@ def test_card_escapes_names_and_has_valid_tables(reports):
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1, table
+
+
+def test_page_shows_the_dataset_card(reports, page):
+    assert '<section id="dataset">' in page
+    assert "Photos &lt;by&gt; someone" in page
+    card = (reports[0] / "dataset-card.md").read_text()
+    assert "license: cc-by-2.0" in card
+    assert "Photos \\<by\\> someone" in card
 
 
 def test_card_has_the_sections_of_a_model_card(reports):

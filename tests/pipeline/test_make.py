@@ -160,6 +160,7 @@ def test_help_all_lists_every_target_once_in_sections(project):
         "Maintain",
         "Measure",
         "Experiment",
+        "Version",
         "Monitor",
         "Documentation",
         "Deploy",

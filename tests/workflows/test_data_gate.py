@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from PIL import Image
 
 from bitbloom.ci import data
+from bitbloom.core import canonical
+from bitbloom.core.errors import BitBloomError
 from bitbloom.validation.verdict import FAILED, NOT_CHECKED, PASSED, Check, Verdict
+from bitbloom.versions import command
+from bitbloom.versions.command import Compared
+from bitbloom.versions.data import Version as VersionOfData
+from bitbloom.versions.diff import Sample, compare
 
 PASS = Check("has_rows", "ExpectTableRowCount", "There are rows.", "Add rows.", PASSED, {})
 UNCHECKED = Check("widths", "ExpectColumn", "Wide enough.", "Add wider.", NOT_CHECKED, {})
@@ -88,6 +95,71 @@ def test_failure_of_the_whole_table_has_no_picture(tmp_path, photos):
 def test_failing_texts_have_no_picture(tmp_path):
     data.picture(failure("1"), pd.DataFrame({"id": ["1"], "text": ["x"]}), tmp_path, tmp_path / "fault.png")
     assert not (tmp_path / "fault.png").exists()
+
+
+LOCK = "stages:\n  ingest:\n    outs:\n    - path: data/raw/{}\n      md5: {}\n"
+
+
+@pytest.fixture
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks of three targets, of which the base has other raw data for all but one."""
+    monkeypatch.chdir(tmp_path)
+    before = {"petals": "old.dir", "petals-tiny": "new.dir", "petals-folder": "old.dir"}
+    for name in before:
+        canonical.write_text(Path(f"pipelines/{name}/dvc.lock"), LOCK.format(name, "new.dir"))
+    embedded = {name: SimpleNamespace(embedded=name != "petals-folder") for name in before}
+    monkeypatch.setattr(data.composition, "targets", lambda: sorted(before))
+    monkeypatch.setattr(data.composition, "compose", embedded.__getitem__)
+    monkeypatch.setattr(data.git, "show", lambda base, path: LOCK.format(path.parent.name, before[path.parent.name]).encode())
+
+
+@pytest.mark.usefixtures("locks")
+def test_changed_raw_data_are_compared_if_they_are_here():
+    changed = [f"pipelines/{name}/dvc.lock" for name in ("petals", "petals-tiny", "petals-folder", "removed")]
+    assert data.with_other_data(changed, "main") == ["petals"]
+    assert data.with_other_data(["data/external/petals-folder.dvc"], "main") == ["petals-folder"]
+    assert data.with_other_data(["src/pipelines/petals/dvc.lock"], "main") == []
+
+
+def compared(*after: Sample) -> Compared:
+    before = [Sample("a.png", "1", "1", "rose", "train", "a.png")]
+    sides = [VersionOfData(name, samples, lambda path: b"", True) for name, samples in (("main", before), ("now", after))]
+    return Compared("petals", *sides, compare(before, after))
+
+
+def test_difference_has_a_page_and_fails_if_samples_moved(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "run", lambda target, base: compared(Sample("a.png", "1", "1", "rose", "test", "a.png")))
+    text, safe = data.difference("petals", "main", tmp_path / "page.html")
+    assert "1 samples moved between splits" in text
+    assert not safe
+    assert "Samples moved between splits" in (tmp_path / "page.html").read_text()
+
+
+def test_relabelled_samples_fail_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "run", lambda target, base: compared(Sample("a.png", "1", "1", "lily", "train", "a.png")))
+    text, safe = data.difference("petals", "main", tmp_path / "page.html")
+    assert "| relabelled | a.png · rose · train | a.png · lily · train |" in text
+    assert safe
+
+
+def test_data_of_base_that_are_not_here_are_reported(tmp_path, monkeypatch):
+    def fail(target: str, base: str) -> Compared:
+        raise BitBloomError("the data are in no remote")
+
+    monkeypatch.setattr(command, "run", fail)
+    text, safe = data.difference("petals", "main", tmp_path / "page.html")
+    assert text == "### petals: its data are not compared\n\n```text\nthe data are in no remote\n```\n"
+    assert safe
+
+
+def test_moved_samples_fail_the_report(tmp_path, photos, monkeypatch):
+    monkeypatch.setattr(data, "with_other_data", lambda changed, base: ["petals"])
+    monkeypatch.setattr(data, "examine", lambda target: (Verdict("petals", 3, (PASS,), ()), *photos))
+    monkeypatch.setattr(command, "run", lambda target, base: compared(Sample("a.png", "1", "1", "rose", "test", "a.png")))
+    assert not data.report(["pipelines/petals/dvc.lock"], tmp_path / "report", "main")
+    text = (tmp_path / "report/comment.md").read_text()
+    assert text.index("### petals: passed") < text.index("### petals: data since main")
+    assert (tmp_path / "report/petals-data-diff.html").exists()
 
 
 def test_section_shows_failed_expectations_that_are_not_critical():

@@ -14,12 +14,14 @@ Folder = Annotated[Path, typer.Argument(help="Folder of the report.")]
 
 @app.command()
 def data(
-    folder: Folder, changed: Annotated[list[str] | None, typer.Argument(help="Files that a change touches.")] = None
+    folder: Folder,
+    changed: Annotated[list[str] | None, typer.Argument(help="Files that a change touches.")] = None,
+    base: Annotated[str, typer.Option(help="The revision before the change; without it, no data are compared.")] = "",
 ) -> None:
-    """Check the data of every affected target against its expectations."""
+    """Check the data of every affected target against its expectations, and list the samples that differ."""
     from bitbloom.ci import data as reports
 
-    raise typer.Exit(0 if reports.report(changed or [], folder) else 1)
+    raise typer.Exit(0 if reports.report(changed or [], folder, base) else 1)
 
 
 @app.command()

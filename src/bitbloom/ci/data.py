@@ -1,6 +1,6 @@
-"""The gate's report on a change of data or expectations, with pictures of the failing samples.
+"""The report on a change of data or expectations: the gate with pictures of the failing samples, and the samples that differ.
 
-bitbloom ci data .bitbloom/ci/data $(git diff --name-only main...)     # called by `make ci-data`
+bitbloom ci data .bitbloom/ci/data --base main $(git diff --name-only main...)     # called by `make ci-data`
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import yaml
+
 from bitbloom.ci import markdown
-from bitbloom.pipeline import composition
+from bitbloom.ci.data_diff import summary
+from bitbloom.core import git
+from bitbloom.core.errors import BitBloomError
+from bitbloom.pipeline import composition, graph
 from bitbloom.validation.verdict import FAILED
+from bitbloom.versions.diff import MOVED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 SHOWN, SIDE = 8, 160
 """Number of pictures for each expectation, and their side in pixels."""
 UNREADABLE = (226, 200, 210)
+PAGE = "data-diff.html"
 
 
 def concerned(changed: Iterable[str]) -> list[str]:
@@ -37,15 +44,48 @@ def concerned(changed: Iterable[str]) -> list[str]:
     return sorted(name for name, tree in trees.items() if name in data or (tree.embedded and tree.task in tasks))
 
 
-def report(changed: Sequence[str], folder: Path) -> bool:
-    """Check the data of every affected target against its suite, and write the report. Returns whether all passed."""
-    parts, passed, targets = ["## The gate\n"], True, concerned(changed)
+def with_other_data(changed: Iterable[str], base: str) -> list[str]:
+    """Targets whose raw data differ from those of a revision: changed own data, or other raw data in the `dvc.lock`.
+
+    A changed lock of a target that reads own data is omitted, because its data is not available here.
+    """
+    paths = [PurePosixPath(path) for path in changed]
+    own = {path.stem for path in paths if path.parent == PurePosixPath("data/external") and path.suffix == ".dvc"}
+    locks = {path.parent.name for path in paths if path.name == "dvc.lock" and path.parent.parent == PurePosixPath("pipelines")}
+    names = (own | locks) & set(composition.targets())
+    return sorted(name for name in names if name in own or (composition.compose(name).embedded and _other_raw(name, base)))
+
+
+def _other_raw(target: str, base: str) -> bool:
+    """Whether the `dvc.lock` of the working tree names other raw data than that of a revision."""
+    lock = graph.lock(target)
+    ours, theirs = (lock.read_bytes() if lock.exists() else None), git.show(base, lock)
+    return _recorded(target, ours) != _recorded(target, theirs)
+
+
+def _recorded(target: str, lock: bytes | None) -> str | None:
+    """The hash of the raw data in a `dvc.lock`; None without one."""
+    stages = (yaml.safe_load(lock) or {}).get("stages", {}) if lock else {}
+    outs = {out["path"]: str(out.get("md5")) for out in stages.get("ingest", {}).get("outs", ())}
+    return outs.get(f"data/raw/{target}")
+
+
+def report(changed: Sequence[str], folder: Path, base: str = "") -> bool:
+    """Check the data of every affected target against its suite, compare changed data with those of the revision `base`, and
+    write the report. Returns whether all passed and no sample moved between splits.
+    """
+    others = with_other_data(changed, base) if base else []
+    parts, passed, targets = ["## The gate\n"], True, sorted({*concerned(changed), *others})
     for target in targets:
         verdict, manifest, raw = examine(target)
         passed &= verdict.passed
         parts.append(section(target, verdict))
         for finding in verdict.with_outcome(FAILED):
             picture(finding, manifest, raw, folder / f"{target}-{re.sub(r'[^a-z0-9-]', '-', finding.name)}.png")
+        if target in others:
+            text, safe = difference(target, base, folder / f"{target}-{PAGE}")
+            parts.append(text)
+            passed &= safe
     markdown.write(folder, "\n".join(parts if targets else [*parts, "No target has this data or these expectations.\n"]))
     return passed
 
@@ -64,6 +104,21 @@ def examine(target: str) -> tuple[Verdict, pd.DataFrame, Path]:
     manifest = pd.read_parquet(read.manifest)
     verdict = check(manifest, suite_path(read.task), read.gate, accepted=profile.load(target))
     return verdict, manifest, read.raw
+
+
+def difference(target: str, base: str, page: Path) -> tuple[str, bool]:
+    """The samples that differ from those of a revision, with a page. Returns the section, and whether none moved between splits.
+
+    Data of the revision that are not here are reported, and fail nothing: without a remote, CI has only the data it made.
+    """
+    from bitbloom.versions import command
+
+    try:
+        done = command.run(target, base)
+    except BitBloomError as error:
+        return f"### {target}: its data are not compared\n\n{markdown.fenced(str(error))}", True
+    command.write_page(done, page)
+    return summary(done), not done.found.of(MOVED)
 
 
 def section(target: str, verdict: Verdict) -> str:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#~&])")
+
+
+def escaped(text: object) -> str:
+    """A name from the data, with Markdown and HTML escaped. `table` escapes the separators of its cells."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -21,6 +21,46 @@ def data_docs(target: TargetName) -> None:
     print(docs.render(load_target(target)))
 
 
+@app.command("data-diff", rich_help_panel=COMPARE, epilog=examples("bitbloom data-diff petals HEAD~1"))
+def data_diff(
+    target: TargetName,
+    revision: Annotated[str, typer.Argument(help="A git revision whose dvc.lock names data of the target.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the page and the summary; by default reports/TARGET.")] = None,
+) -> None:
+    """Compare the data of a git revision with the working tree's; exit code 3 if samples moved between splits."""
+    from bitbloom.ci.data_diff import summary
+    from bitbloom.core import canonical
+    from bitbloom.pipeline import build as builder
+    from bitbloom.pipeline import composition
+    from bitbloom.versions import command, words
+
+    composition.compose(target)
+    folder = out or Path("reports") / target
+    with builder.reading():
+        done = command.run(target, revision)
+        command.write_page(done, folder / command.PAGE)
+    canonical.write_text(folder / command.SUMMARY, summary(done))
+    print(f"{words.verdict(done.found)}\n{folder / command.PAGE}\n{folder / command.SUMMARY}")
+    if moved := words.moved(done.found):
+        print(f"error: {moved}", file=sys.stderr)
+        raise typer.Exit(command.MOVED)
+
+
+@app.command("accept-data", rich_help_panel=COMPARE)
+def accept_data(target: TargetName) -> None:
+    """Write the profile of the working tree's data, expectations/profiles/TARGET.json, for review in git."""
+    from bitbloom.pipeline import build as builder
+    from bitbloom.pipeline import composition
+    from bitbloom.versions import profile
+
+    composition.compose(target)
+    with builder.reading():
+        done = profile.accept(target)
+    print(f"{done.path}: {'written' if done.changed else 'unchanged'}, {done.content['rows']:,} rows")
+    if done.missing:
+        print(f"without embedding centroids: {done.missing}")
+
+
 @app.command(rich_help_panel=COMPARE, epilog=examples("bitbloom experiments petals --commits 3"))
 def experiments(
     target: TargetName = "petals", commits: Annotated[int, typer.Option(help="The number of last commits to show.", min=1)] = 1

@@ -38,7 +38,7 @@ DOES: Mapping[str, str] = {
     "prepare": "decode and pack the samples that passed, and give each its split",
     "features": "compute the outputs of the frozen parts of the model, once for every sample",
     "train": "fit the model on the train split",
-    "evaluate": "measure the model on the test split: metrics, figures, report, model card",
+    "evaluate": "measure the model on the test split: metrics, figures, report, model card, dataset card",
     "export": "write the model as ONNX graphs, compare them with the network, and describe its data for later comparisons",
     "package": "pack the service and its model as a Bento whose version is its digest",
 }
@@ -74,7 +74,9 @@ WRITES: Mapping[str, Sequence[str]] = {
     "prepare": ("data/processed/{target}",),
     "features": ("data/features/{target}",),
     "train": tuple(f"models/{{target}}/{name}" for name in ("model.safetensors", "config.json", "training.json", "ledger.jsonl")),
-    "evaluate": tuple(f"reports/{{target}}/{name}" for name in ("index.html", "model_card.md", "figures", "tables")),
+    "evaluate": tuple(
+        f"reports/{{target}}/{name}" for name in ("index.html", "model_card.md", "dataset-card.md", "figures", "tables")
+    ),
     "export": ("models/{target}/parity.json", "models/{target}/reference.parquet"),
     "package": ("dist/{target}.bento", "reports/{target}/bento.json"),
 }

@@ -16,8 +16,8 @@ from bitbloom.core import canonical
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import SPLITS, Dataset
-from bitbloom.evaluation.report import card, html, style
-from bitbloom.evaluation.report.content import Content, Picture
+from bitbloom.evaluation.report import card, dataset_card, html, style
+from bitbloom.evaluation.report.content import Content, DataFacts, Picture
 from bitbloom.evaluation.shown import ShownTrained
 from bitbloom.numerics import pins
 from bitbloom.stages import main
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from bitbloom.config.target import Target
     from bitbloom.contracts import Evaluation, Trained
 
-READS = ("task", "title", "source.kind", "numerics", "evaluate")
+READS = ("task", "title", "source.kind", "dataset", "numerics", "evaluate")
 PARTS = ("model", "evaluate")
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def run(target: Target) -> None:
-    """Write reports/<target>/: `metrics.json`, `tables/`, `figures/`, `model_card.md`, `index.html`.
+    """Write reports/<target>/: `metrics.json`, `tables/`, `figures/`, `model_card.md`, `dataset-card.md`,
+    `index.html`.
 
     Raises:
         BitBloomError: the model, its data or its training curves are missing, or the test split is empty.
@@ -83,6 +84,20 @@ def _content(target: Target, trained: Trained, history: dict[str, Any], found: E
         splits=splits | ({"excluded": excluded} if excluded else {}),
         gate=canonical.read_json(validation) if validation.exists() else None,
         digests=_digests(target, trained),
+        data=_data_facts(target, dataset),
+    )
+
+
+def _data_facts(target: Target, dataset: Dataset) -> DataFacts:
+    """What the dataset card says of the data."""
+    rows = dataset.samples
+    counts = [rows["label"].iloc[dataset.split(name)].value_counts() for name in SPLITS]
+    out = rows[rows["excluded"]].sort_values("id")
+    return DataFacts(
+        provenance=target.section("dataset"),
+        classes=[(str(label), tuple(int(found.get(label, 0)) for found in counts)) for label in sorted(set(rows["label"]))],
+        excluded=list(zip(out["id"].astype(str), out["reason"].astype(str), strict=True)),
+        arrays={name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(dataset.arrays.items())},
     )
 
 
@@ -101,6 +116,7 @@ def _write(folder: Path, found: Evaluation, content: Content) -> None:
         for stem, rows in (found.tables | content.number_tables).items():
             canonical.write_json(tables / f"{stem}.json", rows)
     canonical.write_text(folder / "model_card.md", card.render(content))
+    canonical.write_text(folder / "dataset-card.md", dataset_card.render(content))
     canonical.write_text(folder / "index.html", html.render(content))
     canonical.write_json(folder / "metrics.json", content.scalars)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from bitbloom.evaluation.report import content as words
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from bitbloom.evaluation.report.content import Content
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~&])")
@@ -15,17 +17,22 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~&])")
 
 def render(content: Content) -> str:
     """The card. Equal contents give equal text. Names from the data are escaped."""
+    return environment().get_template("model_card.md.j2").render(content=content, listed=words.LISTED, gap=words.GAP)
+
+
+def environment() -> Environment:
+    """The reader of the cards' templates. The filter `md` escapes names from the data."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(  # noqa: S701 - Markdown: `_escaped` escapes instead of autoescape
+    made = Environment(  # noqa: S701 - Markdown: `_escaped` escapes instead of autoescape
         loader=FileSystemLoader(words.TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(percent=words.percent, grouped=words.grouped, sentence=words.sentence, md=_escaped)
-    return environment.get_template("model_card.md.j2").render(content=content, listed=words.LISTED, gap=words.GAP)
+    made.filters.update(percent=words.percent, grouped=words.grouped, sentence=words.sentence, md=_escaped)
+    return made
 
 
 def _escaped(text: object) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitbloom.config.sections.dataset import Dataset as Provenance
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -141,6 +144,30 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class DataFacts:
+    """What the dataset card says of the data besides the other content.
+
+    Attributes:
+        provenance: the section `dataset`.
+        classes: for each label its name, and the numbers of included samples of each split (training, validation, test).
+        excluded: the reason of each excluded sample, by its id.
+        arrays: name of an array → shape and type.
+    """
+
+    provenance: Provenance
+    classes: Sequence[tuple[str, tuple[int, ...]]] = ()
+    excluded: Sequence[tuple[str, str]] = ()
+    arrays: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def task_category(self) -> str:
+        """The name of the task on Hugging Face, by the arrays: photos with labels or with words, or texts with labels."""
+        if "labels" not in self.arrays:
+            return "image-to-text"
+        return "image-classification" if "images" in self.arrays else "text-classification"
+
+
+@dataclass(frozen=True)
 class Content:
     """One evaluated target.
 
@@ -152,6 +179,7 @@ class Content:
         splits: split → number of samples, and `excluded`.
         gate: the content of validation.json, or None without one.
         digests: path relative to the workspace → SHA-256 of the evaluated files.
+        data: what the dataset card says besides; None for no dataset card.
     """
 
     target: str
@@ -167,6 +195,7 @@ class Content:
     splits: Mapping[str, int]
     gate: Mapping[str, Any] | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    data: DataFacts | None = None
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING
 
 from bitbloom.evaluation.report import content as words
-from bitbloom.evaluation.report import style
+from bitbloom.evaluation.report import dataset_card, style
 
 if TYPE_CHECKING:
     from bitbloom.evaluation.report.content import Content, Picture
@@ -41,7 +41,12 @@ def render(content: Content) -> str:
         fits=_fits,
     )
     return environment.get_template("report.html.j2").render(
-        content=content, style=style, listed=words.LISTED, narrow_window=NARROW_WINDOW, narrowest=NARROWEST
+        content=content,
+        style=style,
+        listed=words.LISTED,
+        narrow_window=NARROW_WINDOW,
+        narrowest=NARROWEST,
+        problems=dataset_card.problems(content.gate),
     )
 
 
