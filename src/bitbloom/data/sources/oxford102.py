@@ -36,9 +36,11 @@ class Published:
     """A published file."""
 
     url: str = MISSING
+    """Address of the file."""
     bytes: int = MISSING
     """Expected size; a different size is rejected before the download."""
     sha256: str = MISSING
+    """Expected SHA-256 of the file."""
 
 
 @dataclass

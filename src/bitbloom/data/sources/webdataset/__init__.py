@@ -114,6 +114,8 @@ def _shards(config: Config) -> list[Shard]:
     """Return all shards in the order of their folders. Raises BitBloomError for a wrong configuration."""
     if not config.train:
         raise BitBloomError("source.train is empty: it has to name the shards of the training split")
+    if addresses.is_remote(config.path):  # a path is a dependency of DVC, which would need the credentials at every check
+        raise BitBloomError(f"source.path is {config.path}: leave it empty, and put the whole addresses into source.train, …")
     patterns = [(split, getattr(config, split)) for split in SPLITS if getattr(config, split)]
     found = [Shard(split, name) for split, pattern in patterns for name in addresses.expand(config.path, pattern)]
     ordered = sorted(found, key=lambda shard: f"{shard.folder}/")
