@@ -129,6 +129,24 @@ def test_copy_in_another_format_shares_the_split_or_is_excluded(workspace):
     assert straddling > 3
 
 
+def test_leak_between_given_splits_is_reported_and_left_out_of_training(workspace, capsys):
+    for split, numbers in {"train": range(20), "val": range(20, 25), "test": range(25, 30)}.items():
+        for label in PHOTOS:
+            (workspace / "splits" / split / label).mkdir(parents=True)
+            for number in numbers:
+                name = f"{label}/{number:02}.png"
+                (workspace / "photos" / name).rename(workspace / "splits" / split / name)
+    again = Image.open(workspace / "splits/test/rose/25.png")
+    again.save(workspace / "splits/train/rose/again.bmp")
+    chosen = target(source={"kind": "folder", "path": "splits", "splits": "given"})
+    ingest.run(chosen)
+    prepare.run(chosen)
+    assert "near-duplicates between the splits that the source gives (train and test: 1)" in capsys.readouterr().out
+    samples = Dataset.open(chosen.processed).samples.set_index("id")
+    assert list(samples.index[samples["excluded"]]) == ["train/rose/again.bmp"]
+    assert samples.loc["train/rose/again.bmp", "reason"] == "near-duplicate of test/rose/25.png in test"
+
+
 def test_rejects_empty_split_and_writes_nothing(workspace):
     ingest.run(target())
     with pytest.raises(BitBloomError, match=r"mine: no sample falls in val: add data or change prepare.split"):

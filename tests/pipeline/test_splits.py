@@ -85,3 +85,29 @@ def test_split_sizes_follow_the_percentages():
 def test_rejects_percentages_that_do_not_sum_to_100(parts):
     with pytest.raises(BitBloomError, match="the percentages of train, val, test, 100 in total"):
         splits.split_of("0" * 64, parts)
+
+
+def test_given_splits_are_honoured():
+    some = [hashlib.sha256(number.to_bytes(2)).hexdigest() for number in range(300)]
+    given = ["train"] * 200 + ["test"] * 100
+    found = splits.with_given(some, given, [80, 10, 10])
+    assert found[200:] == ["test"] * 100
+    assert set(found[:200]) == {"train", "val"}, "a split that is given for no sample is taken from train"
+    assert 10 <= found.count("val") <= 40
+
+
+@given(alike(), percents, st.data())
+def test_leaks_between_given_splits_are_found_and_left_out(some, parts, data):
+    known, pairs = some
+    places = data.draw(st.lists(st.sampled_from(splits.SPLITS), min_size=len(known), max_size=len(known)))
+    found = splits.assign([str(number) for number in range(len(known))], known, pairs, parts, places)
+    crossing = [(one, other) for one, other in pairs if places[one] != places[other]]
+    assert sum(splits.leaks(pairs, places).values()) == len(crossing)
+    for one, other in crossing:
+        low = min((one, other), key=lambda place: splits.RANK[places[place]])
+        if found["split"][one] == places[one] and found["split"][other] == places[other]:
+            assert found["excluded"][low]
+
+
+def test_samples_without_a_given_split_are_no_leak():
+    assert splits.leaks([(0, 1), (1, 2), (2, 3)], ["", "train", "train", "test"]) == {("train", "test"): 1}

@@ -115,12 +115,14 @@ def ask(
 @app.command(rich_help_panel=USE)
 def submission(
     target: TargetName,
-    file: Annotated[Path | None, typer.Argument(help="Rows without labels, CSV; by default the imported test.csv.")] = None,
+    given: Annotated[
+        Path | None, typer.Argument(help="Samples without labels, a CSV or a folder of TFRecords; by default those imported.")
+    ] = None,
 ) -> None:
-    """Write a competition's submission CSV with the exported model: id and target of every row."""
+    """Write a competition's submission CSV with the exported model: id and class of every sample."""
     from bitbloom.pipeline import submission as competition
 
-    print(competition.write(target, file))
+    print(competition.write(target, given))
 
 
 @app.command(rich_help_panel=USE)

@@ -6,6 +6,7 @@ is in two splits.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -76,3 +77,13 @@ def assign(
         if splits[low] != splits[high]:
             reasons[low] = reasons[low] or f"near-duplicate of {ids[high]} in {splits[high]}"
     return pd.DataFrame({"split": splits, "excluded": [bool(reason) for reason in reasons], "reason": reasons})
+
+
+def leaks(pairs: Iterable[tuple[int, int]], given: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Return the number of near-duplicates by the two splits that the source gives them, the lower one first.
+
+    `assign` excludes the sample in the lower split, as in every pair.
+    """
+    both = (sorted((given[one], given[other]), key=lambda split: RANK.get(split, -1)) for one, other in pairs)
+    found = Counter((low, high) for low, high in both if low and low != high)
+    return dict(sorted(found.items()))

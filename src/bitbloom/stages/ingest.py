@@ -5,12 +5,13 @@ python -m bitbloom.stages.ingest petals      # → data/raw/petals/
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bitbloom import tasks
 from bitbloom.core import canonical, processes
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bitbloom.config.target import Target
-    from bitbloom.data.sources import SourceFile
+    from bitbloom.data.sources import SourceFile, StreamingSource
 
 READS = ("task", "source")
 PARTS = ("samples",)
@@ -32,11 +33,36 @@ PARTS = ("samples",)
 def run(target: Target) -> None:
     """Write data/raw/<target>/: the files and `manifest.parquet`, whole or not at all."""
     source = sources.configured(target.source)
+    module = sources.load(source.kind)
     with canonical.replacing_folder(target.raw) as folder:
-        files = sources.load(source.kind).fetch(source, folder, workers())
-        manifest = describe_files(files, folder, target.task, source.kind)
-        manifest.to_parquet(folder / target.manifest.name, index=False)
-    print(f"{len(manifest)} samples of {manifest['label'].nunique()} labels in {target.raw}")
+        file = folder / target.manifest.name
+        if hasattr(module, "stream"):
+            groups = cast("StreamingSource", module).stream(source, folder, workers())
+            tables = (describe_files(files, folder, target.task, source.kind) for files in groups)
+            count, labels = write_groups(tables, file)
+        else:
+            manifest = describe_files(module.fetch(source, folder, workers()), folder, target.task, source.kind)
+            manifest.to_parquet(file, index=False)
+            count, labels = len(manifest), manifest["label"].nunique()
+    print(f"{count} samples of {labels} labels in {target.raw}")
+
+
+def write_groups(tables: Iterable[pd.DataFrame], file: Path) -> tuple[int, int]:
+    """Write a manifest with a row group for each table, one after another. Returns the number of rows and of labels."""
+    import pyarrow as arrow
+    from pyarrow.parquet import ParquetWriter
+
+    count, labels = 0, set[str]()
+    with contextlib.ExitStack() as stack:
+        writer: ParquetWriter | None = None
+        for table in tables:
+            if writer is None:  # a column that is empty in the first group has no type there; such columns are texts
+                first = arrow.Table.from_pandas(table, preserve_index=False).schema
+                fields = [one.with_type(arrow.string()) if arrow.types.is_null(one.type) else one for one in first]
+                writer = stack.enter_context(ParquetWriter(file, arrow.schema(fields, first.metadata)))
+            writer.write_table(arrow.Table.from_pandas(table, schema=writer.schema, preserve_index=False))
+            count, labels = count + len(table), labels | set(table["label"])
+    return count, len(labels)
 
 
 def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: str) -> pd.DataFrame:

@@ -42,6 +42,9 @@ def run(target: Target) -> None:
     dataset.save(target.processed)
     counts = ", ".join(f"{len(dataset.split(name))} {name}" for name in SPLITS)
     print(f"{counts}, {int(samples['excluded'].sum())} excluded of {len(samples)} samples")
+    if found := splits.leaks(pairs, given):
+        between = ", ".join(f"{low} and {high}: {count:,}" for (low, high), count in found.items())
+        print(f"near-duplicates between the splits that the source gives ({between}): the lower split is without them")
 
 
 class Raw(Sequence[bytes]):

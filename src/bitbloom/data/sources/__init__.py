@@ -7,7 +7,7 @@ is the concern of the task, so a source can serve several tasks.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -52,6 +52,14 @@ class Source(Protocol):
 
     def fetch(self, config: Any, destination: Path, workers: int = 1) -> list[SourceFile]:
         """Write the raw files below `destination` and return them sorted by path."""
+        ...
+
+
+class StreamingSource(Source, Protocol):
+    """A source that also yields its files in groups, for data whose list of files does not fit into memory."""
+
+    def stream(self, config: Any, destination: Path, workers: int = 1) -> Iterator[list[SourceFile]]:
+        """Write the raw files of one group after another. All files of all groups are in the order of their ids."""
         ...
 
 

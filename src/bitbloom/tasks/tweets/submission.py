@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
@@ -17,10 +19,10 @@ IMPORTED = UNLABELLED
 """The imported file of rows without labels."""
 
 
-def write(models: Path, file: Path, destination: Path) -> None:
+def write(models: Path, file: Path, destination: Path, source: Mapping[str, Any]) -> None:
     """Predict every row of a CSV file with the exported model in a folder, and write columns id and target to `destination`.
 
-    Rows that are empty after cleaning get 0, because Kaggle requires every id.
+    Rows that are empty after cleaning get 0, because Kaggle requires every id. The `source` section has no part in it.
 
     Raises:
         BitBloomError: the file or the model is missing, or the model's labels are not those of the competition.
