@@ -51,7 +51,8 @@ def joint(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
     rows = counted.sum(axis=1)
     unseen = rows == 0  # no sample is confident: the labels are taken as they are
     counted[unseen] = np.diag(given)[unseen]
-    return counted * (given / np.maximum(counted.sum(axis=1), 1.0))[:, None]
+    scaled: NDArray[np.float64] = counted * (given / np.maximum(counted.sum(axis=1), 1.0))[:, None]
+    return scaled
 
 
 def wrong_labels(probabilities: Probabilities, labels: Labels) -> int:
@@ -62,8 +63,8 @@ def wrong_labels(probabilities: Probabilities, labels: Labels) -> int:
 
 def margins(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
     """Return the normalised margin of each label, [n]: 0 if another class is certain, 1 if the label is certain."""
-    own = probabilities[np.arange(len(labels)), labels]
-    return (own - others(probabilities, labels).max(axis=1, initial=0.0) + 1.0) / 2.0
+    largest: NDArray[np.float64] = others(probabilities, labels).max(axis=1, initial=0.0)
+    return (probabilities[np.arange(len(labels)), labels] - largest + 1.0) / 2.0
 
 
 def self_confidence(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
@@ -73,7 +74,8 @@ def self_confidence(probabilities: Probabilities, labels: Labels) -> NDArray[np.
 
 def suggested(probabilities: Probabilities, labels: Labels) -> Labels:
     """Return the likeliest class other than the label, [n]."""
-    return others(probabilities, labels).argmax(axis=1).astype(np.int64)
+    found: Labels = others(probabilities, labels).argmax(axis=1).astype(np.int64)
+    return found
 
 
 def others(probabilities: Probabilities, labels: Labels) -> Probabilities:

@@ -77,6 +77,6 @@ def compare(images: Vectors, texts: Vectors, owners: NDArray[np.int64]) -> tuple
             row = owners[position] - first
             others = np.where(foreign[row], similarity[row], -np.inf)
             closer = np.count_nonzero(others > similarity[row, position] + EQUAL)
-            scores[position] = 1.0 - closer / max(1, np.count_nonzero(foreign[row]))
+            scores[position] = 1.0 - closer / max(1, int(np.count_nonzero(foreign[row])))
             nearest[position] = others.argmax()
     return np.round(scores, DIGITS), nearest
