@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitbloom.audit import confident, probabilities
@@ -48,10 +48,11 @@ def test_order_of_samples_does_not_count(seed):
     ids = [f"{number:03}" for number in range(len(labels))]
     assert np.array_equal(confident.confident_joint(found, labels), confident.confident_joint(found[order], labels[order]))
     assert confident.wrong_labels(found, labels) == confident.wrong_labels(found[order], labels[order])
-    ranked = [ids[at] for at in confident.ranking(confident.margins(found, labels), ids)]
     moved = [ids[at] for at in order]
-    again = [moved[at] for at in confident.ranking(confident.margins(found[order], labels[order]), moved)]
-    assert again == ranked
+    for score in (confident.margins, confident.adjusted_confidence):
+        ranked = [ids[at] for at in confident.ranking(score(found, labels), ids)]
+        again = [moved[at] for at in confident.ranking(score(found[order], labels[order]), moved)]
+        assert again == ranked
 
 
 @given(SEEDS)
@@ -64,6 +65,7 @@ def test_names_of_classes_do_not_count(seed):
     before, after = confident.confident_joint(found, labels), confident.confident_joint(other, renamed)
     assert np.array_equal(after[np.ix_(names, names)], before)
     assert np.allclose(confident.margins(other, renamed), confident.margins(found, labels))
+    assert np.allclose(confident.adjusted_confidence(other, renamed), confident.adjusted_confidence(found, labels))
     assert np.array_equal(confident.suggested(other, renamed), names[confident.suggested(found, labels)])
 
 
@@ -91,6 +93,7 @@ def test_equal_scores_are_ranked_by_id():
     assert confident.ranking(np.array([0.5, 0.1 + 1e-9, 0.1]), ["c", "b", "a"]) == [2, 1, 0]
 
 
+@settings(max_examples=8)  # five regressions each
 @given(st.integers(0, 1000), st.integers(1, 12))
 def test_flipped_labels_of_separable_classes_are_ranked_first(seed, flips):
     dice = np.random.default_rng(seed)
@@ -100,8 +103,9 @@ def test_flipped_labels_of_separable_classes_are_ranked_first(seed, flips):
     labels = truth.copy()
     labels[wrong] = (truth[wrong] + dice.integers(1, 3, flips)) % 3
     found = probabilities.out_of_sample(features, labels, keys(120))
-    ranked = confident.ranking(confident.margins(found, labels), [f"{number:03}" for number in range(120)])
-    assert set(ranked[:flips]) == set(wrong.tolist())
+    for scores in (confident.margins(found, labels), confident.adjusted_confidence(found, labels)):
+        ranked = confident.ranking(scores, [f"{number:03}" for number in range(120)])
+        assert set(ranked[:flips]) == set(wrong.tolist())
     assert np.array_equal(confident.suggested(found, labels)[wrong], truth[wrong])
 
 

@@ -197,5 +197,5 @@ def test_csv_of_an_audit_is_read_back(tmp_path):
 def test_command_names_the_next_step(capsys):
     Path("edited.csv").write_text(HEADER + "a.png,daisy,rose,0.01,rose\n")
     code, out, _ = run(capsys, "relabel", TARGET, "edited.csv")
-    assert (code, out.splitlines()[0]) == (0, f"{OVERLAY}: 1 new corrected labels, 1 in all")
+    assert (code, out.splitlines()[0]) == (0, f"{OVERLAY}: corrected labels: 1 new, 1 in all")
     assert f"make all TARGET={TARGET}" in out

@@ -114,7 +114,7 @@ def find(rows: pd.DataFrame, found: features.Features) -> tuple[list[Finding], i
     classes = sorted(set(rows["label"]))
     labels = np.array([classes.index(label) for label in rows["label"]], dtype=np.int64)
     estimated = probabilities.out_of_sample(found, labels, rows["key"].tolist())
-    scores, other = confident.margins(estimated, labels), confident.suggested(estimated, labels)
+    scores, other = confident.adjusted_confidence(estimated, labels), confident.suggested(estimated, labels)
     ids = rows["id"].tolist()
     findings = [
         Finding(

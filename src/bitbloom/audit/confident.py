@@ -69,7 +69,13 @@ def margins(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]
 
 def self_confidence(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
     """Return the probability of each given label, [n]."""
-    return probabilities[np.arange(len(labels)), labels]
+    found: NDArray[np.float64] = probabilities[np.arange(len(labels)), labels]
+    return found
+
+
+def adjusted_confidence(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
+    """Return the self-confidence less the mean of its class, moved to 0 to 1, [n]: classes may differ in difficulty."""
+    return (self_confidence(probabilities, labels) - thresholds(probabilities, labels)[labels] + 1.0) / 2.0
 
 
 def suggested(probabilities: Probabilities, labels: Labels) -> Labels:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOLDS = 5
 STEPS = 100
 """Steps of L-BFGS: a fixed number, so that no rounding decides when it stops."""
-PENALTY = 10.0
+PENALTY = 3.0
 """Inverse strength of the L2 penalty (scikit-learn's C) on features of length 1; docs/label-errors.md has the measurement."""
 
 Features = NDArray[np.float32]

@@ -37,12 +37,6 @@ def relabel(
     from bitbloom.audit import relabel as labels
 
     done = labels.run(target, file)
-    if not done.new:
-        print(
-            f"no new label: {done.file} has {done.labels:,} corrected labels"
-            if done.labels
-            else "no verdict differs from its label"
-        )
-        return
-    print(f"{done.file}: {done.new:,} new corrected labels, {done.labels:,} in all")
-    print(f"  next      make all TARGET={target}, and commit {done.file} with pipelines/{target}/")
+    print(f"{done.file}: corrected labels: {done.new:,} new, {done.labels:,} in all")
+    if done.new:
+        print(f"  next      make all TARGET={target}, and commit {done.file} with pipelines/{target}/")
