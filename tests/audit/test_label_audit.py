@@ -241,5 +241,5 @@ def test_folded_convolution_gives_what_its_batch_normalisation_gives(tmp_path):
 
 def test_checkpoint_of_another_network_is_refused(tmp_path):
     torch.save({"weight": torch.ones(1)}, tmp_path / "other.pth")
-    with pytest.raises(BitBloomError, match="no checkpoint of EfficientNet-Lite0"):
+    with pytest.raises(BitBloomError, match="is not a checkpoint of EfficientNet-Lite0"):
         efficientnet.load(tmp_path / "other.pth")

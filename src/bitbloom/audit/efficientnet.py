@@ -92,7 +92,7 @@ def load(path: Path) -> EfficientNetLite0:
     try:
         network.load_state_dict(folded(checkpoint))
     except (KeyError, RuntimeError) as error:
-        raise BitBloomError(f"{path} is no checkpoint of EfficientNet-Lite0: {error}") from error
+        raise BitBloomError(f"{path} is not a checkpoint of EfficientNet-Lite0: {error}") from error
     return network.eval()
 
 
