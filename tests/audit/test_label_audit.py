@@ -111,7 +111,9 @@ def test_second_audit_has_equal_files_and_computes_features_of_new_samples_only(
 @pytest.mark.usefixtures("workspace")
 def test_larger_percentage_lists_more(monkeypatch):
     photos(monkeypatch)
-    assert len(command.run("flowers", 50.0).audit.listed) == 31
+    few, many = command.run("flowers").audit.listed, command.run("flowers", 50.0).audit.listed
+    assert many[: len(few) - 1] == few[:-1]
+    assert len(many) >= 31 > len(few)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -161,15 +163,16 @@ def test_features_are_in_the_order_of_the_samples(workspace):
 
 def test_names_are_escaped_in_the_page():
     finding = Finding("<b>id</b>", '<i>"label"</i>', "<u>other</u>", 0.1, 0.2, 0.8)
-    audit = Audit("flowers", "A & B", "samples", 10, [finding], 1, "found.csv", [[("<b>one</b>", "<i>x</i>"), ("two", "y")]])
+    audit = Audit("flowers", "A & B", "samples", 10, [finding], 1, 0.7, "found.csv", [[("<b>one</b>", "<i>x</i>"), ("two", "y")]])
     text = page.render(audit, lambda _: Shown(text="<script>"))
     assert not any(tag in text for tag in ("<b>id", "<i>", "<u>", "<script", "<b>one"))
-    assert "80.0 %; of the given label 20.0 %" in text
-    assert "About 1 of 10 labels seem wrong" in text
+    assert "80.0\N{NO-BREAK SPACE}%; of the given label 20.0\N{NO-BREAK SPACE}%" in text
+    assert "About 1 of 10 labels are doubted" in text
+    assert "The features hardly tell these labels apart" in text
 
 
 def test_page_of_pairs_has_scores_and_no_way_to_correct_labels():
-    audit = Audit("garden", "Far.", "pairs", 10, [Finding("a#1", "a rose", "a lily", 0.25)], None, "found.csv")
+    audit = Audit("garden", "Far.", "pairs", 10, [Finding("a#1", "a rose", "a lily", 0.25)], None, None, "found.csv")
     text = page.render(audit, lambda _: Shown())
     assert "0.250" in text
     assert "make relabel" not in text
@@ -184,7 +187,7 @@ def test_caption_of_another_photo_has_the_lowest_score():
     images = np.eye(5, dtype=np.float32)
     owners = np.repeat(np.arange(5), 2)
     texts = images[owners].copy()
-    texts[3] = images[4]
+    texts[3] = images[4] - images[1]
     scores, nearest = pairs.compare(images, texts, owners)
     assert scores.argmin() == 3
     assert scores[[0, 1, 2]].tolist() == [1.0, 1.0, 1.0]

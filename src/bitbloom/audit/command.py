@@ -41,7 +41,7 @@ def run(name: str, percentage: float = PERCENTAGE) -> Result:
 
     Args:
         name: a target whose data is there.
-        percentage: of all samples, the smallest one that is listed; if more labels seem wrong, more are listed.
+        percentage: of all samples, the smallest one that is listed; if more labels are doubted, more are listed.
 
     Raises:
         BitBloomError: the data is missing, has too few labels, or a network of pairs is not trained.
@@ -60,9 +60,11 @@ def summary(result: Result) -> str:
     audit = result.audit
     found = f"{len(audit.listed):,} of {audit.ranked:,} {audit.unit} listed"
     if audit.wrong is not None:
-        found = f"about {audit.wrong:,} of {audit.ranked:,} labels seem wrong; {found}"
+        found = f"about {audit.wrong:,} of {audit.ranked:,} labels are doubted; {found}"
     if audit.contradictions:
         found += f"; {len(audit.contradictions):,} groups with equal content and several labels"
+    if audit.weak:
+        found += "\nthe features hardly tell these labels apart: the ranking means little"
     return f"{found}\n{result.html}\n{result.csv}"
 
 
@@ -75,7 +77,7 @@ def _pairs(target: Target, percentage: float, csv: Path) -> tuple[Audit, Callabl
     def show(id: str) -> Shown:
         return page.picture(paths[id.rpartition("#")[0]])
 
-    return Audit(target.name, method, "pairs", len(ranked), listed, None, csv.as_posix()), show
+    return Audit(target.name, method, "pairs", len(ranked), listed, None, None, csv.as_posix()), show
 
 
 def _labels(target: Target, percentage: float, csv: Path) -> tuple[Audit, Callable[[str], Shown]]:
@@ -91,7 +93,8 @@ def _labels(target: Target, percentage: float, csv: Path) -> tuple[Audit, Callab
         f"Out-of-sample probabilities of a logistic regression on frozen features ({extractor.name}), "
         f"cross-validated in {probabilities.FOLDS} folds, and confident learning."
     )
-    audit = Audit(target.name, method, "samples", len(ranked), listed, wrong, csv.as_posix(), contradictions)
+    agreement = sum((each.given or 0.0) >= (each.probability or 0.0) for each in ranked) / len(ranked)
+    audit = Audit(target.name, method, "samples", len(ranked), listed, wrong, agreement, csv.as_posix(), contradictions)
     if texts:
         sentences = dict(zip(rows["id"], rows["text"], strict=True))
         return audit, lambda id: Shown(text=sentences[id])

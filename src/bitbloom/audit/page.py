@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SHOWN, CONFUSIONS, SIDE = 60, 10, 144
 """Samples with their content, pairs of labels in the table, and the side of a picture in pixels."""
 
+WEAK = 0.75
+"""Agreement with fewer labels has a warning."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -41,6 +44,7 @@ class Audit:
         ranked: number of all ranked samples.
         listed: the findings of the CSV, the most suspicious first.
         wrong: estimated number of wrong labels; None for pairs.
+        agreement: fraction of the labels that models which have not seen them predict; None for pairs.
         contradictions: groups of samples with one content and several labels.
         csv: path of the CSV.
     """
@@ -51,8 +55,14 @@ class Audit:
     ranked: int
     listed: Sequence[Finding]
     wrong: int | None
+    agreement: float | None
     csv: str
     contradictions: Sequence[Sequence[tuple[str, str]]] = field(default_factory=tuple)
+
+    @property
+    def weak(self) -> bool:
+        """Whether the models predict too few labels for a ranking that means something."""
+        return self.agreement is not None and self.agreement < WEAK
 
     @property
     def confusions(self) -> list[tuple[str, str, int]]:
