@@ -23,6 +23,10 @@ bench-workers: $(call stamp,prepare) $(STATE)/venv-dev ## Measure the training s
 bench-real: $(STATE)/venv-dev ## Measure the accuracy on real photos (FLOWERS=flowers.tar)
 	@python benchmarks/real_photos.py $(call quoted,$(or $(value FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder per class)))
 
+.PHONY: bench-labels
+bench-labels: $(STATE)/venv-dev ## Measure how well flipped labels of photos are found (FLOWERS=flowers.tar)
+	@python benchmarks/label_errors.py $(call quoted,$(or $(value FLOWERS),$(error FLOWERS=path is missing: a folder, tar or zip with one folder per class)))
+
 .PHONY: bench-captions
 bench-captions: $(STATE)/venv-dev ## Measure retrieval and captions on your photos (CAPTIONS=path)
 	@python benchmarks/captions.py $(call quoted,$(or $(value CAPTIONS),$(error CAPTIONS=path is missing: photos with COCO's caption JSON)))

@@ -61,6 +61,11 @@ FAULTS = (AssertionError, click.ClickException, *typer.BadParameter.__bases__, B
 """What the checks raise: pytest, BentoML's click, typer's own click, the composition."""
 
 RUNS = {
+    (
+        "docs/label-errors.md",
+        "make audit-labels",
+    ): "audit/test_label_audit.py::test_wrong_label_is_first_with_its_picture_and_equal_content_is_listed",
+    ("docs/label-errors.md", "make relabel"): "audit/test_relabel.py::test_verdicts_become_labels_of_the_data",
     ("docs/drift.md", "make drift"): "drift/test_command.py::test_dark_photos_are_drift_with_pictures_and_realised_accuracy",
     ("docs/data-versions.md", "make data-diff"): "data/test_data_versions.py::test_command_writes_page_and_summary",
     (

@@ -68,6 +68,8 @@ READS_FILES: Mapping[str, Sequence[str]] = {
         "requirements-serve.lock",
     ),
 }
+READS_IF_THERE: Mapping[str, Sequence[str]] = {"ingest": ("conf/relabel/{target}.csv",)}
+"""Files that a stage reads where they exist: most targets have none."""
 WRITES: Mapping[str, Sequence[str]] = {
     "ingest": ("data/raw/{target}",),
     "validate": ("reports/{target}/validation.json",),
@@ -149,6 +151,7 @@ def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
     names = {"target": target, "task": tree.task}
     reads = declared(stage, "READS")
     files = [path.format(**names) for path in READS_FILES[stage]]
+    files += [path for path in (path.format(**names) for path in READS_IF_THERE.get(stage, ())) if Path(path).exists()]
     if "source" in reads:
         files += external(tree)
     if stage in BUILDS_NETWORK:  # a folder of weights also has the network's configuration

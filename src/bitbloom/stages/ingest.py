@@ -18,6 +18,7 @@ from bitbloom.core import canonical, processes
 from bitbloom.core.processes import workers
 from bitbloom.core.progress import track
 from bitbloom.data import sources
+from bitbloom.data.relabels import Relabels
 from bitbloom.stages import main
 
 if TYPE_CHECKING:
@@ -33,17 +34,19 @@ PARTS = ("samples",)
 def run(target: Target) -> None:
     """Write data/raw/<target>/: the files and `manifest.parquet`, whole or not at all."""
     source = sources.configured(target.source)
-    module = sources.load(source.kind)
+    module, relabels = sources.load(source.kind), Relabels.of(target.name)
     with canonical.replacing_folder(target.raw) as folder:
         file = folder / target.manifest.name
         if hasattr(module, "stream"):
             groups = cast("StreamingSource", module).stream(source, folder, workers())
-            tables = (describe_files(files, folder, target.task, source.kind) for files in groups)
+            tables = (describe_files(relabels.apply(files), folder, target.task, source.kind) for files in groups)
             count, labels = write_groups(tables, file)
         else:
-            manifest = describe_files(module.fetch(source, folder, workers()), folder, target.task, source.kind)
+            files = relabels.apply(module.fetch(source, folder, workers()))
+            manifest = describe_files(files, folder, target.task, source.kind)
             manifest.to_parquet(file, index=False)
             count, labels = len(manifest), manifest["label"].nunique()
+        relabels.check_applied()
     print(f"{count} samples of {labels} labels in {target.raw}")
 
 
