@@ -158,6 +158,7 @@ def test_help_all_lists_every_target_once_in_sections(project):
         "Use",
         "Check",
         "Maintain",
+        "Share",
         "Measure",
         "Experiment",
         "Monitor",

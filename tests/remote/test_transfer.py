@@ -16,7 +16,7 @@ from bitbloom.pipeline.remote.folder import Folder
 from bitbloom.pipeline.remote.pull import pull
 from bitbloom.pipeline.remote.push import push
 from bitbloom.pipeline.remote.status import status
-from bitbloom.pipeline.remote.store import Denied, NoSuchRemote, Unreachable
+from bitbloom.pipeline.remote.store import NoSuchRemote, Unreachable
 from remote.conftest import FILES, TARGET, Clone, contents, make_clone, md5
 
 EVERY = len(contents())
@@ -185,7 +185,7 @@ def test_fault_of_the_network_is_not_damage(built, monkeypatch):
             super().read(name, file)
 
     monkeypatch.setattr(opening, "unchecked", lambda remote: Broken(Path(remote.url)))
-    with pytest.raises(Unreachable, match=r"does not respond \(\d+ of 21 objects are done and stay\)") as raised:
+    with pytest.raises(Unreachable, match=r"does not respond \(\d+ of 22 objects are done and stay\)") as raised:
         pull(TARGET, "validate")
     assert "damaged" not in str(raised.value)
     monkeypatch.undo()
