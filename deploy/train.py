@@ -15,7 +15,7 @@ add gradients over gloo in a fixed order, so one or four machines give equal wei
 | `WORKSPACE` | the folder of data and model; default: `/tmp/bitbloom` |
 | `PROCESSED` | a folder with the processed data, for a target whose raw data this machine cannot get |
 | `OUTPUT` | the destination of the model: a mounted bucket or volume |
-| `REMOTE` | a DVC remote, `gs://bucket/prefix`: data comes from it; model, reports and records of runs go to it (one machine, no `SET`) |
+| `REMOTE` | a DVC remote, `gs://bucket/prefix`, for data, model, reports and records of runs; one machine, no `SET` |
 """
 
 from __future__ import annotations

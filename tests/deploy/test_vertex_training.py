@@ -146,7 +146,7 @@ def test_remote_gives_data_and_takes_results_with_the_expected_digests(tmp_path,
     expected = [["git", "clone", "--quiet", str(REPOSITORY), str(tmp_path / "checkout")]]
     expected += [["remote", "gs://flowers/dvc"], ["build", "petals"]]
     if differs:
-        with pytest.raises(BitBloomError, match="so nothing is pushed: models/petals/model.safetensors"):
+        with pytest.raises(BitBloomError, match=r"so nothing is pushed: models/petals/model.safetensors"):
             train.main(job)
     else:
         train.main(job)

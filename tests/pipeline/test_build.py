@@ -333,7 +333,8 @@ def test_stages_after_training_run_in_parallel_with_labelled_lines(tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("workers", "config"), [("1", ""), ("2", "[core]\n    remote = store\n['remote \"store\"']\n    url = ssh://host/data\n")],
+    ("workers", "config"),
+    [("1", ""), ("2", "[core]\n    remote = store\n['remote \"store\"']\n    url = ssh://host/data\n")],
     ids=["one worker", "a remote of DVC alone"],
 )
 def test_one_worker_or_a_remote_of_dvc_alone_needs_one_dvc_call(tmp_path, monkeypatch, workers, config):

@@ -42,7 +42,9 @@ class Clone:
     def use(self, url: str, **options: str) -> None:
         """Make a remote its default one."""
         lines = "".join(f"    {key} = {value}\n" for key, value in {"url": url, **options}.items())
-        (self.folder / ".dvc/config").write_text(f"[core]\n    remote = store\n['remote \"store\"']\n{lines}")
+        (self.folder / ".dvc/config").write_text(
+            f"[core]\n    no_scm = true\n    analytics = false\n    remote = store\n['remote \"store\"']\n{lines}"
+        )
 
     def build(self) -> None:
         """Put the outputs of the recorded build into the cache."""

@@ -40,6 +40,16 @@ def test_build_pulls_the_run_that_another_machine_recorded(built, monkeypatch):
     assert [name for name, _ in contents() if not other.cache.has(name)] == [contents()[-1][0]]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "found"), [("model.kind", "image", True), ("model.kind", "text", False), ("model", {}, False)]
+)
+def test_key_of_a_parameter_leads_into_its_section(tmp_path, key, value, found):
+    (tmp_path / "params.yaml").write_text("model:\n  kind: image\n  rate: 1e-05\n")
+    stage = graph.Stage("ingest", "x", (), (), (), ("data/raw/x",), ())
+    record = records.Record("ingest", stage.as_dvc()["cmd"], {}, {"params.yaml": {key: value}}, ())
+    assert (records.matching(tmp_path, [stage], [record]) == {"ingest": record}) is found
+
+
 def test_build_pulls_nothing_of_other_code(built, monkeypatch):
     push(TARGET, "validate")
     other = second(built, monkeypatch)
@@ -84,7 +94,7 @@ def test_own_data_comes_from_the_remote_or_stops_the_build(built, monkeypatch):
     tracked.write_text(f"outs:\n- md5: {contents()[0][0]}\n  hash: md5\n  path: mine\n")
     assert before_build(("data/external/mine",)) == ["data/external/mine"]
     tracked.write_text(f"outs:\n- md5: {'0' * 32}.dir\n  hash: md5\n  path: mine\n")
-    with pytest.raises(BitBloomError, match="data/external/mine was never pushed to .*: `make push` where the data is"):
+    with pytest.raises(BitBloomError, match=r"data/external/mine was never pushed to .*: `make push` where the data is"):
         before_build(("data/external/mine",))
 
 

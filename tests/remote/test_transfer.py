@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from bitbloom.pipeline.remote.push import push
 from bitbloom.pipeline.remote.status import status
 from bitbloom.pipeline.remote.store import NoSuchRemote, Unreachable
 from remote.conftest import FILES, TARGET, Clone, contents, make_clone, md5
+from support.tiny import REPOSITORY
 
 EVERY = len(contents())
 
@@ -231,25 +234,17 @@ def test_two_clones_push_at_once(built, remote, monkeypatch):
     built.use(remote[0], **remote[1])
     other = second(built, monkeypatch)
     other.build()
-    context = multiprocessing.get_context("fork")
-
-    def child(folder: Path) -> None:
-        os.chdir(folder)
-        push(TARGET, "validate")
-
-    both = [context.Process(target=child, args=(clone.folder,)) for clone in (built, other)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(60)
-    assert [process.exitcode for process in both] == [0, 0]
+    command = [sys.executable, "-m", "bitbloom", "push", TARGET, "--until", "validate"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    both = [subprocess.Popen(command, cwd=clone.folder, env=environment) for clone in (built, other)]
+    assert [process.wait(120) for process in both] == [0, 0]
     assert [row.remote for row in status(TARGET, "validate")[1]] == ["yes", "yes"]
 
 
 def test_missing_bucket_and_missing_folder_are_named_with_the_remedy(built, bucket, tmp_path):
     built.use("gs://elsewhere/dvc", endpointurl=bucket, allow_anonymous_login="true")
-    with pytest.raises(NoSuchRemote, match="bucket gs://elsewhere does not exist: .* CREATE=1"):
+    with pytest.raises(NoSuchRemote, match=r"bucket gs://elsewhere does not exist: .* CREATE=1"):
         push(TARGET, "validate")
     built.use(str(tmp_path / "nowhere"))
-    with pytest.raises(NoSuchRemote, match="nowhere does not exist: .*CREATE=1"):
+    with pytest.raises(NoSuchRemote, match=r"nowhere does not exist: .*CREATE=1"):
         push(TARGET, "validate")

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.pipeline import build
 from bitbloom.pipeline.recovery import STATE
@@ -35,6 +36,7 @@ def run(target: str) -> None:
         clone = _clone(remote)
         _say(f"a second clone, {clone}, without data and without cache:")
         _show(clone, "build", target, "--until", "validate")
+        print(_verdict(clone, target), flush=True)
         _show(clone, "data-status", target, "--until", "validate")
         _show(clone, "pull", target)
         photo = next(iter(sorted((clone / "data/raw" / target).rglob("*.jpg"))), None)
@@ -68,6 +70,14 @@ def _clone(remote: Remote) -> Path:
     (clone / LOCAL).touch(mode=PRIVATE)
     (clone / LOCAL).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return clone
+
+
+def _verdict(clone: Path, target: str) -> str:
+    """The gate's verdict on the pulled data, on one line."""
+    found = canonical.read_json(clone / "reports" / target / "validation.json")
+    return (
+        f"The gate {'passed' if found['success'] else 'failed'}: {len(found['expectations'])} expectations, {found['rows']} rows"
+    )
 
 
 def _listed() -> list[str]:

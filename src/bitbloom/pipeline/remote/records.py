@@ -143,7 +143,7 @@ def _has_parameters(workspace: Path, recorded: Mapping[str, Any]) -> bool:
     for name, values in recorded.items():
         file = workspace / name
         present = _parameters(file) if file.exists() else {}
-        if any(present.get(key) != value for key, value in values.items()):
+        if any(_parameter(present, key) != value for key, value in values.items()):
             return False
     return True
 
@@ -151,6 +151,13 @@ def _has_parameters(workspace: Path, recorded: Mapping[str, Any]) -> bool:
 def _parameters(file: Path) -> dict[str, Any]:
     read = _load(file)
     return dict(read) if isinstance(read, dict) else {}
+
+
+def _parameter(present: Any, key: str) -> Any:
+    """A parameter by its key, in which a dot leads into a section; None for one that does not exist."""
+    for part in key.split("."):
+        present = present.get(part) if isinstance(present, dict) else None
+    return present
 
 
 def is_run_of(file: Path, target: str) -> bool:
