@@ -8,7 +8,6 @@ import pytest
 
 from bitbloom.config.models import typed_model
 from bitbloom.pipeline import build, composition, graph
-from bitbloom.pipeline.remote import prefetch
 from bitbloom.pipeline.remote.pull import pull
 from bitbloom.pipeline.remote.push import push
 from remote.conftest import FILES, TARGET, Clone
@@ -59,11 +58,3 @@ def test_dvc_pull_by_hand_takes_no_damaged_object(other, tmp_path):
 def test_pull_puts_files_into_the_workspace(other):
     assert "1 of 1 outputs are here" in pull(TARGET, "ingest")
     assert raw(other) == FILES
-
-
-def test_stage_with_pulled_outputs_does_not_run(other):
-    stages = graph.stages(TARGET, composition.compose(TARGET))[:1]
-    prefetch.prefetch(other.folder, TARGET, stages, ())
-    done = dvc("repro", "--single-item", stages[0].name)
-    assert (done.returncode, raw(other)) == (0, FILES), done.stderr + done.stdout
-    assert "Running stage" not in done.stdout

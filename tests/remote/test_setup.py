@@ -14,6 +14,7 @@ from bitbloom.pipeline.remote import bucket, configure, rights, settings
 from bitbloom.pipeline.remote.rights import Wanted
 from bitbloom.pipeline.remote.settings import Remote
 from bitbloom.pipeline.remote.store import Denied, Unreachable
+from support.standin import free_port
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -78,7 +79,7 @@ def test_data_is_never_given_to_everyone(account):
 
 @pytest.mark.parametrize("address", ["gs://", "gs://A/b", "gs://flowers/a'b", "gs://flowers/../x y"])
 def test_rejects_addresses_that_a_condition_cannot_hold(address):
-    with pytest.raises(BitBloomError, match="is no address of a bucket"):
+    with pytest.raises(BitBloomError, match="is not the address of a bucket"):
         rights.parsed(address)
 
 
@@ -162,6 +163,18 @@ def refusing(error: Exception) -> bucket.Bucket:
 def test_class_of_an_error_alone_tells_its_kind(error, kind, message):
     with pytest.raises(kind, match=message):
         refusing(error).check()
+
+
+def test_lost_key_file_is_a_lack_of_rights(tmp_path):
+    remote = Remote("store", "gs://flowers/dvc", {"credentialpath": str(tmp_path / "gone.json")})
+    with pytest.raises(Denied, match=r"gone\.json is not a readable key file"):
+        bucket.Bucket(remote).check()
+
+
+def test_bucket_whose_host_does_not_respond_is_unreachable():
+    options = {"endpointurl": f"http://127.0.0.1:{free_port()}", "allow_anonymous_login": "true"}
+    with pytest.raises(Unreachable, match="does not respond"):
+        bucket.Bucket(Remote("store", "gs://flowers/dvc", options)).check()
 
 
 def test_folder_without_the_right_to_read_is_denied(tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ RETRY_SECONDS = 60.0
 AT_ONCE = 8
 """Requests at the same time: less than the connections that the client keeps."""
 STATS = 256
-"""Up to so many objects are asked for one by one; more, by listing their folders, of which there are 256."""
+"""Up to this number, objects are asked for one by one; more, by listing their folders, of which there are 256."""
 NETWORK = (
     requests.exceptions.RequestException,
     urllib3.exceptions.HTTPError,
@@ -120,7 +120,10 @@ class Bucket:
         key, endpoint = self.options.get("credentialpath"), self.options.get("endpointurl")
         client_options = {"api_endpoint": endpoint} if endpoint else None
         if key:
-            return storage.Client.from_service_account_json(key, project=project, client_options=client_options)
+            try:
+                return storage.Client.from_service_account_json(key, project=project, client_options=client_options)
+            except (OSError, ValueError) as error:
+                raise Denied(f"{self.url}: {key} is not a readable key file: make remote … CREDENTIALS=key.json") from error
         anonymous = self.options.get("allow_anonymous_login", "").lower() == "true" or EMULATOR in os.environ
         credentials = AnonymousCredentials() if anonymous else None  # type: ignore[no-untyped-call]
         return storage.Client(project=project, credentials=credentials, client_options=client_options)
@@ -147,7 +150,7 @@ def _denied(url: str, verb: str, error: Exception) -> str:
     if isinstance(error, auth.GoogleAuthError):
         return f"{url}: no valid credentials: gcloud auth application-default login, or make remote … CREDENTIALS=key.json"
     right = {"list": "READER", "read": "READER"}.get(verb, "WRITER")
-    more = " and the right to delete objects, which a WRITER lacks" if verb == "replace" else ""
+    more = " and the right to delete objects, which WRITER does not have" if verb == "replace" else ""
     return (
         f"{url}: these credentials may not {verb} objects: its administrator gives the right with "
         f"make remote BUCKET={url} {right}=account{more}"

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from bitbloom.pipeline.remote.store import Absent, Denied, Entry, NoSuchRemote, Unreachable
+from bitbloom.pipeline.remote.store import Absent, Denied, Entry, NoSuchRemote, RemoteError, Unreachable
 
 UNREACHABLE = frozenset({errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT})
 """Error numbers of a mounted folder whose server does not respond."""
@@ -72,8 +72,7 @@ class Folder:
         try:
             yield
         except PermissionError as error:
-            where = error.filename or self.root
-            raise Denied(f"{self.url}: no right to {_what(error)} {where}: ask its owner, or change its mode") from error
+            raise Denied(f"{self.url}: no right to open {error.filename}: ask its owner, or change its mode") from error
         except FileNotFoundError as error:
             if self.root.is_dir():
                 raise
@@ -81,13 +80,8 @@ class Folder:
         except NotADirectoryError as error:
             raise NoSuchRemote(f"{self.url} is not a folder") from error
         except OSError as error:
-            if error.errno in UNREACHABLE:
-                raise Unreachable(f"{self.url} does not respond: {error.strerror}") from error
-            raise
-
-
-def _what(error: PermissionError) -> str:
-    return "write below" if error.errno == errno.EROFS else "open"
+            kind = Unreachable if error.errno in UNREACHABLE else RemoteError
+            raise kind(f"{self.url}: {error.strerror}: {error.filename or 'a file in it'}") from error
 
 
 def _umask() -> int:

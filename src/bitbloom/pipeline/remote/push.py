@@ -97,9 +97,7 @@ def _send(store: Store, cache: Cache, wanted: Collection[str], there: dict[str, 
 
 def _differs(cache: Cache, md5: str, entry: Entry | None) -> bool:
     """Whether the remote's object is damaged: by the digest that a bucket knows, or by its size."""
-    return entry is not None and (
-        is_damaged(md5, entry) or (cache.is_whole(md5) and entry.size != cache.path(md5).stat().st_size)
-    )
+    return entry is not None and (is_damaged(md5, entry) or entry.size != cache.path(md5).stat().st_size)
 
 
 def _send_runs(store: Store, cache: Cache, complete: Collection[str], target: str, sent: Sent) -> None:

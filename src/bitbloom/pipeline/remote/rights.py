@@ -34,7 +34,7 @@ def parsed(address: str) -> tuple[str, str]:
     found = ADDRESS.fullmatch(address)
     if not found:
         raise BitBloomError(
-            f"'{address}' is no address of a bucket: gs://bucket or gs://bucket/prefix, letters, digits and . _ = -"
+            f"'{address}' is not the address of a bucket: gs://bucket or gs://bucket/prefix, letters, digits and . _ = -"
         )
     return found[1], found[2].strip("/")
 
@@ -81,7 +81,7 @@ def member(account: str) -> str:
     if separator and kind not in ("user", "group", "serviceAccount"):
         raise BitBloomError(f"'{account}': write user:…, group:… or serviceAccount:…; data is never given to everyone")
     if "@" not in name or len(name.split()) != 1:
-        raise BitBloomError(f"'{account}' is no e-mail address of an account")
+        raise BitBloomError(f"'{account}' is not the e-mail address of an account")
     if separator:
         return account
     return f"{'serviceAccount' if name.endswith('.gserviceaccount.com') else 'user'}:{name}"
