@@ -3,6 +3,7 @@
 # This file has the commands of users: Build, Use, Check, Maintain. The rest is in make/:
 #   make/venv.mk    the venv of the lock
 #   make/build.mk   stamps, which tell whether a build is up to date
+#   make/data.mk    the remote
 #   make/audit.mk   wrong labels
 #   make/bench.mk   benchmarks
 #   make/experiments.mk  searches, comparisons, profiles
@@ -196,7 +197,7 @@ distclean: clean ## … and the venv, downloads and caches
 	rm -rf .venv $(STATE) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/tmp
 	@if [ -z "$$(ls data/external/*.dvc 2>/dev/null)" ]; then rm -rf .dvc/cache; else echo "kept .dvc/cache: it holds your imported data"; fi
 
-include make/audit.mk make/bench.mk make/experiments.mk make/versions.mk make/monitor.mk make/docs.mk make/deploy.mk make/ci.mk
+include make/data.mk make/versions.mk make/audit.mk make/bench.mk make/experiments.mk make/monitor.mk make/docs.mk make/deploy.mk make/ci.mk
 
 # The main commands, in the order of the sections.
 FIRST := all data validate prepare features train evaluate export package targets serve containerize test lint verify \

@@ -15,6 +15,7 @@ add gradients over gloo in a fixed order, so one or four machines give equal wei
 | `WORKSPACE` | the folder of data and model; default: `/tmp/bitbloom` |
 | `PROCESSED` | a folder with the processed data, for a target whose raw data this machine cannot get |
 | `OUTPUT` | the destination of the model: a mounted bucket or volume |
+| `REMOTE` | a DVC remote, `gs://bucket/prefix`, for data, model, reports and records of runs; one machine, no `SET` |
 """
 
 from __future__ import annotations
@@ -129,9 +130,9 @@ def copy(source: Path, to: Path) -> None:
         shutil.copyfile(file, to / file.relative_to(source))
 
 
-def different(target: str) -> list[str]:
+def different(target: str, digests: Path = Path("digests")) -> list[str]:
     """Trained files that differ from `digests/<target>.json`. Files of other stages are not compared."""
-    claim = Path("digests") / f"{target}.json"
+    claim = digests / f"{target}.json"
     claimed = canonical.read_json(claim) if claim.exists() else {}
     found = {path.as_posix(): file_digest(path) for path in sorted((Path("models") / target).iterdir()) if path.is_file()}
     for name, digest in found.items():
@@ -140,10 +141,42 @@ def different(target: str) -> list[str]:
     return [name for name, digest in found.items() if claimed.get(name, {}).get("sha256", digest) != digest]
 
 
+def build_with_remote(target: str, remote: str, workspace: Path, output: str) -> None:
+    """Build all stages in a clone of the commit, with what the remote has, and push what is new.
+
+    A clone that later builds the same commit downloads. Weights that differ from the expected digests are not pushed.
+
+    Raises:
+        BitBloomError: the weights differ.
+        CalledProcessError: the remote does not respond, or a stage failed.
+    """
+    clone = workspace / "checkout"
+    if not clone.exists():  # a job that starts again continues
+        subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
+    os.chdir(clone)
+    own = {**os.environ, "PYTHONPATH": str(clone / "src")}
+    bitbloom = [sys.executable, "-m", "bitbloom"]
+    subprocess.run([*bitbloom, "remote", remote], check=True, env=own)  # before hours of training: does it respond?
+    subprocess.run([*bitbloom, "build", target], check=True, env=own)
+    wrong = different(target, REPOSITORY / "digests")
+    if output:
+        copy(Path("models") / target, Path(output))
+    if wrong:
+        raise BitBloomError(f"different from digests/{target}.json, so nothing is pushed: {', '.join(wrong)}")
+    subprocess.run([*bitbloom, "push", target], check=True, env=own)
+
+
 def main(environment: Mapping[str, str]) -> None:
     """Train; on the first machine also compare and copy. Raises BitBloomError if the weights differ from the expected digests."""
     target, overrides = environment.get("TARGET", "petals"), environment.get("SET", "").split()
     at = place(environment)
+    if environment.get("REMOTE"):
+        if at.machines > 1 or overrides:
+            raise BitBloomError("REMOTE is for one machine without SET: DVC records the build of a target, on one machine")
+        workspace = Path(environment.get("WORKSPACE", "/tmp/bitbloom"))  # noqa: S108 -- as below
+        workspace.mkdir(parents=True, exist_ok=True)
+        build_with_remote(target, environment["REMOTE"], workspace.resolve(), environment.get("OUTPUT", ""))
+        return
     create_workspace(Path(environment.get("WORKSPACE", "/tmp/bitbloom")), target, overrides)  # noqa: S108 -- the only folder that a container may write
     numerics = Target.load(target, ["numerics"]).numerics
     workers = processes(at.machines, numerics, int(environment.get("WORKERS") or cpu.cores()))

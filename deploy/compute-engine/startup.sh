@@ -27,6 +27,7 @@ commit=$(attribute bitbloom-commit)
 source=$(attribute bitbloom-source)
 target=$(attribute bitbloom-target)
 bucket=$(attribute bitbloom-bucket)
+remote=$(attribute bitbloom-remote || true) # none: verify
 to=gs://$bucket/verify/$target/$commit/$(hostname)
 
 apt-get update -qq
@@ -40,14 +41,23 @@ sh nix/install.sh
 PATH=$PATH:/nix/var/nix/profiles/default/bin
 
 verdict=0
-nix --extra-experimental-features 'nix-command flakes' develop --command make verify "TARGET=$target" || verdict=$?
+develop() {
+    nix --extra-experimental-features 'nix-command flakes' develop --command "$@"
+}
+if [ -n "$remote" ]; then
+    { develop make remote "BUCKET=$remote" && develop make all "TARGET=$target" \
+        && git diff --exit-code -- digests && develop make push "TARGET=$target"; } || verdict=$?
+else
+    develop make verify "TARGET=$target" || verdict=$?
+fi
 
 grep -m1 'model name' /proc/cpuinfo > "$work/cpu.txt" || true
 gcloud storage cp "$work/cpu.txt" "$to/cpu.txt"
 # The expected digests, and DVC's record of the rebuild: equal lines are equal bytes.
 gcloud storage cp "digests/$target.json" "$to/claimed.json"
 built=.bitbloom/verify/$target/pipelines/$target/dvc.lock
+[ -z "$remote" ] || built=pipelines/$target/dvc.lock
 [ ! -f "$built" ] || gcloud storage cp "$built" "$to/built-dvc.lock"
-find ".bitbloom/verify/$target" -path '*/models/*' -type f -exec sha256sum {} + | sort -k2 > "$work/built.sha256" || true
+find ".bitbloom/verify/$target" "models/$target" -path '*models/*' -type f -exec sha256sum {} + | sort -k2 > "$work/built.sha256" || true
 gcloud storage cp "$work/built.sha256" "$to/built.sha256"
 exit "$verdict"

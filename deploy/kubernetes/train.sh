@@ -9,6 +9,7 @@ need CONTEXT "the cluster, as 'kubectl config get-contexts' lists it" \
     TRAINING_IMAGE "the image that trains, with registry and tag; 'make training-image' makes it"
 
 TARGET=${TARGET:-petals}
+[ -z "${REMOTE:-}" ] || bucket REMOTE 'gs://'
 export TARGET
 fill deploy/kubernetes/training.yaml "$rendered/kubernetes-training.yaml"
 run kubectl "--context=$CONTEXT" "--namespace=$NAMESPACE" apply "--filename=$rendered/kubernetes-training.yaml"

@@ -11,6 +11,7 @@ need PROJECT 'the id of your Google Cloud project' \
     SERVICE_ACCOUNT 'the e-mail address of the service account it runs as, which may write to the bucket'
 
 TARGET=${TARGET:-petals}
+[ -z "${REMOTE:-}" ] || bucket REMOTE 'gs://'
 BITBLOOM_COMMIT=${BITBLOOM_COMMIT:-$(commit)}
 RUN=${RUN:-$(printf '%.12s' "${BITBLOOM_COMMIT:-changed}")} # equal commits give equal models, so they share a folder
 export TARGET RUN

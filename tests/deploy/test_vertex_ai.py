@@ -58,6 +58,22 @@ def test_creates_the_vm_of_the_dry_run(desk):
     assert desk.run(VERIFY).calls == [command]
 
 
+@pytest.mark.parametrize("script", [TRAIN, VERIFY, "kubernetes/train.sh"])
+def test_remote_is_a_bucket(desk, script):
+    done = desk.run(script, names={"REMOTE": "s3://flowers/dvc"})
+    assert (done.code, done.calls) == (2, [])
+    assert "REMOTE is 's3://flowers/dvc': it has to begin with gs://" in done.err
+
+
+def test_job_and_vm_know_the_remote(desk):
+    names = {"REMOTE": "gs://flowers/dvc"}
+    desk.run(TRAIN, "--dry-run", names=names)
+    assert {"name": "REMOTE", "value": "gs://flowers/dvc"} in pools(desk)[0]["containerSpec"]["env"]
+    (command,) = desk.run(VERIFY, "--dry-run", names=names).commands
+    assert command[4] == "bitbloom-train-petals-01234567"
+    assert next(word for word in command if word.startswith("--metadata=")).endswith(",bitbloom-remote=gs://flowers/dvc")
+
+
 CURL = (
     """#!/bin/sh
 for last in "$@"; do :; done
@@ -68,6 +84,7 @@ case ${last##*/} in
     bitbloom-source) printf %s https://git.example/bitbloom ;;
     bitbloom-target) printf %s petals ;;
     bitbloom-bucket) printf %s a-bucket ;;
+    bitbloom-remote) [ -n "$REMOTE" ] || exit 22; printf %s "$REMOTE" ;;
     *) exit 22 ;;
 esac
 """
@@ -129,6 +146,18 @@ def test_vm_verifies_uploads_and_shuts_down(desk, tmp_path):
     log = (tmp_path / "work/log").read_text().splitlines()
     assert "installed" in log
     assert log[-1] == "exit 0"
+
+
+def test_vm_with_a_remote_builds_and_pushes(desk, tmp_path):
+    done = desk.run(STARTUP, names=machine(desk, tmp_path) | {"REMOTE": "gs://flowers/dvc"})
+    assert done.code == 0, done.out + done.err
+    made = [call[call.index("make") :] for call in done.calls if call[0] == "nix"]
+    assert made == [
+        ["make", "remote", "BUCKET=gs://flowers/dvc"],
+        ["make", "all", "TARGET=petals"],
+        ["make", "push", "TARGET=petals"],
+    ]
+    assert ["git", "diff", "--exit-code", "--", "digests"] in done.calls
 
 
 def test_uploads_built_and_expected_digests(desk, tmp_path):

@@ -128,6 +128,39 @@ def test_two_machines_give_the_bytes_of_one(once, tmp_path, platform):
     assert not (tmp_path / "1/output").exists()
 
 
+@pytest.mark.parametrize("differs", [False, True], ids=["as expected", "different"])
+def test_remote_gives_data_and_takes_results_with_the_expected_digests(tmp_path, monkeypatch, differs):
+    calls = []
+
+    def run(command, **_options):
+        calls.append([word for word in command if word not in (sys.executable, "-m", "bitbloom")])
+        if command[0] == "git":
+            (tmp_path / "checkout/models/petals").mkdir(parents=True)
+            (tmp_path / "checkout/models/petals/model.safetensors").write_bytes(b"weights")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train.subprocess, "run", run)
+    monkeypatch.setattr(train, "different", lambda *_: ["models/petals/model.safetensors"] if differs else [])
+    job = {"REMOTE": "gs://flowers/dvc", "WORKSPACE": str(tmp_path), "OUTPUT": str(tmp_path / "out")}
+    expected = [["git", "clone", "--quiet", str(REPOSITORY), str(tmp_path / "checkout")]]
+    expected += [["remote", "gs://flowers/dvc"], ["build", "petals"]]
+    if differs:
+        with pytest.raises(BitBloomError, match=r"so nothing is pushed: models/petals/model.safetensors"):
+            train.main(job)
+    else:
+        train.main(job)
+        expected.append(["push", "petals"])
+    assert calls == expected
+    assert (tmp_path / "out/model.safetensors").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("more", [kubeflow(0), {"SET": "train.epochs=3"}], ids=["two machines", "overrides"])
+def test_remote_is_for_one_machine_without_overrides(more):
+    with pytest.raises(BitBloomError, match="REMOTE is for one machine without SET"):
+        train.main({"REMOTE": "gs://flowers/dvc"} | more)
+
+
 def test_finds_outputs_that_differ_from_the_expected_digests(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, text in (("a", "one"), ("b", "two"), ("c", "three")):

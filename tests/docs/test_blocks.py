@@ -148,6 +148,16 @@ RUNS = {
     ("docs/sources.md", "make submission TARGET=petals-104-tiny"): "pipeline/test_submission_photos.py::",
     ("docs/own-data.md", "make all TARGET=tweets-kaggle"): "e2e/test_real_tweets.py::",
     ("docs/profiling.md", "make profile"): "experiments/test_profile.py::test_profile_of_a_stage_has_a_page_whose_modules_add_up",
+    (
+        "docs/remote.md",
+        "make remote DEMO=1",
+    ): "remote/test_demo.py::test_demonstration_shows_gate_and_prediction_of_a_second_clone",
+    ("docs/remote.md", "make remote BUCKET"): "remote/test_setup.py::test_dry_run_prints_all_commands_and_runs_none",
+    ("docs/remote.md", "make deploy"): "deploy/test_vertex_ai.py::test_job_and_vm_know_the_remote",
+    (
+        "docs/remote.md",
+        "make all",
+    ): "reproducibility/test_substituter.py::test_downloads_build_from_bucket",
     ("docs/robustness.md", "make robustness"): "monitoring/test_robustness.py::test_report_on_colours",
     (
         "docs/retraining.md",

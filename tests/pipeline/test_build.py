@@ -65,22 +65,6 @@ def repository(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("text", "there"),
-    [
-        ("[core]\n    analytics = false\n", False),
-        ("[core]\n    remote = store\n['remote \"store\"']\n    url = gs://flowers\n", True),
-        ("['remote \"store\"']\n    url = gs://flowers\n", False),
-        ("[core]\n    remote =\n", False),
-    ],
-)
-@pytest.mark.parametrize("name", ["config", "config.local"])
-def test_finds_default_remote_in_either_configuration(tmp_path, name, text, there):
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc" / name).write_text(text)
-    assert build.has_remote(tmp_path) is there
-
-
 def test_missing_own_data_error_names_the_command(repository):
     with pytest.raises(BitBloomError, match="make all TARGET=petals-folder PHOTOS=path/to/photos"):
         build.build("petals-folder", "ingest")
@@ -349,9 +333,11 @@ def test_stages_after_training_run_in_parallel_with_labelled_lines(tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("workers", "config"), [("1", ""), ("2", "[core]\n    remote = store\n")], ids=["one worker", "a remote"]
+    ("workers", "config"),
+    [("1", ""), ("2", "[core]\n    remote = store\n['remote \"store\"']\n    url = ssh://host/data\n")],
+    ids=["one worker", "a remote of DVC alone"],
 )
-def test_one_worker_or_a_remote_needs_one_dvc_call(tmp_path, monkeypatch, workers, config):
+def test_one_worker_or_a_remote_of_dvc_alone_needs_one_dvc_call(tmp_path, monkeypatch, workers, config):
     done = []
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(config)

@@ -283,7 +283,7 @@ def test_help_groups_every_command_in_a_panel_and_shows_examples(capsys, monkeyp
     monkeypatch.setenv("COLUMNS", "100")
     code, out, _ = run(capsys, "--help")
     titles = [line.split("─ ")[1].split(" ─")[0] for line in out.splitlines() if line.startswith("╭─ ")]
-    panels = ["Build", "Use a model", "Experiment", "Monitor", "Compare and verify", "Maintain"]
+    panels = ["Build", "Share data", "Use a model", "Experiment", "Monitor", "Compare and verify", "Maintain"]
     assert (code, titles) == (0, ["Options", *panels])
     assert " bitbloom predict petals photo.jpg" in out.partition("Examples:")[2]
 

@@ -9,7 +9,7 @@ import typer
 
 from bitbloom import __version__
 from bitbloom.ci import commands as ci_commands
-from bitbloom.cli import audit, build, compare, maintain, monitor, use
+from bitbloom.cli import audit, build, compare, data, maintain, monitor, use
 from bitbloom.cli.options import EXPERIMENT, MAINTAIN, MONITOR, examples
 from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
@@ -58,7 +58,7 @@ def root(
     """One commit, one set of bytes."""
 
 
-for commands in (build, use, runs_commands, monitor, compare, audit, maintain):
+for commands in (build, data, use, runs_commands, monitor, compare, audit, maintain):
     app.add_typer(commands.app)
 app.add_typer(sweep_commands.app, name="sweep", rich_help_panel=EXPERIMENT)
 app.add_typer(profile_commands.app)

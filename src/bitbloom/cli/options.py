@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bitbloom.config.target import Target
 
 BUILD, USE, EXPERIMENT, COMPARE = "Build", "Use a model", "Experiment", "Compare and verify"
-MONITOR, MAINTAIN = "Monitor", "Maintain"
+DATA, MONITOR, MAINTAIN = "Share data", "Monitor", "Maintain"
 """The panels of the help."""
 
 

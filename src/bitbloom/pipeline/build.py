@@ -36,6 +36,8 @@ from bitbloom.data import sources
 from bitbloom.numerics import pins
 from bitbloom.pipeline import composition, conflicts, graph, live, merging, shell
 from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
+from bitbloom.pipeline.remote import settings
+from bitbloom.pipeline.remote.prefetch import prefetch
 from bitbloom.pipeline.terminal import Narrator
 
 ROUNDS = (("prepare", False), ("train", True), ("all", False))
@@ -75,6 +77,7 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = (), begun:
         recover(place, [target])
         refresh_external(tree)
         needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
+        pull(place, target, tree, needed)
         with live.observing(target, place, begun):
             repro(place, target, stages, tree, _code_read_by(needed))
     return place
@@ -102,6 +105,7 @@ def build_all(targets: Sequence[str], begun: Callable[[str], None] = lambda _: N
         for target, tree in trees.items():
             require_external(tree, target)
             refresh_external(tree)
+            pull(Path(), target, tree, graph.stages(target, tree))
         stages = [stage for target, tree in trees.items() for stage in graph.stages(target, tree)]
         narrators = {target: narrator(target, tree, graph.ENDS) for target, tree in trees.items()}
         with guarded(Path(), _code_read_by(stages), targets):
@@ -229,6 +233,20 @@ def refresh_external(tree: DictConfig) -> None:
         print(f"{folder} was changed by hand: {tracked} names its new content")
 
 
+def pull(workspace: Path, target: str, tree: DictConfig, stages: Sequence[graph.Stage]) -> None:
+    """Bring what the remote has of these stages to the cache, and the user's own data to its folder. Raises BitBloomError."""
+    own = [folder for folder in graph.external(tree) if not Path(folder).exists()]
+    for folder in prefetch(workspace, target, stages, own):
+        checkout_tracked([f"{folder}.dvc"], environ(tree.numerics.profile))
+        canonical.write_bytes(_note(folder), Path(f"{folder}.dvc").read_bytes())
+
+
+def checkout_tracked(names: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Put outputs, named as DVC names them, from the cache into the workspace. Raises BitBloomError."""
+    if names and subprocess.run(["dvc", "checkout", "--quiet", *names], env=environment).returncode:
+        raise BitBloomError("dvc checkout failed; see the message above")
+
+
 def _differs(tracked: Path, tree: DictConfig) -> bool:
     """Whether data differs from its `.dvc` file. DVC remembers the digests of unchanged files."""
     command = ["dvc", "status", "--json", tracked.as_posix()]
@@ -269,7 +287,7 @@ def repro(
     """
     environment, spoken = environ(tree.numerics.profile) | variables, narrator(target, tree, last)
     with guarded(workspace, watched, [target]):
-        if len(last) == 1 or workers() == 1 or has_remote(workspace):  # each call would fetch the remote's run-cache
+        if len(last) == 1 or workers() == 1 or _dvc_pulls(workspace):  # each call would fetch the remote's run-cache
             dvc_repro(workspace, [graph.stage_name(stage, target) for stage in last], environment, narrator=spoken)
             return
         dvc_repro(workspace, [graph.stage_name("train", target)], environment, narrator=spoken)
@@ -299,7 +317,7 @@ def narrator(target: str, tree: DictConfig, last: Sequence[str]) -> Narrator:
 def dvc_repro(
     workspace: Path, stages: Sequence[str], environment: Mapping[str, str], label: str = "", *, narrator: Narrator
 ) -> None:
-    """Run `dvc repro` for these stages, with the remote's run-cache if there is a remote. The label starts each line.
+    """Run `dvc repro` for these stages. The label starts each line.
 
     With a label, its lines include those on stderr. Without one, stderr stays the terminal, for bars of progress.
 
@@ -307,7 +325,7 @@ def dvc_repro(
         BitBloomError: DVC failed.
         Killed: DVC was killed.
     """
-    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if has_remote(workspace) else []), *stages]
+    command = ["dvc", "--wait-for-lock", "repro", *(["--pull"] if _dvc_pulls(workspace) else []), *stages]
     errors = subprocess.STDOUT if label else None
     environment = {**environment, "PYTHONUNBUFFERED": "1"}  # its lines come in time
     STATE.mkdir(exist_ok=True)
@@ -356,11 +374,10 @@ def environ(profile: str) -> dict[str, str]:
     return os.environ | pins.environment(profile) | {"PATH": path, "SHELL": str(shell.write(STATE / "shell"))} | without_git
 
 
-def has_remote(workspace: Path) -> bool:
-    """Whether DVC has a default remote, in the committed or the local configuration."""
-    files = (workspace / ".dvc" / name for name in ("config", "config.local"))
-    lines = (line.split("=") for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines())
-    return any(parts[0].strip() == "remote" and len(parts) == 2 and parts[1].strip() for parts in lines)
+def _dvc_pulls(workspace: Path) -> bool:
+    """Whether DVC itself has to pull: from a remote that is neither a bucket nor a folder."""
+    remote = settings.default(workspace)
+    return remote is not None and remote.is_foreign
 
 
 def workspace(target: str, overrides: Sequence[str]) -> Path:
