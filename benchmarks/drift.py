@@ -34,6 +34,7 @@ from bitbloom.data.descriptors import image, text
 from bitbloom.drift.comparison import compare
 from bitbloom.drift.observations import IMAGE, REFERENCE, TEXT, Observations
 from bitbloom.monitoring.drift.inputs import observed, predicted
+from bitbloom.pipeline import composition
 from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.serving.predictor import Predictor
 from bitbloom.serving.text_predictor import TextPredictor
@@ -227,10 +228,11 @@ def table(target: str, cases: Iterator[Case], repeats: int) -> list[str]:
 
 
 def write(target: str, lines: list[str]) -> None:
-    """Replace the section of a target in the document, or add it."""
+    """Replace the section of a target in the document, or add it; drop those of targets that no longer exist."""
     before, measured = DOCUMENT.read_text(encoding="utf-8").split("<!-- measured -->\n\n")
     sections, after = measured.split("<!-- end -->")
-    kept = {part.partition("\n")[0]: part for part in sections.split("### ") if part.strip()}
+    known, parts = composition.targets(), (part for part in sections.split("### ") if part.strip())
+    kept = {name: part for part in parts if (name := part.partition("\n")[0]) in known}
     kept[target] = "\n".join(lines).removeprefix("### ") + "\n"
     made = "".join(f"### {part}" for part in kept.values())
     canonical.write_text(DOCUMENT, f"{before}<!-- measured -->\n\n{made}<!-- end -->{after}")
