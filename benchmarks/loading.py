@@ -234,9 +234,9 @@ def ratio(rows: Sequence[Row], base: Sequence[Row], key: str) -> float:
 
 
 def loader_table(found: Rows) -> list[str]:
-    """One row for each loader. Ratios above 1: better than ours."""
+    """One row for each loader. Ratios above 1: better than ours, so that of CPU time is that of ours to that of the loader."""
     lines = [
-        "| loader | images/s | range | ratio to ours | CPU ms per photo | range | CPU time of ours, ratio |",
+        "| loader | images/s | range | ratio to ours | CPU ms per photo | range | ratio to ours |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, rows in found.items():

@@ -40,6 +40,8 @@ Sample = tuple[Any, int]
 FOLDER = Path(sys.argv[1])
 JOB = json.loads((FOLDER / "job.json").read_text())
 WORKERS, SHARDS, WARM_UP = 2, 4, 8
+REPEATS = max(1, 4096 // len(JOB["files"]))
+"""How often an epoch has each photo: with few photos, the starts of epochs would take much of the time."""
 
 
 def decode(data: bytes) -> Any:
@@ -79,10 +81,10 @@ class Files(Dataset[Sample]):
     """JPEG files, decoded on access."""
 
     def __len__(self) -> int:
-        return len(JOB["files"])
+        return REPEATS * len(JOB["files"])
 
     def __getitem__(self, at: int) -> Sample:
-        path, label = JOB["files"][at]
+        path, label = JOB["files"][at % len(JOB["files"])]
         return decode(Path(path).read_bytes()), label
 
 
@@ -93,9 +95,10 @@ class Arrays(Dataset[Sample]):
         self.images, self.positions = np.load(JOB["images"], mmap_mode="r"), JOB["positions"]
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return REPEATS * len(self.positions)
 
     def __getitem__(self, at: int) -> Sample:
+        at %= len(self.positions)
         return self.images[self.positions[at]].transpose(1, 2, 0), JOB["files"][at][1]
 
 
@@ -131,7 +134,7 @@ def by_webdataset(decoded: bool) -> Iterable[Any]:
         for writer in writers:
             writer.close()
     shards = sorted(map(str, folder.glob("*.tar")))
-    pipeline = webdataset.WebDataset(shards, shardshuffle=SHARDS, workersplitter=webdataset.split_by_worker)
+    pipeline = webdataset.WebDataset(shards, shardshuffle=SHARDS, workersplitter=webdataset.split_by_worker).repeat(REPEATS)
     pipeline = pipeline.shuffle(500).decode(only=["npy", "cls"]).to_tuple(name, "cls").map(read_sample)
     return webdataset.WebLoader(
         pipeline.batched(JOB["batch"], collation_fn=collate), batch_size=None, num_workers=WORKERS, persistent_workers=True
@@ -156,7 +159,7 @@ def write_litdata(decoded: bool) -> None:
     """Write litdata's chunks, of 16 MB each, once."""
     folder = FOLDER / f"litdata-{decoded}"
     shutil.rmtree(folder, ignore_errors=True)
-    every = list(range(len(JOB["files"])))
+    every = list(range(len(JOB["files"]))) * REPEATS
     litdata.optimize(
         partial(sample, decoded=decoded),
         every,
