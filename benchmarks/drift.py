@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -34,6 +35,7 @@ from bitbloom.data.descriptors import image, text
 from bitbloom.drift.comparison import compare
 from bitbloom.drift.observations import IMAGE, REFERENCE, TEXT, Observations
 from bitbloom.monitoring.drift.inputs import observed, predicted
+from bitbloom.pipeline import composition
 from bitbloom.serving.caption_predictor import CaptionPredictor
 from bitbloom.serving.predictor import Predictor
 from bitbloom.serving.text_predictor import TextPredictor
@@ -153,6 +155,17 @@ def resample(rows: Observations, count: int, seed: int) -> Observations:
     return rows.select(np.random.default_rng(seed).choice(len(rows), count, replace=count > len(rows)))
 
 
+def halved(reference: Observations, clean: Observations, size: int, seed: int) -> tuple[Observations, Observations]:
+    """A reference and a window of one distribution: halves of the validation and the test rows, mixed at random."""
+    of_val = np.array([split == "val" for split in reference.split])
+    both = Observations.concatenate([reference.select(of_val), clean])
+    order = np.random.default_rng(seed).permutation(len(both))
+    half = both.select(order[: len(both) // 2]).table
+    at = half.column_names.index("split")
+    known = Observations(half.set_column(at, "split", pa.array(["val"] * len(half))))
+    return Observations.concatenate([reference.select(~of_val), known]), both.select(order[len(both) // 2 :][:size])
+
+
 def needed(reference: Observations, case: Case, repeats: int) -> tuple[str, str]:
     """The smallest window in which at least 95 % of the resamples alarm, and what they name most."""
     named: dict[str, int] = {}
@@ -201,6 +214,8 @@ def table(target: str, cases: Iterator[Case], repeats: int) -> list[str]:
     size = min(WINDOW, len(clean.rows))
     resamples = [resample(clean.rows, size, seed) for seed in range(RESAMPLES)]
     alarms = sum(compare(reference, rows).drifted for rows in track(resamples, f"{target}: false alarms"))
+    halves = (halved(reference, clean.rows, size, seed) for seed in range(RESAMPLES))
+    mixed = sum(compare(*pair).drifted for pair in track(halves, f"{target}: random halves", RESAMPLES))
     windows = {case.key: [resample(case.rows, size, seed) for seed in range(repeats)] for case in drifted}
     evidently = by_evidently(reference, {clean.key: resamples, **windows})
     whole, column = evidently[clean.key]
@@ -208,7 +223,7 @@ def table(target: str, cases: Iterator[Case], repeats: int) -> list[str]:
         f"### {target}",
         "",
         f"False alarms in {RESAMPLES} resamples of {size} test samples: {alarms}; Evidently {whole * RESAMPLES:.0f}, and "
-        f"{column * RESAMPLES:.0f} with at least one column.",
+        f"{column * RESAMPLES:.0f} with at least one column. With random halves of validation and test samples: {mixed}.",
         "",
         f"| drift | severity | samples needed | found by | alarms in {size} | Evidently | accuracy | CBPE | ATC |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -227,10 +242,11 @@ def table(target: str, cases: Iterator[Case], repeats: int) -> list[str]:
 
 
 def write(target: str, lines: list[str]) -> None:
-    """Replace the section of a target in the document, or add it."""
+    """Replace the section of a target in the document, or add it; drop those of targets that no longer exist."""
     before, measured = DOCUMENT.read_text(encoding="utf-8").split("<!-- measured -->\n\n")
     sections, after = measured.split("<!-- end -->")
-    kept = {part.partition("\n")[0]: part for part in sections.split("### ") if part.strip()}
+    known, parts = composition.targets(), (part for part in sections.split("### ") if part.strip())
+    kept = {name: part for part in parts if (name := part.partition("\n")[0]) in known}
     kept[target] = "\n".join(lines).removeprefix("### ") + "\n"
     made = "".join(f"### {part}" for part in kept.values())
     canonical.write_text(DOCUMENT, f"{before}<!-- measured -->\n\n{made}<!-- end -->{after}")

@@ -15,6 +15,10 @@ bench-build: $(STATE)/venv-dev ## Compare the build time with plain dvc repro an
 bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## Compare the training speed with the Hugging Face Trainer
 	@python benchmarks/numerics.py
 
+.PHONY: bench-loading
+bench-loading: $(STATE)/venv-dev ## Compare reading and augmentation with other loaders (FLOWERS=path)
+	@python benchmarks/loading.py $(if $(value FLOWERS),--flowers $(call quoted,$(value FLOWERS)))
+
 .PHONY: bench-workers
 bench-workers: $(call stamp,prepare) $(STATE)/venv-dev ## Measure the training speed with 1, 2 and 4 workers
 	@python benchmarks/workers.py

@@ -11,8 +11,9 @@ trap 'rm -rf "$work"' EXIT
 ours='requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock'
 apart='.github/requirements.lock deploy/requirements.lock
     deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock
-    benchmarks/rivals/evidently/requirements.lock benchmarks/rivals/snakemake/requirements.lock'
-mkdir -p "$work/.github" "$work/benchmarks/rivals/evidently" "$work/benchmarks/rivals/snakemake" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
+    benchmarks/rivals/evidently/requirements.lock benchmarks/rivals/loading/requirements.lock
+    benchmarks/rivals/snakemake/requirements.lock'
+mkdir -p "$work/.github" "$work/benchmarks/rivals/evidently" "$work/benchmarks/rivals/loading" "$work/benchmarks/rivals/snakemake" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
 for lock in $ours $apart; do # uv keeps the versions of an existing lock
     [ "${UPGRADE:-0}" = 1 ] || [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
 done
@@ -42,6 +43,10 @@ compile deploy/cloud-functions/requirements.lock deploy/cloud-functions/requirem
 compile deploy/torchserve/requirements.lock deploy/torchserve/requirements.in -c "$work/resolution.txt"
 compile deploy/requirements.lock deploy/requirements.in
 compile benchmarks/rivals/evidently/requirements.lock benchmarks/rivals/evidently/requirements.in
+printf '%s\n' 'torch==2.13.0+cpu' 'torchvision; sys_platform == "none"' > "$work/loading.txt" # litdata's torchvision needs another torch
+# shellcheck disable=SC2086 # several words
+compile benchmarks/rivals/loading/requirements.lock benchmarks/rivals/loading/requirements.in --override "$work/loading.txt" $torch_source
+only_locked_torch benchmarks/rivals/loading/requirements.lock
 compile benchmarks/rivals/snakemake/requirements.lock benchmarks/rivals/snakemake/requirements.in
 compile .github/requirements.lock .github/requirements.in
 for lock in $ours benchmarks/rivals/requirements.lock $apart; do

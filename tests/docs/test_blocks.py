@@ -211,6 +211,7 @@ EXCUSED = {
     ("deploy/kubernetes/", "openssl rand"): "a cluster",
     ("deploy/monitoring/", "CONFIG"): "a registry of images; make deploy-check validates the compose file",
     ("docs/adding-a-target.md", "make all TARGET=my-photos"): "the target of the page's YAML block is composed, a build is hours",
+    ("docs/feeding.md", "make bench-loading"): "minutes; tests/pipeline/test_loading_benchmark.py runs our part",
     ("docs/own-data.md", "make all TARGET=captions-folder"): "minutes; tests/data/test_caption_sources.py reads such folders",
     ("docs/own-data.md", "make all TARGET=captions-coco"): "a download of 1.1 GB",
     ("docs/sources.md", "make all TARGET=petals-104"): "an account at Kaggle; tests/data/test_tfrecords.py reads such shards",
