@@ -93,3 +93,12 @@ deploy-torchserve-archive: $(if $(filter 1,$(DRY_RUN)),,$(call stamp,export)) ##
 .PHONY: deploy-torchserve
 deploy-torchserve: ## Serve dist/TARGET.mar with TorchServe (archived; needs Java)
 	@TARGET=$(TARGET) sh deploy/torchserve/torchserve.sh serve
+
+.PHONY: hub
+hub: $(if $(settings),,$(call stamp,all)) ## Publish TARGET on Hugging Face's hub (REPO=org/name, PRIVATE=1)
+	@$(if $(settings),$(error make hub takes no SET and no ACCEL=cuda: it publishes what digests/ names))\
+		bitbloom hub push $(TARGET) $(call quoted,$(value REPO)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(if $(filter 1,$(PRIVATE)),--private)
+
+.PHONY: check-hub
+check-hub: $(STATE)/venv-$(ACCEL) ## Compare a published model with digests/ (REPO=org/name@COMMIT, TARGET)
+	@bitbloom hub check $(call quoted,$(value REPO)) $(if $(filter-out file,$(origin TARGET)),--target '$(TARGET)')

@@ -141,6 +141,7 @@ RUNS = {
     ("docs/batch.md", "make predict"): "experiments/test_batch.py::test_killed_run_continues_with_the_missing_parts",
     ("docs/batch.md", "import pyarrow"): "experiments/test_batch.py::test_parquet_keeps_every_bit",
     ("docs/distributed.md", "export TORCH"): "reproducibility/test_elastic_training.py::",
+    ("docs/hub.md", "make hub"): "deploy/test_hub.py::test_check_finds_every_file_equal",
     ("docs/monitoring.md", "make serve"): "monitoring/test_monitor_command.py::test_all_programs_end_with_the_command",
     ("docs/new-project.md", "make new"): "e2e/test_new_project.py::test_only_the_origin_has_the_old_name",
     ("docs/new-project.md", "cd"): "e2e/test_new_project.py::test_build_keeps_the_digests_that_do_not_contain_the_name",

@@ -633,3 +633,17 @@ def test_predict_passes_source_and_folder_as_they_are(built):
     built.make("export", "TARGET=petals-tiny")
     found = built.calls("predict", "TARGET=petals-tiny", "SOURCE=gs://b/it's $HOME", "OUT=o p", "FORMAT=jsonl")
     assert found == ["bitbloom predict petals-tiny gs://b/it's $HOME --out o p --format jsonl"]
+
+
+def test_hub_publishes_the_built_target_as_named(built):
+    call = "bitbloom hub push petals-tiny org/name"
+    assert built.calls("hub", "TARGET=petals-tiny", "REPO=org/name") == [call]
+    assert built.calls("hub", "TARGET=petals-tiny", "REPO=org/name", "DRY_RUN=1", "PRIVATE=1") == [f"{call} --dry-run --private"]
+    command = ["make", "hub", "TARGET=petals-tiny", "REPO=org/name", "SET=train.epochs=3"]
+    done = subprocess.run(command, cwd=built.folder, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, "make hub takes no SET" in done.stderr) == (2, "", True)
+
+
+def test_check_hub_names_a_target_only_if_one_is_given(built):
+    assert built.calls("check-hub", "REPO=org/name@0123") == ["bitbloom hub check org/name@0123"]
+    assert built.calls("check-hub", "REPO=a/b@0", "TARGET=petals-tiny") == ["bitbloom hub check a/b@0 --target petals-tiny"]

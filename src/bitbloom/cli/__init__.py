@@ -9,8 +9,8 @@ import typer
 
 from bitbloom import __version__
 from bitbloom.ci import commands as ci_commands
-from bitbloom.cli import audit, build, compare, data, maintain, monitor, use
-from bitbloom.cli.options import EXPERIMENT, MAINTAIN, MONITOR, examples
+from bitbloom.cli import audit, build, compare, data, hub, maintain, monitor, use
+from bitbloom.cli.options import EXPERIMENT, MAINTAIN, MONITOR, USE, examples
 from bitbloom.core import checkout
 from bitbloom.core.errors import BitBloomError
 from bitbloom.experiments.profile import commands as profile_commands
@@ -62,5 +62,6 @@ for commands in (build, data, use, runs_commands, monitor, compare, audit, maint
     app.add_typer(commands.app)
 app.add_typer(sweep_commands.app, name="sweep", rich_help_panel=EXPERIMENT)
 app.add_typer(profile_commands.app)
+app.add_typer(hub.app, name="hub", rich_help_panel=USE)
 app.add_typer(monitor.stack, name="monitor", rich_help_panel=MONITOR)
 app.add_typer(ci_commands.app, name="ci", rich_help_panel=MAINTAIN)

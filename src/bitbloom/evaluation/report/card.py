@@ -1,4 +1,4 @@
-"""The model card (Mitchell et al. 2019, arXiv:1810.03993) in Markdown."""
+"""The model card (Mitchell et al. 2019, arXiv:1810.03993) in Markdown, with the metadata of the hub as YAML in front."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bitbloom.evaluation.report import content as words
+from bitbloom.evaluation.report import metadata
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -17,7 +18,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|$~&])")
 
 def render(content: Content) -> str:
     """The card. Equal contents give equal text. Names from the data are escaped."""
-    return environment().get_template("model_card.md.j2").render(content=content, listed=words.LISTED, gap=words.GAP)
+    text = environment().get_template("model_card.md.j2").render(content=content, listed=words.LISTED, gap=words.GAP)
+    return f"{metadata.block(content)}\n{text}"
 
 
 def environment() -> Environment:
