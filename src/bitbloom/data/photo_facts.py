@@ -26,10 +26,11 @@ LOW, HIGH = 5, 99
 """Percentiles of the luma: the first is high in an overexposed photo, the second low in an underexposed one."""
 STEEP = 99
 """Percentile of the differences of neighbours that counts as an edge."""
-LEVEL = 4
+LEVEL = 10
 """Largest difference of the luma within a margin of one colour: JPEG changes it by as much."""
-STEP, BLOCK = 16, 8
-"""Smallest difference of a margin and the photo, and lines in which it shows: JPEG blurs an edge within its blocks."""
+STEP, NEAR, UNDECODED = 24, 3, 128
+"""Smallest difference of a margin and the photo, lines in which it shows, and the grey that decoders leave below the end of a
+file."""
 IMMERKAER = 1.2533141373155003 / 6
 """√(π/2) / 6: from the mean absolute response to the deviation of the noise (Immerkær 1996, doi:10.1006/cviu.1996.0060)."""
 CELLS = 8
@@ -153,8 +154,10 @@ def _margin(lines: Pixels) -> int:
     if not len(uneven) or not uneven[0]:
         return 0
     first = int(uneven[0])
-    differs = np.abs(lines[first : first + BLOCK].astype(np.int32) - int(lines[0, 0])) > STEP
-    return first if (2 * differs.sum(axis=1) > lines.shape[1]).any() else 0
+    colour = int(lines[0, 0])
+    differs = np.abs(lines[first : first + NEAR].astype(np.int32) - colour) > STEP
+    beside = (2 * differs.sum(axis=1) > lines.shape[1]).any()
+    return first if beside or abs(colour - UNDECODED) <= 1 else 0
 
 
 def thumbnail(grey: Image.Image) -> str:

@@ -93,5 +93,5 @@ def _mentions(text: str, keyword: str) -> bool:
 
 def wordless(table: pd.DataFrame, gate: Gate) -> pd.Series:
     """A text without words: only addresses, user names or punctuation; else null."""
-    empty = table["normalised"].fillna("").eq("") & table["text"].fillna("").ne("")
+    empty = table["normalised"].eq("") & table["text"].fillna("").ne("")
     return table["text"].astype(object).where(empty, None)
