@@ -132,9 +132,8 @@ def real_section(real: Sequence[tuple[str, int, list[Finding]]]) -> str:
             lines.append(f"| {name} | {rows:,} | all hold | | 0 | 0 | 0 | 0 |")
         for one in found:
             agreed = len(set(one.ids) & set(right.get(name, {}).get(one.name, [])))
-            lines.append(
-                f"| {name} | {rows:,} | {one.name} | {one.severity} | {one.count} | {len(one.ids)} | {agreed} | {len(one.ids) - agreed} |"
-            )
+            counts = f"{one.count} | {len(one.ids)} | {agreed} | {len(one.ids) - agreed}"
+            lines.append(f"| {name} | {rows:,} | {one.name} | {one.severity} | {counts} |")
     return "\n".join([*lines, ""])
 
 

@@ -26,7 +26,7 @@ count, or null)."""
 BOUNDS = ("profile_rows_min", "profile_rows_max", "profile_labels", "profile_words", "all_but_profile_drift")
 """Parameters of the expectations that compare with a profile; null without one, which leaves the expectations out."""
 SIGNIFICANT = 3.0
-"""Fewest standard errors of a difference that is no chance."""
+"""Fewest standard errors of a difference that counts."""
 
 
 def profile_path(target: str) -> Path:
@@ -35,7 +35,7 @@ def profile_path(target: str) -> Path:
 
 
 def load(target: str) -> Profile | None:
-    """Return the accepted profile of a target, or None without one. Raises BitBloomError if the file is no profile."""
+    """Return the accepted profile of a target, or None without one. Raises BitBloomError if the file has another form."""
     path = profile_path(target)
     if not path.is_file():
         return None

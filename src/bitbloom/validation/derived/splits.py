@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bitbloom.config.sections.gate import Gate
 
 SIGNIFICANT, EXPECTED = 3.0, 2.0
-"""Fewest standard errors of a difference that is no chance, and fewest rows that a split should have of a class that it lacks."""
+"""Fewest standard errors of a difference that counts, and fewest rows that a split should have of a class that it lacks."""
 VALUES = ("width", "height", "bytes", "brightness", "sharpness", "characters", "words", "most_words")
 """Columns whose values are compared between splits."""
 MOVED = 0.3

@@ -47,7 +47,7 @@ def new_words(table: pd.DataFrame, gate: Gate) -> pd.Series:
 
 ENOUGH, PURE, OFTEN = 20, 0.98, 0.05
 """Fewest rows that start or end with the name of their label, their smallest fraction of all rows that do so, and their
-smallest fraction of the rows of the label: then the name is no word of the text, but its label."""
+smallest fraction of the rows of the label: then the name does not belong to the text."""
 STEM = 4
 """Number of letters by which a keyword is found in its text: `flooding` in `floods`."""
 
