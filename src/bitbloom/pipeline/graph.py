@@ -147,6 +147,9 @@ def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
     names = {"target": target, "task": tree.task}
     reads = declared(stage, "READS")
     files = [path.format(**names) for path in READS_FILES[stage]]
+    profile = Path("expectations/profiles") / f"{target}.json"
+    if stage == "validate" and profile.is_file():
+        files.append(profile.as_posix())
     if "source" in reads:
         files += external(tree)
     if stage in BUILDS_NETWORK:  # a folder of weights also has the network's configuration

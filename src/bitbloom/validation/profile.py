@@ -107,7 +107,11 @@ def value_drift(table: pd.DataFrame, profile: Profile, gate: Gate) -> pd.Series:
 
 
 def unknown_words(table: pd.DataFrame, profile: Profile) -> pd.Series:
-    """Fraction of a row's words that the profile does not have, 0 to 1; null without words."""
+    """1 minus the number of a row's words that the profile has, relative to the profile's mean of a row.
+
+    The mean of the column is the fraction of these words that is lost. The profile may have the most frequent words only.
+    """
     known = profile["vocabulary"]
+    expected = sum(known.values()) / max(int(profile["rows"]), 1)
     words = table["normalised"].fillna("").str.split()
-    return words.map(lambda row: sum(word not in known for word in row) / len(row) if row else None).astype("float64")
+    return words.map(lambda row: 1 - sum(word in known for word in row) / expected).astype("float64")
