@@ -132,9 +132,10 @@ def noise(luma: NDArray[np.int32]) -> float:
     if min(luma.shape) < 3:
         return 0.0
     rows = luma[2:] - 2 * luma[1:-1] + luma[:-2]
-    response = np.abs(rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
+    response: NDArray[np.int32] = np.abs(rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
     total = int(response.sum(dtype=np.int64))
-    return IMMERKAER * total / (255 * response.size)
+    deviation: float = IMMERKAER * total / (255 * response.size)
+    return deviation
 
 
 def margin(luma: Pixels) -> float:
@@ -145,7 +146,8 @@ def margin(luma: Pixels) -> float:
     height, width = luma.shape
     down, across = (_margin(lines) + _margin(lines[::-1]) for lines in (luma, luma.T))
     kept = max(height - down, 0) * max(width - across, 0)
-    return 1 - kept / (height * width)
+    fraction: float = 1 - kept / (height * width)
+    return fraction
 
 
 def _margin(lines: Pixels) -> int:

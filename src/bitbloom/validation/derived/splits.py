@@ -52,7 +52,7 @@ def split_labels(table: pd.DataFrame, gate: Gate) -> pd.Series:
             ratio = max(here, overall) / max(min(here, overall), 1e-9)
             absent = row[one] == 0 and size * overall >= EXPECTED
             if absent or (ratio > gate.split_ratio and abs(here - overall) > SIGNIFICANT * error):
-                concerned = used & label.eq(name) & (split.eq(one) | (row[one] == 0)) & found.isna()
+                concerned = used & label.eq(str(name)) & (split.eq(one) | (row[one] == 0)) & found.isna()
                 found = found.where(~concerned, f"{100 * here:.1f} % of {one}, {100 * overall:.1f} % of all")
     return found
 
