@@ -97,10 +97,12 @@ def summary(measured: dict[str, Measured], seeds: int) -> str:
     for task, one in measured.items():
         means = [_mean(outcomes) for outcomes in one.outcomes.values()]
         found = sum(all(outcome.failed for outcome in outcomes) for outcomes in one.outcomes.values())
-        clean = f"{sum(one.clean.values())} in {seeds} sets"
+        clean = f"{sum(one.clean.values())} (sets: {seeds})"
         named = f"{sum(one.alarms.values())} in {one.checks} checks{_named(one.alarms)}"
         lines.append(f"| {task} | {len(means)} | {found} | {100 * sum(means) / len(means):.1f} % | {named} | {clean} |")
-    return "\n".join(["", f"Each kind was applied with {seeds} seeds.", "", *lines, ""])
+    return "\n".join(
+        ["", f"Seeds of the random parameters: {seeds}. A round damages other rows of one set in up to six ways.", "", *lines, ""]
+    )
 
 
 def section(task: str, measured: Measured) -> str:
@@ -122,17 +124,16 @@ def real_section(real: Sequence[tuple[str, int, list[Finding]]]) -> str:
         "The data sets were checked with the bounds of the targets that read such data. A finding is right if somebody who looks"
         " at\nthe rows agrees with it: `benchmarks/corruptions/reviewed.json` has these rows.",
         "",
-        "| data | rows | expectation | severity | rows named | right | false alarms |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| data | rows | expectation | severity | rows named | looked at | right | false alarms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, rows, found in real:
         if not found:
-            lines.append(f"| {name} | {rows:,} | all hold | | 0 | 0 | 0 |")
+            lines.append(f"| {name} | {rows:,} | all hold | | 0 | 0 | 0 | 0 |")
         for one in found:
             agreed = len(set(one.ids) & set(right.get(name, {}).get(one.name, [])))
-            lines.append(
-                f"| {name} | {rows:,} | {one.name} | {one.severity} | {one.count} | {agreed} | {len(one.ids) - agreed} |"
-            )
+            counts = f"{one.count} | {len(one.ids)} | {agreed} | {len(one.ids) - agreed}"
+            lines.append(f"| {name} | {rows:,} | {one.name} | {one.severity} | {counts} |")
     return "\n".join([*lines, ""])
 
 

@@ -116,7 +116,7 @@ CASES = {
     "a zero-width space": Case("invisible", put(0, invisible="U+200B"), FIRST, "(U+200B)"),
     "markup": Case("residue", put(0, residue="<p>the"), FIRST, "(<p>the)"),
     "an address of e-mail": Case("private", put(0, private="jo@example.com"), FIRST, "(jo@example.com)"),
-    "only an address": Case("wordless", put(0, normalised=""), FIRST, "(the flood party swept old)"),
+    "only an address": Case("wordless", put(0, normalised=""), FIRST),
     "the label in the text": Case("label-in-text", put(0, text="label: disaster the flood"), FIRST, "(label: disaster)"),
     "keywords of other rows": Case(
         "keyword-in-text", first("keyword", 20, "volcano"), {f"{row:03}" for row in range(20)}, "(volcano)"
@@ -129,7 +129,7 @@ CASES = {
         lambda table: given_splits()(table).assign(
             attributes=lambda given: given["attributes"].where(given["label"].ne("disaster"), '{"split": "train"}')
         ),
-        {f"{row:03}" for row in range(30)},
+        {f"{row:03}" for row in range(0, 30, 2)},
         "of all",
         gate={"split_ratio": 1.2},
     ),

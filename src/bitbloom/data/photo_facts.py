@@ -26,10 +26,11 @@ LOW, HIGH = 5, 99
 """Percentiles of the luma: the first is high in an overexposed photo, the second low in an underexposed one."""
 STEEP = 99
 """Percentile of the differences of neighbours that counts as an edge."""
-LEVEL = 4
+LEVEL = 10
 """Largest difference of the luma within a margin of one colour: JPEG changes it by as much."""
-STEP, BLOCK = 16, 8
-"""Smallest difference of a margin and the photo, and lines in which it shows: JPEG blurs an edge within its blocks."""
+STEP, NEAR, UNDECODED = 24, 3, 128
+"""Smallest difference of a margin and the photo, lines in which it shows, and the grey that decoders leave below the end of a
+file."""
 IMMERKAER = 1.2533141373155003 / 6
 """√(π/2) / 6: from the mean absolute response to the deviation of the noise (Immerkær 1996, doi:10.1006/cviu.1996.0060)."""
 CELLS = 8
@@ -131,9 +132,10 @@ def noise(luma: NDArray[np.int32]) -> float:
     if min(luma.shape) < 3:
         return 0.0
     rows = luma[2:] - 2 * luma[1:-1] + luma[:-2]
-    response = np.abs(rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
+    response: NDArray[np.int32] = np.abs(rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
     total = int(response.sum(dtype=np.int64))
-    return IMMERKAER * total / (255 * response.size)
+    deviation: float = IMMERKAER * total / (255 * response.size)
+    return deviation
 
 
 def margin(luma: Pixels) -> float:
@@ -144,7 +146,8 @@ def margin(luma: Pixels) -> float:
     height, width = luma.shape
     down, across = (_margin(lines) + _margin(lines[::-1]) for lines in (luma, luma.T))
     kept = max(height - down, 0) * max(width - across, 0)
-    return 1 - kept / (height * width)
+    fraction: float = 1 - kept / (height * width)
+    return fraction
 
 
 def _margin(lines: Pixels) -> int:
@@ -153,8 +156,10 @@ def _margin(lines: Pixels) -> int:
     if not len(uneven) or not uneven[0]:
         return 0
     first = int(uneven[0])
-    differs = np.abs(lines[first : first + BLOCK].astype(np.int32) - int(lines[0, 0])) > STEP
-    return first if (2 * differs.sum(axis=1) > lines.shape[1]).any() else 0
+    colour = int(lines[0, 0])
+    differs = np.abs(lines[first : first + NEAR].astype(np.int32) - colour) > STEP
+    beside = (2 * differs.sum(axis=1) > lines.shape[1]).any()
+    return first if beside or abs(colour - UNDECODED) <= 1 else 0
 
 
 def thumbnail(grey: Image.Image) -> str:

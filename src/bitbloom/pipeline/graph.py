@@ -68,7 +68,10 @@ READS_FILES: Mapping[str, Sequence[str]] = {
         "requirements-serve.lock",
     ),
 }
-READS_IF_THERE: Mapping[str, Sequence[str]] = {"ingest": ("conf/relabel/{target}.csv",)}
+READS_IF_THERE: Mapping[str, Sequence[str]] = {
+    "ingest": ("conf/relabel/{target}.csv",),
+    "validate": ("expectations/profiles/{target}.json",),
+}
 """Files that a stage reads where they exist: most targets have none."""
 WRITES: Mapping[str, Sequence[str]] = {
     "ingest": ("data/raw/{target}",),

@@ -26,7 +26,7 @@ count, or null)."""
 BOUNDS = ("profile_rows_min", "profile_rows_max", "profile_labels", "profile_words", "all_but_profile_drift")
 """Parameters of the expectations that compare with a profile; null without one, which leaves the expectations out."""
 SIGNIFICANT = 3.0
-"""Fewest standard errors of a difference that is no chance."""
+"""Fewest standard errors of a difference that counts."""
 
 
 def profile_path(target: str) -> Path:
@@ -35,7 +35,7 @@ def profile_path(target: str) -> Path:
 
 
 def load(target: str) -> Profile | None:
-    """Return the accepted profile of a target, or None without one. Raises BitBloomError if the file is no profile."""
+    """Return the accepted profile of a target, or None without one. Raises BitBloomError if the file has another form."""
     path = profile_path(target)
     if not path.is_file():
         return None
@@ -107,7 +107,11 @@ def value_drift(table: pd.DataFrame, profile: Profile, gate: Gate) -> pd.Series:
 
 
 def unknown_words(table: pd.DataFrame, profile: Profile) -> pd.Series:
-    """Fraction of a row's words that the profile does not have, 0 to 1; null without words."""
+    """1 minus the number of a row's words that the profile has, relative to the profile's mean of a row.
+
+    The mean of the column is the fraction of these words that is lost. The profile may have the most frequent words only.
+    """
     known = profile["vocabulary"]
+    expected = sum(known.values()) / max(int(profile["rows"]), 1)
     words = table["normalised"].fillna("").str.split()
-    return words.map(lambda row: sum(word not in known for word in row) / len(row) if row else None).astype("float64")
+    return words.map(lambda row: 1 - sum(word in known for word in row) / expected).astype("float64")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,18 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-PROFILES = Path("expectations/profiles")
 QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 """Names of the quantiles of a numeric column, with linear interpolation."""
 WORDS, WORDS_COLUMN = 500, "normalised"
 """Largest number of words in the vocabulary, and the column of normalised texts that it counts."""
 DIGITS = 6
 """Significant digits of a quantile, so that a reviewer can read it."""
-
-
-def profile_path(target: str) -> Path:
-    """Return expectations/profiles/<target>.json."""
-    return PROFILES / f"{target}.json"
 
 
 def profile(manifest: pd.DataFrame) -> dict[str, Any]:

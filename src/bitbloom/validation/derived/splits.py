@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bitbloom.config.sections.gate import Gate
 
 SIGNIFICANT, EXPECTED = 3.0, 2.0
-"""Fewest standard errors of a difference that is no chance, and fewest rows that a split should have of a class that it lacks."""
+"""Fewest standard errors of a difference that counts, and fewest rows that a split should have of a class that it lacks."""
 VALUES = ("width", "height", "bytes", "brightness", "sharpness", "characters", "words", "most_words")
 """Columns whose values are compared between splits."""
 MOVED = 0.3
@@ -52,7 +52,7 @@ def split_labels(table: pd.DataFrame, gate: Gate) -> pd.Series:
             ratio = max(here, overall) / max(min(here, overall), 1e-9)
             absent = row[one] == 0 and size * overall >= EXPECTED
             if absent or (ratio > gate.split_ratio and abs(here - overall) > SIGNIFICANT * error):
-                concerned = used & label.eq(name) & (split.eq(one) | (row[one] == 0)) & found.isna()
+                concerned = used & label.eq(str(name)) & (split.eq(one) | (row[one] == 0)) & found.isna()
                 found = found.where(~concerned, f"{100 * here:.1f} % of {one}, {100 * overall:.1f} % of all")
     return found
 

@@ -47,7 +47,7 @@ def new_words(table: pd.DataFrame, gate: Gate) -> pd.Series:
 
 ENOUGH, PURE, OFTEN = 20, 0.98, 0.05
 """Fewest rows that start or end with the name of their label, their smallest fraction of all rows that do so, and their
-smallest fraction of the rows of the label: then the name is no word of the text, but its label."""
+smallest fraction of the rows of the label: then the name does not belong to the text."""
 STEM = 4
 """Number of letters by which a keyword is found in its text: `flooding` in `floods`."""
 
@@ -93,5 +93,5 @@ def _mentions(text: str, keyword: str) -> bool:
 
 def wordless(table: pd.DataFrame, gate: Gate) -> pd.Series:
     """A text without words: only addresses, user names or punctuation; else null."""
-    empty = table["normalised"].fillna("").eq("") & table["text"].fillna("").ne("")
+    empty = table["normalised"].eq("") & table["text"].fillna("").ne("")
     return table["text"].astype(object).where(empty, None)
