@@ -11,8 +11,9 @@ trap 'rm -rf "$work"' EXIT
 ours='requirements.lock requirements-dev.lock requirements-serve.lock requirements-cuda.lock'
 apart='.github/requirements.lock deploy/requirements.lock
     deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock
-    benchmarks/rivals/evidently/requirements.lock benchmarks/rivals/snakemake/requirements.lock'
-mkdir -p "$work/.github" "$work/benchmarks/rivals/evidently" "$work/benchmarks/rivals/snakemake" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
+    benchmarks/rivals/evidently/requirements.lock benchmarks/rivals/snakemake/requirements.lock
+    benchmarks/rivals/tables/requirements.lock'
+mkdir -p "$work/.github" "$work/benchmarks/rivals/evidently" "$work/benchmarks/rivals/snakemake" "$work/benchmarks/rivals/tables" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
 for lock in $ours $apart; do # uv keeps the versions of an existing lock
     [ "${UPGRADE:-0}" = 1 ] || [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
 done
@@ -43,6 +44,7 @@ compile deploy/torchserve/requirements.lock deploy/torchserve/requirements.in -c
 compile deploy/requirements.lock deploy/requirements.in
 compile benchmarks/rivals/evidently/requirements.lock benchmarks/rivals/evidently/requirements.in
 compile benchmarks/rivals/snakemake/requirements.lock benchmarks/rivals/snakemake/requirements.in
+compile benchmarks/rivals/tables/requirements.lock benchmarks/rivals/tables/requirements.in
 compile .github/requirements.lock .github/requirements.in
 for lock in $ours benchmarks/rivals/requirements.lock $apart; do
     cmp -s "$work/$lock" "$lock" || { mv "$work/$lock" "$lock"; echo "$lock"; }

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError, GateFailed
 from bitbloom.stages import main
-from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.check import check, read_manifest, suite_path
 
 if TYPE_CHECKING:
     from bitbloom.config.target import Target
@@ -30,7 +28,7 @@ def run(target: Target) -> None:
     """
     if not target.manifest.exists():
         raise BitBloomError(f"{target.manifest} is missing: run `make data TARGET={target.name}` first")
-    verdict = check(pd.read_parquet(target.manifest), suite_path(target.task), target.gate)
+    verdict = check(read_manifest(target.manifest), suite_path(target.task), target.gate)
     report = target.reports / "validation.json"
     canonical.write_json(report, verdict.as_json())
     if not verdict.passed:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from bitbloom.validation import checkpoint, derived, suite, verdict
 from bitbloom.validation.verdict import Verdict
@@ -26,6 +27,11 @@ def suite_path(task: str) -> Path:
     return EXPECTATIONS / f"{task}.json"
 
 
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest; its Arrow columns are freed one by one, because texts take several times their memory in pandas."""
+    return pq.read_table(path).to_pandas(split_blocks=True, self_destruct=True)
+
+
 def check(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataContext | None = None) -> Verdict:
     """Check a manifest (one row per sample) against the suite at `path`, with a target's bounds.
 
@@ -35,7 +41,12 @@ def check(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataC
     Raises:
         BitBloomError: the suite cannot be read or evaluated.
     """
-    context = context or checkpoint.new_context()
+    with pd.option_context("mode.copy_on_write", True):  # or each step would copy the table
+        return _checked(manifest, path, gate, context or checkpoint.new_context())
+
+
+def _checked(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataContext) -> Verdict:
+    """Check the schema, then the content."""
     bounds = suite.parameters(gate, len(manifest))
     expected = suite.load(path, bounds)
     table = in_canonical_order(manifest)

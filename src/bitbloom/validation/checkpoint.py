@@ -66,14 +66,14 @@ def run(
 ) -> dict[str, Result]:
     """Return results by the expectations' names, in their order.
 
-    The index of the table has to be 0, 1, …. A result has the number of failing rows and the first of them, in the order of the table, as `unexpected_index_list`: so a
-    table of a million damaged rows needs no more memory than a valid one. Great Expectations copies the whole table for each
-    metric. In a large table it therefore sees, for each set of columns that expectations read, these columns alone.
+    A result has the number of failing rows, and the first of them in the order of the table as `unexpected_index_list`: so a
+    table of a million damaged rows needs no more memory than a valid one. Great Expectations copies and hashes the whole table
+    for each metric. In a large table it therefore sees, for each set of columns that expectations read, these columns alone.
 
     Args:
         context: result of `new_context`; each name can be used once.
         name: name of the suite.
-        table: one row per sample; failing rows are identified by the column `id`, if it exists.
+        table: one row per sample with the index 0, 1, …; failing rows are identified by the column `id`, if it exists.
         expectations: expectations, each with a `meta.name`.
         parameters: values of the `$PARAMETER`s.
 
@@ -117,7 +117,7 @@ def _narrow(table: pd.DataFrame, columns: frozenset[str]) -> pd.DataFrame:
 
 
 def _with_ids(validated: ExpectationValidationResult, table: pd.DataFrame) -> ExpectationValidationResult:
-    """Return a result with its first failing rows as `unexpected_index_list`, if the table has ids: `{"id": …, column: value}`."""
+    """Add the first failing rows to a result as `unexpected_index_list`: `{"id": …, column: value}`, if the table has ids."""
     rows = validated.result.pop("unexpected_rows", None)
     if rows is not None and "id" in table:
         config = validated.expectation_config.to_json_dict()
