@@ -29,7 +29,8 @@ def suite_path(task: str) -> Path:
 
 def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest; its Arrow columns are freed one by one, because texts take several times their memory in pandas."""
-    return pq.read_table(path).to_pandas(split_blocks=True, self_destruct=True)
+    table: pd.DataFrame = pq.read_table(path).to_pandas(split_blocks=True, self_destruct=True)
+    return table
 
 
 def check(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataContext | None = None) -> Verdict:

@@ -95,7 +95,7 @@ def run(
         validated.append(validator.validate_expectation_suite(suite, dict(parameters)))
     position = {one["meta"]["name"]: at for at, one in enumerate(expectations)}
     found = [_with_ids(one, table) for result in validated for one in result.results]
-    found.sort(key=lambda one: position[one.expectation_config.meta["name"]])
+    found.sort(key=lambda one: position[_config(one)["meta"]["name"]])
     _store(context, name, validated, found)
     results = [cast(Result, one.to_json_dict()) for one in found]
     for result in results:
@@ -120,13 +120,19 @@ def _with_ids(validated: ExpectationValidationResult, table: pd.DataFrame) -> Ex
     """Add the first failing rows to a result as `unexpected_index_list`: `{"id": …, column: value}`, if the table has ids."""
     rows = validated.result.pop("unexpected_rows", None)
     if rows is not None and "id" in table:
-        config = validated.expectation_config.to_json_dict()
+        config = _config(validated)
         read = columns_of(config | {"kwargs": config["kwargs"] | {"row_condition": None}})
         found = rows[[name for name in rows.columns if name in read and name != "id"]]
         ids = table["id"].loc[rows.index]
         validated.result["unexpected_index_list"] = found.assign(id=ids).to_dict("records")
         validated.result["unexpected_index_column_names"] = ["id"]
     return validated
+
+
+def _config(validated: ExpectationValidationResult) -> Expectation:
+    """The expectation of a result."""
+    assert validated.expectation_config is not None
+    return cast("Expectation", validated.expectation_config.to_json_dict())
 
 
 def _store(
