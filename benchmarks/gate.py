@@ -3,7 +3,7 @@
     python benchmarks/gate.py                        # writes the tables into docs/gate.md
     python benchmarks/gate.py --rows 20000 --hashes 2000
 
-A manifest has the facts of 200 drawn photos, repeated with new ids, digests and hashes. With faults, one row in ten has one of
+A manifest has the facts of 200 synthetic photos, repeated with new ids, digests and hashes. With faults, one row in ten has one of
 eight faults, and every photo is dark. The rivals do the checks that a condition on a row, a window or a group expresses; they
 have to count the same failing rows. Times are those of a process with its start.
 """
@@ -31,7 +31,7 @@ from bitbloom import tasks
 from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.data import hamming
-from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.check import check, read_manifest, suite_path
 
 DOCUMENT = Path("docs/gate.md")
 RIVALS, VENV = Path("benchmarks/rivals/tables"), Path(".bitbloom/tables")
@@ -51,7 +51,7 @@ BITS = 4
 
 
 def gate() -> Gate:
-    """Bounds that the drawn photos meet."""
+    """Bounds that the synthetic photos meet."""
     return Gate(labels=LABELS, rows=[50, 10_000_000], aspect=[0.1, 10.0])
 
 
@@ -91,7 +91,7 @@ def damaged(table: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 
 def ours(file: str) -> None:
     """Check a manifest and print the result as JSON."""
-    print(json.dumps(check(pd.read_parquet(file), suite_path("petals"), gate()).as_json()))
+    print(json.dumps(check(read_manifest(Path(file)), suite_path("petals"), gate()).as_json()))
 
 
 def measured(command: list[str]) -> tuple[Any, dict[str, float]]:

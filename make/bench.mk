@@ -52,6 +52,14 @@ bench-serving: $(call stamp,package) $(STATE)/venv-dev ## Compare throughput and
 bench-batch: $(call stamp,package) $(STATE)/venv-dev ## Compare batch prediction with a bare loop and Ray Data
 	@python benchmarks/batch.py
 
+.PHONY: bench-gate
+bench-gate: $(STATE)/venv-dev ## Compare the gate on a million rows with pandera and DuckDB
+	@python benchmarks/gate.py
+
+.PHONY: bench-scale
+bench-scale: $(STATE)/venv-dev ## Measure ingest, validate and prepare (PHOTOS_EACH='2000 20000')
+	@python benchmarks/scale.py $(if $(PHOTOS_EACH),--photos $(PHOTOS_EACH))
+
 .PHONY: soak
 soak: $(call stamp,package) $(STATE)/venv-dev ## Run at capacity for ten minutes, then overload: no leak, no loss
 	@python benchmarks/soak.py

@@ -12,8 +12,9 @@ ours='requirements.lock requirements-dev.lock requirements-serve.lock requiremen
 apart='.github/requirements.lock deploy/requirements.lock
     deploy/cloud-functions/requirements.lock deploy/torchserve/requirements.lock
     benchmarks/rivals/evidently/requirements.lock benchmarks/rivals/loading/requirements.lock
-    benchmarks/rivals/snakemake/requirements.lock'
-mkdir -p "$work/.github" "$work/benchmarks/rivals/evidently" "$work/benchmarks/rivals/loading" "$work/benchmarks/rivals/snakemake" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
+    benchmarks/rivals/snakemake/requirements.lock benchmarks/rivals/tables/requirements.lock'
+for rival in evidently loading snakemake tables; do mkdir -p "$work/benchmarks/rivals/$rival"; done
+mkdir -p "$work/.github" "$work/deploy/cloud-functions" "$work/deploy/torchserve"
 for lock in $ours $apart; do # uv keeps the versions of an existing lock
     [ "${UPGRADE:-0}" = 1 ] || [ ! -f "$lock" ] || cp "$lock" "$work/$lock"
 done
@@ -48,6 +49,7 @@ printf '%s\n' 'torch==2.13.0+cpu' 'torchvision; sys_platform == "none"' > "$work
 compile benchmarks/rivals/loading/requirements.lock benchmarks/rivals/loading/requirements.in --override "$work/loading.txt" $torch_source
 only_locked_torch benchmarks/rivals/loading/requirements.lock
 compile benchmarks/rivals/snakemake/requirements.lock benchmarks/rivals/snakemake/requirements.in
+compile benchmarks/rivals/tables/requirements.lock benchmarks/rivals/tables/requirements.in
 compile .github/requirements.lock .github/requirements.in
 for lock in $ours benchmarks/rivals/requirements.lock $apart; do
     cmp -s "$work/$lock" "$lock" || { mv "$work/$lock" "$lock"; echo "$lock"; }

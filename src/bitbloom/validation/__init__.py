@@ -10,5 +10,6 @@ bounds are suite parameters (`{"$PARAMETER": "rows_min"}`) with values from a ta
     checkpoint.py   runs expectations on a table: the only module that uses Great Expectations
     check.py        the whole check: first the schema, then the content of valid columns
     verdict.py      the result, as canonical JSON and as text
+    faulty_rows.py  the rows at fault with thumbnails and texts
     data_docs.py    the result as a web page, with site/; not an output of the build
 """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from bitbloom.validation import checkpoint, derived, profile, suite, verdict
 from bitbloom.validation.verdict import Verdict
@@ -27,6 +28,12 @@ def suite_path(task: str) -> Path:
     return EXPECTATIONS / f"{task}.json"
 
 
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest; its Arrow columns are freed one by one, because texts take several times their memory in pandas."""
+    table: pd.DataFrame = pq.read_table(path).to_pandas(split_blocks=True, self_destruct=True)
+    return table
+
+
 def check(
     manifest: pd.DataFrame,
     path: Path,
@@ -42,7 +49,12 @@ def check(
     Raises:
         BitBloomError: the suite cannot be read or evaluated.
     """
-    context = context or checkpoint.new_context()
+    with pd.option_context("mode.copy_on_write", True):  # or each step would copy the table
+        return _checked(manifest, path, gate, context or checkpoint.new_context(), accepted)
+
+
+def _checked(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataContext, accepted: Profile | None) -> Verdict:
+    """Check the schema, then the content."""
     bounds = suite.parameters(gate, len(manifest)) | profile.parameters(accepted, gate)
     expected = suite.load(path, bounds)
     table = in_canonical_order(manifest)

@@ -66,14 +66,14 @@ def run(
 ) -> dict[str, Result]:
     """Return results by the expectations' names, in their order.
 
-    The index of the table has to be 0, 1, …. A result has the number of failing rows and the first of them, in the order of the table, as `unexpected_index_list`: so a
-    table of a million damaged rows needs no more memory than a valid one. Great Expectations copies the whole table for each
-    metric. In a large table it therefore sees, for each set of columns that expectations read, these columns alone.
+    A result has the number of failing rows, and the first of them in the order of the table as `unexpected_index_list`: so a
+    table of a million damaged rows needs no more memory than a valid one. Great Expectations copies and hashes the whole table
+    for each metric. In a large table it therefore sees, for each set of columns that expectations read, these columns alone.
 
     Args:
         context: result of `new_context`; each name can be used once.
         name: name of the suite.
-        table: one row per sample; failing rows are identified by the column `id`, if it exists.
+        table: one row per sample with the index 0, 1, …; failing rows are identified by the column `id`, if it exists.
         expectations: expectations, each with a `meta.name`.
         parameters: values of the `$PARAMETER`s.
 
@@ -95,7 +95,7 @@ def run(
         validated.append(validator.validate_expectation_suite(suite, dict(parameters)))
     position = {one["meta"]["name"]: at for at, one in enumerate(expectations)}
     found = [_with_ids(one, table) for result in validated for one in result.results]
-    found.sort(key=lambda one: position[one.expectation_config.meta["name"]])
+    found.sort(key=lambda one: position[_config(one)["meta"]["name"]])
     _store(context, name, validated, found)
     results = [cast(Result, one.to_json_dict()) for one in found]
     for result in results:
@@ -117,16 +117,22 @@ def _narrow(table: pd.DataFrame, columns: frozenset[str]) -> pd.DataFrame:
 
 
 def _with_ids(validated: ExpectationValidationResult, table: pd.DataFrame) -> ExpectationValidationResult:
-    """Return a result with its first failing rows as `unexpected_index_list`, if the table has ids: `{"id": …, column: value}`."""
+    """Add the first failing rows to a result as `unexpected_index_list`: `{"id": …, column: value}`, if the table has ids."""
     rows = validated.result.pop("unexpected_rows", None)
     if rows is not None and "id" in table:
-        config = validated.expectation_config.to_json_dict()
+        config = _config(validated)
         read = columns_of(config | {"kwargs": config["kwargs"] | {"row_condition": None}})
         found = rows[[name for name in rows.columns if name in read and name != "id"]]
         ids = table["id"].loc[rows.index]
         validated.result["unexpected_index_list"] = found.assign(id=ids).to_dict("records")
         validated.result["unexpected_index_column_names"] = ["id"]
     return validated
+
+
+def _config(validated: ExpectationValidationResult) -> Expectation:
+    """The expectation of a result."""
+    assert validated.expectation_config is not None
+    return cast("Expectation", validated.expectation_config.to_json_dict())
 
 
 def _store(

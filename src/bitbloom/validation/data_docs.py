@@ -11,12 +11,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.validation import checkpoint, faulty_rows, profile
-from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.check import check, read_manifest, suite_path
 from bitbloom.validation.suite import SEVERITIES
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def render(target: Target) -> Path:
     folder = target.reports / "data_docs"
     with canonical.replacing_folder(folder) as temporary:
         context = checkpoint.new_context(site=temporary)
-        manifest, accepted = pd.read_parquet(target.manifest), profile.load(target.name)
+        manifest, accepted = read_manifest(target.manifest), profile.load(target.name)
         verdict = check(manifest, suite_path(target.task), target.gate, context, accepted)
         context.build_data_docs(site_names=[checkpoint.SITE])
         (temporary / INDEX).write_text(_index(target, verdict, temporary), encoding="utf-8")

@@ -13,7 +13,8 @@ import numpy as np
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import SPLITS
-from bitbloom.validation.profiling import profile, profile_path
+from bitbloom.validation.profile import profile_path
+from bitbloom.validation.profiling import profile
 from bitbloom.versions import data
 
 if TYPE_CHECKING:
