@@ -17,7 +17,8 @@ from pathlib import Path
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import clutter
-from bitbloom.data.sources.tfrecords import example, framing
+from bitbloom.data.sources.tfrecords.example import Feature, MalformedError, parse, serialise
+from bitbloom.data.sources.tfrecords.framing import WHOLE, frame, records
 
 TRAIN, VAL, TEST = "train", "val", "test"
 LABELLED = (TRAIN, VAL)
@@ -100,11 +101,11 @@ def read(shard: Shard, classes: int) -> Iterator[Photo]:
             of the name. The message names shard, record and offset.
     """
     count = 0
-    for record in framing.records(shard.file):
+    for record in records(shard.file):
         where = f"{shard.file}: record {record.number} at byte {record.offset:,}"
         try:
-            features = example.parse(record.data)
-        except example.MalformedError as error:
+            features = parse(record.data)
+        except MalformedError as error:
             raise BitBloomError(f"{where} is not a tf.train.Example ({error})") from error
         count += 1
         yield _photo(where, features, classes if shard.split in LABELLED else None)
@@ -113,7 +114,7 @@ def read(shard: Shard, classes: int) -> Iterator[Photo]:
 
 def verify(shard: Shard) -> None:
     """Check every record of a shard against its CRCs, and their number against the name. Raises BitBloomError."""
-    _check_count(shard, sum(1 for _ in framing.records(shard.file)))
+    _check_count(shard, sum(1 for _ in records(shard.file)))
 
 
 def unlabelled(folder: Path) -> list[Shard]:
@@ -134,7 +135,7 @@ def write(folder: Path, number: int, side: int, photos: Sequence[Photo]) -> Path
             features: dict[str, list[bytes] | list[int]] = {IDENTITY: [photo.id.encode()], IMAGE: [photo.jpeg]}
             if photo.label is not None:
                 features[CLASS] = [photo.label]
-            stream.write(framing.frame(example.serialise(features)))
+            stream.write(frame(serialise(features)))
     return file
 
 
@@ -202,10 +203,10 @@ def _check_numbers(folder: Path, split: str, shards: Sequence[Shard], expected: 
 
 def _check_count(shard: Shard, count: int) -> None:
     if count != shard.count:
-        raise BitBloomError(f"{shard.file}: it has {count:,} records, and {shard.count:,} by its name: {framing.WHOLE}")
+        raise BitBloomError(f"{shard.file}: it has {count:,} records, and {shard.count:,} by its name: {WHOLE}")
 
 
-def _photo(where: str, features: Mapping[str, example.Feature], classes: int | None) -> Photo:
+def _photo(where: str, features: Mapping[str, Feature], classes: int | None) -> Photo:
     """Check the features of a record: `id` and `image`, and with a number of classes `class`."""
     wanted = (IMAGE, IDENTITY, *((CLASS,) if classes is not None else ()))
     for key in wanted:
