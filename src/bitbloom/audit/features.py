@@ -106,17 +106,12 @@ def _text_network() -> nn.Module:
     pins.pin_torch()
     state = weights.state(f"locked:{TEXTS.name}")
     words, width = state["embeddings.word_embeddings.weight"].shape
-    shape = BertConfig(
-        vocab_size=words,
-        hidden_size=width,
-        num_hidden_layers=6,
-        num_attention_heads=12,
-        intermediate_size=4 * width,
-        attn_implementation=EAGER,
-    )
-    network = BertModel(shape, add_pooling_layer=False).eval()
+    sizes: dict[str, Any] = {"num_hidden_layers": 6, "num_attention_heads": 12, "attn_implementation": EAGER}
+    shape = BertConfig(vocab_size=words, hidden_size=width, intermediate_size=4 * width, **sizes)
+    network: Any = BertModel(shape, add_pooling_layer=False)
     weights.load_backbone(network, state)
-    return network
+    frozen: nn.Module = network.eval()
+    return frozen
 
 
 def features(extractor: Extractor, inputs: Sequence[str], digests: Sequence[str], file: Path) -> Features:
