@@ -29,13 +29,14 @@ from bitbloom.core import canonical, checkout, cpu
 from bitbloom.data import sources
 from bitbloom.data.dataset import Dataset
 from bitbloom.data.importing import import_data
+from bitbloom.models import weights
 from bitbloom.numerics import pins
 from bitbloom.pipeline import composition
 from loading_parts import LARGE, REST, STEP, TIMED
 
 DOCUMENT = Path("docs/feeding.md")
 RIVALS, VENV = Path("benchmarks/rivals/loading"), Path(".bitbloom/loading-rivals")
-LINKED = ("requirements.lock", "weights.lock", ".bitbloom/weights")
+LINKED = (Path("requirements.lock"), weights.LOCK, weights.STORE)
 GARDEN, CAPTIONS, TWEETS, FLOWERS = "petals", "captions", "tweets", "petals-folder"
 WORKERS = 2
 OURS = "ours"
@@ -119,9 +120,10 @@ def placed(folder: Path, target: str, overrides: Sequence[str], flowers: Path | 
         return place
     tree = composition.compose(target, overrides)
     canonical.write_text(place.folder / params_path(target), composition.yaml_text(tree))
+    weights.STORE.mkdir(parents=True, exist_ok=True)  # weights that a target installs go there, too
     for path in LINKED:
         (place.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (place.folder / path).symlink_to(Path(path).resolve())
+        (place.folder / path).symlink_to(path.resolve())
     if flowers:
         import_data(flowers, place.folder / str(tree.source.path), sources.own_data(str(tree.source.kind)))
     place.prepare()

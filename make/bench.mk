@@ -16,7 +16,7 @@ bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## Compare the training 
 	@python benchmarks/numerics.py
 
 .PHONY: bench-loading
-bench-loading: $(STATE)/venv-dev ## Compare reading and augmentation with other loaders (FLOWERS=path)
+bench-loading: $(STATE)/venv-dev ## Compare feeding a training with other loaders (FLOWERS=path)
 	@python benchmarks/loading.py $(if $(value FLOWERS),--flowers $(call quoted,$(value FLOWERS)))
 
 .PHONY: bench-workers
