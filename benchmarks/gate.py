@@ -3,8 +3,8 @@
     python benchmarks/gate.py                        # writes the tables into docs/gate.md
     python benchmarks/gate.py --rows 20000 --hashes 2000
 
-A manifest has the facts of 200 synthetic photos, repeated with new ids, digests and hashes. With faults, one row in ten has one of
-eight faults, and every photo is dark. The rivals do the checks that a condition on a row, a window or a group expresses; they
+A manifest has the facts of 200 synthetic photos, repeated with new ids, digests and hashes. With faults, one row in ten has one
+of eight faults, and every photo is dark. The rivals do the checks that a condition on a row, a window or a group expresses; they
 have to count the same failing rows. Times are those of a process with its start.
 """
 

@@ -200,7 +200,7 @@ def test_make_without_target_shows_help(project):
     "name",
     sorted(
         makefiles.targets()
-        - {"help", "bench-real", "bench-tweets", "bench-captions", "bench-labels", "predict", "relabel", "retrain"}
+        - {"help", "bench-real", "bench-tweets", "bench-captions", "bench-labels", "predict", "relabel", "remote", "retrain"}
     ),
 )
 def test_every_target_has_a_dry_run(project, name):

@@ -1,4 +1,4 @@
-"""A remote as substituter: a clean clone downloads a build from it, with the same digests."""
+"""A remote as substituter: a clean clone downloads what a job elsewhere trained, with the same digests."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def remote(folder: Path) -> None:
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "remote")
 
 
-def same(built: Path, other: Path) -> bool:
+def same(one: Path, other: Path) -> bool:
     outputs = ("dist/petals-tiny.bento", "models/petals-tiny/model.safetensors")
     names = ("digests/petals-tiny.json", *outputs, graph.lock("petals-tiny"))
-    return all((built / name).read_bytes() == (other / name).read_bytes() for name in names)
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
-def test_downloads_build_from_bucket(built: Path, tmp_path: Path, storage: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloads_build_from_bucket(tmp_path: Path, storage: None, monkeypatch: pytest.MonkeyPatch) -> None:
     image = checkout(tmp_path / "image")
     remote(image)
     job = {"TARGET": "petals-tiny", "REMOTE": URL, "WORKSPACE": str(tmp_path / "job"), "OUTPUT": str(tmp_path / "out")}
@@ -51,5 +51,5 @@ def test_downloads_build_from_bucket(built: Path, tmp_path: Path, storage: None,
     output = run(clone, "make", "all", TARGET)
     assert "epoch 1:" not in output
     assert output.count("from the cache") == len(STAGES)
-    assert same(built, clone)
+    assert same(tmp_path / "job/checkout", clone)
     assert changes(clone) == ""
