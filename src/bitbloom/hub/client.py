@@ -48,7 +48,7 @@ def errors(repository: str) -> Iterator[None]:
 def require_repository(name: str) -> str:
     """Return the name of a repository. Raises BitBloomError unless it is `org/name`."""
     if not REPOSITORY.fullmatch(name):
-        raise BitBloomError(f"'{name}' is no repository of the hub: give org/name (REPO=org/name)")
+        raise BitBloomError(f"'{name}' is not a repository of the hub: give org/name (REPO=org/name)")
     return name
 
 

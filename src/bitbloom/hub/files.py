@@ -104,7 +104,7 @@ def require_equal(target: str, outputs: dict[str, str]) -> None:
     if different:
         raise BitBloomError(
             f"refused: {len(different)} of {len(outputs)} outputs differ from {claim.path(target)}, the first is {different[0]}: "
-            f"make all TARGET={target}"
+            f"make all TARGET={target} builds this commit; if it still differs, make verify TARGET={target} tells where"
         )
 
 

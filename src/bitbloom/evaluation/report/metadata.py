@@ -57,9 +57,8 @@ COUNTS = ("samples",)
 
 def block(content: Content) -> str:
     """Return the YAML block of a card with its two delimiters. Equal contents give equal text."""
-    text = yaml.safe_dump(
-        card_data(content).to_dict(), sort_keys=True, allow_unicode=True, width=10_000, default_flow_style=False
-    )
+    found = card_data(content).to_dict()  # type: ignore[no-untyped-call]
+    text = yaml.safe_dump(found, sort_keys=True, allow_unicode=True, width=10_000, default_flow_style=False)
     return f"---\n{text}---\n"
 
 
