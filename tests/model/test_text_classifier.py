@@ -10,6 +10,9 @@ from transformers import BertConfig, BertForSequenceClassification
 from bitbloom.config.models.text import TextModel
 from bitbloom.core.errors import BitBloomError
 from bitbloom.models import text_classifier, tokens
+from bitbloom.numerics import subset
+from bitbloom.pipeline import composition
+from bitbloom.tasks.tweets import model as task
 from support.text_standin import WEIGHTS, tokenizer
 
 META = {"classes": ["disaster", "not disaster"], "tokenizer": tokenizer().to_str()}
@@ -69,6 +72,18 @@ def test_truncates_rows_to_multiple_of_step():
     rows = np.zeros((2, 64), np.int64)
     assert tokens.cut(rows, np.array([9, 2])).shape == (2, 16)
     assert tokens.cut(rows, np.array([8, 2])).shape == (2, 8)
+
+
+@pytest.mark.parametrize("target", ["tweets", "tweets-tiny", "tweets-kaggle"])
+def test_every_micro_batch_of_a_target_has_a_portable_number_of_tokens(target):
+    tree = composition.compose(target)
+    texts, width = tree.train.batch_size // tree.numerics.micro_batches, tree.prepare.tokens
+    for longest in range(1, width + 1):
+        arrays = {"tokens": np.ones((texts, width), np.int64), "labels": np.zeros(texts, np.int64)}
+        arrays["lengths"] = np.full(texts, longest)
+        rows = task.batch(arrays, np.zeros(texts, np.uint64), None, tree.model)["tokens"]
+        assert subset.portable_terms(rows.numel()) and longest <= rows.shape[1] <= width
+        assert task.batch(arrays, None, None, tree.model)["tokens"].shape[1] == -(-longest // tokens.STEP) * tokens.STEP
 
 
 def test_truncates_long_text(tmp_path):

@@ -43,7 +43,20 @@ def batch(
     from bitbloom.models.tokens import cut
 
     tokens = cut(arrays["tokens"], arrays["lengths"])
+    if seeds is not None:
+        tokens = arrays["tokens"][:, : portable_length(len(tokens), tokens.shape[1], arrays["tokens"].shape[1])]
     return {"tokens": torch.from_numpy(tokens), "labels": torch.from_numpy(arrays["labels"])}
+
+
+def portable_length(texts: int, length: int, longest: int) -> int:
+    """Return the number of tokens, from `length` in steps up to `longest`, with the same gradient of a weight on every CPU.
+
+    The gradient is a sum over all tokens of a batch; MKL splits sums of some numbers of terms differently on Intel and AMD.
+    """
+    from bitbloom.models.tokens import STEP
+    from bitbloom.numerics.subset import portable_terms
+
+    return next((tokens for tokens in range(length, longest, STEP) if portable_terms(texts * tokens)), longest)
 
 
 def forward(network: nn.Module, batch: Batch) -> Outputs:
