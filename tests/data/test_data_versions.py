@@ -161,7 +161,7 @@ def test_revision_without_data_is_explained(revision, message):
 
 
 @pytest.mark.usefixtures("project")
-def test_data_that_nobody_has_are_explained():
+def test_data_in_no_cache_and_no_remote_are_explained():
     shutil.rmtree(".dvc/cache")
     with pytest.raises(BitBloomError, match=r"the data of petals at revision HEAD are not here: .*manifest\.parquet is neither"):
         data.of_revision("petals", "HEAD")

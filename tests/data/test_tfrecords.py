@@ -182,7 +182,7 @@ def test_parser_reads_what_protobuf_writes(features: dict[str, tuple[str, list[A
 
 
 @given(st.dictionaries(NAMES, st.one_of(st.lists(st.binary(max_size=20), min_size=1, max_size=3), st.lists(INT64, min_size=1))))
-def test_protobuf_reads_what_the_writer_writes(features: dict[str, Any]) -> None:
+def test_protobuf_reads_the_written_records(features: dict[str, Any]) -> None:
     assert plain(Example.FromString(examples.serialise(features))) == features
 
 
@@ -436,7 +436,7 @@ def test_refuses_features(tmp_path: Path, features: dict[str, Any], message: str
         read(file)
 
 
-def test_refuses_record_that_is_no_example(tmp_path: Path) -> None:
+def test_refuses_record_that_is_not_an_example(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     file = tmp_path / "train/00-192x192-1.tfrec"
     file.write_bytes(framing.frame(b"\x0a\x05ab"))

@@ -231,7 +231,7 @@ def test_push_names_a_missing_output(checkout, hub, capsys):
 
 
 @pytest.mark.parametrize("name", ["", "name", "a/b/c", "org/na me", f"{REPO}@main"])
-def test_push_refuses_what_is_no_repository(checkout, hub, capsys, name):
+def test_push_refuses_a_name_that_is_not_a_repository(checkout, hub, capsys, name):
     code, _, err = run(capsys, "hub", "push", TARGET, name)
     assert (code, "give org/name (REPO=org/name)" in err) == (1, True)
 

@@ -182,7 +182,7 @@ def _write(shard: Shard, sample: tuple[str, dict[str, Member]], config: Config, 
 
 
 def _label(where: str, data: bytes, classes: list[str]) -> str:
-    """Return the name of a class. Raises BitBloomError for a label that is no text, or no number of a class."""
+    """Return the name of a class. Raises BitBloomError for a label that is not text, or not the number of a class."""
     try:
         text = data.decode().strip()
     except UnicodeDecodeError as error:
