@@ -29,7 +29,9 @@ def test_manifest_of_photos_has_counts_and_quantiles_and_no_vocabulary():
     found = profiling.profile(manifest())
     assert (found["rows"], found["splits"], found["vocabulary"]) == (36, None, None)
     assert found["labels"] == {"daisy": 12, "rose": 12, "tulip": 12}
-    assert set(found["numeric"]) == {"aspect", "brightness", "bytes", "contrast", "height", "width"}
+    numbers = {"aspect", "brightness", "bytes", "contrast", "height", "width"}
+    measures = {"highlights", "margin", "noise", "orientation", "saturation", "shadows", "sharpness", "variety"}
+    assert set(found["numeric"]) == numbers | measures
     assert found["numeric"]["bytes"] == {
         "min": 3000,
         "p05": 3000,

@@ -150,6 +150,10 @@ RUNS = {
     ("docs/own-data.md", "make all TARGET=tweets-kaggle"): "e2e/test_real_tweets.py::",
     ("docs/profiling.md", "make profile"): "experiments/test_profile.py::test_profile_of_a_stage_has_a_page_whose_modules_add_up",
     (
+        "README.md",
+        "make remote DEMO=1",
+    ): "remote/test_demo.py::test_demonstration_shows_gate_and_prediction_of_a_second_clone",
+    (
         "docs/remote.md",
         "make remote DEMO=1",
     ): "remote/test_demo.py::test_demonstration_shows_gate_and_prediction_of_a_second_clone",

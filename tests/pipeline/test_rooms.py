@@ -26,6 +26,8 @@ FIELDS = {
     "data/sources/coco_folder.py": {"captions"},
     "data/sources/garden_captions.py": {"captions"},
     "serving/caption_predictor.py": {"captions"},
+    "validation/derived/__init__.py": {"captions"},
+    "validation/faulty_rows.py": {"captions"},
     "versions/data.py": {"captions"},
 }
 """Words that do not name a task: `captions` is also a key for a photo's sentences, in a manifest and in a response."""
