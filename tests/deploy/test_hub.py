@@ -8,10 +8,11 @@ import subprocess
 import pytest
 from huggingface_hub import ModelCard, constants
 
+from bitbloom.config.sections.dataset import Dataset
 from bitbloom.core import canonical
 from bitbloom.core.digests import digest, file_digest, size
 from bitbloom.evaluation.report import card
-from bitbloom.evaluation.report.content import Content
+from bitbloom.evaluation.report.content import Content, DataFacts
 from bitbloom.hub import files
 from bitbloom.pipeline import claim, composition
 from bitbloom.provenance import attestation
@@ -36,6 +37,7 @@ CONTENT = Content(
     history={},
     model={"kind": "caption", "architecture": "captioner"},
     splits={"test": 3},
+    data=DataFacts(Dataset(licence="apache-2.0", language="en")),
 )
 
 
