@@ -283,5 +283,13 @@ def test_real_photos_have_one_caption_that_names_nothing(tmp_path: Path) -> None
     (tmp_path / "raw").mkdir()
     files = coco_folder.fetch(coco_folder.Config(path=str(folder)), tmp_path / "raw")
     table = describe_files(files, tmp_path / "raw", "captions", "coco_folder")
-    assert rows_by_name(check(table, MATRIX.suite, Gate())) == {"nameless": {"photos/2428275562_4bde2bc5ea.jpg"}}
+    assert rows_by_name(check(table, MATRIX.suite, Gate())) == {
+        "nameless": {"photos/2428275562_4bde2bc5ea.jpg"},
+        "margins": {"photos/1469358746_2a879abaf3.jpg", "photos/2344898759_5674382bcd.jpg"},  # skies of one colour
+        "said-twice": {
+            "photos/2335619125_2e2034f2c3.jpg",
+            "photos/3337046794_296bd2c7e0.jpg",
+            "photos/3730457171_e66dde8c91.jpg",
+        },
+    }
     assert check(table, MATRIX.suite, Gate(nameless=1)).passed
