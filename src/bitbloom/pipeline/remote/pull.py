@@ -52,7 +52,7 @@ def _reasons(cache: Cache, left: Sequence[Output], done: Fetched, url: str) -> l
     return [
         f"  {output.path} ({output.stage}): "
         + (
-            f"damaged in {url}: `make push` where it was built replaces it"
+            f"damaged in {url}: delete the named objects there, then `make push` where it was built"
             if _objects(cache, output) & done.damaged
             else "never pushed: `make push` where it was built, or build it here"
         )
