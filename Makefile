@@ -105,7 +105,7 @@ run-container: ## Run the image on PORT (3000): read-only, not as root, no capab
 		--env BITBLOOM_TOKEN --publish 127.0.0.1:$(PORT):3000 $(IMAGE):latest
 
 .PHONY: submission
-submission: $(call stamp,export) ## Write Kaggle's submission CSV (tweets-kaggle, petals-104)
+submission: $(call stamp,export) ## Write the submission CSV of a competition of Kaggle
 	@bitbloom submission $(TARGET)
 
 .PHONY: data-docs

@@ -25,9 +25,9 @@ TASKS = {"petals": "Photos in classes", "tweets": "Texts", "captions": "Photos w
 START = """\
 # What the gate finds
 
-`make corruption-matrix` damages clean synthetic data in the ways below, with random parameters, and checks it with the suite of
-the task. A kind is found if the expectation that is named fails and lists the damaged rows. It writes this page.
-[The gate](gate.md) describes the expectations.
+`make corruption-matrix` damages clean synthetic data in the ways below, with random parameters, and checks it with the
+suite of the task. A kind is found if the expectation that is named fails and lists the damaged rows. It writes this
+page. [The gate](gate.md) describes the expectations.
 """
 
 
@@ -121,8 +121,8 @@ def real_section(real: Sequence[tuple[str, int, list[Finding]]]) -> str:
     lines = [
         "## Real data",
         "",
-        "The data sets were checked with the bounds of the targets that read such data. A finding is right if somebody who looks"
-        " at\nthe rows agrees with it: `benchmarks/corruptions/reviewed.json` has these rows.",
+        "The data sets were checked with the bounds of the targets that read such data. A finding is right if a person who\n"
+        "looks at the rows agrees with it: `benchmarks/corruptions/reviewed.json` has these rows.",
         "",
         "| data | rows | expectation | severity | rows named | looked at | right | false alarms |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -25,7 +25,13 @@ sys.path.insert(0, str(ROOT / "src"))
 from scripts.new_project import attribution, leave_out, mentions, pages, rename, slices  # noqa: E402 -- of this checkout
 from scripts.new_project.names import OLD, Names, Refused, require_valid  # noqa: E402
 
-UNKNOWN = ("dist/{}.bento", "reports/{}/bento.json", "reports/{}/index.html")
+UNKNOWN = (
+    "dist/{}.bento",
+    "reports/{}/bento.json",
+    "reports/{}/index.html",
+    "reports/{}/model_card.md",
+    "reports/{}/dataset-card.md",
+)
 """Outputs that contain the project's name: the first build writes their digests."""
 
 
