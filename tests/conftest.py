@@ -16,6 +16,10 @@ if not (SOURCE / "bitbloom").samefile(checkout.PACKAGE):
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(threads, "1")  # before anything imports NumPy or PyTorch
 
+# `make test` runs this: a make that a test starts must not take over its flags, nor print which folder it enters.
+for name in [name for name in os.environ if name.startswith(("MAKE", "MFLAGS"))]:
+    del os.environ[name]
+
 # Programs inherit which signals are ignored: those of nohup, and of a script's background job.
 for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
     if signal.getsignal(number) is signal.SIG_IGN:

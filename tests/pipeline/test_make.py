@@ -49,7 +49,7 @@ class Project:
         kept = {
             key: value
             for key, value in os.environ.items()
-            if key not in ("MAKEFLAGS", "MAKELEVEL", "TARGET", "SET", "PHOTOS", "TWEETS", "CAPTIONS", "ACCEL")
+            if key not in ("TARGET", "SET", "PHOTOS", "TWEETS", "CAPTIONS", "ACCEL")
         }
         done = subprocess.run(["make", *arguments], cwd=self.folder, env=kept | variables, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
