@@ -15,6 +15,10 @@ bench-build: $(STATE)/venv-dev ## Compare the build time with plain dvc repro an
 bench-numerics: $(call stamp,prepare) $(STATE)/venv-dev ## Compare the training speed with the Hugging Face Trainer
 	@python benchmarks/numerics.py
 
+.PHONY: bench-kernels
+bench-kernels: $(STATE)/venv-dev ## Compare the kernels of the defined arithmetic with PyTorch's
+	@python benchmarks/kernels.py
+
 .PHONY: bench-loading
 bench-loading: $(STATE)/venv-dev ## Compare feeding a training with other loaders (FLOWERS=path)
 	@python benchmarks/loading.py $(if $(value FLOWERS),--flowers $(call quoted,$(value FLOWERS)))

@@ -27,6 +27,42 @@ INLINE void inside(ptrdiff_t offset, ptrdiff_t stride, ptrdiff_t width, ptrdiff_
   if (*last < *first) *last = *first;
 }
 
+#define MIX __builtin_shufflevector
+INLINE int part(int n) { return n < LANES ? n : LANES; }
+
+// to[j] = from[step j].
+INLINE void gather(float *to, const float *from, ptrdiff_t count, ptrdiff_t step) {
+  if (step == 1)
+    EACH(count, put(to + j, get(from + j, n, 0.f), n);)
+  else if (step == 2)
+    EACH(count, {
+      const float *pair = from + 2 * j;
+      lanes low = get(pair, part(2 * n - 1), 0.f), high = n > LANES / 2 ? get(pair + LANES, 2 * n - 1 - LANES, 0.f) : every(0.f);
+      put(to + j, MIX(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), n);
+    })
+  else
+    for (ptrdiff_t j = 0; j < count; j++) to[j] = from[step * j];
+}
+
+// to[step j] += from[j]. The zeros added to the numbers between change none: a sum that began at 0 is never -0.
+INLINE void scatter(float *to, const float *from, ptrdiff_t count, ptrdiff_t step) {
+  if (step == 1)
+    EACH(count, put(to + j, get(to + j, n, 0.f) + get(from + j, n, 0.f), n);)
+  else if (step == 2)
+    EACH(count, {
+      float *pair = to + 2 * j;
+      const lanes v = get(from + j, n, 0.f), zero = every(0.f);
+      put(pair, get(pair, part(2 * n - 1), 0.f) + MIX(v, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), part(2 * n - 1));
+      if (n > LANES / 2) {
+        const int rest = 2 * n - 1 - LANES;
+        lanes sum = get(pair + LANES, rest, 0.f) + MIX(v, zero, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        put(pair + LANES, sum, rest);
+      }
+    })
+  else
+    for (ptrdiff_t j = 0; j < count; j++) to[step * j] += from[j];
+}
+
 // Runs a block for every kernel position (c, a, b), whose patches are `patches`, and row i of the result: its positions
 // [begin, end) see pixels of row y of the image, from column left + step j on; the others see none.
 #define EACH_LINE(s, patches, pitch, ...)                                                            \
@@ -48,12 +84,7 @@ static void unfold(const sizes *s, const float *image, float *patches, ptrdiff_t
     float *to = patches + i * s->out_w;
     const float *from = image + (c * s->H + y) * s->W + left;
     for (ptrdiff_t j = 0; j < begin; j++) to[j] = 0.f;
-    if (step == 1)
-      for (ptrdiff_t j = begin; j < end; j++) to[j] = from[j];
-    else if (step == 2)
-      for (ptrdiff_t j = begin; j < end; j++) to[j] = from[2 * j];
-    else
-      for (ptrdiff_t j = begin; j < end; j++) to[j] = from[step * j];
+    gather(to + begin, from + step * begin, end - begin, step);
     for (ptrdiff_t j = end; j < s->out_w; j++) to[j] = 0.f;
   })
 }
@@ -64,12 +95,7 @@ static void fold(const sizes *s, const float *patches, ptrdiff_t pitch, float *i
   EACH_LINE(s, patches, pitch, {
     float *to = image + (c * s->H + y) * s->W + left;
     const float *from = patches + i * s->out_w;
-    if (step == 1)
-      for (ptrdiff_t j = begin; j < end; j++) to[j] += from[j];
-    else if (step == 2)
-      for (ptrdiff_t j = begin; j < end; j++) to[2 * j] += from[j];
-    else
-      for (ptrdiff_t j = begin; j < end; j++) to[step * j] += from[j];
+    scatter(to + step * begin, from + begin, end - begin, step);
   })
 }
 
