@@ -76,8 +76,8 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = (), begun:
         require_external(tree, target)
         recover(place, [target])
         refresh_external(tree)
-        needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
-        pull(place, target, tree, needed)
+        needed = graph.upstream({stage.stage: stage for stage in graph.every_stage(target, tree)}, stages)
+        pull(place, target, tree, [stage for stage in needed if stage.stage != graph.AUDIT])  # it is in no cache
         with live.observing(target, place, begun):
             repro(place, target, stages, tree, _code_read_by(needed))
     return place
@@ -86,7 +86,7 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = (), begun:
 def check(target: str, until: str = "all", overrides: Sequence[str] = ()) -> tuple[DictConfig, tuple[str, ...]]:
     """The configuration of a build and its last stages. Raises BitBloomError when the target, a key or the stage is unknown."""
     tree = composition.compose(target, overrides)
-    return tree, graph.last_stages(until, target, tree)
+    return tree, graph.last_stages(until, target, tree, beside=True)
 
 
 def build_all(targets: Sequence[str], begun: Callable[[str], None] = lambda _: None) -> None:
@@ -309,7 +309,7 @@ def narrator(target: str, tree: DictConfig, last: Sequence[str]) -> Narrator:
     """The narrator of a build of a target up to these stages."""
 
     def plan() -> list[str]:
-        return [stage.stage for stage in graph.upstream({each.stage: each for each in graph.stages(target, tree)}, last)]
+        return [stage.stage for stage in graph.upstream({each.stage: each for each in graph.every_stage(target, tree)}, last)]
 
     return Narrator(plan)
 
@@ -419,7 +419,7 @@ def create_workspace(place: Path, target: str, tree: DictConfig, cache: Path | N
     settings = f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {shared}\n"
     canonical.write_text(place / ".dvc/config", settings)
     canonical.write_text(place / params_path(target), graph.HEADER + composition.yaml_text(tree))
-    canonical.write_text(place / graph.pipeline(target) / "dvc.yaml", graph.dvc_text(target, graph.stages(target, tree), model))
+    canonical.write_text(place / graph.pipeline(target) / "dvc.yaml", graph.dvc_text(target, graph.every_stage(target, tree), model))
 
 
 def _link(link: Path, to: Path) -> None:
