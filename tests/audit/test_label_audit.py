@@ -120,8 +120,8 @@ def test_larger_percentage_lists_more_in_files_of_its_own():
 def test_new_audit_does_not_lose_verdicts_that_were_not_applied():
     flowers = photos()
     csv_file = command.run(flowers).csv
-    csv_file.write_text(csv_file.read_text().replace("sky/07.png,sky,fern,", "sky/07.png,sky,fern,0.1,fern\nsky/08.png,sky,fern,"))
-    edited = csv_file.read_text()
+    edited = csv_file.read_text().replace("sky/07.png,sky,fern,", "sky/07.png,sky,fern,0.1,fern\nsky/08.png,sky,fern,")
+    csv_file.write_text(edited)
     with pytest.raises(BitBloomError, match=r"has verdicts that were not applied \(sky/07.png\): `make relabel TARGET=flowers"):
         command.run(flowers)
     assert csv_file.read_text() == edited

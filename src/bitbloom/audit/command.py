@@ -1,6 +1,6 @@
 """The audit of labels: rank the samples of a target by how much their label is doubted; write a page and a CSV.
 
-The stage `audit` lists PERCENTAGE of the samples. `bitbloom audit-labels --percentage` writes a longer or shorter list to other files.
+The stage `audit` lists PERCENTAGE of the samples. `bitbloom audit-labels --percentage` writes another list to files of its own.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def run(target: Target, percentage: float | None = None) -> Result:
             listed.
 
     Raises:
-        BitBloomError: the data is missing, has too few labels, a network of pairs is not trained, or the CSV has verdicts that were
-            not applied.
+        BitBloomError: the data is missing or has too few labels, a network of pairs is not trained, or the CSV has verdicts that
+            were not applied.
     """
     stem, least = (STEM, PERCENTAGE) if percentage is None else (f"{STEM}-{percentage:g}", percentage)
     html, csv = target.reports / f"{stem}.html", target.reports / f"{stem}.csv"

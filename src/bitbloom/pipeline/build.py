@@ -408,7 +408,7 @@ def create_workspace(place: Path, target: str, tree: DictConfig, cache: Path | N
 
     Inputs that DVC compares by content are linked: the user's own data, downloads and pretrained weights.
     """
-    model = typed_model(tree.model)
+    model, stages = typed_model(tree.model), graph.every_stage(target, tree)
     own = (folder for spec in (*model.starts_from(), str(tree.prepare.tokenizer)) for folder in graph.own_folder(spec))
     for external in (*graph.external(tree), *own):
         _link(place / external, Path(external))
@@ -419,7 +419,7 @@ def create_workspace(place: Path, target: str, tree: DictConfig, cache: Path | N
     settings = f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {shared}\n"
     canonical.write_text(place / ".dvc/config", settings)
     canonical.write_text(place / params_path(target), graph.HEADER + composition.yaml_text(tree))
-    canonical.write_text(place / graph.pipeline(target) / "dvc.yaml", graph.dvc_text(target, graph.every_stage(target, tree), model))
+    canonical.write_text(place / graph.pipeline(target) / "dvc.yaml", graph.dvc_text(target, stages, model))
 
 
 def _link(link: Path, to: Path) -> None:

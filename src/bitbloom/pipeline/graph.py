@@ -100,15 +100,15 @@ AFTER_FEATURES = ("train", "evaluate", "export")
 ENDS = ("evaluate", "package")
 """The stages whose outputs no other stage reads. They complete a build."""
 AUDIT = "audit"
-"""The stage beside the build. It needs pretrained weights that no build of an embedded target needs, and its convolutions are not in
-the portable subset: its outputs belong to no claim."""
+"""The stage beside the build. It needs pretrained weights that no build of an embedded target needs, and its convolutions are not
+in the portable subset: its outputs belong to no claim."""
 AUDITED_BY: Mapping[str, str] = {"image": "locked:efficientnet-lite0", "text": "locked:minilm"}
 """Kind of model → the weights of the network whose features the audit compares. Pairs are compared by the trained model."""
 MODULES: Mapping[str, str] = {AUDIT: "bitbloom.audit.stage"}
 """Modules of stages outside of `bitbloom.stages`."""
 OWN_FILE = {"cache": False, "persist": True}
-"""DVC's settings of an output that a person edits: a plain file, which neither the cache nor `dvc pull` has, and which DVC does not
-delete before the stage runs."""
+"""DVC's settings of an output that a person edits: a plain file, which neither the cache nor `dvc pull` has, and which DVC does
+not delete before the stage runs."""
 
 
 @dataclass(frozen=True)
