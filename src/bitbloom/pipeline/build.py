@@ -33,6 +33,7 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import workers
 from bitbloom.data import sources
+from bitbloom.models import weights
 from bitbloom.numerics import pins
 from bitbloom.pipeline import composition, conflicts, graph, live, merging, shell
 from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
@@ -84,9 +85,25 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = (), begun:
 
 
 def check(target: str, until: str = "all", overrides: Sequence[str] = ()) -> tuple[DictConfig, tuple[str, ...]]:
-    """The configuration of a build and its last stages. Raises BitBloomError when the target, a key or the stage is unknown."""
+    """The configuration of a build and its last stages.
+
+    Raises:
+        BitBloomError: the target, a key or the stage is unknown, or the model starts from locked weights of another network.
+    """
     tree = composition.compose(target, overrides)
+    _require_backbones(typed_model(tree.model).starts_from())
     return tree, graph.last_stages(until, target, tree, beside=True)
+
+
+def _require_backbones(specs: Iterable[str]) -> None:
+    """Raise BitBloomError for locked weights that no model can start from, as those of the audit."""
+    for spec in specs:
+        kind, _, name = spec.partition(":")
+        if kind == "locked" and weights.locked(name).format not in weights.FORMATS:
+            fitting = [known for known in weights.names() if weights.locked(known).format in weights.FORMATS]
+            raise BitBloomError(
+                f"model.weights '{spec}' is no network that a model can start from; {weights.LOCK} has: {', '.join(fitting)}"
+            )
 
 
 def build_all(targets: Sequence[str], begun: Callable[[str], None] = lambda _: None) -> None:
