@@ -71,7 +71,7 @@ def test_missing_own_data_error_names_the_command(repository):
 
 
 def test_weights_of_the_audit_are_no_start_of_a_model(repository):
-    with pytest.raises(BitBloomError, match=r"'locked:efficientnet-lite0' is no network .* has: minilm, vit-s-dinov2$"):
+    with pytest.raises(BitBloomError, match=r"'locked:efficientnet-lite0': no model can start .* minilm, vit-s-dinov2$"):
         build.check("petals", "train", ["model.weights=locked:efficientnet-lite0"])
 
 

@@ -102,7 +102,8 @@ def _require_backbones(specs: Iterable[str]) -> None:
         if kind == "locked" and weights.locked(name).format not in weights.FORMATS:
             fitting = [known for known in weights.names() if weights.locked(known).format in weights.FORMATS]
             raise BitBloomError(
-                f"model.weights '{spec}' is no network that a model can start from; {weights.LOCK} has: {', '.join(fitting)}"
+                f"model.weights '{spec}': no model can start from this network; "
+                f"{weights.LOCK} has for models: {', '.join(fitting)}"
             )
 
 
