@@ -3,8 +3,8 @@
 ##@ Labels (docs/label-errors.md)
 
 .PHONY: audit-labels
-audit-labels: $(call stamp,train) ## Rank the samples of TARGET whose label is doubted: a page, a CSV
-	@bitbloom audit-labels $(TARGET) $(if $(PERCENTAGE),--percentage '$(PERCENTAGE)')
+audit-labels: $(call stamp,audit) ## Rank the samples of TARGET whose label is doubted: a page, a CSV
+	@$(if $(PERCENTAGE),bitbloom audit-labels $(TARGET) --percentage '$(PERCENTAGE)',echo '$(call workspace,audit)reports/$(TARGET)/label-errors.html')
 
 .PHONY: relabel
 relabel: $(call stamp,ingest) ## Apply the verdicts of an edited CSV: a new version of the data (FILE=label-errors.csv)

@@ -38,7 +38,7 @@ $(call stamp,$(1)): $(call inputs,$(1)) $(if $(call ask_dvc,$(1)),FORCE) | $(STA
 		&& mv $$$$begun $$@
 endef
 
-BUILDS := all ingest validate prepare features train evaluate export package
+BUILDS := all ingest validate prepare features train evaluate export package audit
 $(foreach build,$(BUILDS),$(eval $(call build_rule,$(build))))
 $(sort $(foreach build,$(BUILDS),$(INPUTS.$(build)))): ;
 

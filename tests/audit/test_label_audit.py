@@ -17,8 +17,6 @@ from bitbloom.audit import command, efficientnet, features, page, pairs
 from bitbloom.audit.features import Extractor
 from bitbloom.audit.page import Audit, Shown
 from bitbloom.audit.table import Finding
-from bitbloom.config.models.image import ImageModel
-from bitbloom.config.models.text import TextModel
 from bitbloom.config.target import Target
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import imaging
@@ -53,16 +51,15 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def target(monkeypatch, model, rows):
+def target(kind, rows):
     """A target with this manifest."""
-    found = Target("flowers", {"model": model, "task": "petals"})
-    monkeypatch.setattr(Target, "load", classmethod(lambda *_: found))
+    found = Target("flowers", {"model.kind": kind, "task": "petals"})
     found.raw.mkdir(parents=True)
     pd.DataFrame(rows).to_parquet(found.manifest)
     return found
 
 
-def photos(monkeypatch):
+def photos():
     """Photos of one colour each, of which one is in the wrong class and one in two classes."""
     rows, dice = [], np.random.default_rng(1)
     for number in range(60):
@@ -71,7 +68,7 @@ def photos(monkeypatch):
         label = {7: "sky", 9: "poppy"}.get(number, truth)
         rows.append((f"{label}/{number:02}.png", label, pixels))
     rows.append(("sky/twin.png", "sky", rows[12][2]))
-    found = target(monkeypatch, ImageModel(), {"id": []})
+    found = target("image", {"id": []})
     manifest = []
     for name, label, pixels in rows:
         (found.raw / name).parent.mkdir(exist_ok=True)
@@ -81,12 +78,12 @@ def photos(monkeypatch):
         digest = features.digest(name)
         manifest.append({"id": name, "path": name, "label": label, "sha256": digest, **facts})
     pd.DataFrame(manifest).to_parquet(found.manifest)
+    return found
 
 
 @pytest.mark.usefixtures("workspace")
-def test_wrong_label_is_first_with_its_picture_and_equal_content_is_listed(monkeypatch):
-    photos(monkeypatch)
-    found = command.run("flowers")
+def test_wrong_label_is_first_with_its_picture_and_equal_content_is_listed():
+    found = command.run(photos())
     rows = list(csv.DictReader(io.StringIO(found.csv.read_text())))
     assert {row["id"] for row in rows[:2]} <= {"sky/07.png", "sky/twin.png", "poppy/12.png"}
     assert ("sky/07.png", "sky", "fern", "") in [(row["id"], row["label"], row["suggested"], row["verdict"]) for row in rows]
@@ -99,25 +96,47 @@ def test_wrong_label_is_first_with_its_picture_and_equal_content_is_listed(monke
 
 
 @pytest.mark.usefixtures("workspace")
-def test_second_audit_has_equal_files_and_computes_features_of_new_samples_only(monkeypatch):
-    photos(monkeypatch)
-    first = command.run("flowers")
+def test_second_audit_has_equal_files_and_computes_features_of_new_samples_only():
+    flowers = photos()
+    first = command.run(flowers)
     before = first.html.read_bytes(), first.csv.read_bytes()
     computed.clear()
-    again = command.run("flowers")
+    again = command.run(flowers)
     assert (again.html.read_bytes(), again.csv.read_bytes(), computed) == (*before, [])
 
 
 @pytest.mark.usefixtures("workspace")
-def test_larger_percentage_lists_more(monkeypatch):
-    photos(monkeypatch)
-    few, many = command.run("flowers").audit.listed, command.run("flowers", 50.0).audit.listed
+def test_larger_percentage_lists_more_in_files_of_its_own():
+    flowers = photos()
+    short, long = command.run(flowers), command.run(flowers, 50.0)
+    few, many = short.audit.listed, long.audit.listed
     assert many[: len(few) - 1] == few[:-1]
     assert len(many) >= 31 > len(few)
+    names = [found.name for found in (short.html, short.csv, long.html, long.csv)]
+    assert names == ["label-errors.html", "label-errors.csv", "label-errors-50.html", "label-errors-50.csv"]
 
 
 @pytest.mark.usefixtures("workspace")
-def test_texts_are_shown_and_escaped(monkeypatch):
+def test_new_audit_does_not_lose_verdicts_that_were_not_applied():
+    flowers = photos()
+    csv_file = command.run(flowers).csv
+    edited = csv_file.read_text().replace("sky/07.png,sky,fern,", "sky/07.png,sky,fern,0.1,fern\nsky/08.png,sky,fern,")
+    csv_file.write_text(edited)
+    with pytest.raises(BitBloomError, match=r"has verdicts that were not applied \(sky/07.png\): `make relabel TARGET=flowers"):
+        command.run(flowers)
+    assert csv_file.read_text() == edited
+
+
+@pytest.mark.usefixtures("workspace")
+def test_new_audit_replaces_a_csv_whose_verdicts_are_the_labels_of_the_data():
+    flowers = photos()
+    first = command.run(flowers).csv.read_text()
+    Path("reports/flowers/label-errors.csv").write_text("id,label,suggested,score,verdict\nsky/07.png,fern,sky,0.1,sky\n")
+    assert command.run(flowers).csv.read_text() == first
+
+
+@pytest.mark.usefixtures("workspace")
+def test_texts_are_shown_and_escaped():
     texts = [letter * (number % 4 + 2) for number, letter in enumerate("abc" * 12)]
     labels = ["abc"[number % 3] for number in range(36)]
     labels[4] = "a"
@@ -130,19 +149,18 @@ def test_texts_are_shown_and_escaped(monkeypatch):
         "key": keys,
         "decodable": [True] * 36,
     }
-    target(monkeypatch, TextModel(), rows)
-    found = command.run("flowers")
+    found = command.run(target("text", rows))
     assert found.audit.listed[0].id == "t04"
     assert "bbbbb &lt;script&gt;" in found.html.read_text()
     assert "<script" not in found.html.read_text()
 
 
 @pytest.mark.usefixtures("workspace")
-def test_missing_data_names_the_command(monkeypatch):
-    found = target(monkeypatch, ImageModel(), {"id": []})
+def test_missing_data_names_the_command():
+    found = target("image", {"id": []})
     found.manifest.unlink()
     with pytest.raises(BitBloomError, match="run `make data TARGET=flowers` first"):
-        command.run("flowers")
+        command.run(found)
 
 
 def test_features_of_another_version_are_computed_again(workspace):
@@ -174,7 +192,7 @@ def test_names_are_escaped_in_the_page():
 def test_page_of_pairs_has_scores_and_no_way_to_correct_labels():
     audit = Audit("garden", "Far.", "pairs", 10, [Finding("a#1", "a rose", "a lily", 0.25)], None, None, "found.csv")
     text = page.render(audit, lambda _: Shown())
-    assert "0.250" in text
+    assert "75.0\N{NO-BREAK SPACE}% of the captions of other photos" in text
     assert "make relabel" not in text
 
 

@@ -298,6 +298,7 @@ def test_page_has_gate_metrics_and_provenance(page):
     assert "(95 %)" in page
     assert hashlib.sha256(b"weights").hexdigest() in page
     assert "make verify TARGET=fake" in page
+    assert "<code>make audit-labels TARGET=fake</code> writes <code>reports/fake/label-errors.html</code>" in page
 
 
 def test_card_escapes_names_and_has_valid_tables(reports):

@@ -70,6 +70,11 @@ def test_missing_own_data_error_names_the_command(repository):
         build.build("petals-folder", "ingest")
 
 
+def test_weights_of_the_audit_are_no_start_of_a_model(repository):
+    with pytest.raises(BitBloomError, match=r"'locked:efficientnet-lite0': no model can start .* minilm, vit-s-dinov2$"):
+        build.check("petals", "train", ["model.weights=locked:efficientnet-lite0"])
+
+
 def test_import_error_names_targets_that_take_own_data(repository):
     with pytest.raises(BitBloomError, match=r"takes no own data .*petals-folder or .*tweets-kaggle"):
         external.take("petals-tiny", str(repository))

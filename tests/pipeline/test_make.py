@@ -91,7 +91,7 @@ def pristine(tmp_path_factory):
     for lock in REPOSITORY.glob("requirements*.lock"):
         (folder / lock.name).write_text("")
     for target in ("petals", "petals-folder", "petals-tiny"):
-        text = graph.make_text(target, graph.stages(target, composition.compose(target)))
+        text = graph.make_text(target, graph.every_stage(target, composition.compose(target)))
         canonical.write_text(folder / graph.MAKE / f"{target}.mk", text)
     for path in folder.rglob("*"):
         os.utime(path, (OLD, OLD))
@@ -224,6 +224,20 @@ def test_each_stage_has_a_target_and_a_stamp(project, name):
     project.build("petals-tiny", last)
     assert project.calls(name, "TARGET=petals-tiny") == [f"bitbloom build petals-tiny --until {last}"]
     assert project.calls(name, "TARGET=petals-tiny") == []
+
+
+def test_audit_of_labels_has_a_stamp_of_its_own(built):
+    built.build("petals-tiny", "audit")
+    page = "reports/petals-tiny/label-errors.html"
+    assert built.calls("audit-labels", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until audit"]
+    assert built.calls("all", "TARGET=petals-tiny") == []
+    assert built.calls("audit-labels", "TARGET=petals-tiny") == []
+    assert page in built.make("audit-labels", "TARGET=petals-tiny")
+    built.touch("src/bitbloom/audit/templates/label-errors.html.j2")
+    assert built.calls("all", "TARGET=petals-tiny") == []
+    assert built.calls("audit-labels", "TARGET=petals-tiny") == ["bitbloom build petals-tiny --until audit"]
+    longer = ["bitbloom audit-labels petals-tiny --percentage 10"]
+    assert built.calls("audit-labels", "TARGET=petals-tiny", "PERCENTAGE=10") == longer
 
 
 @pytest.mark.parametrize(

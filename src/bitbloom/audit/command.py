@@ -1,4 +1,7 @@
-"""`bitbloom audit-labels`: rank the samples of a target by how much their label is doubted; write a page and a CSV."""
+"""The audit of labels: rank the samples of a target by how much their label is doubted; write a page and a CSV.
+
+The stage `audit` lists PERCENTAGE of the samples. `bitbloom audit-labels --percentage` writes another list to files of its own.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,18 @@ import pandas as pd
 from bitbloom.audit import confident, features, page, pairs, probabilities, table
 from bitbloom.audit.page import Audit, Shown
 from bitbloom.audit.table import Finding
-from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 
 if TYPE_CHECKING:
     from bitbloom.audit.features import Extractor
+    from bitbloom.config.target import Target
 
 STEM = "label-errors"
 PERCENTAGE = 5.0
 """Of all samples, the smallest percentage that is listed."""
+NAMED = 3
+"""Largest number of samples in a message."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +41,40 @@ class Result:
     csv: Path
 
 
-def run(name: str, percentage: float = PERCENTAGE) -> Result:
-    """Write reports/<target>/label-errors.html and .csv.
+def run(target: Target, percentage: float | None = None) -> Result:
+    """Write reports/<target>/label-errors.html and .csv, with a percentage label-errors-<percentage>.html and .csv.
 
     Args:
-        name: a target whose data is there.
-        percentage: of all samples, the smallest one that is listed; if more labels are doubted, more are listed.
+        target: one whose data is there.
+        percentage: of all samples, the smallest one that is listed, by default PERCENTAGE; if more labels are doubted, more are
+            listed.
 
     Raises:
-        BitBloomError: the data is missing, has too few labels, or a network of pairs is not trained.
+        BitBloomError: the data is missing or has too few labels, a network of pairs is not trained, or the CSV has verdicts that
+            were not applied.
     """
-    target = Target.load(name)
-    csv = target.reports / f"{STEM}.csv"
-    audit, show = (_pairs if target.model.kind == "caption" else _labels)(target, percentage, csv)
-    html = target.reports / f"{STEM}.html"
+    stem, least = (STEM, PERCENTAGE) if percentage is None else (f"{STEM}-{percentage:g}", percentage)
+    html, csv = target.reports / f"{stem}.html", target.reports / f"{stem}.csv"
+    require_applied(target, csv)
+    audit, show = (_pairs if target.section("model.kind") == "caption" else _labels)(target, least, csv)
     canonical.write_text(html, page.render(audit, show))
     canonical.write_text(csv, table.text(audit.listed))
     return Result(audit, html, csv)
+
+
+def require_applied(target: Target, csv: Path) -> None:
+    """Raise BitBloomError if a CSV has verdicts that are not the labels of the data: a new audit would lose them."""
+    if not csv.is_file():
+        return
+    rows = _manifest(target)
+    labels = dict(zip(rows["id"], rows["label"], strict=True))
+    lost = [row.id for row in table.read(csv) if row.verdict and row.verdict != labels.get(row.id)]
+    if lost:
+        named = ", ".join(lost[:NAMED]) + (" …" if len(lost) > NAMED else "")
+        raise BitBloomError(
+            f"{csv} has verdicts that were not applied ({named}): "
+            f"`make relabel TARGET={target.name} FILE={csv}` applies them; or move the file, for a new audit without them"
+        )
 
 
 def summary(result: Result) -> str:
@@ -82,7 +104,7 @@ def _pairs(target: Target, percentage: float, csv: Path) -> tuple[Audit, Callabl
 
 def _labels(target: Target, percentage: float, csv: Path) -> tuple[Audit, Callable[[str], Shown]]:
     rows = _manifest(target)
-    texts = target.model.kind == "text"
+    texts = target.section("model.kind") == "text"
     extractor = features.TEXTS if texts else features.PHOTOS
     ranked, wrong = find(rows, features_of(target, rows, extractor))
     contradictions = contradicting(rows)

@@ -19,6 +19,7 @@ from bitbloom.audit.table import Finding
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.progress import track
 from bitbloom.data.dataset import SPLITS
+from bitbloom.numerics import pins
 from bitbloom.training import inference
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def find(target: Target) -> list[Finding]:
     """Return the pairs of all splits, the farthest first. Raises BitBloomError if there is no trained model."""
     if not (target.models / "model.safetensors").exists():
         raise BitBloomError(f"{target.models} has no trained model: run `make train TARGET={target.name}` first")
+    pins.pin_torch()
     trained = inference.load(target, tasks.model(target.task))
     found = [finding for split in track(SPLITS, "pairs") for finding in of_split(trained, split)]
     return sorted(found, key=lambda each: (each.score, each.id))

@@ -16,16 +16,21 @@ app = typer.Typer()
 def audit_labels(
     target: TargetName,
     percentage: Annotated[
-        float, typer.Option(help="Of all samples, the smallest percentage that is listed.", min=0, max=100)
-    ] = 5.0,
+        float | None, typer.Option(help="List at least this percentage of all samples, in files of their own.", min=0, max=100)
+    ] = None,
 ) -> None:
-    """Rank the samples whose label is doubted; write reports/TARGET/label-errors.html and .csv."""
-    from bitbloom.audit import command
+    """Bring the audit of labels up to date: reports/TARGET/label-errors.html and .csv."""
+    from bitbloom.audit import command, stage
+    from bitbloom.cli.build import build
+    from bitbloom.config.target import Target
     from bitbloom.numerics import pins
-    from bitbloom.pipeline import composition
+    from bitbloom.pipeline import composition, graph
 
-    pins.require(composition.compose(target).numerics.profile)
-    print(command.summary(command.run(target, percentage)))
+    if percentage is not None:
+        pins.require(composition.compose(target).numerics.profile)  # this restarts the process
+    build(target, until=graph.AUDIT)
+    if percentage is not None:
+        print(command.summary(command.run(Target.load(target, stage.READS), percentage)))
 
 
 @app.command(rich_help_panel=COMPARE, epilog=examples("bitbloom relabel petals reports/petals/label-errors.csv"))

@@ -33,6 +33,7 @@ from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.core.processes import workers
 from bitbloom.data import sources
+from bitbloom.models import weights
 from bitbloom.numerics import pins
 from bitbloom.pipeline import composition, conflicts, graph, live, merging, shell
 from bitbloom.pipeline.recovery import STATE, Killed, guarded, recover
@@ -76,17 +77,34 @@ def build(target: str, until: str = "all", overrides: Sequence[str] = (), begun:
         require_external(tree, target)
         recover(place, [target])
         refresh_external(tree)
-        needed = graph.upstream({stage.stage: stage for stage in graph.stages(target, tree)}, stages)
-        pull(place, target, tree, needed)
+        needed = graph.upstream({stage.stage: stage for stage in graph.every_stage(target, tree)}, stages)
+        pull(place, target, tree, [stage for stage in needed if stage.stage != graph.AUDIT])  # it is in no cache
         with live.observing(target, place, begun):
             repro(place, target, stages, tree, _code_read_by(needed))
     return place
 
 
 def check(target: str, until: str = "all", overrides: Sequence[str] = ()) -> tuple[DictConfig, tuple[str, ...]]:
-    """The configuration of a build and its last stages. Raises BitBloomError when the target, a key or the stage is unknown."""
+    """The configuration of a build and its last stages.
+
+    Raises:
+        BitBloomError: the target, a key or the stage is unknown, or the model starts from locked weights of another network.
+    """
     tree = composition.compose(target, overrides)
-    return tree, graph.last_stages(until, target, tree)
+    _require_backbones(typed_model(tree.model).starts_from())
+    return tree, graph.last_stages(until, target, tree, beside=True)
+
+
+def _require_backbones(specs: Iterable[str]) -> None:
+    """Raise BitBloomError for locked weights that no model can start from, as those of the audit."""
+    for spec in specs:
+        kind, _, name = spec.partition(":")
+        if kind == "locked" and weights.locked(name).format not in weights.FORMATS:
+            fitting = [known for known in weights.names() if weights.locked(known).format in weights.FORMATS]
+            raise BitBloomError(
+                f"model.weights '{spec}': no model can start from this network; "
+                f"{weights.LOCK} has for models: {', '.join(fitting)}"
+            )
 
 
 def build_all(targets: Sequence[str], begun: Callable[[str], None] = lambda _: None) -> None:
@@ -309,7 +327,7 @@ def narrator(target: str, tree: DictConfig, last: Sequence[str]) -> Narrator:
     """The narrator of a build of a target up to these stages."""
 
     def plan() -> list[str]:
-        return [stage.stage for stage in graph.upstream({each.stage: each for each in graph.stages(target, tree)}, last)]
+        return [stage.stage for stage in graph.upstream({each.stage: each for each in graph.every_stage(target, tree)}, last)]
 
     return Narrator(plan)
 
@@ -408,7 +426,7 @@ def create_workspace(place: Path, target: str, tree: DictConfig, cache: Path | N
 
     Inputs that DVC compares by content are linked: the user's own data, downloads and pretrained weights.
     """
-    model = typed_model(tree.model)
+    model, stages = typed_model(tree.model), graph.every_stage(target, tree)
     own = (folder for spec in (*model.starts_from(), str(tree.prepare.tokenizer)) for folder in graph.own_folder(spec))
     for external in (*graph.external(tree), *own):
         _link(place / external, Path(external))
@@ -419,7 +437,7 @@ def create_workspace(place: Path, target: str, tree: DictConfig, cache: Path | N
     settings = f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = {shared}\n"
     canonical.write_text(place / ".dvc/config", settings)
     canonical.write_text(place / params_path(target), graph.HEADER + composition.yaml_text(tree))
-    canonical.write_text(place / graph.pipeline(target) / "dvc.yaml", graph.dvc_text(target, graph.stages(target, tree), model))
+    canonical.write_text(place / graph.pipeline(target) / "dvc.yaml", graph.dvc_text(target, stages, model))
 
 
 def _link(link: Path, to: Path) -> None:

@@ -4,6 +4,8 @@
 
 A stage depends on the modules it imports, the config keys it reads, the lock, and the files it opens. These are all inputs that
 can change its outputs, and no others.
+
+The stage `audit` stands beside the build: no other stage depends on it, and `all` does not include it.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ DOES: Mapping[str, str] = {
     "evaluate": "measure the model on the test split: metrics, figures, report, model card, dataset card",
     "export": "write the model as ONNX graphs, compare them with the network, and describe its data for later comparisons",
     "package": "pack the service and its model as a Bento whose version is its digest",
+    "audit": "rank the samples whose label is doubted: a page, and a CSV for corrections",
 }
 
 READS_FILES: Mapping[str, Sequence[str]] = {
@@ -67,6 +70,7 @@ READS_FILES: Mapping[str, Sequence[str]] = {
         "models/{target}/reference.parquet",
         "requirements-serve.lock",
     ),
+    "audit": ("data/raw/{target}", "src/bitbloom/experiments/page.css.j2"),
 }
 READS_IF_THERE: Mapping[str, Sequence[str]] = {
     "ingest": ("conf/relabel/{target}.csv",),
@@ -84,6 +88,7 @@ WRITES: Mapping[str, Sequence[str]] = {
     ),
     "export": ("models/{target}/parity.json", "models/{target}/reference.parquet"),
     "package": ("dist/{target}.bento", "reports/{target}/bento.json"),
+    "audit": ("reports/{target}/label-errors.html", "reports/{target}/label-errors.csv"),
 }
 METRICS: Mapping[str, Sequence[str]] = {"evaluate": ("reports/{target}/metrics.json",)}
 FROM_WEIGHTS = ("features", "train")
@@ -94,6 +99,16 @@ AFTER_FEATURES = ("train", "evaluate", "export")
 """Stages that also read `data/features`, if the target has the stage `features`."""
 ENDS = ("evaluate", "package")
 """The stages whose outputs no other stage reads. They complete a build."""
+AUDIT = "audit"
+"""The stage beside the build. It needs pretrained weights that no build of an embedded target needs, and its convolutions are not
+in the portable subset: its outputs belong to no claim."""
+AUDITED_BY: Mapping[str, str] = {"image": "locked:efficientnet-lite0", "text": "locked:minilm"}
+"""Kind of model → the weights of the network whose features the audit compares. Pairs are compared by the trained model."""
+MODULES: Mapping[str, str] = {AUDIT: "bitbloom.audit.stage"}
+"""Modules of stages outside of `bitbloom.stages`."""
+OWN_FILE = {"cache": False, "persist": True}
+"""DVC's settings of an output that a person edits: a plain file, which neither the cache nor `dvc pull` has, and which DVC does
+not delete before the stage runs."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +135,11 @@ class Stage:
             params.append({"weights.lock": list(self.weights)})
         entry: dict[str, Any] = {
             "desc": DOES[self.stage],
-            "cmd": f"python -m bitbloom.stages.{self.stage} {self.target}",
+            "cmd": f"python -m {module_of(self.stage)} {self.target}",
             "wdir": "../..",
             "deps": list(self.inputs),
             "params": params,
-            "outs": list(self.outputs),
+            "outs": [{path: dict(OWN_FILE)} for path in self.outputs] if self.stage == AUDIT else list(self.outputs),
         }
         return entry | ({"metrics": list(self.metrics)} if self.metrics else {})
 
@@ -145,9 +160,14 @@ def stage_name(stage: str, target: str) -> str:
 
 
 def stages(target: str, tree: Any) -> list[Stage]:
-    """All stages of a target with this composed configuration, in order."""
+    """All stages of a target's build with this composed configuration, in order."""
     model = typed_model(tree.model)
     return [_stage(stage, target, tree, model) for stage in STAGES if stage != "features" or model.frozen]
+
+
+def every_stage(target: str, tree: Any) -> list[Stage]:
+    """The same, and the stage beside the build."""
+    return [*stages(target, tree), _stage(AUDIT, target, tree, typed_model(tree.model))]
 
 
 def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
@@ -159,9 +179,12 @@ def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
         files += external(tree)
     if stage in BUILDS_NETWORK:  # a folder of weights also has the network's configuration
         files += [folder for spec in model.starts_from() for folder in own_folder(spec)]
+    if stage == AUDIT and tree.model.kind not in AUDITED_BY:
+        files += [f"data/processed/{target}", f"models/{target}/model.safetensors", f"models/{target}/config.json"]
+        files += [f"data/features/{target}"] if model.frozen else []
     if stage in AFTER_FEATURES and model.frozen:
         files.append(f"data/features/{target}")
-    weights = {"prepare": [str(tree.prepare.tokenizer)], **dict.fromkeys(FROM_WEIGHTS, model.starts_from())}.get(stage, [])
+    weights = _weights(stage, tree, model)
     files += [folder for spec in weights for folder in own_folder(spec)]
     if stage == "package":
         files += [f"models/{target}/{name}" for name in packed(tree, model)]
@@ -179,6 +202,15 @@ def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
     )
 
 
+def _weights(stage: str, tree: Any, model: Model) -> list[str]:
+    """The pretrained weights, or the tokenizer, that a stage opens."""
+    if stage == "prepare":
+        return [str(tree.prepare.tokenizer)]
+    if stage == AUDIT:
+        return [AUDITED_BY[tree.model.kind]] if tree.model.kind in AUDITED_BY else []
+    return list(model.starts_from()) if stage in FROM_WEIGHTS else []
+
+
 def exports(tree: Any, model: Model) -> list[str]:
     """The files that the export stage writes."""
     return [name for name in model.EXPORTS if tree.export.int8 or "int8" not in name]
@@ -190,9 +222,13 @@ def packed(tree: Any, model: Model) -> list[str]:
     return [name for name in model.EXPORTS if name != unwanted]
 
 
-def last_stages(until: str, target: str, tree: Any) -> tuple[str, ...]:
-    """The last stages of a build up to one stage or `all`. Raises BitBloomError when the target has no such stage."""
-    known = [stage.stage for stage in stages(target, tree)]
+def last_stages(until: str, target: str, tree: Any, beside: bool = False) -> tuple[str, ...]:
+    """The last stages of a build up to one stage or `all`; `beside`: `audit` is one of them.
+
+    Raises:
+        BitBloomError: the target has no such stage.
+    """
+    known = [stage.stage for stage in (every_stage if beside else stages)(target, tree)]
     if until not in (*known, "all"):
         raise BitBloomError(f"'{target}' has no stage '{until}'; it has: {', '.join(known)}, all")
     return ENDS if until == "all" else (until,)
@@ -212,11 +248,17 @@ def external(tree: Any) -> list[str]:
 
 def declared(stage: str, name: str) -> tuple[str, ...]:
     """`READS` or `PARTS` of a stage module, read without importing it."""
-    text = (imports.ROOT / "bitbloom/stages" / f"{stage}.py").read_text(encoding="utf-8")
+    file = imports.module_file(module_of(stage), imports.ROOT)
+    text = file.read_text(encoding="utf-8") if file else ""
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
             return tuple(ast.literal_eval(node.value))
-    raise ValueError(f"bitbloom/stages/{stage}.py has no {name}")
+    raise ValueError(f"{module_of(stage)} has no {name}")
+
+
+def module_of(stage: str) -> str:
+    """The module that runs as a stage."""
+    return MODULES.get(stage, f"bitbloom.stages.{stage}")
 
 
 def modules(stage: str, tree: Any) -> set[str]:
@@ -224,7 +266,7 @@ def modules(stage: str, tree: Any) -> set[str]:
 
     They include modules that a stage loads by name: sections, the kinds of model and source, and the task's parts.
     """
-    found = imports.closure([f"bitbloom.stages.{stage}", *by_name(stage, tree)])
+    found = imports.closure([module_of(stage), *by_name(stage, tree)])
     if stage == "package":
         found |= imports.closure([service_file(tree.task, tree.model.kind)])
     templates = {folder for file in found for folder in file.parent.glob("templates")}
@@ -312,7 +354,7 @@ def is_made(path: str, outputs: Sequence[str]) -> bool:
 
 
 def upstream(mine: Mapping[str, Stage], last: Sequence[str]) -> list[Stage]:
-    """These stages and all stages that they need, in order."""
+    """These stages and all stages that they need, in the order of `mine`."""
     needed: set[str] = set()
     waiting = list(last)
     while waiting:
@@ -320,12 +362,12 @@ def upstream(mine: Mapping[str, Stage], last: Sequence[str]) -> list[Stage]:
         needed.add(stage.stage)
         makers = (maker for maker in mine.values() for path in stage.inputs if is_made(path, maker.outputs))
         waiting += [maker.stage for maker in makers if maker.stage not in needed]
-    return [mine[stage] for stage in STAGES if stage in needed]
+    return [stage for name, stage in mine.items() if name in needed]
 
 
 def texts(target: str, tree: Any) -> dict[Path, str]:
     """The committed files that are generated for a target, with their content."""
-    graph = stages(target, tree)
+    graph = every_stage(target, tree)
     return {
         params_path(target): HEADER + composition.yaml_text(tree),
         pipeline(target) / "dvc.yaml": dvc_text(target, graph, typed_model(tree.model)),
@@ -371,7 +413,7 @@ def write() -> list[Path]:
 def write_for(trees: Mapping[str, Any]) -> list[Path]:
     """Before a build of these targets: write their rules for make, and all generated files if one of theirs is not current."""
     for target, tree in trees.items():
-        canonical.write_text(MAKE / f"{target}.mk", make_text(target, stages(target, tree)))
+        canonical.write_text(MAKE / f"{target}.mk", make_text(target, every_stage(target, tree)))
     return [] if all(has_current(target, tree) for target, tree in trees.items()) else write()
 
 

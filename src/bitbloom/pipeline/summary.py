@@ -13,7 +13,7 @@ from bitbloom.config.target import Target
 from bitbloom.core import canonical
 from bitbloom.core.digests import digest
 from bitbloom.core.errors import BitBloomError
-from bitbloom.pipeline import composition
+from bitbloom.pipeline import composition, graph
 from bitbloom.serving import model_files
 from bitbloom.stages import package
 
@@ -35,6 +35,9 @@ def show(target: str, workspace: Path, until: str) -> None:
     console.print(f"\n[bold]{target}[/bold]: built" + ("" if until == "all" else f" up to {until}"))
     for name, value in rows(target, workspace):
         console.print(f"  {name:9} {value}")
+    if until == graph.AUDIT:
+        for path in graph.WRITES[until]:
+            console.print(f"  {'audit':9} {workspace / path.format(target=target)}")
     suffix = f" TARGET={target}"
     if until == "all" and workspace == Path():
         for command in (f"make serve{suffix}", f".venv/bin/bitbloom predict {target} {example(target)}"):

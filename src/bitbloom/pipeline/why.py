@@ -40,10 +40,10 @@ def why(stage: str, target: str) -> list[Reason]:
     tree = composition.compose(target)
     if stage == "all":
         raise BitBloomError(f"name one stage: bitbloom why package {target}")
-    graph.last_stages(stage, target, tree)
+    graph.last_stages(stage, target, tree, beside=True)
     if not graph.has_current(target, tree):
         return [Reason("graph", f"{graph.pipeline(target)}/dvc.yaml", "as generated", "not current: run `make graph`, or build")]
-    mine, known = {each.stage: each for each in graph.stages(target, tree)}, known_to_dvc()
+    mine, known = {each.stage: each for each in graph.every_stage(target, tree)}, known_to_dvc()
     found = list(_reasons(known[mine[stage].name]))
     earlier = [each for each in graph.upstream(mine, (stage,))[:-1] if next(_reasons(known[each.name]), None)]
     return found + [Reason("stage", each.stage, "done", f"runs first: bitbloom why {each.stage} {target}") for each in earlier]
