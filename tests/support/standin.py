@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -31,7 +32,8 @@ from bitbloom.config.target import Target
 from bitbloom.core.digests import file_digest
 from bitbloom.data.descriptors import image, text
 from bitbloom.drift.observations import Observations
-from bitbloom.serving import build
+from bitbloom.serving import build, familiar
+from bitbloom.serving.predictor import Predictor
 from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package
 
@@ -145,6 +147,15 @@ def write_reference(folder: Path, kind: str = "image") -> None:
     truth = [str(number % 4 == 0) for number in range(60)]
     columns = {"split": split, "id": [f"{number:02}" for number in range(60)], "label": ["False"] * 60, "truth": truth}
     Observations.of(kind, features, **columns).write(folder / "reference.parquet")
+    if kind == "image":
+        familiar.write(folder / familiar.FAMILIAR, familiar.chosen(None))
+
+
+def greens(model: Path) -> NDArray[np.float32]:
+    """References for photos of the colour of `fern`: the stand-in's embeddings of colours near it."""
+    predictor = Predictor.open(model)
+    shades = [tuple(channel + 2 * step for channel in COLOURS["fern"]) for step in range(-8, 9)]
+    return familiar.chosen(np.stack([predictor.observe(predictor.decode(photo((r, g, b))))[1] for r, g, b in shades]))
 
 
 def write_surroundings(folder: Path) -> None:

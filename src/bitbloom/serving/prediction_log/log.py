@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.serving.familiar import REFERENCE
+from bitbloom.serving.model_files import REFERENCE
 from bitbloom.serving.prediction_log import feedback, log_metrics, parts, retention, storage
 from bitbloom.serving.prediction_log import settings as log_settings
 from bitbloom.serving.prediction_log.drift_report import DriftReports
