@@ -266,19 +266,11 @@ class StartError(Exception):
         self.code, self.log = code, log
 
 
-def own_store(home: Path, folder: Path) -> Path:
-    """A store with the Bentos of another one. BentoML's start removes the metrics of every other service of its store."""
-    own = folder / "store"
-    own.mkdir()
-    (own / "bentos").symlink_to(home / "bentos")
-    return own
-
-
 @contextlib.contextmanager
 def serving(bento: str, home: Path, folder: Path, **variables: str) -> Iterator[str]:
     """`bentoml serve` in another folder than the repository and without its modules: the Bento has to contain them."""
     inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *VARIABLES)}
-    environment = inherited | {"BENTOML_HOME": str(own_store(home, folder)), "BENTOML_DO_NOT_TRACK": "True"} | variables
+    environment = inherited | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
     with listening([sys.executable, "-m", "bentoml", "serve", bento], environment, folder) as url:
         yield url
 
