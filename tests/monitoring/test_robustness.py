@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -289,6 +290,24 @@ def test_source_without_photos_is_a_clear_error(workspace):
     with pytest.raises(BitBloomError, match="has no photo"):
         Path("nothing").mkdir()
         strangers.of(load("petals-tiny"), Path("nothing"))
+
+
+def test_benchmark_of_unknown_inputs_prints_a_row_and_checks_the_least(workspace, monkeypatch, capsys):
+    import unknown as benchmark
+
+    with tarfile.open("photos.tar", "w") as archive:
+        for number in range(12):
+            data = standin.photo((20 * number, 200 - 9 * number, 60))
+            member = tarfile.TarInfo(f"images/{number}.jpg")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    words = ["unknown.py", "petals-tiny", "--photos", "photos.tar", "--least"]
+    monkeypatch.setattr(sys, "argv", [*words, "0"])
+    benchmark.main()
+    assert "| `petals-tiny` | 12 photos | " in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [*words, "1.1"])
+    with pytest.raises(SystemExit, match=r"below 1\.1 for petals-tiny"):
+        benchmark.main()
 
 
 def test_captions_have_recall_and_cider(tmp_path):
