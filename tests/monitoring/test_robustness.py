@@ -27,6 +27,7 @@ from bitbloom.evaluation import metrics
 from bitbloom.models import classifier
 from bitbloom.monitoring.robustness import behaviour, changes, command, measure, photos, sentences, strangers, unknown
 from bitbloom.monitoring.robustness.behaviour_cases import DIRECTION, INVARIANCE, MINIMUM
+from bitbloom.monitoring.robustness.record import Record
 from bitbloom.monitoring.robustness.report import calibration_error, merged
 from bitbloom.monitoring.robustness.subject import Subject, load
 from bitbloom.serving import familiar
@@ -278,6 +279,33 @@ def test_tables_of_the_docs_are_those_of_their_record(tmp_path):
     assert "its tables are not those of" in check().stderr
     subprocess.run(program, check=True)
     assert check().returncode == 0
+
+
+def test_stopped_measurement_goes_on_with_equal_rows(workspace, monkeypatch):
+    subjects = [load("petals-tiny", most=4), load("petals-tiny", label="beside", most=4)]
+    monkeypatch.setattr(measure, "cells", lambda _: [("fog", 1), ("fog", 5), ("snow", 2)])
+    whole = measure.rows(subjects, Record(workspace / "whole.json"))
+    damage = measure.damaged
+
+    def stopped(subject, name, severity):
+        if name == "snow":
+            raise KeyboardInterrupt
+        return damage(subject, name, severity)
+
+    monkeypatch.setattr(measure, "damaged", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        measure.rows(subjects, Record.of(subjects))
+    seen = []
+    monkeypatch.setattr(measure, "damaged", lambda *cell: seen.append(cell[1:]) or damage(*cell))
+    record = Record.of(subjects)
+    assert measure.rows(subjects, record) == whole
+    assert seen == [("snow", 2)]
+    record.close()
+    assert list(record.path.parent.iterdir()) == []
+
+
+def test_other_samples_are_measured_again(workspace):
+    assert Record.of([load("petals-tiny", most=4)]).path != Record.of([load("petals-tiny", most=5)]).path
 
 
 def test_built_target_is_required(workspace):
