@@ -23,6 +23,8 @@ from safetensors.torch import save_file
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data.dataset import Dataset
+from bitbloom.drift import familiar
+from bitbloom.drift.familiar import Familiar
 from bitbloom.evaluation import metrics
 from bitbloom.models import classifier
 from bitbloom.monitoring.robustness import behaviour, changes, command, measure, photos, sentences, strangers, unknown
@@ -30,8 +32,6 @@ from bitbloom.monitoring.robustness.behaviour_cases import DIRECTION, INVARIANCE
 from bitbloom.monitoring.robustness.record import Record
 from bitbloom.monitoring.robustness.report import calibration_error, merged
 from bitbloom.monitoring.robustness.subject import Subject, load
-from bitbloom.serving import familiar
-from bitbloom.serving.familiar import Familiar
 from bitbloom.serving.predictor import Predictor
 from bitbloom.tasks import model as task_model
 from bitbloom.training.inference import Trained

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bitbloom.serving import familiar, process
+from bitbloom.drift import familiar
+from bitbloom.serving import process
 from support.standin import COLOURS, REPOSITORY, VARIABLES, greens, photo, write_reference, write_service
 
 FOREIGN = ("bentoml", "_bentoml_impl", "_bentoml_sdk", "uvicorn", "starlette", "fastapi")

@@ -31,8 +31,9 @@ from bitbloom.config.sections.service import Service
 from bitbloom.config.target import Target
 from bitbloom.core.digests import file_digest
 from bitbloom.data.descriptors import image, text
+from bitbloom.drift import familiar
 from bitbloom.drift.observations import Observations
-from bitbloom.serving import build, familiar
+from bitbloom.serving import build
 from bitbloom.serving.predictor import Predictor
 from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bitbloom.core.digests import file_digest, folder_files, listing_digest
 from bitbloom.core.errors import BitBloomError
-from bitbloom.serving.familiar import FAMILIAR, KINDS
+from bitbloom.drift.familiar import FAMILIAR, KINDS
 from bitbloom.serving.predictor import MODEL
 
 GRAPHS = IMAGE, TEXT, DECODER = "image.onnx", "text.onnx", "decoder.onnx"

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from bitbloom import tasks
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.drift import familiar
 from bitbloom.drift.observations import REFERENCE
 from bitbloom.evaluation.shown import ShownTrained
 from bitbloom.numerics import pins
-from bitbloom.serving import familiar
 from bitbloom.stages import main
 from bitbloom.training import inference
 
