@@ -24,9 +24,8 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client.parser import text_string_to_metric_families
-from rich.console import Console
-from rich.table import Table
 
+import page_tables
 from bitbloom.core import canonical, checkout
 from bitbloom.serving import process_metrics
 from serving import PHOTOS, Command, Row, compare, measure, ours, running
@@ -102,25 +101,16 @@ def settled(url: str) -> tuple[float, float]:
 
 
 def show(plain: Sequence[Row], kept: Sequence[Row], ratio: float, cost: float) -> None:
-    """Print the table."""
-    table = Table(
-        "",
-        "photos/s",
-        "spread",
-        "p50 ms",
-        "p99 ms",
-        "CPU ms a photo",
-        "lost rows",
-        title="`petals` with and without a prediction log",
-    )
+    """Print the table of docs/prediction-log.md."""
+    lines = []
     for name, rows in (("without a log", plain), ("with a log", kept)):
         rates = [row["rate"] for row in rows]
         waits = [f"{1000 * statistics.median(row[key] for row in rows):.0f}" for key in ("p50", "p99")]
         waits.append(f"{statistics.median(row['cpu'] for row in rows):.3f}")
         lost = f"{sum(row['missing'] for row in rows):.0f}" if rows is kept else ""
-        table.add_row(name, f"{statistics.median(rates):.0f}", f"{min(rates):.0f} to {max(rates):.0f}", *waits, lost)
-    table.add_row("ratio", f"{ratio:.3f}", "", "", "", f"{1 + cost:.3f}", "")
-    Console().print(table)
+        lines.append([name, f"{statistics.median(rates):.0f}", f"{min(rates):.0f} to {max(rates):.0f}", *waits, lost])
+    lines.append(["ratio", f"{ratio:.3f}", "", "", "", f"{1 + cost:.3f}", ""])
+    print(page_tables.table(["`petals`", "photos/s", "spread", "p50 ms", "p99 ms", "CPU ms a photo", "lost rows"], lines))
 
 
 def main() -> None:

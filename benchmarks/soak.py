@@ -25,9 +25,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
-from rich.console import Console
-from rich.table import Table
 
+import page_tables
 from bitbloom.core import canonical, checkout
 from bitbloom.pipeline import composition
 from prediction_log import logged, missing
@@ -164,17 +163,17 @@ class Soak:
         waits = self.waits or [float("nan")]
         return {
             "at capacity, photos/s; p50, p99 ms": f"{self.soaked['rate']:.0f}; {_ms(self.soaked['p50'], self.soaked['p99'])}",
-            "  lost; rejected": _lost(self.soaked),
-            "  memory, median of the first and of the last third, MB": f"{first:.0f}, {last:.0f}",
+            "… lost; rejected": _lost(self.soaked),
+            "… memory, median of the first and of the last third, MB": f"{first:.0f}, {last:.0f}",
             f"{4 * self.admitted} clients where {self.admitted} are admitted, photos/s": f"{self.flooded['rate']:.0f}",
-            "  requests/s; times the capacity": f"{self.offered:.0f}; {self.offered / self.soaked['rate']:.1f}",
-            "  lost; rejected in the flood": _lost(self.flooded),
-            f"  waits of {len(self.waits)} admitted requests: p50, p99, maximum; bound of the p99, ms": (
+            "… requests/s; times the capacity": f"{self.offered:.0f}; {self.offered / self.soaked['rate']:.1f}",
+            "… lost; rejected in the flood": _lost(self.flooded),
+            f"… waits of {len(self.waits)} admitted requests: p50, p99, maximum; bound of the p99, ms": (
                 f"{_ms(waits[len(waits) // 2], self.p99, waits[-1])}; {_ms(self.bound())}"
             ),
             f"{CLIENTS} clients again, photos/s": f"{self.after['rate']:.0f}",
-            "  then lost; rejected": _lost(self.after),
-            "  memory at the end, MB": f"{self.end:.0f}",
+            "… then lost; rejected": _lost(self.after),
+            "… memory at the end, MB": f"{self.end:.0f}",
             "rows missing in the prediction log": "no log" if self.missing is None else f"{self.missing}",
         }
 
@@ -204,10 +203,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = soak(arguments.seconds, Path(folder) if arguments.log else None)
-    table = Table("", "", title=f"`petals` under load, {arguments.seconds} s at capacity", show_header=False)
-    for row in result.rows().items():
-        table.add_row(*row)
-    Console().print(table)
+    print(page_tables.table([f"`petals`, {arguments.seconds} s at capacity", ""], result.rows().items()))
     if arguments.json:
         canonical.write_json(arguments.json, result.rows())
     if failures := result.failures():

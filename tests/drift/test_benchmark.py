@@ -52,3 +52,42 @@ def test_random_halves_share_what_the_splits_do_not(benchmark):
     known, window = pairs[0]
     assert (len(known), len(window)) == (300 + 200, 100)
     assert list(known.split).count("val") == 200
+
+
+@pytest.fixture
+def measured(benchmark, tmp_path, monkeypatch):
+    """The files of a benchmark of `petals` in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BITBLOOM_PHOTOS", raising=False)
+    for name in (
+        "src/bitbloom/drift",
+        "src/bitbloom/data/descriptors",
+        "models/petals",
+        "data/processed/petals",
+        benchmark.EVIDENTLY,
+    ):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "models/petals/model.onnx").write_bytes(b"graph")
+    return tmp_path
+
+
+def test_stopped_run_goes_on_with_what_it_measured(benchmark, measured):
+    def stopped():
+        raise KeyboardInterrupt
+
+    first = benchmark.Record("petals", 2)
+    assert first.of("blur", lambda: ["50", "–"]) == ["50", "–"]
+    with pytest.raises(KeyboardInterrupt):
+        first.of("noise", stopped)
+    later = benchmark.Record("petals", 2)
+    assert later.of("blur", stopped) == ["50", "–"]
+    assert later.of("noise", lambda: ["100", "–"]) == ["100", "–"]
+
+
+def test_another_model_code_or_option_is_measured_again(benchmark, measured):
+    before = benchmark.Record("petals", 2).path
+    assert benchmark.Record("petals", 3).path != before
+    (measured / "src/bitbloom/drift/tests.py").write_text("")
+    changed = benchmark.Record("petals", 2).path
+    (measured / "models/petals/model.onnx").write_bytes(b"another")
+    assert len({before, changed, benchmark.Record("petals", 2).path}) == 3

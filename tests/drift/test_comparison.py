@@ -182,6 +182,12 @@ def test_numbers_of_photo_are_in_their_ranges(square):
     assert -1 <= found["warmth"] <= 1 and -1 <= found["greenness"] <= 1
 
 
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 4), st.just(3), *[st.shared(st.integers(1, 24), key="side")] * 2)))
+def test_photos_together_have_the_numbers_of_each(squares):
+    sizes = list(range(len(squares)))
+    assert image.describe_all(squares, sizes) == [image.describe(*one) for one in zip(squares, sizes, strict=True)]
+
+
 def test_blur_lowers_sharpness_and_turn_swaps_directions():
     square = np.random.default_rng(0).integers(0, 255, (3, 32, 32), dtype=np.uint8)
     square[:, ::2] = 0

@@ -136,7 +136,7 @@ def test_graphs_contain_no_paths_of_the_machine(exported, name):
 def test_export_is_reproducible_in_another_folder(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tiny.write_trained(tmp_path / "a longer name" / "and depth"))
     export.run(TARGET)
-    for name in ("model.onnx", "model.int8.onnx", "parity.json", "reference.parquet"):
+    for name in ("model.onnx", "model.int8.onnx", "parity.json", "reference.parquet", "familiar.npy"):
         assert (exported / "models/petals" / name).read_bytes() == (TARGET.models / name).read_bytes()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +16,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 from safetensors.torch import save_file
 
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
-from bitbloom.data import imaging
 from bitbloom.data.dataset import Dataset
-from bitbloom.data.descriptors import image
-from bitbloom.drift.observations import Observations
+from bitbloom.drift import familiar
+from bitbloom.drift.familiar import Familiar
 from bitbloom.evaluation import metrics
 from bitbloom.models import classifier
 from bitbloom.monitoring.robustness import behaviour, changes, command, measure, photos, sentences, strangers, unknown
 from bitbloom.monitoring.robustness.behaviour_cases import DIRECTION, INVARIANCE, MINIMUM
+from bitbloom.monitoring.robustness.record import Record
 from bitbloom.monitoring.robustness.report import calibration_error, merged
 from bitbloom.monitoring.robustness.subject import Subject, load
-from bitbloom.serving import familiar
-from bitbloom.serving.familiar import Familiar
 from bitbloom.serving.predictor import Predictor
 from bitbloom.tasks import model as task_model
 from bitbloom.training.inference import Trained
@@ -139,7 +140,7 @@ def test_neighbour_distance_is_that_of_sorted_distances(seed):
 
 def test_threshold_accepts_95_percent_of_references():
     dice = np.random.default_rng(3)
-    known = Familiar.of(dice.normal(size=(400, 6)) + 4)
+    known = Familiar.of(familiar.chosen(dice.normal(size=(400, 6)) + 4))
     assert len(known.references) == familiar.REFERENCES
     own = familiar.distances(known.references, known.references, familiar.NEIGHBOURS + 1)
     assert (own <= known.threshold + 1e-6).mean() == pytest.approx(familiar.KNOWN)
@@ -147,25 +148,61 @@ def test_threshold_accepts_95_percent_of_references():
     assert Familiar.of(known.references[: familiar.NEIGHBOURS]) is None
 
 
+@given(arrays(np.float16, st.tuples(st.integers(0, 8), st.integers(1, 5)), elements=st.floats(-9, 9, width=16)))
+def test_references_have_unit_length_or_none(embeddings):
+    references = familiar.chosen(embeddings)
+    assert len(references) == len(embeddings)
+    lengths = np.linalg.norm(references.astype(np.float64), axis=1) if len(references) else np.zeros(0)
+    assert lengths == pytest.approx(np.any(embeddings, axis=1).astype(float), abs=1e-6)
+
+
+def test_many_embeddings_give_evenly_chosen_references():
+    embeddings = np.stack([np.cos(np.arange(901) / 900), np.sin(np.arange(901) / 900)], axis=1)
+    assert familiar.chosen(embeddings) == pytest.approx(
+        embeddings[np.linspace(0, 900, familiar.REFERENCES).astype(int)], abs=1e-6
+    )
+
+
+def test_references_are_mapped_from_their_file(tmp_path):
+    references = familiar.chosen(np.random.default_rng(1).normal(size=(20, 3)))
+    familiar.write(tmp_path / familiar.FAMILIAR, references)
+    found = Familiar.beside(tmp_path / "model.onnx").references
+    assert np.array_equal(found, references)
+    assert isinstance(found.base, np.memmap)
+
+
+def test_empty_references_compare_with_no_input(tmp_path):
+    familiar.write(tmp_path / familiar.FAMILIAR, familiar.chosen(None))
+    assert Familiar.beside(tmp_path) is None
+
+
+def npy(array: np.ndarray) -> bytes:
+    """The bytes of an array's file."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"words", npy(np.zeros(3, np.float32)), npy(np.zeros((2, 2))), npy(np.zeros((9, 9)))[:-8]]
+)
+def test_rejects_damaged_references(tmp_path, content):
+    (tmp_path / familiar.FAMILIAR).write_bytes(content)
+    with pytest.raises(BitBloomError, match=familiar.FAMILIAR):
+        Familiar.beside(tmp_path)
+
+
 def test_prediction_says_whether_photo_is_known(tmp_path):
     model = standin.write_model(tmp_path / "model.onnx")
     silent = Predictor.open(model).predict(standin.photo(standin.COLOURS["fern"]))
     assert "known" not in silent
-    colours = [tuple(channel + 2 * step for channel in standin.COLOURS["fern"]) for step in range(-8, 9)]
-    embeddings = np.stack([Predictor.open(model).observe(standin_image(colour))[1] for colour in colours])
-    features = dict.fromkeys(image.NAMES, [0.5] * len(colours))
-    Observations.of("image", features, embeddings, split=["val"] * len(colours)).write(tmp_path / "reference.parquet")
+    familiar.write(tmp_path / familiar.FAMILIAR, standin.greens(model))
     predictor = Predictor.open(model)
     known, unknown_photo = (predictor.predict(standin.photo(colour)) for colour in (standin.COLOURS["fern"], (250, 20, 250)))
     assert known["known"] is True
     assert unknown_photo["known"] is False
     assert known["distance"] < predictor.familiar.threshold < unknown_photo["distance"]
     assert {key: known[key] for key in silent} == silent
-
-
-def standin_image(colour: tuple[int, int, int]) -> np.ndarray:
-    """The square that the stand-in receives for a photo of one colour."""
-    return imaging.square(standin.photo(colour), standin.SIDE)
 
 
 def test_synthetic_strangers_differ_and_repeat():
@@ -244,6 +281,33 @@ def test_tables_of_the_docs_are_those_of_their_record(tmp_path):
     assert check().returncode == 0
 
 
+def test_stopped_measurement_goes_on_with_equal_rows(workspace, monkeypatch):
+    subjects = [load("petals-tiny", most=4), load("petals-tiny", label="beside", most=4)]
+    monkeypatch.setattr(measure, "cells", lambda _: [("fog", 1), ("fog", 5), ("snow", 2)])
+    whole = measure.rows(subjects, Record(workspace / "whole.json"))
+    damage = measure.damaged
+
+    def stopped(subject, name, severity):
+        if name == "snow":
+            raise KeyboardInterrupt
+        return damage(subject, name, severity)
+
+    monkeypatch.setattr(measure, "damaged", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        measure.rows(subjects, Record.of(subjects))
+    seen = []
+    monkeypatch.setattr(measure, "damaged", lambda *cell: seen.append(cell[1:]) or damage(*cell))
+    record = Record.of(subjects)
+    assert measure.rows(subjects, record) == whole
+    assert seen == [("snow", 2)]
+    record.close()
+    assert list(record.path.parent.iterdir()) == []
+
+
+def test_other_samples_are_measured_again(workspace):
+    assert Record.of([load("petals-tiny", most=4)]).path != Record.of([load("petals-tiny", most=5)]).path
+
+
 def test_built_target_is_required(workspace):
     Path("models/petals-tiny/model.safetensors").unlink()
     with pytest.raises(BitBloomError, match="make train TARGET=petals-tiny"):
@@ -254,6 +318,24 @@ def test_source_without_photos_is_a_clear_error(workspace):
     with pytest.raises(BitBloomError, match="has no photo"):
         Path("nothing").mkdir()
         strangers.of(load("petals-tiny"), Path("nothing"))
+
+
+def test_benchmark_of_unknown_inputs_prints_a_row_and_checks_the_least(workspace, monkeypatch, capsys):
+    import unknown as benchmark
+
+    with tarfile.open("photos.tar", "w") as archive:
+        for number in range(12):
+            data = standin.photo((20 * number, 200 - 9 * number, 60))
+            member = tarfile.TarInfo(f"images/{number}.jpg")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    words = ["unknown.py", "petals-tiny", "--photos", "photos.tar", "--least"]
+    monkeypatch.setattr(sys, "argv", [*words, "0"])
+    benchmark.main()
+    assert "| `petals-tiny` | 12 photos | " in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [*words, "1.1"])
+    with pytest.raises(SystemExit, match=r"below 1\.1 for petals-tiny"):
+        benchmark.main()
 
 
 def test_captions_have_recall_and_cider(tmp_path):

@@ -329,8 +329,15 @@ def test_dvc_lists_weights_of_every_target_as_artifact():
 def test_export_without_int8_has_no_int8_output():
     stages = {stage.stage: stage for stage in graph.stages("petals", composition.compose("petals", ["export.int8=false"]))}
     assert set(stages["export"].outputs) == {
-        f"models/petals/{name}" for name in ("model.onnx", "parity.json", "reference.parquet")
+        f"models/petals/{name}" for name in ("model.onnx", "parity.json", "reference.parquet", "familiar.npy")
     }
+
+
+@pytest.mark.parametrize(("target", "compares"), [("petals", True), ("tweets", False), ("captions", False)])
+def test_only_classifiers_of_photos_pack_known_inputs(target, compares):
+    stages = {stage.stage: stage for stage in graph.stages(target, composition.compose(target))}
+    name = f"models/{target}/familiar.npy"
+    assert (name in stages["export"].outputs) == (name in stages["package"].inputs) == compares
 
 
 def test_stages_that_build_the_network_depend_on_own_weights(tmp_path):

@@ -72,6 +72,7 @@ def test_bento_contains_only_what_serving_needs(workspace):
         "src/service.py",
         "src/model.onnx",
         "src/reference.parquet",
+        "src/familiar.npy",
         "src/page/index.html",
         "src/bitbloom/serving/image_app.py",
     } <= members

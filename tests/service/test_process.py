@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import ast
 import gc
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bitbloom.drift import familiar
 from bitbloom.serving import process
-from support.standin import REPOSITORY
+from support.standin import COLOURS, REPOSITORY, VARIABLES, greens, photo, write_reference, write_service
 
 FOREIGN = ("bentoml", "_bentoml_impl", "_bentoml_sdk", "uvicorn", "starlette", "fastapi")
 FOLDERS = ("src", "bentos", "benchmarks", "tests", "deploy")
 CODE = sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py"))
+
+STARTED = """
+import sys
+import service
+from bitbloom.serving import process
+process.start(service.application)
+print(service.application.label(open("photo.jpg", "rb").read())["known"], "pyarrow" in sys.modules, flush=True)
+"""
 
 
 def imported(path: Path) -> set[str]:
@@ -55,3 +66,16 @@ def test_switches_threads_often_and_collects_garbage_rarely():
         sys.setswitchinterval(before[0])
         gc.set_threshold(*before[1])
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_service_for_photos_imports_pyarrow_only_for_a_log(tmp_path, logs):
+    folder = write_service(tmp_path)
+    write_reference(folder)
+    familiar.write(folder / familiar.FAMILIAR, greens(folder / "model.onnx"))
+    (folder / "photo.jpg").write_bytes(photo(COLOURS["fern"]))
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *VARIABLES)}
+    environment |= {"BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
+    environment |= {"BITBLOOM_LOG": str(tmp_path / "log")} if logs else {}
+    done = subprocess.run([sys.executable, "-c", STARTED], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", str(logs)], done.stderr

@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -30,8 +31,10 @@ from bitbloom.config.sections.service import Service
 from bitbloom.config.target import Target
 from bitbloom.core.digests import file_digest
 from bitbloom.data.descriptors import image, text
+from bitbloom.drift import familiar
 from bitbloom.drift.observations import Observations
 from bitbloom.serving import build
+from bitbloom.serving.predictor import Predictor
 from bitbloom.serving.settings import LOCK, PROVENANCE, SETTINGS
 from bitbloom.stages import package
 
@@ -145,6 +148,15 @@ def write_reference(folder: Path, kind: str = "image") -> None:
     truth = [str(number % 4 == 0) for number in range(60)]
     columns = {"split": split, "id": [f"{number:02}" for number in range(60)], "label": ["False"] * 60, "truth": truth}
     Observations.of(kind, features, **columns).write(folder / "reference.parquet")
+    if kind == "image":
+        familiar.write(folder / familiar.FAMILIAR, familiar.chosen(None))
+
+
+def greens(model: Path) -> NDArray[np.float32]:
+    """References for photos of the colour of `fern`: the stand-in's embeddings of colours near it."""
+    predictor = Predictor.open(model)
+    shades = [tuple(channel + 2 * step for channel in COLOURS["fern"]) for step in range(-8, 9)]
+    return familiar.chosen(np.stack([predictor.observe(predictor.decode(photo((r, g, b))))[1] for r, g, b in shades]))
 
 
 def write_surroundings(folder: Path) -> None:
@@ -255,19 +267,11 @@ class StartError(Exception):
         self.code, self.log = code, log
 
 
-def own_store(home: Path, folder: Path) -> Path:
-    """A store with the Bentos of another one. BentoML's start removes the metrics of every other service of its store."""
-    own = folder / "store"
-    own.mkdir()
-    (own / "bentos").symlink_to(home / "bentos")
-    return own
-
-
 @contextlib.contextmanager
 def serving(bento: str, home: Path, folder: Path, **variables: str) -> Iterator[str]:
     """`bentoml serve` in another folder than the repository and without its modules: the Bento has to contain them."""
     inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", *VARIABLES)}
-    environment = inherited | {"BENTOML_HOME": str(own_store(home, folder)), "BENTOML_DO_NOT_TRACK": "True"} | variables
+    environment = inherited | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
     with listening([sys.executable, "-m", "bentoml", "serve", bento], environment, folder) as url:
         yield url
 

@@ -26,6 +26,12 @@ class Service:
     def __init__(self) -> None:
         process.start(application)
 
+    @bentoml.on_deployment
+    @staticmethod
+    def deploy() -> None:
+        """Once, before the processes that serve."""
+        process.deploy()
+
     @bentoml.on_shutdown
     def stop(self) -> None:
         """Write and send what is in memory."""

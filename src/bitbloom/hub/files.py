@@ -22,8 +22,8 @@ from bitbloom.pipeline import claim, composition
 from bitbloom.provenance import attestation
 
 REPORTS = ("metrics.json", "bento.json")
-UNPUBLISHED = ("reference.parquet",)
-"""Files of `models/<target>/` that stay here: numbers of single training samples, which only a service needs."""
+UNPUBLISHED = ("reference.parquet", "familiar.npy")
+"""Files of `models/<target>/` that stay here: numbers of single samples, which only a service needs."""
 TERMS = ("LICENSE", "NOTICE")
 CARD = "README.md"
 ATTESTATIONS = "attestations"

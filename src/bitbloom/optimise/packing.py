@@ -31,13 +31,14 @@ def pack(target: Target, name: str) -> Path:
     if not file.is_file():
         raise BitBloomError(f"{file} is missing: run `make optimise TARGET={target.name}` first")
     packed = Target.load(target.name, package.READS)
+    kind = packed.section("model.kind")
     made = {"model_digest": file_digest(file), "rebuild": f"make optimise TARGET={target.name}"}
     bento = Path(OPTIMISED) / f"{target.name}-{name}.bento"
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: package.settings(packed), PROVENANCE: package.provenance(packed) | made}
-        files = {MODEL: file, **model_files.reference(target.models), LOCK: package.SERVE_LOCK}
-        build.assemble(context, target.task, packed.section("model.kind"), files, texts)
+        files = {MODEL: file, **model_files.reference(target.models, kind), LOCK: package.SERVE_LOCK}
+        build.assemble(context, target.task, kind, files, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, _):
             archive.write(folder, bento)
     return bento

@@ -22,6 +22,7 @@ from bitbloom.config.models import Model, typed_model
 from bitbloom.config.target import params_path
 from bitbloom.core import canonical, imports
 from bitbloom.core.errors import BitBloomError
+from bitbloom.drift.familiar import FAMILIAR, KINDS
 from bitbloom.evaluation import kinds
 from bitbloom.numerics import pins
 from bitbloom.pipeline import composition
@@ -187,10 +188,12 @@ def _stage(stage: str, target: str, tree: Any, model: Model) -> Stage:
     weights = _weights(stage, tree, model)
     files += [folder for spec in weights for folder in own_folder(spec)]
     if stage == "package":
-        files += [f"models/{target}/{name}" for name in packed(tree, model)]
+        files += [f"models/{target}/{name}" for name in (*packed(tree, model), *known(model))]
         files += [folder.as_posix() for folder in service_folders(tree.task, tree.model.kind)]
     locked = tuple(spec.removeprefix("locked:") for spec in weights if spec.startswith("locked:"))
-    outputs = [*WRITES[stage], *(f"models/{target}/{name}" for name in exports(tree, model) if stage == "export")]
+    outputs = list(WRITES[stage])
+    if stage == "export":
+        outputs += [f"models/{target}/{name}" for name in (*exports(tree, model), *known(model))]
     return Stage(
         stage=stage,
         target=target,
@@ -214,6 +217,11 @@ def _weights(stage: str, tree: Any, model: Model) -> list[str]:
 def exports(tree: Any, model: Model) -> list[str]:
     """The files that the export stage writes."""
     return [name for name in model.EXPORTS if tree.export.int8 or "int8" not in name]
+
+
+def known(model: Model) -> list[str]:
+    """The file of known inputs, which the export stage writes and the Bento has, for the kinds that compare with it."""
+    return [FAMILIAR] if model.kind in KINDS else []
 
 
 def packed(tree: Any, model: Model) -> list[str]:

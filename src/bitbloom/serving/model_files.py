@@ -10,10 +10,12 @@ from pathlib import Path
 
 from bitbloom.core.digests import file_digest, folder_files, listing_digest
 from bitbloom.core.errors import BitBloomError
-from bitbloom.serving.familiar import REFERENCE
+from bitbloom.drift.familiar import FAMILIAR, KINDS
 from bitbloom.serving.predictor import MODEL
 
 GRAPHS = IMAGE, TEXT, DECODER = "image.onnx", "text.onnx", "decoder.onnx"
+REFERENCE = "reference.parquet"
+"""Written and read by `drift/observations.py`; its name is here, too, because that module imports PyArrow."""
 INDEX = "index"
 EMBEDDINGS, PHOTOS, THUMBNAILS = f"{INDEX}/embeddings.npy", f"{INDEX}/photos.json", f"{INDEX}/photos"
 
@@ -36,15 +38,15 @@ def files(folder: Path) -> dict[str, Path]:
     return _present(dict(sorted((index | named).items())))
 
 
-def reference(folder: Path) -> dict[str, Path]:
-    """Return the reference of the model in a folder, by its path in the service.
+def reference(folder: Path, kind: str) -> dict[str, Path]:
+    """Return what the service compares its inputs with, of the model of this kind in a folder, by the path in the service.
 
     The model's digest does not cover it: no label depends on it.
 
     Raises:
-        BitBloomError: it is missing.
+        BitBloomError: a file is missing.
     """
-    return _present({REFERENCE: folder / REFERENCE})
+    return _present({name: folder / name for name in (REFERENCE, *((FAMILIAR,) if kind in KINDS else ()))})
 
 
 def digest(found: Mapping[str, Path]) -> str:

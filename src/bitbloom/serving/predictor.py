@@ -20,7 +20,7 @@ from bitbloom.core import onnx_runtime as runtime
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
 from bitbloom.data import imaging
-from bitbloom.serving.familiar import Familiar
+from bitbloom.drift.familiar import Familiar
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, RunOptions

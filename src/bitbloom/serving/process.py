@@ -7,6 +7,11 @@ class Photos:
     def __init__(self) -> None:
         process.start(application)
 
+    @bentoml.on_deployment
+    @staticmethod
+    def deploy() -> None:
+        process.deploy()
+
     @bentoml.on_shutdown
     def stop(self) -> None:
         process.stop(application)
@@ -27,7 +32,7 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 
 from bitbloom.core.errors import BitBloomError
-from bitbloom.serving import logs, process_metrics, protection, tracing, upgrades
+from bitbloom.serving import logs, metric_files, process_metrics, protection, tracing, upgrades
 from bitbloom.serving.application import Application, Routes
 from bitbloom.serving.rejections import Rejected
 from bitbloom.serving.settings import LOCK
@@ -71,7 +76,11 @@ def options(application: Application) -> dict[str, Any]:
 
 
 def prepared(application: Prepared) -> Prepared:
-    """The application, before BentoML starts processes. Exits when the model is not the one of provenance.json."""
+    """The application, when a service is imported: before BentoML starts processes, and in each of them.
+
+    Exits when the model is not the one of provenance.json.
+    """
+    metric_files.join()  # before BentoML and this package make their metrics
     try:
         application.check()
         tracing.is_on()
@@ -88,6 +97,11 @@ def serve(application: Application, service: Any) -> None:
         service.add_asgi_middleware(middleware, **chosen)
     service.add_asgi_middleware(Routes, application=application)
     application.bentoml_openapi = lambda: service.openapi_spec.asdict()
+
+
+def deploy() -> None:
+    """Before BentoML starts the processes that serve: make a folder for their metrics alone."""
+    metric_files.own()
 
 
 def start(application: Application) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bitbloom import tasks
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
+from bitbloom.drift import familiar
 from bitbloom.drift.observations import REFERENCE
 from bitbloom.evaluation.shown import ShownTrained
 from bitbloom.numerics import pins
@@ -28,7 +29,7 @@ PARTS = ("model", "export")
 
 
 def run(target: Target) -> None:
-    """Write the exported model, `parity.json` and `reference.parquet`.
+    """Write the exported model, `parity.json`, `reference.parquet` and, for photos to label, `familiar.npy`.
 
     Raises:
         BitBloomError: the exported model and the network differ on the test split.
@@ -41,7 +42,10 @@ def run(target: Target) -> None:
     record(target, parity)
     if parity.wrong:
         raise BitBloomError(f"the exported model in {target.models} differs from the network: {parity.wrong} (see parity.json)")
-    exporter.reference(trained, sizes(target)).write(target.models / REFERENCE)
+    reference = exporter.reference(trained, sizes(target))
+    reference.write(target.models / REFERENCE)
+    if trained.model.kind in familiar.KINDS:
+        familiar.write(target.models / familiar.FAMILIAR, familiar.chosen(reference.embeddings))
 
 
 def sizes(target: Target) -> dict[str, int]:

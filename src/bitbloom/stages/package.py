@@ -36,11 +36,12 @@ def run(target: Target) -> None:
     Raises:
         BitBloomError: an input is missing, or BentoML cannot build the service.
     """
+    kind = target.section("model.kind")
     with tempfile.TemporaryDirectory(prefix="bitbloom-package-") as temporary:
         context = Path(temporary)
         texts = {SETTINGS: settings(target), PROVENANCE: provenance(target)}
-        files = {**served(target), **model_files.reference(target.models), LOCK: SERVE_LOCK}
-        build.assemble(context, target.task, target.section("model.kind"), files, texts)
+        files = {**served(target), **model_files.reference(target.models, kind), LOCK: SERVE_LOCK}
+        build.assemble(context, target.task, kind, files, texts)
         with build.built(context, target.name, {"task": target.task}) as (folder, whole):
             archive.write(folder, target.bento)
             canonical.write_json(target.reports / "bento.json", report(target, folder, whole))

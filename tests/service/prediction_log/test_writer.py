@@ -88,12 +88,20 @@ def quick():
     threads=st.integers(1, 3),
     faults=st.lists(st.sampled_from(FAULTS), max_size=8),
     prepare=st.sampled_from([invalid, lambda row: row]),
+    together=st.booleans(),
     pause=st.sampled_from([0.0, 0.003]),
 )
-def test_every_row_is_in_exactly_one_part_or_counted_as_dropped(count, part_rows, memory, size, threads, faults, prepare, pause):
+def test_every_row_is_in_exactly_one_part_or_counted_as_dropped(
+    count, part_rows, memory, size, threads, faults, prepare, together, pause
+):
     store = Store(list(faults), pause)
     writer = Writer(
-        lambda time: part_name("log", time), Limits(part_rows, 0.01, memory, size), prepare, store.write, store.counters()
+        lambda time: part_name("log", time),
+        Limits(part_rows, 0.01, memory, size),
+        prepare,
+        store.write,
+        store.counters(),
+        prepare_all=(lambda rows: [prepare(row) for row in rows]) if together else None,
     )
 
     def put(first: int) -> None:

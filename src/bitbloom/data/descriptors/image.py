@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,67 +41,91 @@ NAMES = tuple(DESCRIPTIONS)
 
 def describe(square: NDArray[np.uint8], size_bytes: int) -> dict[str, float]:
     """Describe the centre square of a photo, uint8 [3, side, side], and the size of its file."""
-    side = square.shape[1]
+    return describe_all(square[None], [size_bytes])[0]
+
+
+def describe_all(squares: NDArray[np.uint8], sizes: Sequence[int]) -> list[dict[str, float]]:
+    """Describe squares uint8 [n, 3, side, side] as `describe` does each: eight together take half the time of eight alone."""
+    side = squares.shape[-1]
     step = max(1, side // COLOUR_SIDE)
-    pixels = square[:, ::step, ::step]
+    pixels = squares[:, :, ::step, ::step]
     luma = _luma(pixels)
     start = max(0, side - TEXTURE_SIDE) // 2 // BLOCK * BLOCK  # a border of JPEG's blocks, if there are any
     fine = np.s_[start : start + TEXTURE_SIDE, start : start + TEXTURE_SIDE]
-    detailed = luma[fine] if step == 1 else _luma(square[:, *fine])
-    return {**_colours(pixels, luma), **_texture(detailed), "bytes": float(size_bytes)}
+    detailed = luma[:, *fine] if step == 1 else _luma(squares[:, :, *fine])
+    together = zip(_colours(pixels, luma), _texture(detailed.astype(np.int16)), sizes, strict=True)
+    return [{**colours, **texture, "bytes": float(size)} for colours, texture, size in together]
 
 
-def _colours(pixels: NDArray[np.uint8], luma: Whole) -> dict[str, float]:
-    red, green, blue = (_sum(channel) for channel in pixels)
-    lowest, highest = np.minimum(*pixels[:2]), np.maximum(*pixels[:2])
-    spread = _sum(np.maximum(highest, pixels[2]) - np.minimum(lowest, pixels[2]))
-    bins = np.bincount(luma.ravel(), minlength=GREYS)  # every number of the luma comes from how often each value is there
-    count, total = luma.size, int(bins @ VALUES)
-    squares = int(bins @ VALUES**2)
-    middle = luma[len(luma) // 4 : -(len(luma) // 4) or None, luma.shape[1] // 4 : -(luma.shape[1] // 4) or None]
-    coarse = bins.reshape(LEVELS, -1).sum(axis=1)
-    return {
-        "brightness": total / (255 * count),
-        "contrast": math.sqrt(count * squares - total * total) / (255 * count),
-        "saturation": spread / (255 * count),
-        "warmth": (red - blue) / (255 * count),
-        "greenness": (2 * green - red - blue) / (510 * count),
-        "dark": int(bins[:DARK].sum()) / count,
-        "bright": int(bins[BRIGHT:].sum()) / count,
-        "evenness": 1 - int(coarse @ coarse) / (count * count),
-        "centre": _sum(middle) / (255 * middle.size) - total / (255 * count),
-    }
+def _colours(pixels: NDArray[np.uint8], luma: Whole) -> Iterator[dict[str, float]]:
+    reds, greens, blues = (pixels[:, channel] for channel in range(3))
+    spread = np.maximum(np.maximum(reds, greens), blues)
+    spread -= np.minimum(np.minimum(reds, greens), blues)
+    count, high, wide = luma[0].size, luma.shape[1] // 4, luma.shape[2] // 4
+    middle = luma[:, high : -high or None, wide : -wide or None]
+    bins = _histograms(luma)  # every number of the luma comes from how often each value is there
+    coarse = bins.reshape(len(bins), LEVELS, -1).sum(axis=2)
+    sums = (_sums(reds), _sums(greens), _sums(blues), _sums(spread), _sums(middle), bins @ VALUES, bins @ VALUES**2)
+    counts = (bins[:, :DARK].sum(axis=1), bins[:, BRIGHT:].sum(axis=1), np.einsum("nb,nb->n", coarse, coarse))
+    for one in zip(*(numbers.tolist() for numbers in (*sums, *counts)), strict=True):
+        red, green, blue, spreads, centre, total, squares, dark, bright, even = one
+        yield {
+            "brightness": total / (255 * count),
+            "contrast": math.sqrt(count * squares - total * total) / (255 * count),
+            "saturation": spreads / (255 * count),
+            "warmth": (red - blue) / (255 * count),
+            "greenness": (2 * green - red - blue) / (510 * count),
+            "dark": dark / count,
+            "bright": bright / count,
+            "evenness": 1 - even / (count * count),
+            "centre": centre / (255 * middle[0].size) - total / (255 * count),
+        }
 
 
-def _texture(luma: Whole) -> dict[str, float]:
-    across, down = luma[:, 1:] - luma[:, :-1], luma[1:] - luma[:-1]
-    bent_across, bent_down = across[:, 1:] - across[:, :-1], down[1:] - down[:-1]
-    saddles = np.abs(bent_across[2:] - 2 * bent_across[1:-1] + bent_across[:-2])
-    across, down = np.abs(across), np.abs(down)
-    horizontal, vertical = _sum(across), _sum(down)
-    first, second = horizontal + vertical, _sum(np.abs(bent_across)) + _sum(np.abs(bent_down))
-    at_borders = _sum(across[:, BLOCK - 1 :: BLOCK]) + _sum(down[BLOCK - 1 :: BLOCK])
-    borders = across[:, BLOCK - 1 :: BLOCK].size + down[BLOCK - 1 :: BLOCK].size
-    within, places = first - at_borders, across.size + down.size - borders
-    return {
-        "detail": _ratio(first, 255 * (across.size + down.size), 0.0),
-        "sharpness": _ratio(second, first, 0.0),
-        "noise": IMMERKAER * _ratio(_sum(saddles), 255 * saddles.size, 0.0),
-        "upright": _ratio(vertical, first, 0.5),
-        "blocks": _ratio(at_borders * places, within * borders, 1.0),
-    }
+def _texture(luma: NDArray[np.int16]) -> Iterator[dict[str, float]]:
+    across, down = luma[:, :, 1:] - luma[:, :, :-1], luma[:, 1:] - luma[:, :-1]
+    bent_across, bent_down = across[:, :, 1:] - across[:, :, :-1], down[:, 1:] - down[:, :-1]
+    saddles = bent_across[:, 2:] - 2 * bent_across[:, 1:-1] + bent_across[:, :-2]  # at most 2,040
+    for differences in (across, down, bent_across, bent_down, saddles):
+        np.abs(differences, out=differences)
+    border_across, border_down = across[:, :, BLOCK - 1 :: BLOCK], down[:, BLOCK - 1 :: BLOCK]
+    borders, size = border_across[0].size + border_down[0].size, across[0].size + down[0].size
+    sums = (across, down, bent_across, bent_down, border_across, border_down, saddles)
+    for one in zip(*(_sums(numbers).tolist() for numbers in sums), strict=True):
+        horizontal, vertical, bent, bent_vertical, at_border, at_lower_border, saddle = one
+        first, at_borders = horizontal + vertical, at_border + at_lower_border
+        yield {
+            "detail": _ratio(first, 255 * size, 0.0),
+            "sharpness": _ratio(bent + bent_vertical, first, 0.0),
+            "noise": IMMERKAER * _ratio(saddle, 255 * saddles[0].size, 0.0),
+            "upright": _ratio(vertical, first, 0.5),
+            "blocks": _ratio(at_borders * (size - borders), (first - at_borders) * borders, 1.0),
+        }
 
 
-def _sum(values: NDArray[np.int32] | NDArray[np.uint8]) -> int:
-    """The sum of at most a million values below 2,048, which fits into 31 bits: NumPy's 64 bits take longer."""
-    return int(np.add.reduce(values, axis=None, dtype=np.int32))
+def _histograms(luma: Whole) -> NDArray[np.int64]:
+    """How often each of GREYS values is in each luma [n, h, w]: [n, GREYS]."""
+    shifted = luma + np.arange(0, GREYS * len(luma), GREYS, dtype=np.int32)[:, None, None]
+    found: NDArray[np.int64] = np.bincount(shifted.ravel(), minlength=GREYS * len(luma)).reshape(len(luma), GREYS)
+    return found
+
+
+def _sums(values: NDArray[np.int32] | NDArray[np.int16] | NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The sums [n] of [n, h, w]: of a million values below 2,048 they fit into 31 bits, and NumPy's 64 bits take longer."""
+    found: NDArray[np.int32] = np.add.reduce(values, axis=(1, 2), dtype=np.int32)
+    return found
 
 
 def _luma(pixels: NDArray[np.uint8]) -> Whole:
-    """The luma (ITU-R 601) of pixels uint8 [3, h, w] in whole numbers, 0 to 255: int32 [h, w]."""
-    red, green, blue = pixels.astype(np.int32)
-    luma: Whole = (299 * red + 587 * green + 114 * blue) // 1000
-    return luma
+    """The luma (ITU-R 601) of pixels uint8 [n, 3, h, w] in whole numbers, 0 to 255: int32 [n, h, w]."""
+    red, green, blue = (pixels[:, channel].astype(np.int32) for channel in range(3))
+    red *= 299  # in place: memory for another array takes as long as the sum
+    green *= 587
+    blue *= 114
+    red += green
+    red += blue
+    red //= 1000
+    return red
 
 
 def _ratio(above: int, below: int, otherwise: float) -> float:

@@ -15,7 +15,7 @@ from bitbloom.evaluation.report import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bitbloom.serving.familiar import Vectors
+    from bitbloom.drift.familiar import Vectors
 
 Photo = NDArray[np.uint8]
 COLOURS = {"confidence": style.SKY, "cbpe": style.SKY, "atc": style.SUN, "doc": style.LEAF}

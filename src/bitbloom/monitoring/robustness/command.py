@@ -13,6 +13,7 @@ import numpy as np
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.monitoring.robustness import behaviour, measure, page, strangers, unknown
+from bitbloom.monitoring.robustness.record import Record
 from bitbloom.monitoring.robustness.report import Model, Report
 from bitbloom.monitoring.robustness.subject import WEIGHTS, Subject, damaged, load
 from bitbloom.numerics import pins
@@ -41,7 +42,7 @@ class Request:
 
 
 def run(request: Request) -> Report:
-    """Write reports/<target>/robustness.html and .json, each whole or not at all.
+    """Write reports/<target>/robustness.html and .json, each whole or not at all. After a stop, go on with what was measured.
 
     Raises:
         BitBloomError: a model is not built, models are of different kinds, or `unknown` has no input.
@@ -56,7 +57,8 @@ def run(request: Request) -> Report:
                 f"{other.label} is a model of kind {other.kind}, {own.label} of kind {own.kind}: compare equal kinds"
             )
     others = strangers.of(own, request.unknown)
-    rows = measure.rows(subjects)
+    record = Record.of(subjects)
+    rows = measure.rows(subjects, record)
     found = unknown.compare(own, others)
     report = Report(
         target=own.label,
@@ -77,6 +79,7 @@ def run(request: Request) -> Report:
     canonical.write_text(
         folder / f"{STEM}.html", page.render(report, _examples(own), found[unknown.best(found)].scores, _shown(own, others))
     )
+    record.close()
     return report
 
 

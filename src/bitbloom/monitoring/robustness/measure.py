@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,27 +21,34 @@ from bitbloom.monitoring.robustness.subject import Subject, cells, damaged
 
 if TYPE_CHECKING:
     from bitbloom.data.dataset import Dataset
+    from bitbloom.monitoring.robustness.record import Record
 
 Row = dict[str, Any]
 CLEAN = "none"
 """Name of the damage of the undamaged samples."""
 
 
-def rows(subjects: Sequence[Subject]) -> list[list[Row]]:
+def rows(subjects: Sequence[Subject], record: Record) -> list[list[Row]]:
     """For each model the rows of its test samples: first undamaged, then with every damage in every severity.
 
-    Models with the same samples share the damaged ones.
+    Models with the same samples share the damaged ones. The record has those of an earlier measurement that was stopped.
     """
     found: list[list[Row]] = [[row(subject, subject.test) | _named(CLEAN, "", 0)] for subject in subjects]
     first = subjects[0]
     for name, severity in progress.track(list(cells(first)), "damage and predict"):
-        made = {first.trained.data_digest: damaged(first, name, severity)}
+        made: dict[str, Dataset] = {}
         for subject, own in zip(subjects, found, strict=True):
-            same = subject.trained.data_digest
-            if same not in made:
-                made[same] = damaged(subject, name, severity)
-            own.append(row(subject, made[same]) | _named(name, first.damages[name], severity))
+            measured = record.row(f"{name} {severity} {subject.digest}", partial(_damaged_row, subject, name, severity, made))
+            own.append(measured | _named(name, first.damages[name], severity))
     return found
+
+
+def _damaged_row(subject: Subject, name: str, severity: int, made: dict[str, Dataset]) -> Row:
+    """The row of damaged samples, which `made` keeps by the digest of the data."""
+    same = subject.trained.data_digest
+    if same not in made:
+        made[same] = damaged(subject, name, severity)
+    return row(subject, made[same])
 
 
 def _named(name: str, group: str, severity: int) -> Row:

@@ -16,8 +16,8 @@ from bitbloom.monitoring.robustness.report import calibration_error
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bitbloom.drift.familiar import Vectors
     from bitbloom.monitoring.robustness.report import Report
-    from bitbloom.serving.familiar import Vectors
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = (0, 3, 5)

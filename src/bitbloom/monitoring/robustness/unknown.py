@@ -5,7 +5,7 @@ A score is larger for a stranger input. All scores are fitted to the validation 
 - `max softmax`: 1 - the largest calibrated probability (Hendrycks and Gimpel 2017, arXiv:1610.02136),
 - `energy`: -log sum exp of the logits (Liu et al. 2020, arXiv:2010.03759),
 - `mahalanobis`: distance of the embedding to the nearest class mean, with one covariance (Lee et al. 2018, arXiv:1807.03888),
-- `neighbours`: the distance that a service computes, `serving/familiar.py` (Sun et al. 2022, arXiv:2204.06507).
+- `neighbours`: the distance that a service computes, `drift/familiar.py` (Sun et al. 2022, arXiv:2204.06507).
 
 A captioning model has no classes: only `neighbours` is defined, on the vectors of its photos.
 """
@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 
 from bitbloom.core.errors import BitBloomError
+from bitbloom.drift import familiar
 from bitbloom.evaluation import metrics
 from bitbloom.monitoring.robustness.subject import select, spread
-from bitbloom.serving import familiar
 
 if TYPE_CHECKING:
     from bitbloom.contracts import Outputs

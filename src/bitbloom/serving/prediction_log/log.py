@@ -12,12 +12,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitbloom.serving.familiar import REFERENCE
+from bitbloom.serving.model_files import REFERENCE
 from bitbloom.serving.prediction_log import feedback, log_metrics, parts, retention, storage
 from bitbloom.serving.prediction_log import settings as log_settings
 from bitbloom.serving.prediction_log.drift_report import DriftReports
 from bitbloom.serving.prediction_log.feedback import Feedback
-from bitbloom.serving.prediction_log.observations import IMAGE, TEXT, Observation, Origin, Outcome, Row, begin, described
+from bitbloom.serving.prediction_log.observations import (
+    IMAGE,
+    TEXT,
+    Observation,
+    Origin,
+    Outcome,
+    Row,
+    all_described,
+    begin,
+    described,
+)
 from bitbloom.serving.prediction_log.parts import Truth
 from bitbloom.serving.prediction_log.settings import LogSettings
 from bitbloom.serving.prediction_log.window import Window
@@ -53,7 +63,14 @@ class PredictionLog:
         self.ended = threading.Event()
         limits = Limits(settings.part_rows, settings.seconds, settings.queue, HELD_BYTES)
         self.predictions = Writer(
-            _name(storage.LOG), limits, described, self._write, log_metrics.of_predictions(), self._see, self._tidy
+            _name(storage.LOG),
+            limits,
+            described,
+            self._write,
+            log_metrics.of_predictions(),
+            self._see,
+            self._tidy,
+            all_described,
         )
         labels = replace(limits, rows=max(limits.rows, feedback.MOST))  # at least one whole request
         self.truths = Writer(_name(storage.FEEDBACK), labels, _same, self._write_truths, log_metrics.of_truths())

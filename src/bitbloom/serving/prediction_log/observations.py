@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 from uuid import uuid4
 
@@ -105,7 +105,22 @@ class Row(NamedTuple):
 
 def described(seen: Observation) -> Row:
     """The row of an observation."""
-    features = _features(seen.source, seen.size)
+    return _row(seen, _features(seen.source, seen.size))
+
+
+def all_described(seen: Sequence[Observation]) -> list[Row]:
+    """The rows of observations. Photos of one size are described together."""
+    sources = [one.source for one in seen]
+    shapes = {one.shape if isinstance(one, np.ndarray) else None for one in sources}
+    if len(shapes) != 1 or None in shapes:
+        return [described(one) for one in seen]
+    from bitbloom.data.descriptors import image
+
+    features = image.describe_all(np.stack([np.asarray(source) for source in sources]), [one.size for one in seen])
+    return [_row(one, found) for one, found in zip(seen, features, strict=True)]
+
+
+def _row(seen: Observation, features: Mapping[str, float]) -> Row:
     label, confidence, embedding = seen.outcome
     halves = None if embedding is None else embedding.astype(np.float16)
     return Row(seen.id, seen.time, seen.latency, seen.kind, seen.digest, features, halves, label, confidence, seen.content)
