@@ -3,9 +3,9 @@
     python benchmarks/scale.py                       # 2,000 and 20,000 photos; writes the table into docs/gate.md
     python benchmarks/scale.py --photos 2000 20000 200000
 
-Photos of 64 × 64 pixels in ten folders, each different. Memory is the largest sum of a stage and its worker processes, without the
-pages of mapped files, which the system takes back when it needs them (`RssAnon`). The additional bytes of each additional photo
-are the growth of that memory since the size before, divided by the growth of the number of photos.
+Photos of 64 × 64 pixels in ten folders, each different. Memory is the largest sum of a stage and its worker processes, without
+the pages of mapped files, which the system takes back when it needs them (`RssAnon`). The additional bytes of each additional
+photo are the growth of that memory since the size before, divided by the growth of the number of photos.
 """
 
 from __future__ import annotations

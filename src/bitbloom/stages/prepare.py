@@ -71,7 +71,7 @@ class Raw(Sequence[bytes]):
 
     def __getitem__(self, position: Any) -> Any:
         """The bytes of one file."""
-        return (self.folder / self.paths.iat[position]).read_bytes()
+        return (self.folder / str(self.paths.iat[position])).read_bytes()
 
 
 def given_splits(attributes: Iterable[str]) -> list[str]:

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Derived:
-    """A column: its name, its source columns, and the function of (table, bounds) that computes it."""
+    """A column: its name, its source columns, and the function of (table, bounds) that computes it.
+
+    The table has the sources, and those of the columns `optional` that exist.
+    """
 
     name: str
     sources: tuple[str, ...]
     compute: Callable[[pd.DataFrame, Gate], pd.Series]
+    optional: tuple[str, ...] = ()
