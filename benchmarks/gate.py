@@ -31,7 +31,7 @@ from bitbloom import tasks
 from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.data import hamming
-from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.check import check, read_manifest, suite_path
 
 DOCUMENT = Path("docs/gate.md")
 RIVALS, VENV = Path("benchmarks/rivals/tables"), Path(".bitbloom/tables")
@@ -91,7 +91,7 @@ def damaged(table: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 
 def ours(file: str) -> None:
     """Check a manifest and print the result as JSON."""
-    print(json.dumps(check(Path(file), suite_path("petals"), gate()).as_json()))
+    print(json.dumps(check(read_manifest(Path(file)), suite_path("petals"), gate()).as_json()))
 
 
 def measured(command: list[str]) -> tuple[Any, dict[str, float]]:

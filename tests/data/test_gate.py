@@ -23,7 +23,6 @@ from bitbloom.pipeline import composition
 from bitbloom.stages import validate
 from bitbloom.validation import checkpoint, data_docs, faulty_rows, suite
 from bitbloom.validation.check import check, in_canonical_order, suite_path
-from bitbloom.validation.columns import Columns
 from bitbloom.validation.derived import files, looks
 from bitbloom.validation.verdict import FAILED, NOT_CHECKED, ROWS_NAMED, Check
 from support.standin import photo
@@ -127,7 +126,7 @@ def test_result_of_a_damaged_table_keeps_few_of_its_rows() -> None:
     table = manifest(each=200).assign(brightness=0.0)
     [only] = [one for one in canonical.read_json(SUITE)["expectations"] if one["meta"]["name"] == "brightness"]
     bounds = suite.parameters(Gate(), len(table))
-    result = checkpoint.run(checkpoint.new_context(), "content", Columns.of_frame(table), [only], bounds)["brightness"]["result"]
+    result = checkpoint.run(checkpoint.new_context(), "content", table, [only], bounds)["brightness"]["result"]
     assert result["unexpected_count"] == 600
     assert result["unexpected_index_list"][0] == {"brightness": 0.0, "id": table["id"][0]}
     assert len(result["unexpected_index_list"]) == checkpoint.ROWS_KEPT

@@ -57,7 +57,9 @@ def decodable(manifest: Path, kept: list[str], read: list[str]) -> pd.DataFrame:
         read: columns that are only read; texts are Arrow's, which take a fraction of the memory of Python's.
     """
     table = pq.read_table(manifest, columns=[*kept, *read], filters=pc.field("decodable"))
-    return pd.concat([table.select(kept).to_pandas(), table.select(read).to_pandas(types_mapper=pd.ArrowDtype)], axis=1)
+    parts = [table.select(kept).to_pandas(), table.select(read).to_pandas(types_mapper=pd.ArrowDtype)]
+    rows: pd.DataFrame = pd.concat(parts, axis="columns")
+    return rows
 
 
 class Raw(Sequence[bytes]):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from bitbloom.validation import checkpoint, derived, profile, suite, verdict
-from bitbloom.validation.columns import Columns
 from bitbloom.validation.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -28,16 +28,20 @@ def suite_path(task: str) -> Path:
     return EXPECTATIONS / f"{task}.json"
 
 
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest; its Arrow columns are freed one by one, because texts take several times their memory in pandas."""
+    table: pd.DataFrame = pq.read_table(path).to_pandas(split_blocks=True, self_destruct=True)
+    return table
+
+
 def check(
-    manifest: pd.DataFrame | Path,
+    manifest: pd.DataFrame,
     path: Path,
     gate: Gate,
     context: AbstractDataContext | None = None,
     accepted: Profile | None = None,
 ) -> Verdict:
-    """Check a manifest against the suite at `path`, with a target's bounds and its accepted profile.
-
-    The manifest is a table with one row per sample, or its file, of which only the columns that are needed are in memory.
+    """Check a manifest (one row per sample) against the suite at `path`, with a target's bounds and its accepted profile.
 
     One mistake gives one failure: an expectation about a column that is missing or of a wrong type is reported as not
     checked, and columns are derived only from valid ones.
@@ -46,33 +50,20 @@ def check(
         BitBloomError: the suite cannot be read or evaluated.
     """
     with pd.option_context("mode.copy_on_write", True):  # or each step would copy the table
-        return _checked(_ordered(manifest), path, gate, context or checkpoint.new_context(), accepted)
+        return _checked(manifest, path, gate, context or checkpoint.new_context(), accepted)
 
 
-def _checked(table: Columns, path: Path, gate: Gate, context: AbstractDataContext, accepted: Profile | None) -> Verdict:
+def _checked(manifest: pd.DataFrame, path: Path, gate: Gate, context: AbstractDataContext, accepted: Profile | None) -> Verdict:
     """Check the schema, then the content."""
-    bounds = suite.parameters(gate, table.rows) | profile.parameters(accepted, gate)
+    bounds = suite.parameters(gate, len(manifest)) | profile.parameters(accepted, gate)
     expected = suite.load(path, bounds)
+    table = in_canonical_order(manifest)
     results = _run(context, "schema", table, expected.schema, bounds)
-    valid = table.without(_broken(expected.schema, results))
+    valid = table.drop(columns=sorted(_broken(expected.schema, results) & set(table)))
     complete = profile.add(derived.add(valid, gate), accepted, gate)
     results |= _run(context, "content", complete, expected.content, bounds)
     checks = [verdict.check(one, results.get(one["meta"]["name"])) for one in expected.expectations]
-    return Verdict(expected.name, table.rows, checks, expected.left_out)
-
-
-def _ordered(manifest: pd.DataFrame | Path) -> Columns:
-    """Return the columns of a manifest in canonical order; a file that has another order is read as a whole."""
-    if isinstance(manifest, pd.DataFrame):
-        return Columns.of_frame(in_canonical_order(manifest))
-    table = Columns.of_file(manifest)
-    if "id" in table.names and _ascends(table.frame(["id"])["id"].astype(str)):
-        return table
-    return Columns.of_frame(in_canonical_order(table.frame(table.names)))
-
-
-def _ascends(ids: pd.Series) -> bool:
-    return ids.is_monotonic_increasing and ids.is_unique
+    return Verdict(expected.name, len(manifest), checks, expected.left_out)
 
 
 def in_canonical_order(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -82,7 +73,7 @@ def in_canonical_order(manifest: pd.DataFrame) -> pd.DataFrame:
     other columns, because texts of all values of a large table would need more memory than the table.
     """
     ids = manifest["id"].astype(str) if "id" in manifest else pd.Series("", index=manifest.index)
-    if _ascends(ids):
+    if ids.is_monotonic_increasing and ids.is_unique:
         return manifest.reset_index(drop=True)
     tied = ids.duplicated(keep=False).to_numpy()
     ranks = np.zeros(len(manifest), dtype=np.int64)
@@ -97,15 +88,17 @@ def in_canonical_order(manifest: pd.DataFrame) -> pd.DataFrame:
 def _run(
     context: AbstractDataContext,
     name: str,
-    table: Columns,
+    table: pd.DataFrame,
     expectations: Sequence[Expectation],
     bounds: Mapping[str, Any],
 ) -> dict[str, checkpoint.Result]:
     """Return results by name of the expectations whose columns exist."""
-    possible = [
-        one for one in expectations if one["type"] == "expect_column_to_exist" or suite.columns_of(one) <= set(table.names)
-    ]
+    possible = [one for one in expectations if one["type"] == "expect_column_to_exist" or _has(table, suite.columns_of(one))]
     return checkpoint.run(context, name, table, possible, bounds)
+
+
+def _has(table: pd.DataFrame, columns: Collection[str]) -> bool:
+    return set(columns) <= set(table.columns)
 
 
 def _broken(expectations: Sequence[Expectation], results: Mapping[str, checkpoint.Result]) -> set[str]:

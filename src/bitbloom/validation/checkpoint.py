@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import pandas as pd
+
 from bitbloom.core.errors import BitBloomError
 from bitbloom.validation.suite import columns_of
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
     from great_expectations.data_context.data_context.abstract_data_context import AbstractDataContext
 
-    from bitbloom.validation.columns import Columns
     from bitbloom.validation.suite import Expectation
 
 Result = dict[str, Any]
@@ -59,7 +60,7 @@ def new_context(site: Path | None = None) -> AbstractDataContext:
 def run(
     context: AbstractDataContext,
     name: str,
-    table: Columns,
+    table: pd.DataFrame,
     expectations: Sequence[Expectation],
     parameters: Mapping[str, Any],
 ) -> dict[str, Result]:
@@ -72,7 +73,7 @@ def run(
     Args:
         context: result of `new_context`; each name can be used once.
         name: name of the suite.
-        table: one row per sample; failing rows are identified by the column `id`, if it exists.
+        table: one row per sample with the index 0, 1, …; failing rows are identified by the column `id`, if it exists.
         expectations: expectations, each with a `meta.name`.
         parameters: values of the `$PARAMETER`s.
 
@@ -85,10 +86,10 @@ def run(
     asset = context.data_sources.add_pandas(name).add_dataframe_asset("manifest")
     definition = asset.add_batch_definition_whole_dataframe("all rows")
     context.suites.add(gx.ExpectationSuite(name=name, expectations=[dict(one) for one in expectations]))
-    parts = _by_columns(expectations) if table.rows >= LARGE else {frozenset(table.names): list(expectations)}
+    parts = _by_columns(expectations) if len(table) >= LARGE else {frozenset[str](): list(expectations)}
     validated = []
     for columns, part in parts.items():
-        given = {"dataframe": table.frame(columns) if columns else table.outline()}
+        given = {"dataframe": _narrow(table, columns)}
         validator = Validator(batch_definition=definition, batch_parameters=given, result_format=dict(RESULT_FORMAT))
         suite = gx.ExpectationSuite(name=name, expectations=[dict(one) for one in part])
         validated.append(validator.validate_expectation_suite(suite, dict(parameters)))
@@ -110,14 +111,19 @@ def _by_columns(expectations: Sequence[Expectation]) -> dict[frozenset[str], lis
     return parts
 
 
-def _with_ids(validated: ExpectationValidationResult, table: Columns) -> ExpectationValidationResult:
+def _narrow(table: pd.DataFrame, columns: frozenset[str]) -> pd.DataFrame:
+    """Return these columns; all without columns."""
+    return table[[name for name in table.columns if name in columns]] if columns else table
+
+
+def _with_ids(validated: ExpectationValidationResult, table: pd.DataFrame) -> ExpectationValidationResult:
     """Add the first failing rows to a result as `unexpected_index_list`: `{"id": …, column: value}`, if the table has ids."""
     rows = validated.result.pop("unexpected_rows", None)
-    if rows is not None and "id" in table.names:
+    if rows is not None and "id" in table:
         config = _config(validated)
         read = columns_of(config | {"kwargs": config["kwargs"] | {"row_condition": None}})
         found = rows[[name for name in rows.columns if name in read and name != "id"]]
-        ids = table.frame(["id"])["id"].loc[rows.index] if len(rows) else []
+        ids = table["id"].loc[rows.index]
         validated.result["unexpected_index_list"] = found.assign(id=ids).to_dict("records")
         validated.result["unexpected_index_column_names"] = ["id"]
     return validated

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bitbloom.core import canonical
 from bitbloom.core.errors import BitBloomError
 from bitbloom.validation import checkpoint, faulty_rows, profile
-from bitbloom.validation.check import check, suite_path
+from bitbloom.validation.check import check, read_manifest, suite_path
 from bitbloom.validation.suite import SEVERITIES
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def render(target: Target) -> Path:
     folder = target.reports / "data_docs"
     with canonical.replacing_folder(folder) as temporary:
         context = checkpoint.new_context(site=temporary)
-        accepted = profile.load(target.name)
-        verdict = check(target.manifest, suite_path(target.task), target.gate, context, accepted)
+        manifest, accepted = read_manifest(target.manifest), profile.load(target.name)
+        verdict = check(manifest, suite_path(target.task), target.gate, context, accepted)
         context.build_data_docs(site_names=[checkpoint.SITE])
         (temporary / INDEX).write_text(_index(target, verdict, temporary), encoding="utf-8")
         for page in sorted(temporary.rglob("*.html")):

@@ -18,7 +18,6 @@ from bitbloom.core.errors import BitBloomError
 
 if TYPE_CHECKING:
     from bitbloom.config.sections.gate import Gate
-    from bitbloom.validation.columns import Columns
 
 PROFILES = Path("expectations/profiles")
 Profile = Mapping[str, Any]
@@ -62,16 +61,16 @@ def parameters(profile: Profile | None, gate: Gate) -> dict[str, Any]:
     }
 
 
-def add(table: Columns, profile: Profile | None, gate: Gate) -> Columns:
+def add(table: pd.DataFrame, profile: Profile | None, gate: Gate) -> pd.DataFrame:
     """Add the columns that compare each row with the profile, if there is one."""
     if profile is None:
         return table
-    columns = {"value_drift": lambda: value_drift(table.frame(profile["numeric"]), profile, gate)}
-    if "label" in table.names:
-        columns["label_drift"] = lambda: label_drift(table.frame(["label"]), profile, gate)
-    if "normalised" in table.names and profile.get("vocabulary"):
-        columns["unknown_words"] = lambda: unknown_words(table.frame(["normalised"]), profile)
-    return table.extended(columns)
+    columns = {"value_drift": value_drift(table, profile, gate)}
+    if "label" in table:
+        columns["label_drift"] = label_drift(table, profile, gate)
+    if "normalised" in table and profile.get("vocabulary"):
+        columns["unknown_words"] = unknown_words(table, profile)
+    return table.assign(**columns)
 
 
 def label_drift(table: pd.DataFrame, profile: Profile, gate: Gate) -> pd.Series:

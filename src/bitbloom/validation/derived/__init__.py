@@ -14,17 +14,15 @@ A column is added if its sources exist, so manifests of different tasks use this
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from bitbloom.validation.derived import files, labels, looks, photos, sentences, splits, texts
 from bitbloom.validation.derived.column import Derived
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bitbloom.config.sections.gate import Gate
-    from bitbloom.validation.columns import Columns
 
 COLUMNS = (
     Derived("unreadable", ("decodable", "error"), files.unreadable),
@@ -49,16 +47,11 @@ COLUMNS = (
     Derived("said_twice", ("normalised", "captions"), sentences.said_twice),
     Derived("split_leak", ("id", "key", "attributes"), splits.split_leak),
     Derived("split_labels", ("label", "attributes"), splits.split_labels),
-    Derived("split_values", ("attributes",), splits.split_values, optional=splits.VALUES),
+    Derived("split_values", ("attributes",), splits.split_values),
 )
 
 
-def add(table: Columns, gate: Gate) -> Columns:
+def add(table: pd.DataFrame, gate: Gate) -> pd.DataFrame:
     """Add every derived column whose sources exist."""
-    possible = [column for column in COLUMNS if set(column.sources) <= set(table.names)]
-    return table.extended({column.name: partial(_computed, column, table, gate) for column in possible})
-
-
-def _computed(column: Derived, table: Columns, gate: Gate) -> pd.Series:
-    """Compute a column from its sources alone."""
-    return column.compute(table.frame((*column.sources, *column.optional)), gate)
+    columns = {column.name: column.compute(table, gate) for column in COLUMNS if set(column.sources) <= set(table.columns)}
+    return table.assign(**columns)

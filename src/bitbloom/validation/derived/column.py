@@ -14,12 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Derived:
-    """A column: its name, its source columns, and the function of (table, bounds) that computes it.
-
-    The table has the sources, and those of the columns `optional` that exist.
-    """
+    """A column: its name, its source columns, and the function of (table, bounds) that computes it."""
 
     name: str
     sources: tuple[str, ...]
     compute: Callable[[pd.DataFrame, Gate], pd.Series]
-    optional: tuple[str, ...] = ()
