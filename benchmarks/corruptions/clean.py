@@ -49,7 +49,7 @@ class Clean:
         with tempfile.TemporaryDirectory() as folder:
             files = [replace(file, content=file.read(Path(folder))) for file in module.fetch(config, Path(folder))]
         files.sort(key=lambda file: file.id)
-        table = describe_files(files, Path(), task, config.kind)
+        table = pd.DataFrame(describe_files(files, Path(), task, config.kind))
         gate = dict(GATES[task])
         if task == "petals":
             gate["labels"] = sorted(set(table["label"]))
@@ -59,9 +59,9 @@ class Clean:
     def manifest(self, files: Files) -> pd.DataFrame:
         """Describe samples; those of the clean set are described already."""
         new = [file for file in files if id(file) not in self.rows]
-        described = describe_files(sorted(new, key=_id), Path(), self.task, self._kind).to_dict("records") if new else []
+        described = describe_files(sorted(new, key=_id), Path(), self.task, self._kind)
         known = [self.rows[id(file)] for file in files if id(file) in self.rows]
-        return pd.DataFrame(sorted([*known, *map(dict, described)], key=lambda row: str(row["id"])))
+        return pd.DataFrame(sorted([*known, *described], key=lambda row: str(row["id"])))
 
     def bounds(self, **other: Any) -> Gate:
         """The bounds of the set, some of them changed."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from omegaconf import OmegaConf
 
 from bitbloom.core import canonical
@@ -55,7 +56,7 @@ def findings(job: tuple[str, str]) -> tuple[str, int, list[Finding]]:
         import_data(given, imported, source)
         files = source.fetch(source.Config(path=str(imported)), raw)
         os.environ["WORKERS"] = "1"  # the sets run in parallel already
-        table = describe_files(files, raw, task, source.Config.kind)
+        table = pd.DataFrame(describe_files(files, raw, task, source.Config.kind))
     failed = check(table, suite, gate).with_outcome(FAILED)
     found = [Finding(name, len(table), one.name, one.severity, tuple(row["id"] for row in one.rows), one.count) for one in failed]
     return name, len(table), found

@@ -54,7 +54,7 @@ def written() -> list[list[str]]:
 def relabelled(files: list[SourceFile], overlay: Path) -> list[SourceFile]:
     """Apply a file of corrected labels as ingest does."""
     relabels = Relabels.read(overlay)
-    found = relabels.apply(files)
+    found = list(relabels.apply(files))
     relabels.check_applied()
     return found
 

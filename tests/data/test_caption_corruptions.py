@@ -53,7 +53,7 @@ FOREIGN = "ein Vogel ruht auf einem Zaun"
 @cache
 def described() -> pd.DataFrame:
     """Return the manifest of ROWS photos with unique captions, and without new words in the last rows."""
-    return describe_files([sample(number) for number in range(ROWS)], Path(), "captions", "coco_folder")
+    return pd.DataFrame(describe_files([sample(number) for number in range(ROWS)], Path(), "captions", "coco_folder"))
 
 
 def manifest() -> pd.DataFrame:
@@ -269,7 +269,7 @@ def test_words_of_every_caption_have_their_own_line(sentences: list[str]) -> Non
 
 def test_synthetic_photos_with_captions_pass(tmp_path: Path) -> None:
     files = garden_captions.fetch(garden_captions.Config(images=48, size=32), tmp_path)
-    table = describe_files(files, tmp_path, "captions", "garden_captions")
+    table = pd.DataFrame(describe_files(files, tmp_path, "captions", "garden_captions"))
     verdict = check(table, MATRIX.suite, Gate(rows=[48, 48], captions=[3, 3], words=[5, 20], new_words=0.2))
     assert verdict.passed, verdict.in_words()
 
@@ -282,7 +282,7 @@ def test_real_photos_have_one_caption_that_names_nothing(tmp_path: Path) -> None
     import_data(REAL, folder, coco_folder)
     (tmp_path / "raw").mkdir()
     files = coco_folder.fetch(coco_folder.Config(path=str(folder)), tmp_path / "raw")
-    table = describe_files(files, tmp_path / "raw", "captions", "coco_folder")
+    table = pd.DataFrame(describe_files(files, tmp_path / "raw", "captions", "coco_folder"))
     assert rows_by_name(check(table, MATRIX.suite, Gate())) == {
         "nameless": {"photos/2428275562_4bde2bc5ea.jpg"},
         "margins": {"photos/1469358746_2a879abaf3.jpg", "photos/2344898759_5674382bcd.jpg"},  # skies of one colour

@@ -35,7 +35,7 @@ WORDS = ["the", "flood", "party", "swept", "through", "our", "old", "market", "t
 
 def manifest(rows: int = 30) -> pd.DataFrame:
     """Return the manifest of texts without new words in the last rows."""
-    return describe_files([sample(number) for number in range(rows)], Path(), "tweets", "tweets_csv")
+    return pd.DataFrame(describe_files([sample(number) for number in range(rows)], Path(), "tweets", "tweets_csv"))
 
 
 def sample(number: int) -> SourceFile:

@@ -51,6 +51,8 @@ class Samples(Protocol):
     """Example of a file name for `bitbloom predict`, for hints."""
     KEPT: Sequence[str]
     """Columns of the manifest that later stages read in addition to id, label, key and attributes."""
+    READ: Sequence[str]
+    """Further columns of the manifest that `near_duplicates` or `pack` read."""
 
     def describe(self, data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
         """Return the manifest columns of a sample, from its bytes and the attributes of its source.

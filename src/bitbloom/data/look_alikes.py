@@ -26,7 +26,7 @@ def look_alikes(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> l
 
     Only photos with a close hash are decoded.
     """
-    hashes = np.array([int(value, 16) for value in rows["perceptual_hash"]], dtype=np.uint64)
+    hashes = np.fromiter((int(value, 16) for value in rows["perceptual_hash"]), np.uint64, len(rows))
     candidates = np.flatnonzero(hamming.near_another(hashes, prepare.near_duplicate_bits))
     thumbnails = np.empty((len(candidates), THUMBNAIL, THUMBNAIL), np.uint8)
     for place, position in enumerate(track(candidates.tolist(), "compare look-alikes")):

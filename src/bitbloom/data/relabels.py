@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,13 +53,13 @@ class Relabels:
         """Read a file; none if it does not exist. Raises BitBloomError if it has another form."""
         return cls(file, _read(file) if file.exists() else {})
 
-    def apply(self, files: Iterable[SourceFile]) -> list[SourceFile]:
-        """Return the files with their corrected labels; a source can give its files in several parts.
+    def apply(self, files: Iterable[SourceFile]) -> Iterator[SourceFile]:
+        """Yield the files with their corrected labels.
 
         Raises:
             BitBloomError: the source gives a sample another label than when it was corrected.
         """
-        return [self._relabelled(file) for file in files]
+        return map(self._relabelled, files)
 
     def check_applied(self) -> None:
         """Raise BitBloomError when the source does not have a sample any more."""

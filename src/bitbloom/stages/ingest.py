@@ -5,27 +5,24 @@ python -m bitbloom.stages.ingest petals      # → data/raw/petals/
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from bitbloom import tasks
-from bitbloom.core import canonical, processes
+from bitbloom.core import bounded, canonical
 from bitbloom.core.processes import workers
 from bitbloom.core.progress import track
-from bitbloom.data import sources
+from bitbloom.data import manifest, sources
 from bitbloom.data.relabels import Relabels
 from bitbloom.stages import main
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bitbloom.config.target import Target
-    from bitbloom.data.sources import SourceFile, StreamingSource
+    from bitbloom.data.sources import SourceFile
 
 READS = ("task", "source")
 PARTS = ("samples",)
@@ -33,49 +30,20 @@ PARTS = ("samples",)
 
 def run(target: Target) -> None:
     """Write data/raw/<target>/: the files and `manifest.parquet`, whole or not at all."""
-    source = sources.configured(target.source)
-    module, relabels = sources.load(source.kind), Relabels.of(target.name)
+    source, relabels = sources.configured(target.source), Relabels.of(target.name)
     with canonical.replacing_folder(target.raw) as folder:
-        file = folder / target.manifest.name
-        if hasattr(module, "stream"):
-            groups = cast("StreamingSource", module).stream(source, folder, workers())
-            tables = (describe_files(relabels.apply(files), folder, target.task, source.kind) for files in groups)
-            count, labels = write_groups(tables, file)
-        else:
-            files = relabels.apply(module.fetch(source, folder, workers()))
-            manifest = describe_files(files, folder, target.task, source.kind)
-            manifest.to_parquet(file, index=False)
-            count, labels = len(manifest), manifest["label"].nunique()
+        files = sources.in_order(source, folder, workers())
+        rows = describe_files(relabels.apply(files), folder, target.task, source.kind)
+        if isinstance(files, list):  # a stream shows its own progress
+            rows = track(rows, "describe", len(files))
+        count, labels = manifest.write(rows, folder / target.manifest.name)
         relabels.check_applied()
     print(f"{count} samples of {labels} labels in {target.raw}")
 
 
-def write_groups(tables: Iterable[pd.DataFrame], file: Path) -> tuple[int, int]:
-    """Write a manifest with a row group for each table, one after another. Returns the number of rows and of labels."""
-    import pyarrow as arrow
-    from pyarrow.parquet import ParquetWriter
-
-    count, labels = 0, set[str]()
-    with contextlib.ExitStack() as stack:
-        writer: ParquetWriter | None = None
-        for table in tables:
-            if writer is None:  # a column that is empty in the first group has no type there; such columns are texts
-                first = arrow.Table.from_pandas(table, preserve_index=False).schema
-                fields = [one.with_type(arrow.string()) if arrow.types.is_null(one.type) else one for one in first]
-                writer = stack.enter_context(ParquetWriter(file, arrow.schema(fields, first.metadata)))
-            writer.write_table(arrow.Table.from_pandas(table, schema=writer.schema, preserve_index=False))
-            count, labels = count + len(table), labels | set(table["label"])
-    return count, len(labels)
-
-
-def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: str) -> pd.DataFrame:
-    """One row for each sample, sorted by id: facts of the source, the digest of its bytes, and the task's own columns."""
-    import pandas as pd  # here: every worker process imports this module, and needs no pandas
-
-    ordered = sorted(files, key=lambda file: file.id)
-    describe = partial(_row, folder=folder, task=task, kind=kind)
-    rows = track(processes.spread(describe, ordered, workers(), chunk=64), "describe", len(ordered))
-    return pd.DataFrame(rows)
+def describe_files(files: Iterable[SourceFile], folder: Path, task: str, kind: str) -> Iterator[dict[str, Any]]:
+    """Yield a row for each sample, in order: facts of the source, the digest of its bytes, and the task's own columns."""
+    return bounded.spread(partial(_row, folder=folder, task=task, kind=kind), files, workers(), chunk=64)
 
 
 def _row(file: SourceFile, folder: Path, task: str, kind: str) -> dict[str, Any]:

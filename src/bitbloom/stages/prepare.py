@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from bitbloom import tasks
 from bitbloom.core.errors import BitBloomError
@@ -29,9 +31,8 @@ KEPT = ["id", "label", "key", "attributes"]
 def run(target: Target) -> None:
     """Write data/processed/<target>/: arrays, `samples.parquet` and `meta.json` (see `Dataset`)."""
     kind = tasks.samples(target.task)
-    manifest = pd.read_parquet(target.manifest)
-    rows = manifest[manifest["decodable"]].reset_index(drop=True)
-    raw = Raw(target.raw, list(rows["path"]))
+    rows = decodable(target.manifest, [*KEPT, *kind.KEPT], ["path", *kind.READ])
+    raw = Raw(target.raw, rows.pop("path"))
     arrays, meta = kind.pack(rows, raw, target.prepare)
     pairs = kind.near_duplicates(rows, raw, target.prepare)
     given = given_splits(rows["attributes"])
@@ -47,10 +48,24 @@ def run(target: Target) -> None:
         print(f"near-duplicates between the splits that the source gives ({between}): the lower split is without them")
 
 
+def decodable(manifest: Path, kept: list[str], read: list[str]) -> pd.DataFrame:
+    """Return columns of the samples that can be decoded; of a large manifest, all columns would need most of the memory.
+
+    Args:
+        manifest: path of the manifest.
+        kept: columns as pandas has them, for `samples.parquet`.
+        read: columns that are only read; texts are Arrow's, which take a fraction of the memory of Python's.
+    """
+    table = pq.read_table(manifest, columns=[*kept, *read], filters=pc.field("decodable"))
+    parts = [table.select(kept).to_pandas(), table.select(read).to_pandas(types_mapper=pd.ArrowDtype)]
+    rows: pd.DataFrame = pd.concat(parts, axis="columns")
+    return rows
+
+
 class Raw(Sequence[bytes]):
     """The samples' files, each read on access: some tasks need the rows only."""
 
-    def __init__(self, folder: Path, paths: Sequence[str]) -> None:
+    def __init__(self, folder: Path, paths: pd.Series) -> None:
         self.folder, self.paths = folder, paths
 
     def __len__(self) -> int:
@@ -58,7 +73,7 @@ class Raw(Sequence[bytes]):
 
     def __getitem__(self, position: Any) -> Any:
         """The bytes of one file."""
-        return (self.folder / self.paths[position]).read_bytes()
+        return (self.folder / str(self.paths.iat[position])).read_bytes()
 
 
 def given_splits(attributes: Iterable[str]) -> list[str]:

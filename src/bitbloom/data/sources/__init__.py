@@ -7,7 +7,7 @@ is the concern of the task, so a source can serve several tasks.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from bitbloom.core.errors import BitBloomError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """A sample of a source: a file, or a row of a file.
 
@@ -56,10 +56,10 @@ class Source(Protocol):
 
 
 class StreamingSource(Source, Protocol):
-    """A source that also yields its files in groups, for data whose list of files does not fit into memory."""
+    """A source that also yields its files one after another, for data whose list of files should not be in memory."""
 
-    def stream(self, config: Any, destination: Path, workers: int = 1) -> Iterator[list[SourceFile]]:
-        """Write the raw files of one group after another. All files of all groups are in the order of their ids."""
+    def stream(self, config: Any, destination: Path, workers: int = 1) -> Iterator[SourceFile]:
+        """Write the raw files and yield them in the order of their ids; shows the progress."""
         ...
 
 
@@ -102,6 +102,14 @@ def load(kind: str) -> Source:
     if kind not in kinds():
         raise BitBloomError(f"source.kind '{kind}' is none of {', '.join(kinds())}")
     return cast(Source, importlib.import_module(f"{__name__}.{kind}"))
+
+
+def in_order(config: Any, destination: Path, workers: int) -> Iterable[SourceFile]:
+    """Write the raw files of a source and return them in the order of their ids: as a list, or as a stream if it has one."""
+    module = load(config.kind)
+    if hasattr(module, "stream"):
+        return cast(StreamingSource, module).stream(config, destination, workers)
+    return sorted(module.fetch(config, destination, workers), key=lambda file: file.id)
 
 
 def configured(section: Mapping[str, Any]) -> Any:

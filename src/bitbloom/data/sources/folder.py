@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +70,14 @@ class _Class:
 
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
-    """Copy the images of all class folders below `destination`, sorted; the label is the class folder's name.
+    """Return the files of `stream` as a list."""
+    return list(stream(config, destination, workers))
+
+
+def stream(config: Config, destination: Path, workers: int = 1) -> Iterator[SourceFile]:
+    """Copy the images of all class folders below `destination`, sorted by path; the label is the class folder's name.
+
+    The memory holds the names of the images.
 
     Raises:
         BitBloomError: the folder is missing, or it does not have two or more class folders with images.
@@ -78,7 +85,7 @@ def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFil
     folder = Path(config.path)
     if not folder.is_dir():
         raise BitBloomError(f"{folder}: there is no such folder: import your photos with PHOTOS=<folder, tar or zip>")
-    return collect(folder, destination, config.splits)
+    return _copied(folder, destination, config.splits)
 
 
 def collect(given: Path, destination: Path, splits: str = "computed") -> list[SourceFile]:
@@ -87,8 +94,13 @@ def collect(given: Path, destination: Path, splits: str = "computed") -> list[So
     With given splits the path is `destination/<split>/<class>/…`, and the attribute `split` is train, val or test.
 
     Raises:
-        BitBloomError: see `fetch`; or two files have the same normalised name; or the folders are splits (see `Config`).
+        BitBloomError: see `stream`; or two files have the same normalised name; or the folders are splits (see `Config`).
     """
+    return list(_copied(given, destination, splits))
+
+
+def _copied(given: Path, destination: Path, splits: str) -> Iterator[SourceFile]:
+    """Copy and yield the images, once all of them have been checked; see `collect`."""
     if splits not in SPLITS:
         raise BitBloomError(f"source.splits is '{splits}'; it has to be one of {', '.join(SPLITS)}")
     if not given.is_dir():
@@ -101,14 +113,19 @@ def collect(given: Path, destination: Path, splits: str = "computed") -> list[So
     files, skipped = _files(root, classes)
     _check_classes(root, classes, files, skipped)
     _report(given, root, [*skipped, *_loose(root, classes, unlabelled)], unlabelled)
-    found = []
-    for name in track(sorted(files), "copy photos"):
-        one, path = files[name]
+    by_path = {one.path: one for one in classes}
+    names = ((path, name) for path in sorted(files, key=_as_folder) for name in sorted(files[path]))
+    for path, name in track(names, "copy photos", sum(map(len, files.values()))):
         target = destination / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-        found.append(SourceFile(name, one.label, {"split": one.split} if one.split else {}))
-    return found
+        shutil.copyfile(root / files[path][name], target)
+        split = by_path[path].split
+        yield SourceFile(name, by_path[path].label, {"split": split} if split else {})
+
+
+def _as_folder(path: str) -> str:
+    """The start of the paths of all its files: `a-b/` comes before `a/`, as `a-b/1.jpg` before `a/1.jpg`."""
+    return f"{path}/"
 
 
 def class_root(folder: Path) -> Path:
@@ -205,22 +222,23 @@ def _outer(root: Path) -> tuple[list[_Class], list[Path]]:
     return classes, others
 
 
-def _files(root: Path, classes: Sequence[_Class]) -> tuple[dict[str, tuple[_Class, Path]], list[Path]]:
-    """Return the images of all classes by their safe names, and the other files."""
-    files: dict[str, tuple[_Class, Path]] = {}
+def _files(root: Path, classes: Sequence[_Class]) -> tuple[dict[str, dict[str, str]], list[Path]]:
+    """Return the images of each class, by its path: safe name → name below `root`. Also return the other files.
+
+    There can be millions of images: a name that is safe is in memory once, and their paths are not.
+    """
+    files: dict[str, dict[str, str]] = {}
     skipped: list[Path] = []
     for one in classes:
         for path in clutter.walk(one.folder, (root.resolve(),)):
             if not _is_image(path):
                 skipped.append(path)
                 continue
+            images, name = files.setdefault(one.path, {}), _relative(path, root)
             safe = f"{one.path}/{safe_name(path.relative_to(one.folder).as_posix())}"
-            if safe in files:
-                raise BitBloomError(
-                    f"{root}: {_relative(path, root)} and {_relative(files[safe][1], root)} have the same normalised name: "
-                    "rename one"
-                )
-            files[safe] = (one, path)
+            if safe in images:
+                raise BitBloomError(f"{root}: {name} and {images[safe]} have the same normalised name: rename one")
+            images[safe] = safe if safe == name else name
     return files, skipped
 
 
@@ -230,12 +248,11 @@ def _loose(root: Path, classes: Sequence[_Class], unlabelled: Sequence[Path]) ->
     return [path for folder in folders for path in clutter.visible(folder) if not path.is_dir()]
 
 
-def _check_classes(root: Path, classes: Sequence[_Class], files: dict[str, tuple[_Class, Path]], skipped: Sequence[Path]) -> None:
-    """Check that there are two or more classes, that each folder has images, and that each class of a split is in train."""
+def _check_classes(root: Path, classes: Sequence[_Class], files: Collection[str], skipped: Sequence[Path]) -> None:
+    """Check that there are two or more classes, that each has images (`files`), and that each class of a split is in train."""
     if not classes:
         raise BitBloomError(f"{root}: it holds no class folders: {SHAPE}")
-    full = {one for one, _ in files.values()}
-    empty = [one for one in classes if one not in full]
+    empty = [one for one in classes if one.path not in files]
     if empty:
         heic = any(_is_heic(path) for path in skipped if empty[0].folder in path.parents)
         remedy = f"{imaging.HEIC_ADVICE}, or remove the folder" if heic else "add some, or remove the folder"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "photo.jpg"
 KEPT = ("captions",)
+READ = ("perceptual_hash",)
 WORD = r"[\w']+"
 
 near_duplicates = look_alikes

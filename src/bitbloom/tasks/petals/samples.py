@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "photo.jpg"
 KEPT = ()
+READ = ("perceptual_hash",)
 
 near_duplicates = look_alikes
 
@@ -37,5 +38,5 @@ def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Ar
     images = scratch.empty((len(raw), 3, prepare.image_size, prepare.image_size), np.uint8)
     for position, data in enumerate(raw):
         images[position] = imaging.square(data, prepare.image_size)
-    labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
+    labels = np.fromiter((numbers[label] for label in rows["label"]), np.int64, len(rows))
     return {"images": images, "labels": labels}, {"classes": classes, "image_size": prepare.image_size}

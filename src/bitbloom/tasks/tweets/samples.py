@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "tweets.csv"
 KEPT = ("text", "keyword", "location")
+READ = ()
 
 
 def describe(data: bytes, attributes: Mapping[str, object]) -> dict[str, object]:
@@ -58,5 +59,5 @@ def pack(rows: pd.DataFrame, raw: Sequence[bytes], prepare: Prepare) -> tuple[Ar
     tokenizer = tokens.open_tokenizer(weights.tokenizer_file(prepare.tokenizer), prepare.tokens)
     columns = zip(rows["text"], rows["keyword"], rows["location"], strict=True)
     encoded, lengths = tokens.encode(tokenizer, [texts.joined(*row) for row in columns])
-    labels = np.array([numbers[label] for label in rows["label"]], dtype=np.int64)
+    labels = np.fromiter((numbers[label] for label in rows["label"]), np.int64, len(rows))
     return {"tokens": encoded, "lengths": lengths, "labels": labels}, {"classes": classes, "tokenizer": tokenizer.to_str()}

@@ -4,8 +4,7 @@ A shard has the files of each sample one after another, with one name and severa
 
     0001.jpg  0001.cls  0002.jpg  0002.cls  …
 
-A shard is read once, from front to back; the memory holds one sample, and the names of one shard. The manifest gets a row group
-for each shard.
+A shard is read once, from front to back; the memory holds one sample, and the names of one shard.
 """
 
 from __future__ import annotations
@@ -87,11 +86,11 @@ def collect(given: Path, destination: Path, train: str = "*.tar", val: str = "",
 
 def fetch(config: Config, destination: Path, workers: int = 1) -> list[SourceFile]:
     """Write the photos of all shards below `destination`; see `stream`."""
-    return [file for files in stream(config, destination, workers) for file in files]
+    return list(stream(config, destination, workers))
 
 
-def stream(config: Config, destination: Path, workers: int = 1) -> Iterator[list[SourceFile]]:
-    """Write the photos to `destination`/<split>/<shard>/<key>.jpg; yield those of each shard, in the order of the paths.
+def stream(config: Config, destination: Path, workers: int = 1) -> Iterator[SourceFile]:
+    """Write the photos to `destination`/<split>/<shard>/<key>.jpg; yield them in the order of the paths.
 
     Raises:
         BitBloomError: a shard is missing, damaged or another one than its checksum says; a sample has no photo or no label, or
@@ -107,7 +106,7 @@ def stream(config: Config, destination: Path, workers: int = 1) -> Iterator[list
             raise BitBloomError(f"{shard.address}: it has no samples: is the shard whole?")
         if reader.digest != sums.get(shard.address, reader.digest):
             raise BitBloomError(f"{shard.address}: its SHA-256 is not that of {SUMS}: download it again")
-        yield sorted(found, key=lambda file: file.id)
+        yield from sorted(found, key=lambda file: file.id)
 
 
 def _shards(config: Config) -> list[Shard]:
