@@ -160,7 +160,7 @@ def test_report_does_not_depend_on_environment(reports):
 
 def test_writes_all_files_of_contract(reports):
     names = set(contents(reports[0]))
-    assert {"metrics.json", "index.html", "model_card.md", "dataset-card.md"} <= names
+    assert {"metrics.json", "index.html", "model_card.md", "dataset_card.md"} <= names
     assert {f"figures/{stem}.png" for stem in FIGURES} == {name for name in names if name.startswith("figures/")}
     assert {"tables/confusion.json", "tables/reliability.json"} <= names
 
@@ -312,7 +312,7 @@ def test_card_escapes_names_and_has_valid_tables(reports):
 def test_page_shows_the_dataset_card(reports, page):
     assert '<section id="dataset">' in page
     assert "Photos &lt;by&gt; someone" in page
-    card = (reports[0] / "dataset-card.md").read_text()
+    card = (reports[0] / "dataset_card.md").read_text()
     assert "license: cc-by-2.0" in card
     assert "Photos \\<by\\> someone" in card
 

@@ -33,7 +33,7 @@ SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def run(target: Target) -> None:
-    """Write reports/<target>/: `metrics.json`, `tables/`, `figures/`, `model_card.md`, `dataset-card.md`,
+    """Write reports/<target>/: `metrics.json`, `tables/`, `figures/`, `model_card.md`, `dataset_card.md`,
     `index.html`.
 
     Raises:
@@ -116,7 +116,7 @@ def _write(folder: Path, found: Evaluation, content: Content) -> None:
         for stem, rows in (found.tables | content.number_tables).items():
             canonical.write_json(tables / f"{stem}.json", rows)
     canonical.write_text(folder / "model_card.md", card.render(content))
-    canonical.write_text(folder / "dataset-card.md", dataset_card.render(content))
+    canonical.write_text(folder / "dataset_card.md", dataset_card.render(content))
     canonical.write_text(folder / "index.html", html.render(content))
     canonical.write_json(folder / "metrics.json", content.scalars)
 
