@@ -19,6 +19,7 @@ from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.data import languages, photo_facts, text_facts
 from bitbloom.data.sources import SourceFile, chatter, garden
+from bitbloom.validation import profile
 from bitbloom.validation.check import suite_path
 from bitbloom.validation.derived import files, labels, splits
 from corruptions import photos, texts
@@ -187,6 +188,25 @@ def test_spellings_of_one_label_are_named(names: dict[str, int], meant: dict[str
 )
 def test_suffix_of_another_format_is_named(path: str, kind: str, wrong: str | None) -> None:
     assert files.wrong_suffix(pd.DataFrame({"path": [path], "format": [kind]}), Gate()).tolist() == [wrong]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "named"),
+    [
+        ({"daisy": 100, "rose": 100}, {"daisy": 100, "rose": 20}, {"rose"}),
+        ({"daisy": 100, "rose": 100}, {"daisy": 100, "rose": 500}, {"rose"}),
+        ({"daisy": 100, "rose": 100}, {"daisy": 300, "rose": 20}, {"daisy", "rose"}),
+        ({"daisy": 100, "rose": 100, "iris": 100}, {"daisy": 300, "rose": 300, "iris": 100}, {"iris"}),
+        ({"daisy": 100, "rose": 100}, {"daisy": 40, "rose": 40}, set()),
+        ({"daisy": 10, "rose": 10}, {"daisy": 10, "rose": 6}, set()),
+    ],
+    ids=("shrank", "grew", "moved", "stayed behind", "fewer rows of all", "chance"),
+)
+def test_class_that_changed_since_profile_is_named(before: dict[str, int], now: dict[str, int], named: set[str]) -> None:
+    table = pd.DataFrame({"label": [label for label, count in now.items() for _ in range(count)]})
+    found = profile.label_drift(table, {"labels": before}, Gate())
+    assert set(table["label"][found.notna()]) == named
+    assert found.notna().sum() == sum(now[label] for label in named)
 
 
 def test_splits_of_other_sizes_are_no_fault() -> None:
