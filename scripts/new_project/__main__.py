@@ -30,7 +30,7 @@ UNKNOWN = (
     "reports/{}/bento.json",
     "reports/{}/index.html",
     "reports/{}/model_card.md",
-    "reports/{}/dataset-card.md",
+    "reports/{}/dataset_card.md",
 )
 """Outputs that contain the project's name: the first build writes their digests."""
 

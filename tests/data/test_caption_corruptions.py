@@ -224,6 +224,12 @@ def test_every_expectation_has_a_corruption() -> None:
     MATRIX.assert_complete()
 
 
+def test_drift_of_the_vocabulary_stops_the_build() -> None:
+    drifted = newest_say(FOREIGN)(manifest())
+    assert not MATRIX.check(drifted).passed
+    assert MATRIX.check(drifted, new_words=1.0).passed
+
+
 def test_tolerated_shared_captions_pass_and_are_reported() -> None:
     verdict = MATRIX.check(all_say("a bird on a fence", range(7, 10))(manifest()), shared_captions=0.1)
     assert verdict.passed

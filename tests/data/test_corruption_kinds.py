@@ -7,21 +7,26 @@ from functools import cache
 from random import Random
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from bitbloom.config.sections.gate import Gate
 from bitbloom.core import canonical
 from bitbloom.data import languages, photo_facts, text_facts
 from bitbloom.data.sources import SourceFile, chatter, garden
+from bitbloom.validation import profile
 from bitbloom.validation.check import suite_path
 from bitbloom.validation.derived import files, labels, splits
 from corruptions import photos, texts
 from corruptions.clean import KINDS, Clean
 from corruptions.kind import Kind
 from corruptions.measure import measure
+from corruptions.photos import opened
 
 GATE = Gate()
 SEEN: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -52,8 +57,6 @@ EVIDENCE: dict[str, Callable[[str, Random], str]] = {
     )
 }
 FACTS = ("damage", "invisible", "residue", "private")
-FAINT = (7, 11)
-"""Photos of little contrast: a blurred edge has a few levels of grey, too few for the ratio that is their sharpness."""
 
 
 @cache
@@ -66,7 +69,6 @@ def photo(number: int) -> SourceFile:
 @settings(max_examples=4)
 @given(number=st.integers(0, 11), random=st.randoms(use_true_random=True))
 def test_damage_to_photo_is_visible_in_manifest(kind: Kind, number: int, random: Random) -> None:
-    assume(number not in FAINT or "blurred" not in kind.expects)
     damaged = kind.damage([photo(number)], random, [0])
     facts = photo_facts.describe(damaged.files[0].content or b"")
     assert any(SEEN[name](facts) for name in kind.expects)
@@ -76,6 +78,29 @@ def test_damage_to_photo_is_visible_in_manifest(kind: Kind, number: int, random:
 def test_clean_photo_has_no_fault(number: int) -> None:
     facts = photo_facts.describe(photo(number).content or b"")
     assert [name for name, fails in SEEN.items() if fails(facts)] == []
+
+
+def faded(image: Image.Image, contrast: float) -> NDArray[np.int32]:
+    """The luma of a photo, with a fraction of its contrast."""
+    return np.asarray(image.convert("L").point(lambda value: round(128 + (value - 128) * contrast)), np.int32)
+
+
+@settings(max_examples=20)
+@given(number=st.integers(0, 40), contrast=st.floats(0.2, 1))
+def test_sharp_photo_of_little_contrast_is_sharp(number: int, contrast: float) -> None:
+    assert photo_facts.sharpness(faded(opened(photo(number)), contrast)) > (GATE.sharpness or 0)
+
+
+@settings(max_examples=20)
+@given(number=st.integers(0, 40), contrast=st.floats(0.85, 1), radius=st.floats(2.2, 5))
+def test_blurred_photo_of_less_contrast_is_blurred(number: int, contrast: float, radius: float) -> None:
+    blurred = opened(photo(number)).filter(ImageFilter.GaussianBlur(radius))
+    assert photo_facts.sharpness(faded(blurred, contrast)) < (GATE.sharpness or 0)
+
+
+@given(shape=st.tuples(st.integers(1, 4), st.integers(1, 4)), level=st.integers(0, 255))
+def test_photo_of_few_pixels_or_one_colour_has_no_edges(shape: tuple[int, int], level: int) -> None:
+    assert photo_facts.sharpness(np.full(shape, level, np.int32)) == 0.0
 
 
 @pytest.mark.parametrize("name", EVIDENCE)
@@ -163,6 +188,25 @@ def test_spellings_of_one_label_are_named(names: dict[str, int], meant: dict[str
 )
 def test_suffix_of_another_format_is_named(path: str, kind: str, wrong: str | None) -> None:
     assert files.wrong_suffix(pd.DataFrame({"path": [path], "format": [kind]}), Gate()).tolist() == [wrong]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "named"),
+    [
+        ({"daisy": 100, "rose": 100}, {"daisy": 100, "rose": 20}, {"rose"}),
+        ({"daisy": 100, "rose": 100}, {"daisy": 100, "rose": 500}, {"rose"}),
+        ({"daisy": 100, "rose": 100}, {"daisy": 300, "rose": 20}, {"daisy", "rose"}),
+        ({"daisy": 100, "rose": 100, "iris": 100}, {"daisy": 300, "rose": 300, "iris": 100}, {"iris"}),
+        ({"daisy": 100, "rose": 100}, {"daisy": 40, "rose": 40}, set()),
+        ({"daisy": 10, "rose": 10}, {"daisy": 10, "rose": 6}, set()),
+    ],
+    ids=("shrank", "grew", "moved", "stayed behind", "fewer rows of all", "chance"),
+)
+def test_class_that_changed_since_profile_is_named(before: dict[str, int], now: dict[str, int], named: set[str]) -> None:
+    table = pd.DataFrame({"label": [label for label, count in now.items() for _ in range(count)]})
+    found = profile.label_drift(table, {"labels": before}, Gate())
+    assert set(table["label"][found.notna()]) == named
+    assert found.notna().sum() == sum(now[label] for label in named)
 
 
 def test_splits_of_other_sizes_are_no_fault() -> None:

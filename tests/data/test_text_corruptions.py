@@ -188,6 +188,12 @@ def test_every_expectation_has_a_corruption() -> None:
     MATRIX.assert_complete()
 
 
+def test_drift_of_the_vocabulary_stops_the_build() -> None:
+    drifted = newest("eine Flut riss den Markt fort")(manifest())
+    assert not MATRIX.check(drifted).passed
+    assert MATRIX.check(drifted, new_words=1.0).passed
+
+
 def test_drift_considers_only_newest_rows() -> None:
     table = manifest()
     table = put(3, normalised=texts.normalised("eine Flut riss den Markt fort"))(table)

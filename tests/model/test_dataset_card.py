@@ -11,12 +11,13 @@ from huggingface_hub import DatasetCard
 from huggingface_hub.utils import yaml_dump
 
 from bitbloom.config.sections.dataset import Dataset as Provenance
-from bitbloom.evaluation.report import dataset_card
-from bitbloom.evaluation.report.content import Content, DataFacts
+from bitbloom.evaluation.report import card, dataset_card
+from bitbloom.evaluation.report.content import Content, DataFacts, Leak
 from bitbloom.pipeline import composition
 
 ARRAYS = {"images": "uint8 [100, 3, 8, 8]", "labels": "int64 [100]"}
 FACTS = DataFacts(Provenance("cc-by-2.0", origin="Photos of somebody."), [("rose", (60, 10, 30))], [], ARRAYS)
+MODEL = {"architecture": "vit"}
 FAILED = {
     "name": "few_repeats",
     "notes": "Photos differ.",
@@ -146,6 +147,36 @@ def test_card_lists_some_excluded_near_duplicates():
     text = dataset_card.render(content(replace(FACTS, excluded=excluded)))
     assert text.count("near-duplicate of z.jpg in test") == dataset_card.EXCLUDED
     assert "| … | 5 more in `samples.parquet` |" in text
+
+
+@pytest.mark.parametrize("render", [dataset_card.render, card.render])
+def test_cards_say_that_splits_are_hashes_of_the_content(render):
+    text = render(content(model=MODEL))
+    assert "A sample's split is the hash of its own content" in text
+    assert "source gives" not in text.replace("its source says", "")
+
+
+@pytest.mark.parametrize("render", [dataset_card.render, card.render])
+def test_cards_count_given_splits_and_leaks_between_them(render):
+    given = {"training": 1200, "validation": 10, "test": 30}
+    leaks = [Leak("training", "test", 3), Leak("validation", "test", 1)]
+    facts = replace(FACTS, given=given, leaks=leaks)
+    text = render(content(facts, splits={"training": 1197, "validation": 10, "test": 30, "excluded": 3}, model=MODEL))
+    assert "The source gives the splits training (1,200), validation (10) and test (30), in samples before exclusion." in text
+    assert "in two splits that the source gives: 3 of training and test and 1 of validation and test." in text
+    assert "the hash of" not in text
+    without = render(content(replace(facts, leaks=[]), model=MODEL))
+    assert "No near-duplicates are in two of the splits that the source gives." in without
+
+
+def test_card_says_where_a_split_comes_from_that_the_source_lacks():
+    facts = replace(FACTS, given={"training": 70, "test": 30})
+    text = dataset_card.render(content(facts))
+    assert "It gives no validation split: that comes from the training split, by the hash of the content." in text
+    assert "A sample without a given split" not in text
+    some = dataset_card.render(content(replace(FACTS, given={"training": 10})))
+    assert "It gives no validation and test split" in some
+    assert "A sample without a given split is split by the hash of its own content." in some
 
 
 def test_markup_in_names_is_text():

@@ -63,12 +63,14 @@ def fake_dataset(classes=NASTY, n=60, side=12, images=True):
             "label": [classes[i] for i in labels],
             "key": [hashlib.sha256(name.encode()).hexdigest() for name in ids],
             "split": split,
+            "attributes": [f'{{"split": "{name}"}}' for name in split],
             "excluded": np.arange(n) == 0,
             "reason": "",
             "text": [f"tweet <b>{name}</b>" for name in ids],
         }
     )
-    return Dataset({"labels": labels} | ({"images": pixels} if images else {}), samples, {"classes": list(classes)})
+    meta = {"classes": list(classes), "leaks": [{"lower": "train", "higher": "test", "pairs": 1}]}
+    return Dataset({"labels": labels} | ({"images": pixels} if images else {}), samples, meta)
 
 
 def fake_logits(dataset, test=None):
@@ -160,7 +162,7 @@ def test_report_does_not_depend_on_environment(reports):
 
 def test_writes_all_files_of_contract(reports):
     names = set(contents(reports[0]))
-    assert {"metrics.json", "index.html", "model_card.md", "dataset-card.md"} <= names
+    assert {"metrics.json", "index.html", "model_card.md", "dataset_card.md"} <= names
     assert {f"figures/{stem}.png" for stem in FIGURES} == {name for name in names if name.startswith("figures/")}
     assert {"tables/confusion.json", "tables/reliability.json"} <= names
 
@@ -313,9 +315,15 @@ def test_card_escapes_names_and_has_valid_tables(reports):
 def test_page_shows_the_dataset_card(reports, page):
     assert '<section id="dataset">' in page
     assert "Photos &lt;by&gt; someone" in page
-    card = (reports[0] / "dataset-card.md").read_text()
+    card = (reports[0] / "dataset_card.md").read_text()
     assert "license: cc-by-2.0" in card
     assert "Photos \\<by\\> someone" in card
+
+
+def test_page_and_cards_count_given_splits_and_leaks_that_prepare_found(reports, page):
+    for text in (page, *((reports[0] / name).read_text() for name in ("model_card.md", "dataset_card.md"))):
+        assert "The source gives the splits training (" in text
+        assert "in two splits that the source gives: 1 of training and test." in text
 
 
 def test_card_has_the_sections_of_a_model_card(reports):

@@ -142,7 +142,9 @@ def test_leak_between_given_splits_is_reported_and_left_out_of_training(workspac
     ingest.run(chosen)
     prepare.run(chosen)
     assert "near-duplicates between the splits that the source gives (train and test: 1)" in capsys.readouterr().out
-    samples = Dataset.open(chosen.processed).samples.set_index("id")
+    dataset = Dataset.open(chosen.processed)
+    assert dataset.meta["leaks"] == [{"lower": "train", "higher": "test", "pairs": 1}]
+    samples = dataset.samples.set_index("id")
     assert list(samples.index[samples["excluded"]]) == ["train/rose/again.bmp"]
     assert samples.loc["train/rose/again.bmp", "reason"] == "near-duplicate of test/rose/25.png in test"
 

@@ -6,6 +6,7 @@ is in two splits.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -40,6 +41,12 @@ def _portion(key: str, parts: Sequence[int]) -> str:
     if place < parts[0]:
         return SPLITS[0]
     return SPLITS[1] if place < parts[0] + parts[1] else SPLITS[2]
+
+
+def given_by_source(attributes: Iterable[str]) -> list[str]:
+    """Return the split that the source gives to each sample as its attribute `split` (in JSON), or empty texts."""
+    found = (json.loads(text).get("split", "") for text in attributes)
+    return [split if split in SPLITS else "" for split in found]
 
 
 def with_given(keys: Sequence[str], given: Sequence[str], percents: Sequence[int]) -> list[str]:

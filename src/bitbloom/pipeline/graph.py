@@ -85,7 +85,7 @@ WRITES: Mapping[str, Sequence[str]] = {
     "features": ("data/features/{target}",),
     "train": tuple(f"models/{{target}}/{name}" for name in ("model.safetensors", "config.json", "training.json", "ledger.jsonl")),
     "evaluate": tuple(
-        f"reports/{{target}}/{name}" for name in ("index.html", "model_card.md", "dataset-card.md", "figures", "tables")
+        f"reports/{{target}}/{name}" for name in ("index.html", "model_card.md", "dataset_card.md", "figures", "tables")
     ),
     "export": ("models/{target}/parity.json", "models/{target}/reference.parquet"),
     "package": ("dist/{target}.bento", "reports/{target}/bento.json"),

@@ -5,6 +5,7 @@ python -m bitbloom.stages.evaluate petals
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from bitbloom import tasks
 from bitbloom.core import canonical
 from bitbloom.core.digests import file_digest
 from bitbloom.core.errors import BitBloomError
+from bitbloom.data import splits
 from bitbloom.data.dataset import SPLITS, Dataset
 from bitbloom.evaluation.report import card, dataset_card, html, style
-from bitbloom.evaluation.report.content import Content, DataFacts, Picture
+from bitbloom.evaluation.report.content import Content, DataFacts, Leak, Picture
 from bitbloom.evaluation.shown import ShownTrained
 from bitbloom.numerics import pins
 from bitbloom.stages import main
@@ -33,7 +35,7 @@ SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def run(target: Target) -> None:
-    """Write reports/<target>/: `metrics.json`, `tables/`, `figures/`, `model_card.md`, `dataset-card.md`,
+    """Write reports/<target>/: `metrics.json`, `tables/`, `figures/`, `model_card.md`, `dataset_card.md`,
     `index.html`.
 
     Raises:
@@ -68,7 +70,7 @@ def _content(target: Target, trained: Trained, history: dict[str, Any], found: E
         Picture(stem, caption, str(figure.get_label()), style.png(figure), narrow.get(stem))
         for stem, (caption, figure) in found.figures.items()
     ]
-    splits = {SPLIT_NAMES[name]: len(dataset.split(name)) for name in SPLITS}
+    counts = {SPLIT_NAMES[name]: len(dataset.split(name)) for name in SPLITS}
     excluded = int(np.count_nonzero(dataset.samples["excluded"]))
     return Content(
         target=target.name,
@@ -81,7 +83,7 @@ def _content(target: Target, trained: Trained, history: dict[str, Any], found: E
         tables=found.tables,
         history=history,
         model=asdict(trained.model),
-        splits=splits | ({"excluded": excluded} if excluded else {}),
+        splits=counts | ({"excluded": excluded} if excluded else {}),
         gate=canonical.read_json(validation) if validation.exists() else None,
         digests=_digests(target, trained),
         data=_data_facts(target, dataset),
@@ -93,11 +95,15 @@ def _data_facts(target: Target, dataset: Dataset) -> DataFacts:
     rows = dataset.samples
     counts = [rows["label"].iloc[dataset.split(name)].value_counts() for name in SPLITS]
     out = rows[rows["excluded"]].sort_values("id")
+    given = Counter(splits.given_by_source(rows["attributes"]))
+    leaks = dataset.meta.get("leaks", ())
     return DataFacts(
         provenance=target.section("dataset"),
         classes=[(str(label), tuple(int(found.get(label, 0)) for found in counts)) for label in sorted(set(rows["label"]))],
         excluded=list(zip(out["id"].astype(str), out["reason"].astype(str), strict=True)),
         arrays={name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(dataset.arrays.items())},
+        given={SPLIT_NAMES[name]: given[name] for name in SPLITS if given[name]},
+        leaks=[Leak(SPLIT_NAMES[one["lower"]], SPLIT_NAMES[one["higher"]], one["pairs"]) for one in leaks],
     )
 
 
@@ -116,7 +122,7 @@ def _write(folder: Path, found: Evaluation, content: Content) -> None:
         for stem, rows in (found.tables | content.number_tables).items():
             canonical.write_json(tables / f"{stem}.json", rows)
     canonical.write_text(folder / "model_card.md", card.render(content))
-    canonical.write_text(folder / "dataset-card.md", dataset_card.render(content))
+    canonical.write_text(folder / "dataset_card.md", dataset_card.render(content))
     canonical.write_text(folder / "index.html", html.render(content))
     canonical.write_json(folder / "metrics.json", content.scalars)
 

@@ -5,8 +5,7 @@ python -m bitbloom.stages.prepare petals     # → data/processed/petals/
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,15 +34,16 @@ def run(target: Target) -> None:
     raw = Raw(target.raw, rows.pop("path"))
     arrays, meta = kind.pack(rows, raw, target.prepare)
     pairs = kind.near_duplicates(rows, raw, target.prepare)
-    given = given_splits(rows["attributes"])
+    given = splits.given_by_source(rows["attributes"])
     assigned = splits.assign(list(rows["id"]), list(rows["key"]), pairs, target.prepare.split, given)
     samples = pd.concat([rows[[*KEPT, *kind.KEPT]], assigned], axis=1)
-    dataset = Dataset(arrays, samples, meta)
+    found = splits.leaks(pairs, given)
+    dataset = Dataset(arrays, samples, meta | leaks(found))
     check(dataset, target.name)
     dataset.save(target.processed)
     counts = ", ".join(f"{len(dataset.split(name))} {name}" for name in SPLITS)
     print(f"{counts}, {int(samples['excluded'].sum())} excluded of {len(samples)} samples")
-    if found := splits.leaks(pairs, given):
+    if found:
         between = ", ".join(f"{low} and {high}: {count:,}" for (low, high), count in found.items())
         print(f"near-duplicates between the splits that the source gives ({between}): the lower split is without them")
 
@@ -76,10 +76,10 @@ class Raw(Sequence[bytes]):
         return (self.folder / str(self.paths.iat[position])).read_bytes()
 
 
-def given_splits(attributes: Iterable[str]) -> list[str]:
-    """Return the split that the source gives to each sample as its attribute `split`, or empty texts."""
-    found = (json.loads(text).get("split", "") for text in attributes)
-    return [split if split in SPLITS else "" for split in found]
+def leaks(found: Mapping[tuple[str, str], int]) -> dict[str, list[dict[str, Any]]]:
+    """Return the part of `meta.json` about leaks between given splits; nothing without one, so that no other data change."""
+    rows = [{"lower": low, "higher": high, "pairs": count} for (low, high), count in found.items()]
+    return {"leaks": rows} if rows else {}
 
 
 def check(dataset: Dataset, name: str) -> None:

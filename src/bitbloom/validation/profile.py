@@ -74,16 +74,27 @@ def add(table: pd.DataFrame, profile: Profile | None, gate: Gate) -> pd.DataFram
 
 
 def label_drift(table: pd.DataFrame, profile: Profile, gate: Gate) -> pd.Series:
-    """How the fraction of a row's class differs from the profile: by more than `gate.split_ratio`, not by chance; else null."""
+    """How the fraction of a row's class differs from the profile: by more than `gate.split_ratio`, not by chance; else null.
+
+    If one class shrinks, the fractions of the others grow, though their rows are as before. So the classes whose number of rows
+    has changed as much are named; if there are none, all whose fraction has changed.
+    """
     before, now = profile["labels"], table["label"].value_counts()
     reasons: dict[str, str] = {}
+    moved: dict[str, str] = {}
     for label, count in now.items():
         here, there = count / len(table), before.get(label, 0) / max(sum(before.values()), 1)
         expected = there * len(table)
-        changed = gate.split_ratio is not None and max(here, there) > gate.split_ratio * min(here, there)
-        if before and changed and abs(count - expected) > SIGNIFICANT * math.sqrt(count + expected):
+        if before and _differ(here, there, gate) and abs(count - expected) > SIGNIFICANT * math.sqrt(count + expected):
             reasons[str(label)] = f"{100 * here:.1f} % of the rows, {100 * there:.1f} % in the profile"
-    return table["label"].map(reasons).astype(object).where(table["label"].isin(list(reasons)), None)
+            if _differ(count, before.get(label, 0), gate):
+                moved[str(label)] = reasons[str(label)]
+    named = moved or reasons
+    return table["label"].map(named).astype(object).where(table["label"].isin(list(named)), None)
+
+
+def _differ(one: float, other: float, gate: Gate) -> bool:
+    return gate.split_ratio is not None and max(one, other) > gate.split_ratio * min(one, other)
 
 
 def value_drift(table: pd.DataFrame, profile: Profile, gate: Gate) -> pd.Series:

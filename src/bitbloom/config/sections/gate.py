@@ -33,7 +33,7 @@ class Gate:
     """Smallest 99th percentile of the luma of a photo, 0 to 1: below it is too dark."""
     shadows: float | None = 0.88
     """Largest 5th percentile of the luma of a photo, 0 to 1: above it is too light."""
-    sharpness: float | None = 0.55
+    sharpness: float | None = 0.49
     """Smallest ratio of the changes of slope to the slopes of a photo's edges: below it is blurred."""
     noise: float | None = 0.17
     """Largest estimated deviation of the noise of a photo, 0 to 1."""

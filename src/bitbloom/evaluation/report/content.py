@@ -79,6 +79,8 @@ BEST = "best"
 LISTED = 120
 """Largest number of classes in a list or a table; `tables/per_class.json` has all."""
 
+HASHED = "A sample's split is the hash of its own content, or of the group that its source says it belongs to."
+"""The law of splits that no source gives."""
 HEADINGS = {
     "contact_sheet": "The data",
     "curves": "Training",
@@ -144,6 +146,15 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Leak:
+    """The number of pairs of near-duplicates in two splits that the source gives; the samples in the lower one are excluded."""
+
+    lower: str
+    higher: str
+    pairs: int
+
+
+@dataclass(frozen=True)
 class DataFacts:
     """What the dataset card says of the data besides the other content.
 
@@ -152,12 +163,16 @@ class DataFacts:
         classes: for each label its name, and the numbers of included samples of each split (training, validation, test).
         excluded: the reason of each excluded sample, by its id.
         arrays: name of an array → shape and type.
+        given: split → number of samples, excluded ones too, that the source puts into it.
+        leaks: near-duplicates between these splits.
     """
 
     provenance: Provenance
     classes: Sequence[tuple[str, tuple[int, ...]]] = ()
     excluded: Sequence[tuple[str, str]] = ()
     arrays: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, int] = field(default_factory=dict)
+    leaks: Sequence[Leak] = ()
 
     @property
     def task_category(self) -> str:
@@ -196,6 +211,30 @@ class Content:
     gate: Mapping[str, Any] | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     data: DataFacts | None = None
+
+    @property
+    def split_law(self) -> str:
+        """How samples are split, in words."""
+        if self.data is None or not self.data.given:
+            return HASHED
+        named = [f"{name} ({count:,})" for name, count in self.data.given.items()]
+        lacking = [name for name in self.splits if name in ("training", "validation", "test") and name not in self.data.given]
+        words = [f"The source gives the splits {_listed(named)}, in samples before exclusion."]
+        if lacking:
+            words.append(f"It gives no {_listed(lacking)} split: that comes from the training split, by the hash of the content.")
+        if sum(self.data.given.values()) < sum(self.splits.values()):
+            words.append("A sample without a given split is split by the hash of its own content.")
+        return " ".join(words)
+
+    @property
+    def leaks(self) -> str:
+        """What was found between the splits that the source gives, in words; empty without such splits."""
+        if self.data is None or not self.data.given:
+            return ""
+        pairs = [f"{one.pairs:,} of {one.lower} and {one.higher}" for one in self.data.leaks]
+        if not pairs:
+            return "No near-duplicates are in two of the splits that the source gives."
+        return f"Pairs of near-duplicates in two splits that the source gives: {_listed(pairs)}. The lower split is without them."
 
     @property
     def name(self) -> str:
@@ -278,6 +317,11 @@ class Content:
     def unlisted(self) -> int:
         """Number of classes that lists and tables leave out."""
         return max(0, len(self.metrics.get("per_class", {})) - LISTED)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, or `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _settings(section: Mapping[str, Any], part: str = "") -> Iterator[tuple[str, str]]:
