@@ -165,12 +165,16 @@ def test_shard_without_samples_is_an_error(shards: Path, tmp_path: Path) -> None
 @given(st.data())
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_header_loses_no_sample_silently(tmp_path: Path, data: st.DataObject) -> None:
-    """A changed bit in a header is an error: tarfile would take it for the end of the tar."""
+    """A changed bit in a header is an error, where it changes anything: tarfile would take it for the end of the tar."""
     whole = bytearray(tar([file for number in range(3) for file in sample(number)], tarfile.USTAR_FORMAT))
+    members = list(Reader(io.BytesIO(whole), "shard").members())
     headers = [at for at in range(0, len(whole), 512) if whole[at + 257 : at + 262] == b"ustar"]
     assert len(headers) == 6
     at, bit = data.draw(st.sampled_from(headers)), data.draw(st.integers(0, 8 * 345 - 1))
     whole[at + bit // 8] ^= 1 << bit % 8
+    if bit // 8 == 155:  # the space after the digits of the checksum
+        assert list(Reader(io.BytesIO(whole), "shard").members()) == members
+        return
     with pytest.raises(BitBloomError, match=rf"shard: at byte {at:,}: "):
         list(Reader(io.BytesIO(whole), "shard").members())
 
