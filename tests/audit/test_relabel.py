@@ -70,6 +70,7 @@ def test_verdicts_become_labels_of_the_data():
     assert [file.label for file in relabelled(files(), OVERLAY)] == ["rose", "rose", "tulip", "lily"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workspace")
 def test_second_relabel_adds_to_the_first():
     apply("a.png,daisy,rose,0.01,rose")
@@ -77,6 +78,7 @@ def test_second_relabel_adds_to_the_first():
     assert written() == [["a.png", "daisy", "rose"], ["c.png", "tulip", "lily"]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workspace")
 def test_same_file_twice_changes_nothing():
     apply("a.png,daisy,rose,0.01,rose")
@@ -108,6 +110,7 @@ def test_wrong_row_leaves_all_labels_as_they_are(row, message):
     assert not OVERLAY.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workspace")
 def test_label_in_conflict_with_an_earlier_correction_is_refused():
     apply("a.png,daisy,rose,0.01,rose")
@@ -129,6 +132,7 @@ def test_changed_columns_are_refused(header, message):
         apply("a.png,daisy,rose,0.01,rose,", header=header)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workspace")
 def test_file_as_a_spreadsheet_saves_it_is_read():
     apply("a.png;daisy;rose;0,01;rose", header="\ufeff" + HEADER.replace(",", ";"))

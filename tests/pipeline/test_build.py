@@ -200,7 +200,14 @@ def imported(repository, monkeypatch):
     return built
 
 
-@pytest.mark.parametrize(("change", "overrides"), [*((change, ()) for change in BY_HAND), (hand_change, ("train.epochs=1",))])
+@pytest.mark.parametrize(
+    ("change", "overrides"),
+    [
+        (BY_HAND[0], ()),
+        *(pytest.param(change, (), marks=pytest.mark.slow) for change in BY_HAND[1:]),
+        (hand_change, ("train.epochs=1",)),
+    ],
+)
 def test_photo_changed_by_hand_is_recorded_before_the_build(imported, capsys, change, overrides):
     before = TRACKED.read_text()
     change(TRACKED.with_suffix(""))

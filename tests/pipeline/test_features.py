@@ -36,6 +36,7 @@ def target(tmp_path, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_features_are_equal_for_any_number_of_workers(target, monkeypatch):
     monkeypatch.setenv("WORKERS", "1")
     features.run(target)

@@ -203,12 +203,14 @@ def everything() -> dict[str, dict[str, str]]:
     return {name: {each.stage: repr(each) for each in graph.stages(name, tree)} for name, tree in trees.items()}
 
 
+@pytest.mark.slow
 def test_new_source_invalidates_no_stage(copied):
     before = everything()
     shutil.copyfile("src/bitbloom/data/sources/folder.py", "src/bitbloom/data/sources/meadow.py")
     assert everything() == before
 
 
+@pytest.mark.slow
 def test_new_target_invalidates_no_stage_of_others(copied):
     before = everything()
     shutil.copyfile("conf/petals-tiny.yaml", "conf/petals-mine.yaml")
@@ -231,6 +233,7 @@ def test_new_key_invalidates_only_stages_that_read_its_section(every_stage, sect
     assert {name for name, stage in every_stage.items() if module in stage.inputs} == readers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "task", "others"),
     [

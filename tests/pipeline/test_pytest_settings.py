@@ -22,6 +22,7 @@ def collected(*arguments: str) -> int:
     return subprocess.run([*command, *arguments], cwd=REPOSITORY, capture_output=True).returncode
 
 
+@pytest.mark.slow
 def test_markers_select_slow_tests_only_by_name():
     assert (collected(), collected("-m", "slow")) == (5, 0)
 

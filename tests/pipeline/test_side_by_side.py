@@ -70,7 +70,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, *arguments], text=True, **pipes)
 
 
-@pytest.mark.parametrize("gone", [False, True], ids=["empty", "gone"])
+@pytest.mark.parametrize("gone", [pytest.param(False, marks=pytest.mark.slow), True], ids=["empty", "gone"])
 @pytest.mark.parametrize("reader", READERS)
 def test_no_command_reads_a_shortened_record(repository, reader, gone):
     before = LOCK.read_bytes()

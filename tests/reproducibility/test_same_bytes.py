@@ -62,6 +62,7 @@ def test_bytes_do_not_depend_on_number_of_workers(once, workspace, workers):
     assert outputs(workspace) == once
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_folder_and_environment(once, tmp_path):
     workspace = write_workspace(tmp_path / "a longer name, with spaces" / "and depth")
     other = {
@@ -86,6 +87,7 @@ def other_patch_release() -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not other_patch_release(), reason="needs another patch release of Python 3.11: apt-get install python3.11")
 def test_bytes_do_not_depend_on_patch_release_of_python(once, workspace):
     packages = os.pathsep.join([str(imports.ROOT), sysconfig.get_paths()["purelib"]])
@@ -93,17 +95,20 @@ def test_bytes_do_not_depend_on_patch_release_of_python(once, workspace):
     assert outputs(workspace) == once
 
 
+@pytest.mark.slow
 def test_restarts_without_pins(once, workspace):
     bare = {key: value for key, value in variables().items() if key not in pins.environment("portable")}
     train(workspace, **bare, OMP_NUM_THREADS="3")
     assert outputs(workspace) == once
 
 
+@pytest.mark.slow
 def test_torchrun_gives_same_bytes(once, workspace):
     train(workspace, sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN)
     assert outputs(workspace) == once
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_with_another_number_of_workers(once, workspace):
     kill_after_a_checkpoint(workspace, workers=2)
     assert not (workspace / "models").exists()
@@ -140,6 +145,7 @@ def test_two_machines_resume_from_checkpoint_of_one(once, workspace, tmp_path):
     assert not (other / "models").exists()
 
 
+@pytest.mark.slow
 def test_ignores_checkpoint_of_other_inputs(once, workspace):
     kill_after_a_checkpoint(workspace, workers=1)
     (workspace / "requirements.lock").write_text("torch==0.0.0\n")

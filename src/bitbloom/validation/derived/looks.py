@@ -43,7 +43,8 @@ def _conflicting(table: pd.DataFrame, column: str, bits: int) -> pd.Series:
 
 def _hashes(texts: pd.Series) -> NDArray[np.uint64]:
     """The first 64 bits of hexadecimal texts."""
-    return np.array([int(text[: HASH_BITS // 4], 16) for text in texts], dtype=np.uint64)
+    digits = "".join([text[: HASH_BITS // 4] for text in texts])
+    return np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
 def _conflicts(hashes: NDArray[np.uint64], labels: NDArray[np.intp], bits: int) -> list[tuple[int, int]]:
@@ -69,19 +70,19 @@ def near_duplicate_of(table: pd.DataFrame, gate: Gate) -> pd.Series:
     pattern = rf"[0-9a-f]{{{HASH_BITS // 4}}}"
     usable = table[table["perceptual_hash"].fillna("").str.fullmatch(pattern) & table["thumbnail"].fillna("").ne("")]
     usable = usable.sort_values("id", kind="stable").drop_duplicates("sha256")
-    hashes = np.array([int(text, 16) for text in usable["perceptual_hash"]], dtype=np.uint64)
+    hashes = _hashes(usable["perceptual_hash"])
     thumbnails = _levels(usable["thumbnail"])
     partner = np.full(len(hashes), len(hashes), np.int64)
     for first, second in hamming.pairs(hashes, gate.near_bits):
-        difference = np.abs(thumbnails[first] - thumbnails[second]).mean(axis=1, dtype=np.float64)
+        difference = np.abs(thumbnails[first].astype(np.int16) - thumbnails[second]).mean(axis=1, dtype=np.float64)
         close = difference <= gate.near_difference
         np.minimum.at(partner, second[close], first[close])
     ids = [*usable["id"], None]
     return pd.Series([ids[position] for position in partner], usable.index, dtype=object).reindex(table.index)
 
 
-def _levels(thumbnails: pd.Series) -> NDArray[np.int16]:
-    """Return the digits of thumbnails of equal length as numbers, int16 [n, cells]."""
-    digits = np.frombuffer("".join(thumbnails).encode(), np.uint8).astype(np.int16)
-    values = np.where(digits >= ord("a"), digits - ord("a") + 10, digits - ord("0"))
-    return values.reshape(len(thumbnails), -1)
+def _levels(thumbnails: pd.Series) -> NDArray[np.int8]:
+    """Return the hexadecimal digits of thumbnails of equal length as numbers, int8 [n, cells]."""
+    values = np.zeros(256, np.int8)
+    values[np.frombuffer(b"0123456789abcdef", np.uint8)] = range(16)
+    return values[np.frombuffer("".join(thumbnails).encode(), np.uint8)].reshape(len(thumbnails), -1)

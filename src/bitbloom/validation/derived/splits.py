@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from typing import TYPE_CHECKING
@@ -81,6 +82,7 @@ def _given(table: pd.DataFrame) -> pd.Series:
     return attributes.where(named, "{}").map(_split_of)
 
 
+@functools.lru_cache
 def _split_of(attributes: str) -> str:
     try:
         return str(json.loads(attributes).get("split", ""))
