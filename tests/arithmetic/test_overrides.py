@@ -64,6 +64,12 @@ def test_kernels_take_the_place_of_pytorch_s():
     assert {"linear", "conv stride", "exp", "gelu", "softmax", "layer_norm", "group_norm", "attention", "resize"} <= set(changed)
 
 
+def test_shapes_that_do_not_fit_are_errors():
+    found = run("errors", "v3")
+    assert found == run("errors", "pytorch")
+    assert set(found) == {"RuntimeError"}
+
+
 def test_training_has_equal_bytes_whatever_widths_heads_tokens_and_batch():
     ledgers = [run("steps", isa, "1", "6") for isa in kernels.NATIVE]
     assert len(ledgers[0]) == 6

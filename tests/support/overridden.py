@@ -1,6 +1,7 @@
 """A process whose PyTorch computes with the kernels: prints results of ops, and of training steps, as JSON lines.
 
 overridden.py ops ISA|pytorch        # results and gradients of many ops, as float32 in hexadecimal
+overridden.py errors ISA|pytorch     # the kinds of errors of calls whose shapes do not fit
 overridden.py steps ISA SEED COUNT   # ledgers of two steps of random small networks
 """
 
@@ -90,6 +91,29 @@ def ops() -> Iterator[tuple[str, list[Tensor]]]:
     yield "float64", differentiated(lambda x: x.softmax(-1).sum(), v(3, 5).double())
 
 
+def errors() -> Iterator[str]:
+    """The errors of calls that would read beyond a tensor."""
+    v = torch.randn
+    calls: list[Callable[[], Any]] = [
+        lambda: F.linear(v(3, 5), v(4, 6)),
+        lambda: F.linear(v(3, 5), v(4, 5), v(3)),
+        lambda: torch.mm(v(3, 5), v(6, 4)),
+        lambda: torch.bmm(v(2, 3, 5), v(3, 5, 4)),
+        lambda: torch.addmm(v(3), v(3, 5), v(5, 4)),
+        lambda: F.conv2d(v(1, 3, 8, 8), v(4, 2, 3, 3)),
+        lambda: F.conv2d(v(1, 3, 2, 2), v(4, 3, 3, 3)),
+        lambda: F.conv2d(v(1, 3, 8, 8), v(4, 3, 3, 3), v(5)),
+        lambda: F.layer_norm(v(3, 5), (4,)),
+        lambda: F.layer_norm(v(3, 5), (5,), v(4)),
+    ]
+    for call in calls:
+        try:
+            call()
+            yield "none"
+        except (RuntimeError, ValueError) as error:
+            yield type(error).__name__
+
+
 def sections(seed: int) -> loop.Sections:
     """Config sections of a small network of random widths, heads, tokens and batch size."""
     dice = random.Random(seed)
@@ -109,6 +133,9 @@ def main(work: str, isa: str, *words: str) -> None:
     if work == "ops":
         for name, results in ops():
             print(json.dumps([name, [each.contiguous().numpy().tobytes().hex() for each in results]]))
+        return
+    if work == "errors":
+        print("\n".join(errors()))
         return
     seed, count = map(int, words)
     for each in range(seed, seed + count):

@@ -1,7 +1,7 @@
 """The kernels under the names of PyTorch's ops: `install` replaces its CPU kernels of float32 ops that add or approximate.
 
-Autograd dispatches to the replaced kernels, forward and backward, so nothing in a model changes. Other dtypes, and the few
-arguments that a function below declines, go to the kernel that PyTorch had.
+Autograd dispatches to the replaced kernels, forward and backward, so nothing in a model changes. Other dtypes, and arguments that
+a function below declines, go to the kernel that PyTorch had: also shapes that do not fit, for which it has an error.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _with_unit_stride(tensor: Tensor) -> Tensor:
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """float32 [(z,) m, k] · [(z,) k, n] (+ [n]) → float32 [(z,) m, n]."""
-    _decline_unless(b.dtype is FLOAT)
+    _decline_unless(b.dtype is FLOAT and a.dim() == b.dim() and a.shape[-1] == b.shape[-2] and a.shape[:-2] == b.shape[:-2])
     a, b = _with_unit_stride(a), _with_unit_stride(b)
     *batch, m, k = a.shape
     n = b.shape[-1]
@@ -131,7 +131,8 @@ def addmm(bias: Tensor, a: Tensor, b: Tensor, beta: float = 1, alpha: float = 1)
 @op("linear")
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """[..., in] · [out, in]ᵀ (+ [out]) → [..., out]."""
-    _decline_unless(w.dtype is FLOAT and w.dim() == 2)
+    _decline_unless(w.dtype is FLOAT and w.dim() == 2 and x.dim() > 0 and x.shape[-1] == w.shape[1])
+    _decline_unless(b is None or (b.dtype is FLOAT and b.shape == w.shape[:1]))
     x, w = x.contiguous(), w.contiguous()
     size, out = w.shape[1], w.shape[0]
     result = torch.empty([*x.shape[:-1], out])
@@ -160,6 +161,7 @@ def _convolution(x: Tensor, w: Tensor, strides: Any, padding: Any, dilation: Any
     height, width = (
         (x.shape[2 + i] + 2 * padding[i] - dilation[i] * (w.shape[2 + i] - 1) - 1) // strides[i] + 1 for i in range(2)
     )
+    _decline_unless(height > 0 and width > 0 and x.shape[1] == w.shape[1] * groups and w.shape[0] % groups == 0)
     sizes = Convolution(*x.shape, w.shape[0], *w.shape[2:], *strides, *padding, *dilation, groups, height, width)
     return ctypes.byref(sizes), [x.shape[0], w.shape[0], height, width]
 
@@ -176,6 +178,7 @@ def convolution(
 ) -> Tensor:
     """Images [n, c, h, w] and kernels [o, c / groups, a, b] → [n, o, h', w']."""
     strides, padding, dilation = _pairs(x, transposed, stride, padding, dilation)
+    _decline_unless(w.dtype is FLOAT and w.dim() == 4 and (b is None or (b.dtype is FLOAT and b.shape == w.shape[:1])))
     x, w, b = x.contiguous(), w.contiguous(), None if b is None else b.contiguous()
     sizes, shape = _convolution(x, w, strides, padding, dilation, groups)
     result = torch.empty(shape)
@@ -295,6 +298,8 @@ def log_softmax_backward(g: Tensor, y: Tensor, dim: int, dtype: torch.dtype) -> 
 @op("native_layer_norm")
 def layer_norm(x: Tensor, shape: Sequence[int], w: Tensor | None, b: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """The result, and mean and scale of each row."""
+    _decline_unless(list(x.shape[x.dim() - len(shape) :]) == list(shape))
+    _decline_unless(all(each is None or (each.dtype is FLOAT and list(each.shape) == list(shape)) for each in (w, b)))
     size, x = math.prod(shape), x.contiguous()
     y, ones = torch.empty_like(x), [1] * len(shape)
     mean, scale = (torch.empty([*x.shape[: x.dim() - len(shape)], *ones]) for _ in range(2))
@@ -365,7 +370,8 @@ def _attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, causal: bool, scale: float | None
 ) -> tuple[Any, Any]:
     """The sizes of an attention for the kernels, and its mask over all heads."""
-    _decline_unless(dropout == 0 and k.shape[:2] == q.shape[:2] and (mask is None or mask.dtype is FLOAT))
+    fits = k.shape[:2] == q.shape[:2] and k.shape[-1] == q.shape[-1] and v.shape[:3] == k.shape[:3]
+    _decline_unless(dropout == 0 and fits and (mask is None or mask.dtype is FLOAT))
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     sizes = Attention(*q.shape[:3], k.shape[2], q.shape[3], v.shape[3], causal, factor)
     if mask is not None:
@@ -493,7 +499,7 @@ def adamw(
     weight_decay: float, eps: float, amsgrad: bool, maximize: bool, grad_scale: Any = None, found_inf: Any = None,
 ) -> None:  # fmt: skip
     """A step of all weights, in place."""
-    _decline_unless(not amsgrad and not maximize and grad_scale is None)
+    _decline_unless(not amsgrad and not maximize and grad_scale is None and all(w.is_contiguous() for w in weights))
     for w, g, m, v, step in zip(weights, gradients, ms, vs, steps, strict=True):
         c.adamw(w.numel(), *map(_pointer, (w, g.contiguous(), m, v)), lr, beta1, beta2, weight_decay, eps, step.item())
 
