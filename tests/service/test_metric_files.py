@@ -114,7 +114,7 @@ def test_process_without_its_folder_keeps_the_one_of_bentoml(start: Start, tmp_p
     assert start(CHILD, PROMETHEUS_MULTIPROC_DIR="bentoml")[1] == Path("bentoml")
 
 
-def test_sweep_keeps_what_is_no_folder_of_metrics(tmp_path: Path, swept: Callable[[], list[str]]):
+def test_sweep_keeps_a_folder_of_other_files(tmp_path: Path, swept: Callable[[], list[str]]):
     (tmp_path / "bitbloom-metrics-file").write_text("")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "bitbloom-metrics-link").symlink_to(tmp_path / "elsewhere")
