@@ -1,5 +1,5 @@
 // Functions of one number: each is one sequence of correctly rounded operations, so it has one result in bits.
-// docs/arithmetic.md states the formulas and the measured error of each over all 2^32 inputs.
+// docs/arithmetic.md states the formula and the largest measured error of each.
 #pragma once
 #include "lanes.h"
 
