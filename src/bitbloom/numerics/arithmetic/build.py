@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitbloom.core import canonical, cpu
+from bitbloom.core import canonical, checkout, cpu
 from bitbloom.core.errors import BitBloomError
 
 SOURCE = Path(__file__).parent / "c"
@@ -142,6 +142,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     try:
+        checkout.require()
         main()
     except BitBloomError as error:
         sys.exit(f"error: {error}")
