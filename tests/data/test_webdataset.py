@@ -112,13 +112,17 @@ def test_manifest_has_the_samples_of_all_shards_in_order(shards: Path, tmp_path:
 
 def test_memory_does_not_grow_with_the_number_of_shards(tmp_path: Path) -> None:
     def peak(count: int) -> int:
-        folder = tmp_path / f"{count} shards"
+        """The smallest of three runs: threads of earlier tests allocate too."""
+        return min(once(count, run) for run in range(3))
+
+    def once(count: int, run: int) -> int:
+        folder = tmp_path / f"{count} shards {run}"
         folder.mkdir()
         for number in range(count):
             files = [one for key in range(10) for one in ((f"{key:04d}.jpg", bytes(20_000)), (f"{key:04d}.cls", b"a"))]
             (folder / f"{number:04d}.tar").write_bytes(tar(files))
         tracemalloc.start()
-        for _ in webdataset.stream(webdataset.Config(path=str(folder), train="*.tar"), tmp_path / f"out {count}"):
+        for _ in webdataset.stream(webdataset.Config(path=str(folder), train="*.tar"), tmp_path / f"out {count} {run}"):
             pass
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
