@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -74,7 +75,8 @@ def test_prometheus_scrapes_the_service(running):
 
 
 def test_memory_alert_reaches_the_webhook(running):
-    running[0].await_line("FIRING   BitbloomMemory: ")
+    watched, url, _ = running
+    assert re.search(rf"{url.removeprefix('http://')} holds [\d.]+MiB$", watched.await_line("FIRING   BitbloomMemory: "))
 
 
 def test_errors_and_latency_reach_the_webhook(running):
@@ -83,8 +85,9 @@ def test_errors_and_latency_reach_the_webhook(running):
         flood(url)
         if any("BitbloomErrors" in line for line in watched.lines):
             break
-    watched.await_line("FIRING   BitbloomErrors: ")
-    watched.await_line("FIRING   BitbloomSlow: ")
+    instance = url.removeprefix("http://")
+    assert f"% of the responses of {instance} are server errors" in watched.await_line("FIRING   BitbloomErrors: ")
+    assert f"5 % of the responses of {instance} take longer than " in watched.await_line("FIRING   BitbloomSlow: ")
 
 
 def test_alertmanager_has_the_alerts_of_the_webhook(running):

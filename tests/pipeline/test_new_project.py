@@ -121,8 +121,12 @@ def test_refuses_a_name_that_cannot_be_imported(name, says):
 
 
 @pytest.mark.parametrize("name", ["my_project", "meadow", "a2", "flowers_of_2027"])
-def test_takes_a_name(name):
-    require_valid(name, REPOSITORY)
+def test_takes_a_name(name, monkeypatch):
+    made = []
+    monkeypatch.setattr(sys, "argv", ["new", name])
+    monkeypatch.setattr(new_project, "create", lambda root, folder, names, _: made.append((folder.name, names.package)))
+    assert new_project.main() == 0
+    assert made == [(name, name)]
 
 
 def test_a_relative_folder_may_be_beside_the_checkout(tmp_path, monkeypatch):
